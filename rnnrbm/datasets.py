@@ -1,0 +1,658 @@
+"""Sets of sequences: the embedded chorales, the published piano-rolls, your own files.
+
+A data set is lists of piano-rolls for training, validation and test. A piano-roll is an array of
+shape ``(T, n)`` of 0 and 1, dtype uint8: row t is a frame of constant duration, column j is MIDI
+note number ``low + j``. `load` reads, `save` writes, `transpose` and `check_roll` work on one roll.
+
+The published sets are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling
+temporal dependencies in high-dimensional sequences", ICML 2012.
+"""
+
+import difflib
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnnrbm.files import atomic
+
+__all__ = ["Dataset", "check_roll", "load", "save", "transpose"]
+
+SPLITS = ("train", "valid", "test")
+MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+PIANO = (21, 108)  # A0 to C8, the 88 keys
+DEFAULT_SPLIT = (0.7, 0.15, 0.15)
+DATA_VARIABLE = "RNNRBM_DATA"
+
+_STORED_STEPS = 4  # steps per beat in bach.npz
+
+
+class _Published(NamedTuple):
+    """A published set: its file, and frames per beat where the source states them."""
+
+    file: str
+    steps_per_beat: float | None
+
+
+_PUBLISHED = {
+    "jsb": _Published("JSB_Chorales.mat", 1.0),
+    "musedata": _Published("MuseData.mat", None),
+    "nottingham": _Published("Nottingham.mat", 2.0),
+    "piano-midi": _Published("Piano_midi.mat", 2.0),
+}
+_NAMES = ("bach", *_PUBLISHED)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Sequences in three splits, and what their columns and frames mean.
+
+    Attributes
+    ----------
+    name : str
+        What was loaded.
+    train, valid, test : list of numpy.ndarray
+        Piano-rolls, each of shape ``(T, n_visible)``, uint8 of 0 and 1; T differs from piece to
+        piece.
+    low : int or None
+        MIDI note number of column 0; None if not known.
+    steps_per_beat : float or None
+        Frames in a beat (quarter note); None if not known, or if frames follow the clock.
+    seconds_per_frame : float or None
+        Duration of a frame in seconds; None if frames follow the beat, or if not known.
+    names : dict of str to list of str
+        For "train", "valid" and "test", the names of the pieces in the same order.
+
+    Raises
+    ------
+    ValueError
+        If there is no piece, if pieces differ in width, or if names and pieces differ in number.
+    """
+
+    name: str
+    train: list[np.ndarray]
+    valid: list[np.ndarray]
+    test: list[np.ndarray]
+    low: int | None
+    steps_per_beat: float | None
+    seconds_per_frame: float | None
+    names: dict[str, list[str]]
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit each other; the values are checked where they are read."""
+        for split in SPLITS:
+            given = len(self.names.get(split, []))
+            if given != len(getattr(self, split)):
+                raise ValueError(
+                    f"{self.name}: {len(getattr(self, split))} pieces in {split} but {given} "
+                    f"names; names must map each of {', '.join(SPLITS)} to one name per piece"
+                )
+        widths = sorted({roll.shape[1] for split in SPLITS for roll in getattr(self, split)})
+        if not widths:
+            raise ValueError(f"{self.name}: holds no piece in any of {', '.join(SPLITS)}")
+        if len(widths) > 1:
+            raise ValueError(
+                f"{self.name}: pieces have {', '.join(map(str, widths))} columns; expected the "
+                "same number in all"
+            )
+
+    @property
+    def n_visible(self) -> int:
+        """Number of columns of every piano-roll."""
+        return int(next(iter(self.train or self.valid or self.test)).shape[1])
+
+    def __str__(self) -> str:
+        """Return a summary: columns, what a frame is, and pieces and frames of each split."""
+        parts = [f"{self.n_visible} columns"]
+        if self.low is not None:
+            parts[0] += f" (notes {self.low} to {self.low + self.n_visible - 1})"
+        if self.steps_per_beat is not None:
+            plural = "" if self.steps_per_beat == 1 else "s"
+            parts.append(f"{self.steps_per_beat:g} frame{plural} per beat")
+        if self.seconds_per_frame is not None:
+            parts.append(f"{self.seconds_per_frame:g} s per frame")
+        lines = [f"{self.name}: {', '.join(parts)}"]
+        for split in SPLITS:
+            rolls = getattr(self, split)
+            lines.append(f"  {split:5} {len(rolls):5} pieces {sum(map(len, rolls)):8} frames")
+        return "\n".join(lines)
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    steps_per_beat: int | None = None,
+    original_key: bool = False,
+    split: Sequence[float] = DEFAULT_SPLIT,
+    seed: int = 0,
+    low: int = PIANO[0],
+    high: int = PIANO[1],
+    seconds_per_frame: float | None = None,
+) -> Dataset:
+    """Load a data set by name, or from a file or folder.
+
+    An option that a source does not have is refused, not ignored.
+
+    Parameters
+    ----------
+    source : str or path-like
+        One of
+
+        - ``"bach"``: the four-part chorales of J. S. Bach that come with the library (see
+          ``data/README.md``), 88 columns, transposed to C major or A minor;
+        - ``"jsb"``, ``"nottingham"``, ``"piano-midi"``, ``"musedata"``: the published sets, 88
+          columns, transposed by their authors. Their ``.mat`` files are looked for in the folder
+          that the environment variable RNNRBM_DATA names, and in its sub-folder ``pianorolls``;
+        - a ``.mat`` file in the layout of the published sets (MATLAB 5; cell arrays ``traindata``,
+          ``validdata``, ``testdata``). With 88 columns, column 0 is taken to be note 21;
+        - an ``.npz`` file written by `save`;
+        - a folder of MIDI files (``.mid``, ``.midi``, ``.kar``), searched with its sub-folders. If
+          it has sub-folders ``train``, ``valid`` and ``test``, they are the splits. A file that
+          cannot be used is left out with a warning.
+
+        A string that is one of the names means that set: write ``"./bach"`` for a folder so called.
+    steps_per_beat : int, optional
+        Frames in a beat (quarter note). For ``"bach"``: 1 (default), 2 or 4. For a MIDI folder:
+        any, by default 2 (eighth notes).
+    original_key : bool
+        For ``"bach"``: leave each piece in its own key.
+    split : three floats
+        For a MIDI folder without sub-folders of splits: the fractions of pieces for training,
+        validation and test; they add up to 1. Each split gets at least one piece.
+    seed : int
+        For such a folder: decides which piece goes where. The same files, `split` and `seed` give
+        the same splits.
+    low, high : int
+        For a MIDI folder: MIDI note numbers of the first and the last column.
+    seconds_per_frame : float, optional
+        For a MIDI folder: make frames of this duration in seconds instead of parts of a beat.
+
+    Returns
+    -------
+    Dataset
+        The data set.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file or folder, or the file of a published set is not there.
+    ValueError
+        If the name or the kind of file is unknown, an option does not apply or makes no sense, the
+        file is damaged or of another layout, values other than 0 and 1 occur, or a folder has
+        fewer than three usable MIDI files.
+
+    Warns
+    -----
+    UserWarning
+        For each MIDI file of a folder that is left out, with the reason.
+
+    Examples
+    --------
+    >>> import rnnrbm.datasets
+    >>> bach = rnnrbm.datasets.load("bach")
+    >>> bach.n_visible, bach.low, bach.steps_per_beat
+    (88, 21, 1.0)
+    """
+    given = {
+        "steps_per_beat": steps_per_beat is not None,
+        "original_key": bool(original_key),
+        "split": tuple(split) != DEFAULT_SPLIT,
+        "seed": seed != 0,
+        "low": low != PIANO[0],
+        "high": high != PIANO[1],
+        "seconds_per_frame": seconds_per_frame is not None,
+    }
+    if source == "bach":
+        _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
+        return _load_bach(1 if steps_per_beat is None else steps_per_beat, original_key)
+    if isinstance(source, str) and source in _PUBLISHED:
+        _refuse(given, f"the published set {source!r}, which comes as it is", ())
+        published = _PUBLISHED[source]
+        return _load_mat(_find_published(source), source, published.steps_per_beat)
+    if source == "":  # else Path would take it for the current folder
+        raise ValueError(_unknown_name(""))
+    path = Path(source)
+    if path.is_dir():
+        _refuse(
+            given,
+            "a folder of MIDI files, which are read in the key they are in (see `transpose`)",
+            ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame"),
+        )
+        return _load_folder(path, steps_per_beat, seconds_per_frame, split, seed, low, high)
+    if not path.exists():
+        if path.suffix or len(path.parts) != 1:
+            raise FileNotFoundError(f"{path}: there is no such file or folder")
+        raise ValueError(_unknown_name(str(source)))
+    readers: dict[str, Callable[[Path], Dataset]] = {
+        ".mat": lambda path: _load_mat(path, path.name, None),
+        ".npz": _load_npz,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        hint = ""
+        if path.suffix.lower() in MIDI_SUFFIXES:
+            hint = "; for MIDI, give the folder, or read one file with rnnrbm.midi.read"
+        raise ValueError(
+            f"{path}: unknown kind of file {path.suffix!r}; expected .mat, .npz (as written by "
+            f"`save`) or a folder of MIDI files{hint}"
+        )
+    _refuse(given, f"{path.name}, whose splits and frames are what they are", ())
+    return reader(path)
+
+
+def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
+    """Return a piano-roll as uint8, or say what is wrong with it.
+
+    Parameters
+    ----------
+    roll : array-like, shape (T, n)
+        Boolean, integer or real; T at least 1.
+    n_visible : int, optional
+        Number of columns expected; by default any from 1.
+    where : str
+        What the roll is, for the message: a file, a piece.
+
+    Returns
+    -------
+    numpy.ndarray, shape (T, n)
+        uint8, 0 or 1, contiguous in memory; `roll` itself if it is that already.
+
+    Raises
+    ------
+    ValueError
+        If the array is not two-dimensional, has no frame, another width than expected, is not
+        numeric, or holds NaN or other values than 0 and 1.
+    """
+    prefix = f"{where}: " if where else ""
+    try:
+        array = np.asarray(roll)
+    except ValueError as error:
+        raise ValueError(f"{prefix}rows of different lengths; expected an array of frames x notes") from error
+    if array.ndim != 2:
+        raise ValueError(
+            f"{prefix}an array of shape {array.shape}; expected two dimensions, frames x notes. "
+            "Give one piece at a time, time first"
+        )
+    frames, width = array.shape
+    if frames == 0:
+        raise ValueError(f"{prefix}no frames (shape {array.shape}); leave the piece out")
+    if width == 0 or (n_visible is not None and width != n_visible):
+        expected = "at least 1" if n_visible is None else str(n_visible)
+        turned = frames == n_visible
+        raise ValueError(
+            f"{prefix}{width} columns (shape {array.shape}); expected {expected}"
+            + (". Time comes first: give its transpose, roll.T" if turned else "")
+        )
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{prefix}values of type {array.dtype}; expected numbers, 0 and 1")
+    wrong = (array != 0) & (array != 1)
+    if wrong.any():
+        t, j = (int(i) for i in np.argwhere(wrong)[0])
+        value = array[t, j].item()
+        advice = "replace or leave out missing values"
+        if value == value:
+            advice = "for velocities or probabilities, say when a note sounds: roll > threshold"
+        raise ValueError(
+            f"{prefix}{wrong.sum()} values are neither 0 nor 1, the first is {value} in frame {t}, "
+            f"column {j}; expected 1 where a note sounds, else 0; {advice}"
+        )
+    return np.ascontiguousarray(array, np.uint8)
+
+
+def transpose(roll: ArrayLike, semitones: int, *, drop: bool = False) -> np.ndarray:
+    """Shift a piano-roll by semitones.
+
+    Parameters
+    ----------
+    roll : array-like, shape (T, n)
+        Piano-roll of 0 and 1.
+    semitones : int
+        Columns to shift by; positive is up.
+    drop : bool
+        Drop notes that would leave the roll; by default they are an error.
+
+    Returns
+    -------
+    numpy.ndarray, shape (T, n)
+        A new roll, uint8.
+
+    Raises
+    ------
+    ValueError
+        If notes would leave the roll and `drop` is false, or `roll` is not a piano-roll
+        (see `check_roll`).
+    TypeError
+        If `semitones` is not a whole number.
+    """
+    array = check_roll(roll, where="roll")
+    if isinstance(semitones, bool) or not isinstance(semitones, int | np.integer):
+        raise TypeError(f"semitones={semitones!r}: expected a whole number")
+    used = np.flatnonzero(array.any(0))
+    shifted = used + int(semitones)
+    inside = (shifted >= 0) & (shifted < array.shape[1])
+    if not drop and not inside.all():
+        raise ValueError(
+            f"transposing by {semitones} moves {int((~inside).sum())} of {len(used)} notes out of "
+            f"the roll's {array.shape[1]} columns; expected {-used[0]} to "
+            f"{array.shape[1] - 1 - used[-1]} semitones. Pass drop=True to drop such notes"
+        )
+    result = np.zeros_like(array)
+    result[:, shifted[inside]] = array[:, used[inside]]
+    return result
+
+
+def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
+    """Write a data set to an ``.npz`` file, which `load` reads back as it was.
+
+    The file appears whole or not at all; an earlier one of that name is replaced.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in ``.npz``; its folder exists.
+    dataset : Dataset
+        Piano-rolls of 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If `path` does not end in ``.npz``, or a roll holds other values than 0 and 1.
+    OSError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".npz":
+        raise ValueError(f"{path}: expected a file name ending in .npz")
+    arrays: dict[str, np.ndarray] = {"name": np.array(dataset.name)}
+    for key in ("low", "steps_per_beat", "seconds_per_frame"):
+        value = getattr(dataset, key)
+        if value is not None:
+            arrays[key] = np.array(value)
+    for split in SPLITS:
+        rolls = [
+            check_roll(roll, n_visible=dataset.n_visible, where=f"{split}[{i}]")
+            for i, roll in enumerate(getattr(dataset, split))
+        ]
+        arrays[split] = np.concatenate([np.empty((0, dataset.n_visible), np.uint8), *rolls])
+        arrays[f"{split}_lengths"] = np.array([len(roll) for roll in rolls], np.int64)
+        arrays[f"{split}_names"] = np.array(dataset.names[split], np.str_)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _refuse(given: Mapping[str, bool], source: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError if an option is given that the source does not have."""
+    wrong = [option for option, is_given in given.items() if is_given and option not in allowed]
+    if wrong:
+        raise ValueError(
+            f"{', '.join(wrong)} cannot be chosen for {source}; "
+            f"expected {'only ' + ', '.join(allowed) if allowed else 'no option'}"
+        )
+
+
+def _unknown_name(name: str) -> str:
+    """Return what to say about a source that is neither a name nor a file."""
+    near = difflib.get_close_matches(name.lower(), _NAMES, n=1)
+    near = near or [known for known in _NAMES if name and name.lower() in known]  # "piano"
+    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    return (
+        f"unknown data set {name!r}{guess}: expected one of {', '.join(_NAMES)}, or the path of a "
+        ".mat or .npz file or of a folder of MIDI files, and there is no file of that name"
+    )
+
+
+def _bach_file() -> Traversable:
+    """Return the embedded file: in an installed package, or beside it in a checkout."""
+    installed = package_files("rnnrbm") / "data" / "bach.npz"
+    checkout = Path(__file__).resolve().parent.parent / "data" / "bach.npz"
+    for file in (installed, checkout):
+        if file.is_file():
+            return file
+    raise FileNotFoundError(
+        f"the embedded data set is missing: neither {installed} nor {checkout} exists; install "
+        "rnnrbm again, or restore data/bach.npz in the checkout"
+    )
+
+
+def _load_bach(steps_per_beat: int, original_key: bool) -> Dataset:
+    """Return the embedded chorales."""
+    if steps_per_beat not in (1, 2, _STORED_STEPS):
+        raise ValueError(
+            f"steps_per_beat={steps_per_beat!r} for 'bach': expected 1 (quarter notes), 2 (eighth "
+            "notes) or 4 (sixteenth notes)"
+        )
+    with _bach_file().open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        data = {key: arrays[key] for key in arrays.files}
+    rolls: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    names: dict[str, list[str]] = {split: [] for split in SPLITS}
+    pieces = np.split(data["pitch"], np.cumsum(data["length"])[:-1])
+    for i, sixteenths in enumerate(pieces):
+        # A frame holds what sounds at its start, so coarser frames are every second, every fourth.
+        pitch = sixteenths[:: _STORED_STEPS // int(steps_per_beat)].astype(int)
+        t, voice = np.nonzero(pitch)
+        shift = 0 if original_key else int(data["transposition"][i])
+        roll = np.zeros((len(pitch), PIANO[1] - PIANO[0] + 1), np.uint8)
+        roll[t, pitch[t, voice] + shift - PIANO[0]] = 1
+        split = SPLITS[data["split"][i]]
+        rolls[split].append(roll)
+        names[split].append(f"BWV {data['bwv'][i]} {data['title'][i]}".rstrip())
+    return Dataset("bach", *_three(rolls), PIANO[0], float(steps_per_beat), None, names)
+
+
+def _three(
+    rolls: Mapping[str, list[np.ndarray]],
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Return the train, valid and test entries."""
+    return rolls["train"], rolls["valid"], rolls["test"]
+
+
+def _find_published(name: str) -> Path:
+    """Return the .mat file of a published set."""
+    file = _PUBLISHED[name].file
+    variable = os.environ.get(DATA_VARIABLE)
+    if not variable:
+        raise FileNotFoundError(
+            f"the data set {name!r} is not part of the library: put {file} into a folder and set "
+            f"the environment variable {DATA_VARIABLE} to that folder"
+        )
+    candidates = [Path(variable) / "pianorolls" / file, Path(variable) / file]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"the data set {name!r} needs {file}: put it at {candidates[0]} or {candidates[1]} "
+        f"({DATA_VARIABLE} is {variable!r})"
+    )
+
+
+def _load_mat(path: Path, name: str, steps_per_beat: float | None) -> Dataset:
+    """Return the data set in a MATLAB file of the published layout."""
+    import scipy.io  # slow to import
+
+    keys = {split: f"{split}data" for split in SPLITS}
+    try:
+        contents: dict[str, Any] = scipy.io.loadmat(path, variable_names=list(keys.values()))
+    except FileNotFoundError:
+        raise
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{path}: a MATLAB 7.3 file (HDF5), expected MATLAB 5; in MATLAB, save it with '-v7'"
+        ) from error
+    except Exception as error:  # a damaged file makes scipy raise whatever it runs into
+        raise ValueError(
+            f"{path}: cannot be read as a MATLAB 5 file, it is cut off, damaged or of another kind "
+            f"({type(error).__name__}: {error}); get the file again"
+        ) from error
+    missing = [key for key in keys.values() if key not in contents]
+    if missing:
+        raise ValueError(
+            f"{path}: has no {', '.join(missing)}; expected cell arrays {', '.join(keys.values())} "
+            "of piano-rolls, or a file written by `save`"
+        )
+    rolls: dict[str, list[np.ndarray]] = {}
+    names: dict[str, list[str]] = {}
+    width: int | None = None
+    for split, key in keys.items():
+        cells = contents[key]
+        if cells.dtype != object:
+            raise ValueError(
+                f"{path}: {key} is an array of shape {cells.shape} of {cells.dtype}; expected a "
+                "cell array, one cell a piece, of frames x notes"
+            )
+        names[split] = [f"{key}[{i}]" for i in range(cells.size)]
+        rolls[split] = []
+        for cell, label in zip(cells.ravel(), names[split], strict=True):
+            roll = check_roll(cell, n_visible=width, where=f"{path}, {label}")
+            width = roll.shape[1]
+            rolls[split].append(roll)
+    low = PIANO[0] if width == PIANO[1] - PIANO[0] + 1 else None
+    return Dataset(name, *_three(rolls), low, steps_per_beat, None, names)
+
+
+def _load_npz(path: Path) -> Dataset:
+    """Return the data set in a file that `save` wrote."""
+    try:
+        # Opened here, because np.load leaves the file open if it is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            data = {key: arrays[key] for key in arrays.files}
+    except Exception as error:  # a damaged file makes zipfile, zlib or NumPy raise
+        raise ValueError(
+            f"{path}: cannot be read as an .npz file, it is cut off, damaged or of another kind "
+            f"({type(error).__name__}: {error}); write it again with `save`"
+        ) from error
+    keys = ["name", *(s + part for s in SPLITS for part in ("", "_lengths", "_names"))]
+    missing = [key for key in keys if key not in data]
+    if missing:
+        raise ValueError(f"{path}: has no {', '.join(missing)}; expected a file written by `save`")
+    rolls: dict[str, list[np.ndarray]] = {}
+    for split in SPLITS:
+        lengths = data[f"{split}_lengths"]
+        if lengths.sum() != len(data[split]):
+            raise ValueError(
+                f"{path}: {split} has {len(data[split])} frames but its lengths add up to "
+                f"{lengths.sum()}; write it again with `save`"
+            )
+        ends = np.cumsum(lengths)
+        rolls[split] = [
+            check_roll(data[split][end - length : end], where=f"{path}, {split}[{i}]")
+            for i, (end, length) in enumerate(zip(ends, lengths, strict=True))
+        ]
+    low = int(data["low"]) if "low" in data else None
+    steps, seconds = (
+        float(data[key]) if key in data else None for key in ("steps_per_beat", "seconds_per_frame")
+    )
+    names = {split: data[f"{split}_names"].tolist() for split in SPLITS}
+    return Dataset(str(data["name"]), *_three(rolls), low, steps, seconds, names)
+
+
+def _load_folder(
+    folder: Path,
+    steps_per_beat: int | None,
+    seconds_per_frame: float | None,
+    split: Sequence[float],
+    seed: int,
+    low: int,
+    high: int,
+) -> Dataset:
+    """Return the data set of a folder of MIDI files."""
+    # Before any file is read: a wrong option is not the files' fault.
+    if seconds_per_frame is None:
+        steps_per_beat = 2 if steps_per_beat is None else steps_per_beat
+        if steps_per_beat != int(steps_per_beat) or steps_per_beat < 1:
+            raise ValueError(f"steps_per_beat={steps_per_beat}: expected a whole number from 1")
+    elif steps_per_beat is not None:
+        raise ValueError("steps_per_beat and seconds_per_frame exclude each other; give one")
+    elif not 0 < seconds_per_frame < float("inf"):
+        raise ValueError(f"seconds_per_frame={seconds_per_frame}: expected a positive number")
+    if not 0 <= low <= high <= 127:
+        raise ValueError(f"low={low} and high={high}: expected 0 <= low <= high <= 127")
+    fractions = np.asarray(split, float)
+    if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
+        raise ValueError(f"split={split}: expected three positive fractions that add up to 1")
+
+    # Sorted by name in one way on every system, so that the seed decides the same everywhere.
+    paths = sorted(
+        (p for p in folder.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file()),
+        key=lambda p: p.relative_to(folder).as_posix(),
+    )
+    if not paths:
+        raise ValueError(f"{folder}: no MIDI file ({', '.join(MIDI_SUFFIXES)}) in it or below it")
+    present = [s for s in SPLITS if (folder / s).is_dir()]
+    if present:
+        outside = [p for p in paths if p.relative_to(folder).parts[0] not in present]
+        if len(present) < len(SPLITS) or outside:
+            found = f"sub-folders {', '.join(present)}" + (
+                f" and {len(outside)} MIDI files outside them, such as {outside[0]}" if outside else ""
+            )
+            raise ValueError(
+                f"{folder}: found {found}; expected all MIDI files in sub-folders train, valid and "
+                "test, or no sub-folder of such a name (then `split` divides the files)"
+            )
+        if tuple(split) != DEFAULT_SPLIT or seed != 0:
+            raise ValueError(f"{folder}: split and seed cannot be chosen, its sub-folders are the splits")
+
+    grid: dict[str, Any] = {"steps_per_beat": steps_per_beat}
+    if seconds_per_frame is not None:
+        grid = {"seconds_per_frame": seconds_per_frame}
+    pieces = _read_midi(folder, paths, low=low, high=high, **grid)
+    usable = list(pieces)
+    if present:
+        members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}
+        empty = [s for s in SPLITS if not members[s]]
+        if empty:
+            raise ValueError(
+                f"{folder}: no usable MIDI file in {', '.join(empty)}; expected at least one in "
+                "each of train, valid and test"
+            )
+    else:
+        if len(usable) < len(SPLITS):
+            raise ValueError(
+                f"{folder}: {len(usable)} of {len(paths)} MIDI files can be used; expected at "
+                "least 3, one each for training, validation and test. Add files, or read single "
+                "ones with rnnrbm.midi.read and make a Dataset of them"
+            )
+        order = np.random.default_rng(seed).permutation(len(usable))
+        first, second = np.cumsum(_counts(len(usable), fractions))[:2]
+        parts = (order[:first], order[first:second], order[second:])
+        members = {s: [usable[i] for i in sorted(part)] for s, part in zip(SPLITS, parts, strict=True)}
+    rolls = {s: [pieces[n] for n in members[s]] for s in SPLITS}
+    steps = None if steps_per_beat is None else float(steps_per_beat)
+    seconds = None if seconds_per_frame is None else float(seconds_per_frame)
+    return Dataset(folder.resolve().name, *_three(rolls), low, steps, seconds, members)
+
+
+def _read_midi(folder: Path, paths: Sequence[Path], **options: Any) -> dict[str, np.ndarray]:
+    """Return the rolls of the usable files by their path in the folder; warn of the others."""
+    from rnnrbm import midi
+
+    pieces: dict[str, np.ndarray] = {}
+    reason = ""
+    for path in paths:
+        try:
+            pieces[path.relative_to(folder).as_posix()] = midi.read(path, **options)
+        except (midi.MidiError, OSError) as error:
+            reason = str(error)
+            named = reason if str(path) in reason else f"{path}: {reason}"
+            warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)
+    if not pieces:
+        raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
+    return pieces
+
+
+def _counts(n: int, fractions: np.ndarray) -> np.ndarray:
+    """Return how many of n pieces each split gets: about n * fractions, at least 1 each."""
+    counts = np.maximum(np.floor(n * fractions + 1e-9).astype(int), 1)
+    while counts.sum() != n:
+        lack = n * fractions - counts
+        if counts.sum() < n:
+            counts[np.argmax(lack)] += 1
+        else:
+            counts[np.argmin(np.where(counts > 1, lack, np.inf))] -= 1
+    return counts

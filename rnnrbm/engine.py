@@ -1,0 +1,141 @@
+"""Compiling: the one place that decides which engine runs a graph.
+
+The default is PyTensor's JAX mode, on CPU and GPU alike. An explicit argument wins, then PyTensor's own
+configuration (``PYTENSOR_FLAGS=mode=NUMBA``), then the default.
+
+Importing this module sets PyTensor's ``floatX`` to ``float32``, unless the user has set it
+(``PYTENSOR_FLAGS=floatX=float64``): with PyTensor's default of float64 the JAX engine computes some
+intermediate results of float32 graphs in float64, which then spread to the parameters and halve the speed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytensor
+from pytensor.compile.mode import Mode, predefined_modes
+from pytensor.compile.sharedvalue import SharedVariable
+
+__all__ = ["block", "cache_folder", "describe", "function", "resolve_mode", "shared", "to_numpy"]
+
+DEFAULT_MODE = "JAX"
+
+if type(pytensor.config).floatX.is_default:
+    pytensor.config.floatX = "float32"
+
+
+def resolve_mode(mode: str | Mode | None = None) -> str | Mode:
+    """Return the mode to compile with.
+
+    Parameters
+    ----------
+    mode : str, pytensor Mode or None
+        ``"JAX"``, ``"NUMBA"``, ``"FAST_COMPILE"`` ... or a Mode object; None asks PyTensor's configuration,
+        and where that says nothing the answer is ``"JAX"``.
+
+    Raises
+    ------
+    ValueError
+        If no mode has that name.
+    """
+    if mode is None:
+        mode = pytensor.config.mode if pytensor.config.mode != "Mode" else DEFAULT_MODE
+    if isinstance(mode, str) and mode not in predefined_modes:
+        known = ", ".join(sorted(m for m in predefined_modes if m))
+        raise ValueError(f"mode {mode!r} is not one of PyTensor's: {known}; the usual ones are JAX and NUMBA")
+    return mode
+
+
+def cache_folder() -> Path:
+    """Return the folder for compiled programs: ``$RNNRBM_CACHE``, else the platform's user cache."""
+    if (given := os.environ.get("RNNRBM_CACHE")) is not None:
+        return Path(given)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("rnnrbm", appauthor=False)
+
+
+def _prepare(mode: str | Mode) -> None:
+    if mode == "NUMBA":
+        from rnnrbm.random import register_numba
+
+        register_numba()
+    elif mode == "JAX":
+        import jax
+
+        # Programs compiled by an earlier run are read back: a second run starts in seconds. A user's own
+        # JAX setting (JAX_COMPILATION_CACHE_DIR) wins.
+        if jax.config.jax_compilation_cache_dir is None:
+            jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def function(
+    inputs: Sequence[Any],
+    outputs: Any = None,
+    updates: Mapping[SharedVariable, Any] | None = None,
+    *,
+    mode: str | Mode | None = None,
+    **options: Any,
+) -> Any:
+    """Compile a graph: ``pytensor.function`` in the mode of :func:`resolve_mode`.
+
+    Parameters
+    ----------
+    inputs, outputs, updates
+        As for ``pytensor.function``; `updates` is a dict from shared variables to expressions.
+    mode : str, pytensor Mode or None
+        See :func:`resolve_mode`.
+    **options
+        Handed on to ``pytensor.function``.
+
+    Returns
+    -------
+    callable
+        In JAX mode it returns before the result is there; see :func:`block`.
+    """
+    mode = resolve_mode(mode)
+    _prepare(mode)
+    return pytensor.function(list(inputs), outputs, updates=dict(updates or {}), mode=mode, **options)
+
+
+def shared(value: Any, name: str, dtype: Any = None) -> SharedVariable:
+    """Make a shared variable with its full static shape, which JAX needs and PyTensor does not infer.
+
+    The type is `dtype`; ``None`` stands for PyTensor's ``floatX``.
+    """
+    array = np.array(value, dtype=dtype or pytensor.config.floatX)
+    return pytensor.shared(array, name=name, shape=array.shape)
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    """Return a NumPy copy of a shared variable's value or of an array of any engine."""
+    if isinstance(value, SharedVariable):
+        value = value.get_value()
+    return np.array(value)
+
+
+def block(value: Any) -> Any:
+    """Wait until results of a compiled function are computed, and return them.
+
+    JAX calls are asynchronous: time nothing without this.
+    """
+    import jax
+
+    return jax.block_until_ready(value)
+
+
+def describe(mode: str | Mode | None = None) -> str:
+    """Return a line for logs: the mode, the device and the versions of the engine."""
+    mode = resolve_mode(mode)
+    line = f"PyTensor {pytensor.__version__}, mode {mode}"
+    if mode == "JAX":
+        import jax
+
+        device = jax.devices()[0]
+        line += f", JAX {jax.__version__} on {device.device_kind} ({len(jax.devices())} {device.platform})"
+    return line

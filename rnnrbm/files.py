@@ -1,0 +1,71 @@
+"""Write files so that nobody ever sees half of one."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["atomic"]
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Replace a file in one step, or leave it as it was.
+
+    The block writes to a temporary path in the same folder (a rename is atomic only within one
+    file system). When the block ends well, the bytes are flushed to the disk and the temporary
+    file takes the place of ``path``; on any exception, a full disk or an interrupt included, the
+    temporary file is deleted and an earlier ``path`` stays untouched.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write. Its folder must exist.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write. It does not exist yet, and it ends in the suffix of ``path``, so libraries
+        that choose a format by suffix, or append one, do the right thing.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist, or the block wrote no file.
+    IsADirectoryError
+        If ``path`` is a directory.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> target = pathlib.Path(tempfile.mkdtemp()) / "notes.txt"
+    >>> with atomic(target) as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> target.read_text()
+    'whole'
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"{target}: the folder {str(target.parent)!r} does not exist; create it first"
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"{target}: is a directory; give the path of a file")
+    # Not tempfile.mkstemp: that makes the file private to its owner, whatever the umask says. The
+    # stem is cut because a name may not exceed 255 bytes.
+    temporary = target.with_name(f".{target.stem[:50]}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        yield temporary
+        if not temporary.is_file():
+            raise FileNotFoundError(
+                f"{target}: nothing was written to {temporary.name}, the temporary path given"
+            )
+        # Without this a power cut could leave the new name on data that never reached the disk.
+        with open(temporary, "r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

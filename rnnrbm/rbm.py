@@ -1,0 +1,183 @@
+"""The restricted Boltzmann machine: an energy over visible and hidden units, as a value holding tensors.
+
+    E(v, h) = base_v(v) + base_h(h) - s(v) b_v - s(h) b_h - s(v) W s(h)
+
+with the statistics ``s`` and bases of the unit types (:mod:`rnnrbm.units`; for binary units ``s(x) = x`` and
+``base = 0``). Fields may be shared variables or expressions, and biases may have leading axes:
+``rbm._replace(b_v=..., b_h=...)`` *is* the conditional RBM, one machine for each row of the biases.
+
+Sources: Smolensky 1986; Hinton, "Training products of experts by minimizing contrastive divergence", 2002.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm import engine
+from rnnrbm.random import Rng
+from rnnrbm.units import Bernoulli, Unit
+
+__all__ = ["RBM", "FrameDensity"]
+
+
+@runtime_checkable
+class FrameDensity(Protocol):
+    """What a sequence model asks of the distribution of one frame. A protocol, not a base class."""
+
+    def free_energy(self, v: TensorVariable) -> TensorVariable:
+        """-log of the unnormalized probability of each row, nats: (..., n_visible) -> (...)."""
+
+    def gibbs_step(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """One sweep of a Markov chain that leaves the distribution of each row invariant."""
+
+    def tensors(self) -> list[TensorVariable]:
+        """Every tensor the density holds, in a fixed order."""
+
+    def with_tensors(self, tensors: list[TensorVariable]) -> Self:
+        """The same density holding other tensors; the inverse of :meth:`tensors`."""
+
+
+class RBM(NamedTuple):
+    """Restricted Boltzmann machine.
+
+    Attributes
+    ----------
+    W : TensorVariable, shape (n_visible, n_hidden)
+    b_v : TensorVariable, shape (..., n_visible)
+    b_h : TensorVariable, shape (..., n_hidden)
+    visible, hidden : Unit
+        What the units of each layer are; binary unless said otherwise.
+    """
+
+    W: TensorVariable
+    b_v: TensorVariable
+    b_h: TensorVariable
+    visible: Unit = Bernoulli()
+    hidden: Unit = Bernoulli()
+
+    @classmethod
+    def init(
+        cls,
+        n_visible: int,
+        n_hidden: int,
+        *,
+        rng: np.random.Generator,
+        visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
+        hidden: Unit = Bernoulli(),  # noqa: B008
+        b_v: np.ndarray | float = 0.0,
+        scale: float = 0.01,
+        dtype: str | None = None,
+    ) -> RBM:
+        """Make an RBM whose fields are shared variables named after themselves.
+
+        Parameters
+        ----------
+        n_visible, n_hidden : int
+            Sizes, at least 1.
+        rng : numpy.random.Generator
+        visible, hidden : Unit
+        b_v : array of shape (n_visible,) or float
+            Initial visible biases; for binary data the log odds of each unit's mean start learning well
+            (Hinton, "A practical guide to training RBMs", 2010, section 8.1).
+        scale : float
+            Standard deviation of the initial weights.
+        dtype : str or None
+            Type of all tensors; None stands for PyTensor's ``floatX``.
+
+        Raises
+        ------
+        ValueError
+            If a size is below 1 or `b_v` has another shape.
+        """
+        if n_visible < 1 or n_hidden < 1:
+            raise ValueError(f"n_visible and n_hidden must be at least 1, got {n_visible} and {n_hidden}")
+        if np.ndim(b_v) and np.shape(b_v) != (n_visible,):
+            raise ValueError(f"b_v has shape {np.shape(b_v)}, expected ({n_visible},)")
+        return cls(
+            engine.shared(rng.normal(0.0, scale, (n_visible, n_hidden)), "W", dtype),
+            engine.shared(np.broadcast_to(b_v, (n_visible,)), "b_v", dtype),
+            engine.shared(np.zeros(n_hidden), "b_h", dtype),
+            visible,
+            hidden,
+        )
+
+    def tensors(self) -> list[TensorVariable]:
+        return [self.W, self.b_v, self.b_h]
+
+    def with_tensors(self, tensors: list[TensorVariable]) -> RBM:
+        W, b_v, b_h = tensors
+        return self._replace(W=W, b_v=b_v, b_h=b_h)
+
+    def hidden_activation(self, v: TensorVariable) -> TensorVariable:
+        """Input of the hidden units: (..., n_visible) -> (..., n_hidden)."""
+        return self.visible.statistic(v) @ self.W + self.b_h
+
+    def visible_activation(self, h: TensorVariable) -> TensorVariable:
+        """Input of the visible units: (..., n_hidden) -> (..., n_visible)."""
+        return self.hidden.statistic(h) @ self.W.T + self.b_v
+
+    def _own_energy(self, unit: Unit, x: TensorVariable, b: TensorVariable) -> TensorVariable:
+        energy = -(unit.statistic(x) * b)
+        base = unit.base(x)
+        return (energy if base is None else energy + base).sum(axis=-1, acc_dtype=self.W.dtype)
+
+    def energy(self, v: TensorVariable, h: TensorVariable) -> TensorVariable:
+        """E(v, h) in nats: shapes (..., n_visible) and (..., n_hidden) -> (...)."""
+        pair = ((self.visible.statistic(v) @ self.W) * self.hidden.statistic(h)).sum(
+            axis=-1, acc_dtype=self.W.dtype
+        )
+        own = self._own_energy(self.visible, v, self.b_v) + self._own_energy(self.hidden, h, self.b_h)
+        return own - pair
+
+    def free_energy(self, v: TensorVariable) -> TensorVariable:
+        """F(v) = -log of the sum over h of exp(-E(v, h)), nats: (..., n_visible) -> (...)."""
+        hidden = self.hidden.log_partition(self.hidden_activation(v)).sum(axis=-1, acc_dtype=self.W.dtype)
+        return self._own_energy(self.visible, v, self.b_v) - hidden
+
+    def hidden_free_energy(self, h: TensorVariable) -> TensorVariable:
+        """-log of the sum or integral over v of exp(-E(v, h)), nats: (..., n_hidden) -> (...)."""
+        visible = self.visible.log_partition(self.visible_activation(h)).sum(axis=-1, acc_dtype=self.W.dtype)
+        return self._own_energy(self.hidden, h, self.b_h) - visible
+
+    def gibbs_step(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Sample all hidden units given `v`, then all visible units given those: v -> v'."""
+        h, rng = self.hidden.sample(self.hidden_activation(v), rng)
+        return self.visible.sample(self.visible_activation(h), rng)
+
+    def pseudo_log_likelihood(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Estimate the log pseudo-likelihood of binary rows from one random unit of each.
+
+        log PL(v) = sum_i log P(v_i | other units), here n_visible * log sigmoid(F(v with unit i flipped) - F(v))
+        for one i drawn uniformly for each row: unbiased, at the price of one more free energy. It is a monitor of
+        training, not comparable with a log-likelihood.
+
+        Parameters
+        ----------
+        v : TensorVariable, shape (R, n_visible), of 0 and 1
+        rng : Rng
+
+        Returns
+        -------
+        TensorVariable, shape (R,), nats
+        Rng
+
+        Raises
+        ------
+        TypeError
+            If the visible units are not binary.
+        """
+        if not isinstance(self.visible, Bernoulli):
+            raise TypeError(
+                f"the pseudo-likelihood by flipping needs binary visible units, not {self.visible}"
+            )
+        n_visible = self.W.type.shape[0]
+        u, rng = rng.uniform(v[:, 0])
+        chosen = pt.floor(u * np.float32(n_visible)).astype("int32")
+        flip = pt.eq(pt.arange(n_visible, dtype="int32"), chosen[:, None])
+        flipped = pt.switch(flip, np.asarray(1.0, v.dtype) - v, v)
+        gap = self.free_energy(v) - self.free_energy(flipped)
+        return -pt.softplus(gap) * np.asarray(n_visible, v.dtype), rng

@@ -1,0 +1,161 @@
+"""Negative phases: where the second term of the gradient takes its samples from.
+
+The gradient of the log-likelihood of an energy model is that of ``-(mean F(data) - mean F(model))``. Each
+function here gives ``(negative sample, updates)``; the sample is already held constant, so the loss is always
+
+    loss = density.free_energy(data).mean() - density.free_energy(negative).mean()
+
+``cd`` is contrastive divergence (Hinton 2002), ``pcd`` persistent contrastive divergence (Tieleman 2008),
+``tempered`` parallel tempering (Desjardins et al. 2010).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.gradient import disconnected_grad
+from pytensor.graph.basic import Variable
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.random import Rng
+from rnnrbm.rbm import RBM, FrameDensity
+
+__all__ = ["Updates", "cd", "gibbs", "pcd", "tempered"]
+
+Updates = dict[SharedVariable, Variable]
+
+
+def gibbs(density: FrameDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
+    """Run `k` steps of the density's Markov chain.
+
+    Parameters
+    ----------
+    density : FrameDensity
+    v : TensorVariable, shape (..., n_visible)
+        Where the chains start.
+    rng : Rng
+    k : int
+        Number of steps, at least 1; fixed when the graph is built.
+
+    Returns
+    -------
+    v : TensorVariable
+        Where the chains end, same shape.
+    rng : Rng
+    """
+    if k < 1:
+        raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
+
+    def step(v: TensorVariable, draw: TensorVariable, key: TensorVariable, *tensors: TensorVariable) -> list:
+        v, inner = density.with_tensors(list(tensors)).gibbs_step(v, Rng(key, draw))
+        return [v, inner.draw]
+
+    v, draw = pytensor.scan(
+        step,
+        outputs_info=[v, rng.draw],
+        non_sequences=[rng.key, *density.tensors()],
+        n_steps=k,
+        return_updates=False,
+    )
+    return v[-1], rng._replace(draw=draw[-1])
+
+
+def cd(density: FrameDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
+    """Contrastive divergence: `k` steps from the data.
+
+    Parameters
+    ----------
+    density : FrameDensity
+    v : TensorVariable, shape (..., n_visible)
+        Data.
+    rng : Rng
+    k : int
+        Number of Gibbs steps.
+
+    Returns
+    -------
+    negative : TensorVariable
+        Same shape as `v`, held constant for the gradient.
+    updates : dict
+        Moves the random stream on.
+    """
+    negative, rng = gibbs(density, v, rng, k)
+    return disconnected_grad(negative), rng.updates()
+
+
+def pcd(
+    density: FrameDensity, particles: SharedVariable, rng: Rng, k: int = 1
+) -> tuple[TensorVariable, Updates]:
+    """Persistent contrastive divergence: `k` steps from where the chains stood after the last update.
+
+    For a static density only: the chains of a conditional RBM belong to biases that have moved away.
+
+    Parameters
+    ----------
+    density : FrameDensity
+    particles : shared variable, shape (n_chains, n_visible)
+        Chains, for example a batch of data at first.
+    rng : Rng
+    k : int
+
+    Returns
+    -------
+    negative : TensorVariable, shape (n_chains, n_visible)
+    updates : dict
+        Moves the chains and the random stream on.
+    """
+    negative, rng = gibbs(density, particles, rng, k)
+    return disconnected_grad(negative), {particles: negative} | rng.updates()
+
+
+def tempered(
+    rbm: RBM, particles: SharedVariable, rng: Rng, k: int = 1, *, betas: np.ndarray
+) -> tuple[TensorVariable, Updates]:
+    """Parallel tempering: chains at several inverse temperatures that exchange places.
+
+    Each of the `k` rounds takes one Gibbs step at every temperature, then proposes to swap neighbours (even
+    pairs, then odd pairs in turn) with the Metropolis probability. The energy is multiplied by beta, so
+    beta = 0 is the uniform distribution; binary units only.
+
+    Parameters
+    ----------
+    rbm : RBM
+        Static, with binary units.
+    particles : shared variable, shape (n_betas, n_chains, n_visible)
+    rng : Rng
+    k : int
+        Number of rounds.
+    betas : numpy.ndarray, shape (n_betas,)
+        Inverse temperatures, from 1 down, strictly decreasing, all at least 0.
+
+    Returns
+    -------
+    negative : TensorVariable, shape (n_chains, n_visible)
+        The chains at beta = 1.
+    updates : dict
+
+    Raises
+    ------
+    ValueError
+        If `betas` does not start at 1 or is not strictly decreasing and at least 0.
+    """
+    betas = np.asarray(betas, rbm.W.dtype)
+    if betas.ndim != 1 or betas.size < 2 or betas[0] != 1 or (np.diff(betas) >= 0).any() or betas[-1] < 0:
+        raise ValueError(f"betas must fall strictly from 1 to no less than 0, got {betas}")
+    scale = betas[:, None, None]
+    n = betas.size
+    v: TensorVariable = particles
+    for i in range(k):
+        h, rng = rbm.hidden.sample(scale * rbm.hidden_activation(v), rng)
+        v, rng = rbm.visible.sample(scale * rbm.visible_activation(h), rng)
+        first = np.arange(i % 2, n - 1, 2)
+        energy = rbm.energy(v, h)
+        gain = (betas[first] - betas[first + 1])[:, None] * (energy[first] - energy[first + 1])
+        u, rng = rng.uniform(gain)
+        swap = pt.lt(pt.log(u), gain)[:, :, None]
+        low, high = v[first], v[first + 1]
+        v = pt.set_subtensor(v[first], pt.switch(swap, high, low))
+        v = pt.set_subtensor(v[first + 1], pt.switch(swap, low, high))
+    return disconnected_grad(v[0]), {particles: v} | rng.updates()

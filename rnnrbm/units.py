@@ -1,0 +1,189 @@
+"""Units: what the units of a layer are, as values.
+
+A unit type is an exponential family with density proportional to ``exp(statistic(x) * a - base(x))`` for an
+activation ``a`` (bias plus input). That is all a harmonium needs (Welling, Rosen-Zvi & Hinton, "Exponential
+family harmoniums", NIPS 2004): any visible type pairs with any hidden type, with free energy
+
+    F(v) = sum_i base(v_i) - statistic(v_i) b_i  -  sum_j A((statistic(v) W + b_h)_j)
+
+where ``A = log_partition``. There is no class per pairing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.random import Rng
+
+__all__ = ["Bernoulli", "Gaussian", "ReLU", "Softmax", "Unit"]
+
+
+def _const(value: float, like: TensorVariable) -> np.ndarray:
+    """A constant in the type of `like`: a bare Python float would turn float32 graphs into float64."""
+    return np.asarray(value, like.dtype)
+
+
+class Unit(Protocol):
+    """The contract of a unit type. Arrays have shape (..., n); activations and values share a shape."""
+
+    def statistic(self, x: TensorVariable) -> TensorVariable:
+        """Sufficient statistic, which meets biases and weights."""
+
+    def base(self, x: TensorVariable) -> TensorVariable | None:
+        """Energy of a value without any bias, nats; None stands for zero."""
+
+    def log_partition(self, a: TensorVariable) -> TensorVariable:
+        """Log of the sum or integral of exp(statistic(x) a - base(x)) over x, to be summed over the last axis."""
+
+    def mean(self, a: TensorVariable) -> TensorVariable:
+        """Expected value given the activation."""
+
+    def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """A value given the activation, and the random stream after it."""
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Binary units in {0, 1}: the logistic unit of the classical RBM."""
+
+    def statistic(self, x: TensorVariable) -> TensorVariable:
+        return x
+
+    def base(self, x: TensorVariable) -> None:
+        return None
+
+    def log_partition(self, a: TensorVariable) -> TensorVariable:
+        return pt.softplus(a)
+
+    def mean(self, a: TensorVariable) -> TensorVariable:
+        return pt.sigmoid(a)
+
+    def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        u, rng = rng.uniform(a)
+        return pt.lt(u, pt.sigmoid(a)).astype(a.dtype), rng
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Real units with fixed standard deviation: energy x**2 / (2 sigma**2) - x a / sigma**2, mean a.
+
+    Data should be standardized, or `sigma` set to its scale. A pair of Gaussian layers has a normalizable
+    density only while the singular values of W stay below sigma_v * sigma_h.
+    """
+
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise ValueError(f"sigma must be positive, got {self.sigma}")
+
+    def statistic(self, x: TensorVariable) -> TensorVariable:
+        return x if self.sigma == 1.0 else x * _const(self.sigma**-2, x)
+
+    def base(self, x: TensorVariable) -> TensorVariable:
+        return pt.sqr(x) * _const(0.5 * self.sigma**-2, x)
+
+    def log_partition(self, a: TensorVariable) -> TensorVariable:
+        log_norm = 0.5 * np.log(2.0 * np.pi * self.sigma**2)
+        return pt.sqr(a) * _const(0.5 * self.sigma**-2, a) + _const(log_norm, a)
+
+    def mean(self, a: TensorVariable) -> TensorVariable:
+        return a
+
+    def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        z, rng = rng.normal(a)
+        return a + _const(self.sigma, a) * z.astype(a.dtype), rng
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Groups of `n_states` binary units of which exactly one is on; the layer's size is a multiple of it."""
+
+    n_states: int
+
+    def __post_init__(self) -> None:
+        if self.n_states < 2:
+            raise ValueError(f"n_states must be at least 2, got {self.n_states}")
+
+    def _grouped(self, a: TensorVariable) -> TensorVariable:
+        return a.reshape((*(a.shape[i] for i in range(a.ndim - 1)), -1, self.n_states))
+
+    def statistic(self, x: TensorVariable) -> TensorVariable:
+        return x
+
+    def base(self, x: TensorVariable) -> None:
+        return None
+
+    def log_partition(self, a: TensorVariable) -> TensorVariable:
+        return pt.logsumexp(self._grouped(a), axis=-1)
+
+    def mean(self, a: TensorVariable) -> TensorVariable:
+        return pt.special.softmax(self._grouped(a), axis=-1).reshape(a.shape)
+
+    def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        u, rng = rng.uniform(a)
+        # Gumbel-max: the state whose activation plus Gumbel noise is highest. 1 - u is never 0.
+        noisy = self._grouped(a - pt.log(-pt.log(np.float32(1.0) - u)).astype(a.dtype))
+        best = pt.argmax(noisy, axis=-1, keepdims=True)
+        one_hot = pt.eq(pt.arange(self.n_states), best).astype(a.dtype)
+        return one_hot.reshape(a.shape), rng
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """Non-negative real units with energy x**2 / 2 - x a: a normal of mean `a` cut off below zero.
+
+    Its mean is a smooth rectifier. This is the exact exponential family, not the noisy rectifier that
+    approximates a sum of shifted binary units (Nair & Hinton, ICML 2010).
+    """
+
+    def statistic(self, x: TensorVariable) -> TensorVariable:
+        return x
+
+    def base(self, x: TensorVariable) -> TensorVariable:
+        return pt.sqr(x) * _const(0.5, x)
+
+    def log_partition(self, a: TensorVariable) -> TensorVariable:
+        # log int_0^inf exp(x a - x**2/2) dx = a**2/2 + log( sqrt(2 pi) Q(-a) )
+        return _scaled_log_tail(-a) + _const(_HALF_LOG_2PI, a)
+
+    def mean(self, a: TensorVariable) -> TensorVariable:
+        # the derivative of log_partition: a + phi(a) / Phi(a)
+        return a + pt.exp(-self.log_partition(a))
+
+    def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        # x = z + a where z solves Q(z) = (1 - u) Q(-a), Q being the normal tail probability
+        u, rng = rng.uniform(a)
+        u = (np.float32(1.0) - u).astype(a.dtype)
+        one, root2 = _const(1.0, a), _const(np.sqrt(2.0), a)
+        low = pt.maximum(-a, one)
+        log_tail = _scaled_log_tail(low) - _const(0.5, a) * pt.sqr(low) + pt.log(u)
+        z = pt.sqrt(pt.sqr(low) - _const(2.0, a) * pt.log(u))
+        for _ in range(4):  # Newton from the right of the root: log Q is concave, so it converges steadily
+            scaled = _scaled_log_tail(z)
+            excess = scaled - _const(0.5, a) * pt.sqr(z) - log_tail
+            z = z + excess * pt.exp(scaled + _const(_HALF_LOG_2PI, a))
+        near = root2 * pt.erfinv(one - u * pt.erfc(-a / root2))
+        return pt.maximum(pt.switch(pt.gt(-a, one), z, near) + a, _const(0.0, a)), rng
+
+
+_HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
+
+
+def _scaled_log_tail(z: TensorVariable) -> TensorVariable:
+    """Log Q(z) + z**2 / 2 for the tail probability Q of a standard normal, without overflow."""
+    ten, half = _const(10.0, z), _const(0.5, z)
+    near = pt.minimum(z, ten)
+    far = pt.maximum(z, ten)
+    inverse = pt.sqr(_const(1.0, z) / far)
+    series = _const(1.0, z)
+    for factor in (7.0, 5.0, 3.0, 1.0):  # 1 - 1/z^2 (1 - 3/z^2 (1 - 5/z^2 (1 - 7/z^2)))
+        series = _const(1.0, z) - _const(factor, z) * inverse * series
+    by_series = pt.log(series) - pt.log(far) - _const(_HALF_LOG_2PI, z)
+    by_erfc = half * pt.sqr(near) + pt.log(half * pt.erfc(near / _const(np.sqrt(2.0), z)))
+    return pt.switch(pt.gt(z, ten), by_series, by_erfc)

@@ -1,0 +1,726 @@
+import os
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rnnrbm import datasets
+from rnnrbm.datasets import Dataset, check_roll, load, save, transpose
+
+DATA = os.environ.get("RNNRBM_DATA")
+ROOT = Path(__file__).resolve().parent.parent
+SPLITS = ("train", "valid", "test")
+
+needs_data = pytest.mark.skipif(not DATA, reason="RNNRBM_DATA is not set: no real data")
+
+rolls = hnp.arrays(
+    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1)
+)
+
+
+@pytest.fixture(scope="module")
+def bach():
+    return load("bach")
+
+
+def pieces(dataset):
+    """(split, name, roll) of every piece."""
+    return [
+        (split, name, roll)
+        for split in SPLITS
+        for name, roll in zip(dataset.names[split], getattr(dataset, split), strict=True)
+    ]
+
+
+def write_mat(path, **splits):
+    cells = {}
+    for key, values in splits.items():
+        cells[key] = np.empty((1, len(values)), object)
+        cells[key][0] = values
+    scipy.io.savemat(path, cells)
+    return path
+
+
+def some_rolls(n, width=4):
+    rng = np.random.default_rng(n)
+    return [rng.integers(0, 2, (t + 2, width), np.uint8) for t in range(n)]
+
+
+def small(n=2):
+    names = {split: [f"{split} {i} ä" for i in range(n)] for split in SPLITS}
+    return Dataset("small", *(some_rolls(n) for _ in SPLITS), 60, 2.0, None, names)
+
+
+# --- check_roll and transpose ---------------------------------------------------------------------
+
+
+@given(rolls, st.sampled_from([np.uint8, bool, int, np.float32, float]))
+def test_check_roll_keeps_the_cells_of_any_type(roll, dtype):
+    checked = check_roll(roll.astype(dtype), n_visible=roll.shape[1])
+    assert checked.dtype == np.uint8
+    np.testing.assert_array_equal(checked, roll)
+
+
+@pytest.mark.parametrize(
+    ("roll", "message"),
+    [
+        (np.zeros(3), r"x.mid: .*shape \(3,\).*two dimensions"),
+        (np.zeros((2, 3, 4)), r"two dimensions"),
+        (np.zeros((0, 4)), r"no frames"),
+        (np.zeros((3, 5)), r"5 columns \(shape \(3, 5\)\); expected 4$"),
+        (np.zeros((4, 9)), r"give its transpose"),
+        (np.full((2, 4), 2), r"8 values are neither 0 nor 1, the first is 2 in frame 0, column 0"),
+        (np.array([[0, 1, 0, np.nan]]), r"first is nan in frame 0, column 3.*missing"),
+        (np.array([[0, 0.5, 0, 1]]), r"first is 0.5 .*roll > threshold"),
+        (np.array([[-1, 0, 0, 1]]), r"first is -1"),
+        (np.array([["0", "1", "0", "0"]]), r"values of type <U1; expected numbers"),
+        ([[0, 1], [0]], r"rows of different lengths"),
+    ],
+)
+def test_check_roll_says_what_is_wrong(roll, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        check_roll(roll, n_visible=4, where="x.mid")
+    assert str(caught.value).startswith("x.mid: ")
+
+
+@given(rolls, st.integers(-15, 15))
+def test_transpose_moves_every_note_or_refuses(roll, semitones):
+    notes = {(t, j + semitones) for t, j in np.argwhere(roll).tolist()}
+    kept = {(t, j) for t, j in notes if 0 <= j < roll.shape[1]}
+    dropped = transpose(roll, semitones, drop=True)
+    assert {(t, j) for t, j in np.argwhere(dropped).tolist()} == kept
+    if kept == notes:
+        np.testing.assert_array_equal(transpose(roll, semitones), dropped)
+    else:
+        with pytest.raises(ValueError, match="drop=True"):
+            transpose(roll, semitones)
+
+
+def test_transpose_names_the_range_that_fits():
+    roll = np.array([[0, 1, 0, 1, 0, 0]])
+    with pytest.raises(ValueError, match=r"moves 1 of 2 notes .* expected -1 to 2 semitones"):
+        transpose(roll, 3)
+    with pytest.raises(TypeError, match="whole number"):
+        transpose(roll, 1.0)
+
+
+# --- the embedded set -----------------------------------------------------------------------------
+
+
+def test_bach_counts_are_those_of_its_readme(bach):
+    assert [len(getattr(bach, s)) for s in SPLITS] == [276, 60, 59]
+    assert [sum(map(len, getattr(bach, s))) for s in SPLITS] == [17446, 3830, 3690]
+    assert (bach.n_visible, bach.low, bach.steps_per_beat) == (88, 21, 1.0)
+    assert bach.seconds_per_frame is None
+    assert "276 pieces    17446 frames" in str(bach)
+    names = [name for _, name, _ in pieces(bach)]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("BWV ") for name in names)
+
+
+def test_bach_is_well_formed(bach):
+    counts = Counter()
+    for _, name, roll in pieces(bach):
+        np.testing.assert_array_equal(check_roll(roll, n_visible=88, where=name), roll)
+        assert roll[0].any(), name
+        assert roll[-1].any(), name
+        notes = roll.sum(1)
+        counts.update(notes.tolist())
+        # Instrumental interludes are cut: no four silent quarters in a row.
+        assert "0000" not in "".join(map(str, notes)), name
+    assert max(counts) == 4
+    assert counts[0] < 0.01 * counts.total()
+    assert counts[3] + counts[4] > 0.98 * counts.total()
+
+
+def test_bach_quarters_are_every_second_eighth_and_every_fourth_sixteenth(bach):
+    eighths, sixteenths = load("bach", steps_per_beat=2), load("bach", steps_per_beat=4)
+    assert (eighths.steps_per_beat, sixteenths.steps_per_beat) == (2.0, 4.0)
+    assert eighths.names == sixteenths.names == bach.names
+    all_pieces = zip(pieces(bach), pieces(eighths), pieces(sixteenths), strict=True)
+    for (_, _, quarter), (_, _, eighth), (_, _, sixteenth) in all_pieces:
+        np.testing.assert_array_equal(quarter, eighth[::2])
+        np.testing.assert_array_equal(eighth, sixteenth[::2])
+        assert len(sixteenth) == 4 * len(quarter)
+
+
+def test_bach_original_key_differs_by_a_shift_of_minus_five_to_six(bach):
+    shifts = Counter()
+    for (_, name, common), (_, _, own) in zip(
+        pieces(bach), pieces(load("bach", original_key=True)), strict=True
+    ):
+        shift = int(np.flatnonzero(common.any(0))[0] - np.flatnonzero(own.any(0))[0])
+        np.testing.assert_array_equal(transpose(own, shift), common, err_msg=name)
+        shifts[shift] += 1
+    assert set(shifts) <= set(range(-5, 7))
+    assert len(shifts) > 6
+
+
+def test_bach_is_in_c_major_or_a_minor(bach):
+    bass = [int(np.flatnonzero(roll[-1])[0] + 21) % 12 for _, _, roll in pieces(bach)]
+    share = Counter(bass)
+    # The others end on the dominant, or are modal.
+    assert share[0] + share[9] > 0.9 * len(bass)
+    # The scale of C major holds most notes; G sharp is the leading note of A minor.
+    notes = sum(roll.sum(0) for _, _, roll in pieces(bach))
+    weight = np.bincount((np.arange(88) + 21) % 12, notes)
+    assert weight[[0, 2, 4, 5, 7, 9, 11]].sum() > 0.9 * weight.sum()
+
+
+def test_a_known_chorale_is_what_the_score_says():
+    # BWV 66.6 in F sharp minor, 4/4: an upbeat of two eighths, then the first line in quarters.
+    own = load("bach", original_key=True, steps_per_beat=2)
+    ((_, _, roll),) = [p for p in pieces(own) if p[1].split()[1] == "66.6"]
+    soprano = [int(np.flatnonzero(frame)[-1] + 21) for frame in roll[:16]]
+    assert soprano == [73, 71, 69, 69, 71, 71, 73, 73, 76, 76, 73, 73, 71, 71, 69, 69]
+    assert (np.flatnonzero(roll[0]) + 21).tolist() == [57, 64, 73]  # A, E, E, C sharp
+    assert (np.flatnonzero(roll[-1]) + 21).tolist() == [54, 58, 61, 66]  # F sharp major
+    assert len(roll) == 72  # nine measures
+
+
+def shape_windows(frames, length):
+    """Windows of `frames` (tuples of notes) relative to their lowest note, dull ones left out."""
+    windows = set()
+    for t in range(len(frames) - length + 1):
+        window = frames[t : t + length]
+        if all(window) and len(set(window)) >= 3:
+            lowest = min(min(frame) for frame in window)
+            windows.add(tuple(tuple(note - lowest for note in frame) for frame in window))
+    return windows
+
+
+def leaks(dataset, length, voices):
+    """Shared share of windows of the shorter piece, for every two pieces of different splits.
+
+    This knows nothing of how the splits were made: it sees rolls, up to transposition.
+    """
+    found = []
+    windows = []
+    for split, name, roll in pieces(dataset):
+        frames = [tuple(np.flatnonzero(frame)[-voices:].tolist()) for frame in roll]
+        windows.append((split, name, shape_windows(frames, length)))
+    for i, (split, name, mine) in enumerate(windows):
+        for other_split, other, theirs in windows[:i]:
+            if split != other_split and mine and theirs:
+                share = len(mine & theirs) / min(len(mine), len(theirs))
+                found.append((share, name, other))
+    return sorted(found, reverse=True)
+
+
+def test_no_near_copy_of_a_tune_is_in_another_split(bach):
+    worst = leaks(bach, 8, 1)
+    assert worst[0][0] < 0.4, worst[:5]
+    assert worst[20][0] < 0.25, worst[:25]
+
+
+def test_no_near_copy_of_a_harmonization_is_in_another_split(bach):
+    worst = leaks(bach, 6, 4)
+    assert worst[0][0] < 0.1, worst[:5]
+
+
+def test_the_leak_detector_sees_a_planted_copy(bach):
+    source = transpose(bach.train[3], 2)
+    damaged = source[5:].copy()
+    damaged[::12] = 0  # every twelfth frame is lost
+    planted = Dataset(
+        "planted", bach.train[:20], [damaged], bach.test[:5], 21, 1.0, None,
+        {"train": bach.names["train"][:20], "valid": ["copy"], "test": bach.names["test"][:5]},
+    )  # fmt: skip
+    assert leaks(planted, 8, 1)[0][0] > 0.8
+    assert leaks(planted, 6, 4)[0] > (0.8, "copy", bach.names["train"][3])
+
+
+def test_splits_are_whole_groups():
+    with np.load(ROOT / "data" / "bach.npz", allow_pickle=False) as arrays:
+        group, split, titles = arrays["group"], arrays["split"], arrays["title"]
+    for g in range(group.max() + 1):
+        assert len(set(split[group == g])) == 1
+    for title in set(titles) - {""}:
+        assert len(set(split[titles == title])) == 1, title
+
+
+def test_the_embedded_file_is_the_one_the_readme_describes():
+    import hashlib
+
+    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    digest = hashlib.sha256((ROOT / "data" / "bach.npz").read_bytes()).hexdigest()
+    assert digest in readme
+    assert sum(p.stat().st_size for p in (ROOT / "data").iterdir() if p.is_file()) < 300_000
+
+
+def build_module():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("build_bach", ROOT / "data" / "build_bach.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["build_bach"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_groups_and_splits_of_the_file_are_rebuilt_from_its_notes():
+    # All that follows reading the corpus, without music21: keys apart, the same arrays again.
+    build = build_module()
+    with np.load(ROOT / "data" / "bach.npz", allow_pickle=False) as arrays:
+        data = dict(arrays)
+    pitch = np.split(data["pitch"], np.cumsum(data["length"])[:-1])
+    # A quarter of the pieces: the alignment of all takes too long for a test.
+    few = np.flatnonzero(data["group"] < 50)
+    corpus = [build.Piece(data["bwv"][i], data["title"][i], pitch[i], 0, "major") for i in few]
+    found = build.find_groups(corpus)
+    same = data["group"][few][:, None] == data["group"][few]
+    together = found[:, None] == found
+    assert not (together & ~same).any()  # fewer pieces tie fewer groups, never others
+    assert (together & same).sum() > 0.9 * same.sum()
+    np.testing.assert_array_equal(build.assign(data["group"]), data["split"])
+
+
+def test_reading_the_corpus_again_gives_the_notes_of_the_file():
+    music21 = pytest.importorskip("music21", reason="music21 is needed to rebuild")
+    build = build_module()
+    with np.load(ROOT / "data" / "bach.npz", allow_pickle=False) as arrays:
+        data = dict(arrays)
+    pitch = np.split(data["pitch"], np.cumsum(data["length"])[:-1])
+    folder = Path(music21.__file__).parent / "corpus" / "bach"
+    # Plain; first and second ending; grace notes; instruments and interludes.
+    for bwv in ("66.6", "8.6", "315", "79.3"):
+        (i,) = np.flatnonzero(data["bwv"] == bwv)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            score = music21.converter.parse(folder / f"bwv{bwv}.mxl", forceSource=True)
+        np.testing.assert_array_equal(build.pitches(build.find_voices(score)), pitch[i])
+
+
+def test_keys_are_found():
+    build = build_module()
+    scale = np.array([60, 62, 64, 65, 67, 69, 71, 72])
+    four = np.repeat(scale[:, None], 4, 1).astype(np.uint8)
+    assert build.find_key(four, 0) == (0, "major")
+    assert build.find_key(four + 2, 2) == (2, "major")
+    minor = four[[5, 6, 0, 1, 2, 3, 4, 5]]
+    assert build.find_key(minor, 0) == (9, "minor")
+    assert build.find_key(minor, 1) == (9, "minor")  # a Dorian signature
+    for tonic in range(12):
+        for mode, target in (("major", 0), ("minor", 9)):
+            shift = build.Piece("", "", four, tonic, mode).shift
+            assert -5 <= shift <= 6
+            assert (tonic + shift) % 12 == target
+
+
+@needs_data
+def test_bach_agrees_with_the_published_chorales(bach):
+    """Most published pieces are pieces of ours, frame by frame, up to transposition."""
+
+    def frames(roll, length=100):
+        lowest = np.flatnonzero(roll[0])[0]
+        table = np.full((length, 4), 255, np.uint8)
+        for t, frame in enumerate(roll[:length]):
+            notes = np.flatnonzero(frame)
+            table[t, : len(notes)] = notes - lowest + 50
+            if len(notes) == 0:
+                table[t] = 254  # silence is not the padding
+        return table
+
+    ours = np.array([frames(roll) for _, _, roll in pieces(bach)])
+    shares = []
+    for _, _, roll in pieces(load("jsb")):
+        if not roll[0].any() or roll.sum(1).max() > 4:
+            continue
+        same = (ours == frames(roll)).all(2)[:, : len(roll)].sum(1)
+        shares.append(same.max() / min(len(roll), 100))
+    shares = np.array(shares)
+    assert (shares >= 0.9).sum() >= 200, np.histogram(shares, 10, (0, 1))
+    assert (shares >= 0.7).sum() >= 260, np.histogram(shares, 10, (0, 1))
+
+
+# --- published sets, .mat -------------------------------------------------------------------------
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "n", "frames", "steps", "silent"),
+    [
+        ("jsb", (229, 76, 77), (13807, 4602, 4725), 1.0, (18, 29, 17)),
+        ("nottingham", (694, 173, 170), (176561, 45513, 44463), 2.0, (487, 51, 19)),
+        ("piano-midi", (87, 12, 25), (75911, 8540, 19036), 2.0, (4917, 251, 652)),
+        ("musedata", (524, 135, 124), (245202, 82755, 64339), None, (12962, 4412, 5042)),
+    ],
+)
+def test_published_sets_have_the_published_counts(name, n, frames, steps, silent):
+    dataset = load(name)
+    assert tuple(len(getattr(dataset, s)) for s in SPLITS) == n
+    assert tuple(sum(map(len, getattr(dataset, s))) for s in SPLITS) == frames
+    nothing = tuple(sum(int((r.sum(1) == 0).sum()) for r in getattr(dataset, s)) for s in SPLITS)
+    assert nothing == silent
+    assert (dataset.name, dataset.low, dataset.n_visible) == (name, 21, 88)
+    assert (dataset.steps_per_beat, dataset.seconds_per_frame) == (steps, None)
+    assert dataset.names["valid"][1] == "validdata[1]"
+
+
+def test_published_sets_are_looked_for_in_two_places(tmp_path, monkeypatch):
+    rolls = some_rolls(3, 88)
+    monkeypatch.delenv("RNNRBM_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"put JSB_Chorales.mat into .* RNNRBM_DATA"):
+        load("jsb")
+    monkeypatch.setenv("RNNRBM_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError) as caught:
+        load("jsb")
+    assert str(tmp_path / "pianorolls" / "JSB_Chorales.mat") in str(caught.value)
+    assert str(tmp_path / "JSB_Chorales.mat") in str(caught.value)
+    write_mat(tmp_path / "JSB_Chorales.mat", traindata=rolls, validdata=rolls, testdata=rolls[:1])
+    assert len(load("jsb").test) == 1
+    (tmp_path / "pianorolls").mkdir()
+    inner = tmp_path / "pianorolls" / "JSB_Chorales.mat"
+    write_mat(inner, traindata=rolls, validdata=rolls, testdata=rolls[:2])
+    assert len(load("jsb").test) == 2
+
+
+def test_a_mat_file_by_path(tmp_path):
+    rolls = some_rolls(3)
+    path = write_mat(tmp_path / "my.mat", traindata=rolls, validdata=rolls[:1], testdata=rolls[1:])
+    dataset = load(path)
+    for mine, given_rolls in ((dataset.train, rolls), (dataset.test, rolls[1:])):
+        for a, b in zip(mine, given_rolls, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert (dataset.name, dataset.low, dataset.steps_per_beat) == ("my.mat", None, None)
+
+
+def test_bad_mat_files_are_named(tmp_path):
+    rolls = some_rolls(3)
+    good = write_mat(tmp_path / "good.mat", traindata=rolls, validdata=rolls, testdata=rolls)
+    cut = tmp_path / "cut.mat"
+    cut.write_bytes(good.read_bytes()[:-40])
+    text = tmp_path / "text.mat"
+    text.write_text("not a matrix\n" * 30)
+    empty = tmp_path / "empty.mat"
+    empty.touch()
+    for path in (cut, text, empty):
+        with pytest.raises(ValueError, match=rf"{path.name}: cannot be read as a MATLAB 5 file"):
+            load(path)
+    fewer = write_mat(tmp_path / "fewer.mat", traindata=rolls)
+    with pytest.raises(ValueError, match=r"fewer.mat: has no validdata, testdata"):
+        load(fewer)
+    wrong = [rolls[0], rolls[1] * 3]
+    values = write_mat(tmp_path / "values.mat", traindata=rolls, validdata=wrong, testdata=rolls)
+    with pytest.raises(ValueError, match=r"values.mat, validdata\[1\]: .* first is 3"):
+        load(values)
+    wide = [rolls[0], some_rolls(1, 7)[0]]
+    width = write_mat(tmp_path / "width.mat", traindata=rolls, validdata=wide, testdata=rolls)
+    with pytest.raises(ValueError, match=r"width.mat, validdata\[1\]: 7 columns"):
+        load(width)
+    plain = tmp_path / "plain.mat"
+    scipy.io.savemat(plain, {f"{s}data": np.zeros((3, 4)) for s in SPLITS})
+    with pytest.raises(ValueError, match=r"plain.mat: traindata is an array .* cell array"):
+        load(plain)
+
+
+# --- save, .npz -----------------------------------------------------------------------------------
+
+
+def assert_same(a, b):
+    for (split, name, roll), (split_b, name_b, roll_b) in zip(pieces(a), pieces(b), strict=True):
+        assert (split, name) == (split_b, name_b)
+        assert roll.dtype == roll_b.dtype == np.uint8
+        np.testing.assert_array_equal(roll, roll_b)
+    for key in ("name", "low", "steps_per_beat", "seconds_per_frame"):
+        assert getattr(a, key) == getattr(b, key)
+        assert type(getattr(a, key)) is type(getattr(b, key))
+
+
+def test_save_and_load_give_the_set_back(tmp_path, bach):
+    for i, dataset in enumerate([small(), small(1), bach]):
+        save(tmp_path / f"{i}.npz", dataset)
+        assert_same(load(tmp_path / f"{i}.npz"), dataset)
+    names = {"train": ["a"], "valid": [], "test": []}
+    unknown = Dataset("ä", some_rolls(1), [], [], None, None, 0.05, names)
+    save(tmp_path / "0.npz", unknown)  # replaces
+    assert_same(load(tmp_path / "0.npz"), unknown)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_save_refuses_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "set.npz"
+    save(path, small())
+    before = path.read_bytes()
+    bad = small()
+    bad.valid[1][0, 0] = 7
+    with pytest.raises(ValueError, match=r"valid\[1\]: .* first is 7"):
+        save(path, bad)
+    with pytest.raises(ValueError, match=r"set.mat: expected a file name ending in .npz"):
+        save(tmp_path / "set.mat", small())
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["set.npz"]
+
+
+def test_bad_npz_files_are_named(tmp_path):
+    good = tmp_path / "good.npz"
+    save(good, small())
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(good.read_bytes()[:-60])
+    text = tmp_path / "text.npz"
+    text.write_text("no zip")
+    array = tmp_path / "array.npz"
+    with open(array, "wb") as file:
+        np.save(file, np.zeros(3))
+    pickled = tmp_path / "pickled.npz"
+    with open(pickled, "wb") as file:
+        np.savez(file, train=np.array([{}, 1], object))
+    for path in (cut, text, array, pickled):
+        with pytest.raises(ValueError, match=rf"{path.name}: cannot be read as an .npz file"):
+            load(path)
+    other = tmp_path / "other.npz"
+    np.savez(other, x=np.zeros(3))
+    with pytest.raises(ValueError, match=r"other.npz: has no name, train, .* written by `save`"):
+        load(other)
+    with np.load(good) as arrays:
+        changed = dict(arrays)
+    changed["test_lengths"] = changed["test_lengths"] + 1
+    np.savez(other, **changed)
+    with pytest.raises(ValueError, match=r"other.npz: test has 5 frames .* add up to 7"):
+        load(other)
+    changed = {
+        **changed,
+        "test_lengths": changed["test_lengths"] - 1,
+        "train_names": np.array(["a"]),
+    }
+    np.savez(other, **changed)
+    with pytest.raises(ValueError, match=r"2 pieces in train but 1 names"):
+        load(other)
+
+
+def test_a_dataset_must_fit_together():
+    names = {"train": ["a"], "valid": ["b"], "test": []}
+    with pytest.raises(ValueError, match=r"x: pieces have 4, 5 columns"):
+        Dataset("x", some_rolls(1), some_rolls(1, 5), [], None, None, None, names)
+    with pytest.raises(ValueError, match=r"x: holds no piece"):
+        Dataset("x", [], [], [], None, None, None, {})
+
+
+# --- folders of MIDI files ------------------------------------------------------------------------
+
+
+def midi_folder(path, n, suffixes=(".mid",)):
+    from rnnrbm import midi
+
+    path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(n)
+    for i in range(n):
+        roll = np.zeros((8 + i, 88), np.uint8)
+        roll[np.arange(8 + i), rng.integers(30, 60, 8 + i)] = 1
+        file = path / f"{i:02}.mid"
+        midi.write(file, roll, steps_per_beat=2)
+        file.rename(file.with_suffix(suffixes[i % len(suffixes)]))
+    return path
+
+
+def test_a_folder_is_split_by_fraction_and_seed(tmp_path):
+    folder = midi_folder(tmp_path / "tunes", 10, (".mid", ".MID", ".midi", ".Kar"))
+    midi_folder(folder / "more" / "deep", 10)
+    (folder / "notes.txt").write_text("not music")
+    dataset = load(folder)
+    assert [len(getattr(dataset, s)) for s in SPLITS] == [14, 3, 3]
+    names = [name for _, name, _ in pieces(dataset)]
+    assert len(set(names)) == 20
+    assert {"00.mid", "01.MID", "02.midi", "03.Kar", "more/deep/09.mid"} <= set(names)
+    assert (dataset.name, dataset.low, dataset.steps_per_beat) == ("tunes", 21, 2.0)
+    assert dataset.seconds_per_frame is None
+    assert_same(load(str(folder)), dataset)
+    assert load(folder, seed=1).names != dataset.names
+    half = load(folder, split=(0.5, 0.25, 0.25))
+    assert [len(getattr(half, s)) for s in SPLITS] == [10, 5, 5]
+    for _, name, roll in pieces(dataset):
+        assert len(roll) == 8 + int(Path(name).stem), name
+    finer = load(folder, steps_per_beat=4, low=40, high=100)
+    assert (finer.n_visible, finer.low, finer.steps_per_beat) == (61, 40, 4.0)
+    assert sum(map(len, finer.train)) == 2 * sum(map(len, dataset.train))
+    clock = load(folder, seconds_per_frame=0.05)
+    assert (clock.steps_per_beat, clock.seconds_per_frame) == (None, 0.05)
+
+
+@given(
+    st.integers(3, 400),
+    st.tuples(*[st.integers(1, 100)] * 3).map(lambda weights: np.array(weights) / sum(weights)),
+)
+def test_every_split_gets_its_share_and_at_least_one(n, fractions):
+    counts = datasets._counts(n, fractions)
+    assert counts.sum() == n
+    assert counts.min() >= 1
+    assert np.abs(counts - n * fractions).max() < 3
+
+
+def test_a_folder_with_three_files_has_one_in_each_split(tmp_path):
+    dataset = load(midi_folder(tmp_path, 3))
+    assert [len(getattr(dataset, s)) for s in SPLITS] == [1, 1, 1]
+
+
+def test_sub_folders_are_the_splits(tmp_path):
+    for i, split in enumerate(SPLITS):
+        midi_folder(tmp_path / split, i + 1)
+    dataset = load(tmp_path)
+    assert dataset.names == {
+        "train": ["train/00.mid"],
+        "valid": ["valid/00.mid", "valid/01.mid"],
+        "test": ["test/00.mid", "test/01.mid", "test/02.mid"],
+    }
+    with pytest.raises(ValueError, match=r"split and seed cannot be chosen"):
+        load(tmp_path, seed=3)
+    midi_folder(tmp_path, 1)
+    with pytest.raises(ValueError, match=r"1 MIDI files outside them, such as .*00.mid"):
+        load(tmp_path)
+    (tmp_path / "00.mid").unlink()
+    for file in (tmp_path / "test").iterdir():
+        file.unlink()
+    with pytest.raises(ValueError, match=r"no usable MIDI file in test"):
+        load(tmp_path)
+    (tmp_path / "test").rmdir()
+    with pytest.raises(ValueError, match=r"found sub-folders train, valid; expected all"):
+        load(tmp_path)
+
+
+def test_bad_midi_files_are_left_out_with_a_warning(tmp_path):
+    midi_folder(tmp_path, 4)
+    (tmp_path / "bad.mid").write_bytes(b"not music")
+    with pytest.warns(UserWarning, match=r"left out a MIDI file: .*bad.mid") as caught:
+        dataset = load(tmp_path)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__  # points at who called load
+    assert [len(getattr(dataset, s)) for s in SPLITS] == [2, 1, 1]
+    assert "bad.mid" not in str(dataset.names)
+    for name in ("00.mid", "01.mid"):
+        (tmp_path / name).unlink()
+    with (
+        pytest.warns(UserWarning, match="bad.mid"),
+        pytest.raises(ValueError, match=r"2 of 3 MIDI files can be used; expected at least 3"),
+    ):
+        load(tmp_path)
+    for name in ("02.mid", "03.mid"):
+        (tmp_path / name).unlink()
+    with (
+        pytest.warns(UserWarning, match="bad.mid"),
+        pytest.raises(ValueError, match=r"none of its 1 MIDI files can be used; the last: .*bad"),
+    ):
+        load(tmp_path)
+    (tmp_path / "bad.mid").unlink()
+    with pytest.raises(ValueError, match=r"no MIDI file \(.mid, .midi, .kar\)"):
+        load(tmp_path)
+
+
+@needs_data
+def test_a_real_folder(tmp_path):
+    folder = Path(DATA) / "midi" / "nottingham"
+    dataset = load(folder)
+    assert [len(getattr(dataset, s)) for s in SPLITS] == [31, 7, 7]
+    assert (dataset.n_visible, dataset.steps_per_beat) == (88, 2.0)
+    lengths = {}
+    for line in (folder / "rolls.tsv").read_text().splitlines()[1:]:
+        row = line.split("\t")
+        lengths[row[0]] = [int(value) for value in row[1:] if value.lstrip("-").isdigit()]
+    for _, name, roll in pieces(dataset):
+        assert any(abs(len(roll) - number) <= 2 for number in lengths[name]), name
+
+
+# --- names and options ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("notingham", r"unknown data set 'notingham' \(did you mean 'nottingham'\?\)"),
+        ("JSB", r"did you mean 'jsb'"),
+        ("piano", r"did you mean 'piano-midi'"),
+        ("zzz", r"'zzz': expected one of bach, jsb, musedata, nottingham, piano-midi, or the path"),
+        ("", r"unknown data set '': expected one of bach"),
+    ],
+)
+def test_unknown_names(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        load(name)
+
+
+def test_unknown_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none.mat: there is no such file"):
+        load(tmp_path / "none.mat")
+    with pytest.raises(FileNotFoundError, match=r"no such file or folder"):
+        load(str(tmp_path / "none"))
+    (tmp_path / "a.csv").write_text("1,0")
+    with pytest.raises(ValueError, match=r"a.csv: unknown kind of file '.csv'; expected .mat, .npz"):
+        load(tmp_path / "a.csv")
+    (tmp_path / "a.mid").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"for MIDI, give the folder, or .* rnnrbm.midi.read"):
+        load(tmp_path / "a.mid")
+
+
+def test_a_folder_called_bach_is_reached_by_its_path(tmp_path, monkeypatch):
+    midi_folder(tmp_path / "bach", 3)
+    monkeypatch.chdir(tmp_path)
+    assert len(load("bach").train) == 276
+    assert len(load("./bach").train) == 1
+
+
+OPTIONS = {
+    "steps_per_beat": 2,
+    "original_key": True,
+    "split": (0.8, 0.1, 0.1),
+    "seed": 1,
+    "low": 30,
+    "high": 90,
+    "seconds_per_frame": 0.1,
+}
+APPLY = {
+    "bach": {"steps_per_beat", "original_key"},
+    "folder": set(OPTIONS) - {"original_key"},
+    "jsb": set(),
+    "a.npz": set(),
+}
+
+
+@pytest.mark.parametrize(("source", "option"), [(s, o) for s in APPLY for o in OPTIONS if o not in APPLY[s]])
+def test_options_that_do_not_apply_are_refused(source, option, tmp_path):
+    if source == "folder":
+        source = midi_folder(tmp_path, 3)
+    elif source == "a.npz":
+        source = tmp_path / source
+        save(source, small())
+    with pytest.raises(ValueError, match=rf"^{option} cannot be chosen for"):
+        load(source, **{option: OPTIONS[option]})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps_per_beat": 0}, r"steps_per_beat=0"),
+        ({"steps_per_beat": 2, "seconds_per_frame": 0.1}, r"exclude each other"),
+        ({"seconds_per_frame": -1.0}, r"seconds_per_frame=-1.0"),
+        ({"low": 90, "high": 80}, r"low=90 and high=80"),
+        ({"split": (0.5, 0.5)}, r"three positive fractions"),
+        ({"split": (0.8, 0.2, 0.0)}, r"three positive fractions"),
+        ({"split": (0.8, 0.2, 0.2)}, r"three positive fractions"),
+    ],
+)
+def test_options_that_make_no_sense(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        load(midi_folder(tmp_path, 3), **options)
+
+
+def test_bach_comes_in_three_resolutions():
+    with pytest.raises(ValueError, match=r"steps_per_beat=3 for 'bach': expected 1 .* 2 .* 4"):
+        load("bach", steps_per_beat=3)
+
+
+def test_importing_is_light():
+    code = (
+        "import sys, rnnrbm.datasets; rnnrbm.datasets.load('bach');"
+        "heavy = 'scipy', 'pytensor', 'jax', 'mido', 'rnnrbm.midi';"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr

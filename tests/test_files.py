@@ -1,0 +1,126 @@
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnrbm.files import atomic
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_writes_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    with atomic(target) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary != target
+        assert temporary.suffix == ".txt"
+        temporary.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_replaces_an_earlier_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with atomic(str(target)) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])
+def test_any_exception_keeps_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def write_half() -> None:
+        with atomic(target) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_half()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_full_disk_at_the_last_moment_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"), atomic(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_file_size_limit_keeps_the_old_file(tmp_path: Path) -> None:
+    """A real failing write, as on a full disk: the process may not write beyond 4096 bytes."""
+    resource = pytest.importorskip("resource")
+    signal = pytest.importorskip("signal")
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"), atomic(target) as temporary:
+            temporary.write_bytes(bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError, match="nowhere' does not exist; create it"),
+        atomic(tmp_path / "nowhere" / "a.txt"),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="is a directory"), atomic(tmp_path):
+        pytest.fail("the block must not run")
+
+
+def test_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(FileNotFoundError, match="nothing was written"), atomic(tmp_path / "a.txt"):
+        pass
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    with atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    (tmp_path / "b.txt").write_text("ordinary")
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
+def test_suffix_choosing_library_writes_the_named_file(tmp_path: Path) -> None:
+    with atomic(tmp_path / "a.npz") as temporary:
+        np.savez(temporary, x=np.arange(3))  # appends .npz to any other suffix
+    with np.load(tmp_path / "a.npz") as saved:
+        np.testing.assert_array_equal(saved["x"], [0, 1, 2])
+    assert names(tmp_path) == ["a.npz"]
+
+
+def test_longest_possible_name(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 251 + ".txt")
+    with atomic(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"
