@@ -1,3 +1,67 @@
-"""RNN-RBM sequence models: train, measure and sample them."""
+"""RNN-RBM sequence models: train, measure and sample them.
+
+    import rnnrbm
+    data = rnnrbm.load("bach")
+    model = rnnrbm.RNNRBM.init(data.n_visible, rng=numpy.random.default_rng(0))
+    for row in rnnrbm.fit(model, data.train, data.valid, epochs=20):
+        print(row)
+    print(rnnrbm.log_likelihood(model, data.test))
+    rolls = rnnrbm.generate(model, 64, count=4)
+
+Names are imported when first used, so ``import rnnrbm`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnrbm.datasets import Dataset, load
+    from rnnrbm.likelihood import LogLikelihood, log_likelihood
+    from rnnrbm.rbm import RBM
+    from rnnrbm.rnnrbm import RNNRBM
+    from rnnrbm.sampling import generate
+    from rnnrbm.train import State, fit
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "Dataset": "datasets",
+    "LogLikelihood": "likelihood",
+    "RBM": "rbm",
+    "RNNRBM": "rnnrbm",
+    "State": "train",
+    "fit": "train",
+    "generate": "sampling",
+    "load": "datasets",
+    "log_likelihood": "likelihood",
+}
+
+__all__ = [
+    "RBM",
+    "RNNRBM",
+    "Dataset",
+    "LogLikelihood",
+    "State",
+    "__version__",
+    "fit",
+    "generate",
+    "load",
+    "log_likelihood",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"rnnrbm.{_HOME[name]}"), name)
+    try:
+        return importlib.import_module(f"rnnrbm.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"rnnrbm.{name}":
+            raise
+        raise AttributeError(f"module 'rnnrbm' has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return __all__

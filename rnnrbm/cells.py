@@ -78,7 +78,7 @@ class Tanh(NamedTuple):
         return [self.W_vu, self.W_uu, self.b_u, self.u_0]
 
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> Tanh:
-        return Tanh(*tensors, activation=self.activation)
+        return Tanh(*tensors[:4], self.activation)
 
     def project(self, v: TensorVariable) -> TensorVariable:
         return v @ self.W_vu + self.b_u
@@ -247,7 +247,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
         ) -> list:
             g_t, *start_t, g_later, W_uu = rest
             g = {cell.step(x_t, y_t, u_t): g_t + g_later}
-            g_x, g_y, g_u = pt.grad(
+            g_x, g_y, g_u = pt.grad(  # type: ignore[call-overload]
                 None, [x_t, y_t, u_t], known_grads=g, disconnected_inputs="ignore", return_disconnected="zero"
             )
             g_u = g_u + g_y @ W_uu.T

@@ -20,9 +20,12 @@ import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 from pytensor.compile.sharedvalue import SharedVariable
 
-__all__ = ["block", "cache_folder", "describe", "function", "resolve_mode", "shared", "to_numpy"]
+__all__ = ["Updates", "block", "cache_folder", "describe", "function", "resolve_mode", "shared", "to_numpy"]
 
 DEFAULT_MODE = "JAX"
+
+#: {shared variable: its next value}; merged with ``|``
+Updates = dict[Any, Any]
 
 if type(pytensor.config).floatX.is_default:
     pytensor.config.floatX = "float32"
@@ -77,7 +80,7 @@ def _prepare(mode: str | Mode) -> None:
 def function(
     inputs: Sequence[Any],
     outputs: Any = None,
-    updates: Mapping[SharedVariable, Any] | None = None,
+    updates: Mapping[Any, Any] | None = None,
     *,
     mode: str | Mode | None = None,
     **options: Any,
@@ -103,7 +106,7 @@ def function(
     return pytensor.function(list(inputs), outputs, updates=dict(updates or {}), mode=mode, **options)
 
 
-def shared(value: Any, name: str, dtype: Any = None) -> SharedVariable:
+def shared(value: Any, name: str, dtype: Any = None) -> Any:
     """Make a shared variable with its full static shape, which JAX needs and PyTensor does not infer.
 
     The type is `dtype`; ``None`` stands for PyTensor's ``floatX``.

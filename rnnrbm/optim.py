@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
+from rnnrbm.engine import Updates
 
 __all__ = ["OPTIMISERS", "adam", "clip_by_global_norm", "global_norm", "momentum", "rmsprop", "sgd"]
 
-Updates = dict[SharedVariable, Variable]
+State = dict[str, Any]
 
 
 def global_norm(grads: Sequence[TensorVariable]) -> TensorVariable:
@@ -41,23 +41,30 @@ def clip_by_global_norm(grads: Sequence[TensorVariable], max_norm: float) -> lis
     return [g * scale for g in grads]
 
 
-def _rate(learning_rate: Any, p: SharedVariable, scales: dict[str, float] | None) -> Any:
+def _rate(learning_rate: Any, p: Any, scales: dict[str, float] | None) -> Any:
     """The learning rate of one parameter, in its own type."""
     scale = (scales or {}).get(p.name, 1.0)
     rate = learning_rate if isinstance(learning_rate, Variable) else np.asarray(learning_rate, p.dtype)
     return rate if scale == 1.0 else rate * np.asarray(scale, p.dtype)
 
 
-def _state(prefix: str, p: SharedVariable) -> SharedVariable:
-    return engine.shared(np.zeros(p.type.shape), f"{prefix}.{p.name}", p.dtype)
+def _kept(state: State | None, name: str, shape: tuple, dtype: str) -> Any:
+    """The state variable of that name: the one in `state`, or a new one, which is put there."""
+    if state is not None and name in state:
+        return state[name]
+    variable = engine.shared(np.zeros(shape), name, dtype)
+    if state is not None:
+        state[name] = variable
+    return variable
 
 
 def sgd(
     grads: Sequence[TensorVariable],
-    params: Sequence[SharedVariable],
+    params: Sequence[Any],
     learning_rate: Any,
     *,
     scales: dict[str, float] | None = None,
+    state: State | None = None,
 ) -> Updates:
     """Stochastic gradient descent: p - rate * g.
 
@@ -67,17 +74,21 @@ def sgd(
     learning_rate : float or scalar variable
     scales : dict from parameter name to factor, or None
         Separate learning rates: the rate of a parameter is `learning_rate` times its factor (1 if absent).
+    state : dict or None
+        Where state variables are kept by name. Given the same dict again, an optimiser goes on with the same
+        variables: that is how several compiled functions (one for each k, say) share one optimiser.
     """
     return {p: p - _rate(learning_rate, p, scales) * g for g, p in zip(grads, params, strict=True)}
 
 
 def momentum(
     grads: Sequence[TensorVariable],
-    params: Sequence[SharedVariable],
+    params: Sequence[Any],
     learning_rate: Any,
     *,
     decay: float = 0.9,
     scales: dict[str, float] | None = None,
+    state: State | None = None,
 ) -> Updates:
     """Gradient descent with classical momentum: m' = decay * m - rate * g, p' = p + m'.
 
@@ -85,7 +96,7 @@ def momentum(
     """
     updates: Updates = {}
     for g, p in zip(grads, params, strict=True):
-        m = _state("momentum", p)
+        m = _kept(state, f"momentum.{p.name}", p.type.shape, p.dtype)
         step = np.asarray(decay, p.dtype) * m - _rate(learning_rate, p, scales) * g
         updates |= {m: step, p: p + step}
     return updates
@@ -93,12 +104,13 @@ def momentum(
 
 def rmsprop(
     grads: Sequence[TensorVariable],
-    params: Sequence[SharedVariable],
+    params: Sequence[Any],
     learning_rate: Any,
     *,
     decay: float = 0.9,
     epsilon: float = 1e-6,
     scales: dict[str, float] | None = None,
+    state: State | None = None,
 ) -> Updates:
     """RMSProp (Tieleman & Hinton 2012): steps divided by a running root mean square of the gradient.
 
@@ -106,7 +118,7 @@ def rmsprop(
     """
     updates: Updates = {}
     for g, p in zip(grads, params, strict=True):
-        s = _state("rmsprop", p)
+        s = _kept(state, f"rmsprop.{p.name}", p.type.shape, p.dtype)
         mean_square = s + np.asarray(1.0 - decay, p.dtype) * (pt.sqr(g) - s)
         step = g / pt.sqrt(mean_square + np.asarray(epsilon, p.dtype))
         updates |= {s: mean_square, p: p - _rate(learning_rate, p, scales) * step}
@@ -115,26 +127,27 @@ def rmsprop(
 
 def adam(
     grads: Sequence[TensorVariable],
-    params: Sequence[SharedVariable],
+    params: Sequence[Any],
     learning_rate: Any,
     *,
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
     scales: dict[str, float] | None = None,
+    state: State | None = None,
 ) -> Updates:
     """Adam (Kingma & Ba, ICLR 2015), with bias correction.
 
     `beta_1` and `beta_2` are the decays of the running means of the gradient and of its square, `epsilon` is
     added to the root; the rest is as in :func:`sgd`.
     """
-    t = engine.shared(0.0, "adam_t", params[0].dtype)
+    t = _kept(state, "adam_t", (), params[0].dtype)
     step = t + np.asarray(1.0, t.dtype)
     # correction factors through expm1: 1 - beta**t without cancellation
     c_1, c_2 = (-pt.expm1(step * np.asarray(np.log(b), t.dtype)) for b in (beta_1, beta_2))
     updates: Updates = {t: step}
     for g, p in zip(grads, params, strict=True):
-        m, s = _state("adam_m", p), _state("adam_s", p)
+        m, s = (_kept(state, f"adam_{x}.{p.name}", p.type.shape, p.dtype) for x in "ms")
         mean = m + np.asarray(1.0 - beta_1, p.dtype) * (g - m)
         mean_square = s + np.asarray(1.0 - beta_2, p.dtype) * (pt.sqr(g) - s)
         direction = (mean / c_1) / (pt.sqrt(mean_square / c_2) + np.asarray(epsilon, p.dtype))

@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike
 
+from rnnrbm.metrics import repeated_frame_rate
+
 __all__ = ["filters", "learning_curves", "piano_roll", "save", "statistics"]
 
 INK, ACCENT, FAINT = "#1f4e79", "#d1495b", "#e4e7eb"  # also told apart in grey and by the color-blind
@@ -328,7 +330,7 @@ def statistics(
         notes = np.bincount(counts[i], minlength=most + 1) / len(counts[i])
         panels = [
             (axes[0, 0], np.arange(most + 1), notes),
-            (axes[1, 0], np.array([0]), np.array([_repeats(arrays)])),
+            (axes[1, 0], np.array([0]), np.array([repeated_frame_rate(arrays)])),
             (axes[0, 1], low + np.arange(bottom, top + 1), pitches[bottom : top + 1]),
             (axes[1, 1], np.arange(12), classes),
         ]
@@ -401,16 +403,6 @@ def _numbers(column: Sequence[Any]) -> np.ndarray:
 
 def _drawn(name: str) -> bool:
     return name in ("epoch", "loss", "pseudo_likelihood", "k") or name.endswith("_ll")
-
-
-def _repeats(rolls: Sequence[np.ndarray]) -> float:
-    """Return the share of frames equal to the one before, of frames in which something sounds."""
-    equal = total = 0
-    for roll in rolls:
-        sounds = roll[1:].any(axis=1)
-        equal += int(((roll[1:] == roll[:-1]).all(axis=1) & sounds).sum())
-        total += int(sounds.sum())
-    return equal / max(1, total)
 
 
 def _note_axis(axis: Any, bottom: int, top: int) -> None:

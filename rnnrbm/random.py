@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.tensor.variable import TensorVariable
 
@@ -220,9 +220,9 @@ class Rng(NamedTuple):
         Where `draw` started; :meth:`updates` moves it on.
     """
 
-    key: Variable
-    draw: Variable
-    origin: Variable | None = None
+    key: Any
+    draw: Any
+    origin: Any = None
 
     def uniform(self, like: TensorVariable) -> tuple[TensorVariable, Rng]:
         """Draw uniform numbers in [0, 1) in the shape of `like`.
@@ -247,7 +247,7 @@ class Rng(NamedTuple):
         """Return the place `n` draws further on."""
         return self._replace(draw=self.draw + np.uint32(n))
 
-    def updates(self) -> dict[Variable, Variable]:
+    def updates(self) -> engine.Updates:
         """Return the update that moves the shared counter to this place."""
         return {} if self.origin is None else {self.origin: self.draw}
 

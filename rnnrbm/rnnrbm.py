@@ -14,7 +14,8 @@ batch are trained as one batch of T*B rows. Sequences are time first, (T, B, n_v
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor
@@ -23,6 +24,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine, samplers
 from rnnrbm.cells import Cell, flatten, init_cell, states
+from rnnrbm.engine import Updates
 from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM
 
@@ -44,7 +46,7 @@ class Loss(NamedTuple):
     """
 
     cost: TensorVariable
-    updates: samplers.Updates
+    updates: Updates
     pseudo_log_likelihood: TensorVariable
 
 
@@ -95,7 +97,7 @@ class RNNRBM(NamedTuple):
         cell: str = "gru",
         b_v: np.ndarray | float = 0.0,
         dtype: str | None = None,
-        **rbm_options: object,
+        **rbm_options: Any,
     ) -> RNNRBM:
         """Make a model with small random weights, in shared variables named after the paper.
 
@@ -113,7 +115,7 @@ class RNNRBM(NamedTuple):
         **rbm_options
             Handed on to :meth:`rnnrbm.rbm.RBM.init`: ``visible``, ``hidden``, ``scale``.
         """
-        rbm = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)  # type: ignore[arg-type]
+        rbm = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
         return cls(
             init_cell(cell, n_visible, n_recurrent, rng=rng, dtype=dtype),
             rbm,
@@ -122,9 +124,15 @@ class RNNRBM(NamedTuple):
         )
 
     @property
-    def params(self) -> list:
-        """The parameters: those of the RBM part, then of the RNN part."""
+    def params(self) -> list[Any]:
+        """The parameters: those of the RBM part (``W, b_v, b_h``), then of the RNN part."""
         return [*self.rbm.tensors(), *self.cell.tensors(), self.W_uv, self.W_uh]
+
+    def with_params(self, params: Sequence[Any]) -> RNNRBM:
+        """The same model holding other tensors, in the order of :attr:`params`."""
+        n_rbm, n_cell = len(self.rbm.tensors()), len(self.cell.tensors())
+        rbm, cell = params[:n_rbm], params[n_rbm : n_rbm + n_cell]
+        return RNNRBM(self.cell.with_tensors(list(cell)), self.rbm.with_tensors(list(rbm)), *params[-2:])
 
     def conditional(self, u: TensorVariable) -> RBM:
         """The RBMs that states (..., n_recurrent) call for: biases with the same leading axes."""
@@ -212,25 +220,17 @@ class RNNRBM(NamedTuple):
         v : TensorVariable, shape (n_steps, B, n_visible)
         rng : Rng
         """
-        n_cell = len(self.cell.tensors())
-
         def step(
-            v: TensorVariable,
-            u: TensorVariable,
-            draw: TensorVariable,
-            key: TensorVariable,
-            *rest: TensorVariable,
+            v: TensorVariable, u: TensorVariable, draw: TensorVariable, key: TensorVariable, *params: Any
         ) -> list[TensorVariable]:
-            cell = self.cell.with_tensors(list(rest[:n_cell]))
-            rbm = self.rbm.with_tensors(list(rest[n_cell:-2]))
-            model = RNNRBM(cell, rbm, *rest[-2:])
+            model = self.with_params(params)
             v, inner = samplers.gibbs(model.conditional(u), v, Rng(key, draw), k)
-            return [v, cell.step(cell.project(v), u @ cell.W_uu, u), inner.draw]
+            return [v, model.cell.step(model.cell.project(v), u @ model.cell.W_uu, u), inner.draw]
 
         v, _, draw = pytensor.scan(
             step,
             outputs_info=[v, u, rng.draw],
-            non_sequences=[rng.key, *self.cell.tensors(), *self.rbm.tensors(), self.W_uv, self.W_uh],
+            non_sequences=[rng.key, *self.params],
             n_steps=n_steps,
             return_updates=False,
         )

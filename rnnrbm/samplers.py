@@ -14,17 +14,14 @@ from __future__ import annotations
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.gradient import disconnected_grad
-from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm.engine import Updates
 from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM, FrameDensity
 
-__all__ = ["Updates", "cd", "gibbs", "pcd", "tempered"]
-
-Updates = dict[SharedVariable, Variable]
+__all__ = ["cd", "gibbs", "pcd", "tempered"]
 
 
 def gibbs(density: FrameDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
@@ -86,7 +83,7 @@ def cd(density: FrameDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[
 
 
 def pcd(
-    density: FrameDensity, particles: SharedVariable, rng: Rng, k: int = 1
+    density: FrameDensity, particles: TensorVariable, rng: Rng, k: int = 1
 ) -> tuple[TensorVariable, Updates]:
     """Persistent contrastive divergence: `k` steps from where the chains stood after the last update.
 
@@ -111,7 +108,7 @@ def pcd(
 
 
 def tempered(
-    rbm: RBM, particles: SharedVariable, rng: Rng, k: int = 1, *, betas: np.ndarray
+    rbm: RBM, particles: TensorVariable, rng: Rng, k: int = 1, *, betas: np.ndarray
 ) -> tuple[TensorVariable, Updates]:
     """Parallel tempering: chains at several inverse temperatures that exchange places.
 

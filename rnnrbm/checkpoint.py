@@ -1,0 +1,96 @@
+"""Checkpoints: named arrays and a little text in one ``.npz``, written whole or not at all, without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rnnrbm.files import atomic
+
+__all__ = ["CheckpointError", "assign", "load", "save"]
+
+_META = "_meta"
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, or one of another model; the message names the file and what differs."""
+
+
+def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Write a checkpoint.
+
+    Parameters
+    ----------
+    path : path-like
+        Replaced in one step: after a failure, an earlier checkpoint is as it was.
+    arrays : mapping of str to numpy.ndarray
+        Numbers; no objects.
+    meta : mapping
+        Anything JSON can hold.
+    """
+    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **{_META: text}, **arrays)  # type: ignore[arg-type]
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a checkpoint.
+
+    Returns
+    -------
+    arrays : dict of str to numpy.ndarray
+    meta : dict
+
+    Raises
+    ------
+    CheckpointError
+        If the file is truncated, no checkpoint, or contains pickled objects, which are never loaded.
+    OSError
+        If it cannot be opened.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile) or _META not in file.files:
+                raise CheckpointError(f"{path}: a NumPy file, but not a checkpoint of rnnrbm")
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(arrays.pop(_META).tobytes())
+    except CheckpointError:
+        raise
+    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+        reason = "contains pickled objects" if "allow_pickle" in str(error) else "is truncated or no checkpoint"
+        raise CheckpointError(f"{path}: {reason}; nothing was loaded ({error})") from None
+    return arrays, meta
+
+
+def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, where: str) -> None:
+    """Give shared variables the values of a checkpoint; all or none.
+
+    Parameters
+    ----------
+    variables : mapping from name to shared variable
+    arrays : mapping from name to numpy.ndarray
+        Names that no variable has are ignored.
+    where : str
+        What to call the source in errors.
+
+    Raises
+    ------
+    CheckpointError
+        If a variable's array is missing or has another shape; the message lists all of them.
+    """
+    wrong = []
+    for name, variable in variables.items():
+        expected = variable.get_value(borrow=True).shape
+        if name not in arrays:
+            wrong.append(f"{name} is missing")
+        elif arrays[name].shape != expected:
+            wrong.append(f"{name} has shape {arrays[name].shape}, the model's is {expected}")
+    if wrong:
+        raise CheckpointError(f"{where}: belongs to another model: " + "; ".join(wrong))
+    for name, variable in variables.items():
+        variable.set_value(arrays[name].astype(variable.type.dtype))

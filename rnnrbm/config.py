@@ -1,0 +1,259 @@
+"""The settings of an experiment: what can be set, its defaults, and clear words about what cannot.
+
+A configuration is a TOML file with the tables below; whatever it leaves out has its default. Settings are
+validated values, never changed after that.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rnnrbm.files import atomic
+
+__all__ = ["Config", "ConfigError", "Data", "Evaluation", "Generation", "Model", "Training", "read", "write"]
+
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key, what was found and what was expected."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Data(_Settings):
+    """What to train on; see :func:`rnnrbm.datasets.load`."""
+
+    source: str = "bach"
+    steps_per_beat: Count | None = None
+    original_key: bool = False
+    split: tuple[Positive, Positive, Positive] = (0.7, 0.15, 0.15)
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Model(_Settings):
+    """The sequence model; ``cell = "tanh"`` is that of the 2012 tutorial, ``"sigmoid"`` the paper's."""
+
+    cell: Literal["gru", "tanh", "sigmoid"] = "gru"
+    n_hidden: Count = 256
+    n_recurrent: Count = 256
+
+
+class Training(_Settings):
+    """How to train.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training set; zero only evaluates the initial model.
+    batch_size, n_steps, context : int
+        Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.batches.Corpus`.
+    k : int or list of (float, int)
+        Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
+    optimiser : {"adam", "rmsprop", "momentum", "sgd"}
+    learning_rate : float
+        At the start.
+    schedule : {"cosine", "linear", "constant"}
+        How the learning rate falls, to `final_rate` of its first value at the last step.
+    warmup : float
+        Share of all steps in which the learning rate rises from 0.
+    rbm_scale, rnn_scale : float
+        Factors on the learning rate of the RBM part (W, b_v, b_h) and of all other parameters.
+    clip : float
+        Greatest global norm of the gradient; 0 does not clip.
+    weight_decay : float
+        Weights (not biases) shrink by learning rate x this at every step (Loshchilov & Hutter, ICLR 2019).
+    averaging : float
+        Decay of an exponential moving average of the parameters, which is what is validated and kept; 0 is off.
+    state_dropout, input_dropout : float
+        See :meth:`rnnrbm.rnnrbm.RNNRBM.loss`.
+    transpose : (int, int)
+        Range of the random transposition, semitones; (0, 0) is off.
+    patience : int
+        Stop after that many epochs without a better valid log-likelihood; 0 never stops early.
+    valid_every : int
+        Epochs from one validation to the next.
+    valid_frames, valid_chains, valid_temperatures : int
+        Cost of the validation by AIS; 0 frames means all.
+    seed : int
+    """
+
+    epochs: Annotated[int, Field(ge=0)] = 150
+    batch_size: Count = 16
+    n_steps: Count = 128
+    context: Annotated[int, Field(ge=0)] = 16
+    k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
+    optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
+    learning_rate: Positive = 3e-3
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    final_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
+    warmup: Rate = 0.02
+    rbm_scale: Positive = 1.0
+    rnn_scale: Positive = 1.0
+    clip: Annotated[float, Field(ge=0.0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    averaging: Rate = 0.0
+    state_dropout: Rate = 0.4
+    input_dropout: Rate = 0.1
+    transpose: tuple[int, int] = (-5, 6)
+    patience: Annotated[int, Field(ge=0)] = 60
+    valid_every: Count = 5
+    valid_frames: Annotated[int, Field(ge=0)] = 1000
+    valid_chains: Annotated[int, Field(ge=2)] = 5
+    valid_temperatures: Annotated[int, Field(ge=2)] = 100
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("k")
+    @classmethod
+    def _stages(cls, k: int | list[tuple[float, int]]) -> int | list[tuple[float, int]]:
+        if isinstance(k, list):
+            begins = [begin for begin, _ in k]
+            if not k or begins[0] != 0.0 or sorted(set(begins)) != begins:
+                raise ValueError("stages must begin at 0.0 and follow each other, as in [[0.0, 2], [0.5, 10]]")
+        return k
+
+    @field_validator("transpose")
+    @classmethod
+    def _around_zero(cls, transpose: tuple[int, int]) -> tuple[int, int]:
+        if not transpose[0] <= 0 <= transpose[1]:
+            raise ValueError("must be a range around 0, as in [-5, 6]")
+        return transpose
+
+    @model_validator(mode="after")
+    def _context_fits(self) -> Self:
+        if self.context > self.n_steps // 2:
+            raise ValueError(f"context ({self.context}) must be at most half of n_steps ({self.n_steps})")
+        return self
+
+    def k_at(self, epoch: int) -> int:
+        """Gibbs steps of CD-k in an epoch, counted from 0."""
+        if isinstance(self.k, int):
+            return self.k
+        return [k for begin, k in self.k if begin * self.epochs <= epoch][-1]
+
+
+class Evaluation(_Settings):
+    """AIS on the test set at the end."""
+
+    chains: Annotated[int, Field(ge=2)] = 20
+    temperatures: Annotated[int, Field(ge=2)] = 500
+
+
+class Generation(_Settings):
+    """Samples at the end: how many, frames of each, Gibbs steps a frame, beats a minute."""
+
+    count: Count = 4
+    steps: Count = 64
+    gibbs: Count = 50
+    tempo: Positive = 100.0
+
+
+class Config(_Settings):
+    """All settings of a run."""
+
+    data: Data = Data()
+    model: Model = Model()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    generation: Generation = Generation()
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any], *, where: str = "config") -> Config:
+        """Validate nested dicts as TOML gives them.
+
+        Parameters
+        ----------
+        tables : mapping
+            ``{"training": {"epochs": 10}}``; the table ``run``, which records versions, is ignored.
+        where : str
+            What to call the source in errors.
+
+        Raises
+        ------
+        ConfigError
+            On an unknown key (with the nearest one), a wrong type or an impossible value.
+        """
+        try:
+            return cls.model_validate({name: table for name, table in tables.items() if name != "run"})
+        except ValidationError as error:
+            raise ConfigError(f"{where}: " + "; ".join(_explain(cls, e) for e in error.errors())) from None
+
+    def replaced(self, changes: Mapping[str, Any], *, where: str = "option") -> Config:
+        """Return a configuration with some settings changed: ``{"training.epochs": 10}``.
+
+        Raises
+        ------
+        ConfigError
+            As :meth:`from_dict`.
+        """
+        tables = self.model_dump()
+        for key, value in changes.items():
+            table, _, name = key.partition(".")
+            if not name or table not in tables:
+                raise ConfigError(f"{where}: {key!r} is no setting; {_nearest(key, _all_keys())}")
+            tables[table][name] = value
+        return Config.from_dict(tables, where=where)
+
+
+def _all_keys() -> list[str]:
+    tables = Config.model_fields.items()
+    return [f"{t}.{name}" for t, field in tables for name in field.annotation.model_fields]  # type: ignore[union-attr]
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    by_name = {k.rpartition(".")[2]: k for k in known}
+    near = difflib.get_close_matches(key, known, 1, 0.5) or [
+        by_name[n] for n in difflib.get_close_matches(key.rpartition(".")[2], list(by_name), 1, 0.6)
+    ]
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+
+
+def _explain(cls: type[BaseModel], error: Any) -> str:
+    path = [str(part) for part in error["loc"] if isinstance(part, str)]
+    path = [part for part in path if part.isidentifier()]
+    key = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        if len(path) == 1:
+            return f"unknown table or key {key!r}; {_nearest(key, [*cls.model_fields, *_all_keys()])}"
+        return f"unknown key {key!r}; {_nearest(key, _all_keys())}"
+    return f"{key or 'tables'}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+
+
+def read(path: str | os.PathLike[str]) -> Config:
+    """Read a configuration from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If it is not TOML, or as :meth:`Config.from_dict`.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from None
+    return Config.from_dict(tables, where=str(path))
+
+
+def write(path: str | os.PathLike[str], config: Config, *, run: Mapping[str, Any] | None = None) -> None:
+    """Write a configuration, and a table of facts about the run (versions, say), which :func:`read` ignores."""
+    import tomli_w
+
+    tables = {
+        name: {key: value for key, value in table.items() if value is not None}
+        for name, table in config.model_dump().items()
+    }
+    with atomic(path) as temporary:
+        temporary.write_text(tomli_w.dumps(tables | ({"run": dict(run)} if run else {})), encoding="utf-8")

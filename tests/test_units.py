@@ -1,0 +1,226 @@
+"""Unit types: log partition, mean and samples against the exact law, from the far tail to saturation."""
+
+from functools import cache
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+from oracles import UnitRef
+from scipy import integrate, stats
+from scipy.special import expit, softmax
+
+from rnnrbm import engine, random
+from rnnrbm.random import Rng
+from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
+
+ACTIVATIONS = [-30.0, -12.0, -10.0, -9.9, -5.0, -1.0, -0.3, 0.0, 0.7, 2.0, 5.0, 10.1, 30.0]
+UNITS = {
+    "bernoulli": (Bernoulli(), UnitRef("bernoulli")),
+    "gaussian": (Gaussian(), UnitRef("gaussian")),
+    "wide": (Gaussian(2.5), UnitRef("gaussian", sigma=2.5)),
+    "relu": (ReLU(), UnitRef("relu")),
+}
+ALPHA = 1e-4  # p-values must be above it; the random numbers are fixed
+N = 100_000
+
+
+@cache
+def sampler(unit: Unit, shape: tuple[int, ...]) -> tuple:
+    rng = random.shared(17)
+    a = pt.tensor("a", dtype="float32", shape=shape)
+    x, after = unit.sample(a, rng)
+    return engine.function([a], x, after.updates()), rng
+
+
+def draw(unit: Unit, a: np.ndarray, first_draw: int) -> np.ndarray:
+    f, rng = sampler(unit, a.shape)
+    rng.draw.set_value(np.uint32(first_draw))
+    out = np.asarray(f(a.astype(np.float32)))
+    assert out.dtype == np.float32
+    assert out.shape == a.shape
+    assert np.isfinite(out).all()
+    return out.astype(np.float64)
+
+
+def law(kind: str, a: float) -> tuple:
+    """Exact distribution, mean and variance of one unit."""
+    if kind == "bernoulli":
+        p = expit(a)
+        return stats.bernoulli(p), p, p * (1.0 - p)
+    if kind == "relu":
+        # scipy's truncated normal loses its moments far in the tail; its distribution function does not
+        dist = stats.truncnorm(-a, np.inf, loc=a)
+        moments = [integrate.quad(lambda x, i=i: x**i * dist.pdf(x), 0, max(a, 0.0) + 12.0)[0] for i in (1, 2)]
+        if a <= -5:
+            moments = [
+                integrate.quad(lambda x, i=i: x**i * dist.pdf(x), 0, 40.0 / -a, epsabs=1e-13)[0] for i in (1, 2)
+            ]
+        return dist, moments[0], moments[1] - moments[0] ** 2
+    sigma = {"gaussian": 1.0, "wide": 2.5}[kind]
+    return stats.norm(a, sigma), a, sigma**2
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_log_partition_is_the_integral_and_the_mean_its_derivative(name: str) -> None:
+    unit, ref = UNITS[name]
+    a = pt.tensor("a", dtype="float32", shape=(len(ACTIVATIONS),))
+    log_partition = unit.log_partition(a)
+    f = engine.function([a], [log_partition, unit.mean(a), pt.grad(log_partition.sum(), a)])
+    values = np.array(ACTIVATIONS, np.float32)
+    outputs = [np.asarray(t) for t in f(values)]
+    assert {t.dtype for t in outputs} == {np.dtype(np.float32)}
+    got, mean, slope = outputs
+
+    if name == "bernoulli":
+        by_sum = [np.log(1.0 + np.exp(x)) for x in values.astype(np.float64)]
+    else:  # integrate around the mode, with the exponent's maximum taken out
+        by_sum = []
+        for x in values.astype(np.float64):
+            mode = max(x, 0.0) if name == "relu" else x
+            top = ref.statistic(mode) * x - ref.base(mode)
+            low, high = mode - 14 * ref.sigma, mode + 14 * ref.sigma
+            points = None
+            if name == "relu":
+                low, high = (max(low, 0.0), high) if x > -5 else (0.0, 60.0 / -x)
+            integral = integrate.quad(
+                lambda t, x=x, top=top: np.exp(ref.statistic(t) * x - ref.base(t) - top),
+                low,
+                high,
+                points=points,
+                epsabs=1e-14,
+                limit=200,
+            )[0]
+            by_sum.append(top + np.log(integral))
+    np.testing.assert_allclose(got, by_sum, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(got, [ref.log_partition(float(x)) for x in values], rtol=2e-6, atol=2e-6)
+
+    # the derivative of the log partition is the mean of the statistic
+    step = 1e-4
+    by_difference = [
+        (ref.log_partition(float(x) + step) - ref.log_partition(float(x) - step)) / (2 * step) for x in values
+    ]
+    np.testing.assert_allclose(slope, by_difference, rtol=2e-4, atol=2e-7)
+    np.testing.assert_allclose(ref.statistic(mean.astype(np.float64)), by_difference, rtol=2e-4, atol=2e-7)
+
+
+@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("a", [-30.0, -10.0, -9.0, -4.0, -1.01, -0.99, 0.0, 1.5, 6.0, 30.0])
+def test_samples_follow_the_exact_law(name: str, a: float) -> None:
+    unit, _ = UNITS[name]
+    x = draw(unit, np.full(N, a, np.float32), int(1000 + 10 * a))
+    dist, mean, variance = law(name, float(np.float32(a)))
+    if variance < 1e-9:
+        assert (x == np.round(mean)).all()
+        return
+    assert abs(x.mean() - mean) < 4.5 * np.sqrt(variance / N)
+    if name == "bernoulli":
+        assert set(np.unique(x)) <= {0.0, 1.0}
+        assert stats.binomtest(int(x.sum()), N, mean).pvalue > ALPHA
+        return
+    fourth = (((x - mean) ** 2 - variance) ** 2).mean()
+    assert abs(((x - mean) ** 2).mean() - variance) < 4.5 * np.sqrt(fourth / N)
+    assert stats.kstest(x, dist.cdf).pvalue > ALPHA
+    if name == "relu":
+        assert x.min() >= 0.0
+
+
+def test_relu_is_exact_for_every_uniform_number_even_the_extreme_ones() -> None:
+    """Q(x - a) = (1 - u) Q(-a) for the first and the last of the 2**24 numbers, compared as logarithms."""
+    a = np.linspace(-30.0, 30.0, 121)
+    unit = ReLU()
+    key, index = pt.vector("key", dtype="uint32"), pt.scalar("draw", dtype="uint32")
+    t = pt.tensor("a", dtype="float32", shape=(a.size,))
+
+    class Fixed:
+        """Stands in for the stream: the same number for every element."""
+
+        def __init__(self, u: float) -> None:
+            self.u = u
+
+        def uniform(self, like: pt.TensorVariable) -> tuple:
+            return pt.full_like(like, np.float32(self.u)), Rng(key, index)
+
+    for u in (0.0, 2.0**-24, 0.5, 1.0 - 2.0**-12, 1.0 - 2.0**-24):
+        out = np.asarray(engine.function([t], unit.sample(t, Fixed(u))[0])(a.astype(np.float32)))
+        assert out.dtype == np.float32
+        exact = stats.norm.isf(0.5)  # 0, then replaced
+        log_q = stats.norm.logsf(-a) + np.log1p(-u)
+        exact = np.array([_inverse_log_tail(q) for q in log_q]) + a
+        # a float32 sum of z and a: an error of a few units in the last place of the larger one
+        np.testing.assert_allclose(out, np.maximum(exact, 0.0), rtol=3e-4, atol=2e-5)
+
+
+def _inverse_log_tail(log_q: float) -> float:
+    """z with log Q(z) = log_q, by bisection."""
+    low, high = -45.0, 45.0
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if stats.norm.logsf(middle) > log_q else (low, middle)
+    return low
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_softmax_units(scale: float) -> None:
+    unit, groups = Softmax(4), 3
+    logits = scale * np.random.default_rng(3).normal(size=(groups, 4)).astype(np.float32)
+    a = pt.tensor("a", dtype="float32", shape=(2, groups * 4))
+    log_partition = unit.log_partition(a)
+    f = engine.function([a], [log_partition, unit.mean(a), pt.grad(log_partition.sum(), a)])
+    two = np.stack([logits.ravel(), -logits.ravel()])
+    got, mean, slope = (np.asarray(t) for t in f(two))
+    assert got.shape == (2, groups)
+    expected = two.reshape(2, groups, 4).astype(np.float64)
+    np.testing.assert_allclose(got, np.log(np.exp(expected).sum(-1)), rtol=2e-6)
+    np.testing.assert_allclose(mean, softmax(expected, axis=-1).reshape(2, -1), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(mean, slope, rtol=1e-5, atol=1e-7)
+    assert {t.dtype for t in (got, mean, slope)} == {np.dtype(np.float32)}
+
+    x = draw(unit, np.broadcast_to(logits.ravel(), (20_000, groups * 4)), 5).reshape(-1, groups, 4)
+    assert set(np.unique(x)) == {0.0, 1.0}
+    assert (x.sum(axis=-1) == 1.0).all()
+    for g in range(groups):
+        p = softmax(logits[g].astype(np.float64))
+        for state in range(4):
+            assert stats.binomtest(int(x[:, g, state].sum()), len(x), p[state]).pvalue > ALPHA / 12
+    # groups are independent of each other
+    table = np.einsum("ri,rj->ij", x[:, 0], x[:, 1])
+    table = table[table.sum(1) > 50][:, table.sum(0) > 50]
+    assert min(table.shape) < 2 or stats.chi2_contingency(table).pvalue > ALPHA
+
+
+def test_units_of_a_layer_and_rows_of_a_batch_are_independent() -> None:
+    x = draw(Bernoulli(), np.full((20_000, 6), 0.4, np.float32), 900)
+    r = np.corrcoef(x.T)[np.triu_indices(6, 1)]
+    assert 2 * stats.norm.sf(np.abs(r).max() * np.sqrt(20_000)) > ALPHA
+    assert 2 * stats.norm.sf(abs(np.corrcoef(x[1:, 0], x[:-1, 0])[0, 1]) * np.sqrt(19_999)) > ALPHA
+
+
+@pytest.mark.parametrize("unit", [Bernoulli(), Gaussian(), Gaussian(0.3), ReLU(), Softmax(2)])
+def test_float32_stays_float32_and_float64_stays_float64(unit: Unit) -> None:
+    for dtype in ("float32", "float64"):
+        a = pt.matrix("a", dtype=dtype, shape=(3, 4))
+        x, _ = unit.sample(a, random.shared(0))
+        base = unit.base(a)
+        outputs = [unit.statistic(a), unit.log_partition(a), unit.mean(a), x]
+        assert {t.dtype for t in outputs} == {dtype}
+        assert base is None or base.dtype == dtype
+
+
+@pytest.mark.parametrize("unit", [Bernoulli(), Gaussian(), ReLU(), Softmax(2)])
+def test_the_stream_moves_on(unit: Unit) -> None:
+    a = np.zeros((50, 4), np.float32)
+    assert (draw(unit, a, 0) != draw(unit, a, 40)).any()
+    f, rng = sampler(unit, a.shape)
+    before = int(engine.to_numpy(rng.draw))
+    one, two = np.asarray(f(a)), np.asarray(f(a))
+    assert (one != two).any()
+    per_call = 2 if isinstance(unit, Gaussian) else 1
+    assert int(engine.to_numpy(rng.draw)) == before + 2 * per_call
+
+
+def test_impossible_units_are_refused() -> None:
+    for sigma in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="sigma must be positive"):
+            Gaussian(sigma)
+    with pytest.raises(ValueError, match="at least 2"):
+        Softmax(1)
