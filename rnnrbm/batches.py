@@ -125,11 +125,8 @@ class Corpus:
         room: list[int] = []
         for segment in self._segments(rng):
             size = segment[3]
-            for i, free in enumerate(room):
-                if size <= free:
-                    break
-            else:
-                i = len(rows)
+            i = next((i for i, free in enumerate(room) if size <= free), len(rows))
+            if i == len(rows):
                 rows.append([])
                 room.append(self.n_steps)
             rows[i].append(segment)

@@ -78,7 +78,8 @@ class Tanh(NamedTuple):
         return [self.W_vu, self.W_uu, self.b_u, self.u_0]
 
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> Tanh:
-        return Tanh(*tensors[:4], self.activation)
+        W_vu, W_uu, b_u, u_0 = tensors
+        return Tanh(W_vu, W_uu, b_u, u_0, self.activation)
 
     def project(self, v: TensorVariable) -> TensorVariable:
         return v @ self.W_vu + self.b_u
@@ -112,7 +113,8 @@ class GRU(NamedTuple):
         return [self.W_vu, self.W_uu, self.b_u, self.u_0]
 
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> GRU:
-        return GRU(*tensors)
+        W_vu, W_uu, b_u, u_0 = tensors
+        return GRU(W_vu, W_uu, b_u, u_0)
 
     def project(self, v: TensorVariable) -> TensorVariable:
         return v @ self.W_vu + self.b_u
@@ -219,9 +221,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
 
     # The gradient is written out below instead of left to scan: scan would add up the gradient of W_uu step by
     # step, a (n_recurrent, n_inputs) sum at every frame, and compute u W_uu a second time. Half the time of a step.
-    def forward(
-        x: TensorVariable, u_0: TensorVariable, W_uu: TensorVariable, *start: TensorVariable
-    ) -> TensorVariable:
+    def forward(x: TensorVariable, u_0: TensorVariable, W_uu: TensorVariable, *start: TensorVariable) -> TensorVariable:
         def step(x_t: TensorVariable, *rest: TensorVariable) -> TensorVariable:
             *start_t, u, u_0, W_uu = rest
             if start_t:
@@ -242,9 +242,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
         u = _before(outputs[0], u_0, *start)
         y = unflatten(flatten(u) @ W_uu, u)
 
-        def step(
-            x_t: TensorVariable, y_t: TensorVariable, u_t: TensorVariable, *rest: TensorVariable
-        ) -> list:
+        def step(x_t: TensorVariable, y_t: TensorVariable, u_t: TensorVariable, *rest: TensorVariable) -> list:
             g_t, *start_t, g_later, W_uu = rest
             g = {cell.step(x_t, y_t, u_t): g_t + g_later}
             g_x, g_y, g_u = pt.grad(  # type: ignore[call-overload]
@@ -276,9 +274,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
         ]
 
     inner = [t.type() for t in inputs]
-    return OpFromGraph(inner, [forward(*inner)], inline=True, pullback=pullback, on_unused_input="ignore")(
-        *inputs
-    )
+    return OpFromGraph(inner, [forward(*inner)], inline=True, pullback=pullback, on_unused_input="ignore")(*inputs)
 
 
 def _before(u: TensorVariable, u_0: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:

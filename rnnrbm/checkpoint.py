@@ -35,7 +35,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: M
     """
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **{_META: text}, **arrays)  # type: ignore[arg-type]
+        np.savez(file, allow_pickle=False, **{_META: text}, **arrays)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

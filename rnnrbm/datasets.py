@@ -99,8 +99,7 @@ class Dataset:
             raise ValueError(f"{self.name}: holds no piece in any of {', '.join(SPLITS)}")
         if len(widths) > 1:
             raise ValueError(
-                f"{self.name}: pieces have {', '.join(map(str, widths))} columns; expected the "
-                "same number in all"
+                f"{self.name}: pieces have {', '.join(map(str, widths))} columns; expected the same number in all"
             )
 
     @property
@@ -545,9 +544,7 @@ def _load_npz(path: Path) -> Dataset:
             for i, (end, length) in enumerate(zip(ends, lengths, strict=True))
         ]
     low = int(data["low"]) if "low" in data else None
-    steps, seconds = (
-        float(data[key]) if key in data else None for key in ("steps_per_beat", "seconds_per_frame")
-    )
+    steps, seconds = (float(data[key]) if key in data else None for key in ("steps_per_beat", "seconds_per_frame"))
     names = {split: data[f"{split}_names"].tolist() for split in SPLITS}
     return Dataset(str(data["name"]), *_three(rolls), low, steps, seconds, names)
 

@@ -11,6 +11,7 @@ intermediate results of float32 graphs in float64, which then spread to the para
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ DEFAULT_MODE = "JAX"
 #: {shared variable: its next value}; merged with ``|``
 Updates = dict[Any, Any]
 
-if type(pytensor.config).floatX.is_default:
+if type(pytensor.config).floatX.is_default:  # type: ignore[attr-defined]
     pytensor.config.floatX = "float32"
 
 
@@ -70,9 +71,12 @@ def _prepare(mode: str | Mode) -> None:
     elif mode == "JAX":
         import jax
 
+        # PyTensor sums float32 in float64; without 64-bit types JAX sums in float32 and says so each time.
+        warnings.filterwarnings("ignore", "Explicitly requested dtype float64", UserWarning)
+
         # Programs compiled by an earlier run are read back: a second run starts in seconds. A user's own
         # JAX setting (JAX_COMPILATION_CACHE_DIR) wins.
-        if jax.config.jax_compilation_cache_dir is None:
+        if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 

@@ -49,9 +49,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"{target}: the folder {str(target.parent)!r} does not exist; create it first"
-        )
+        raise FileNotFoundError(f"{target}: the folder {str(target.parent)!r} does not exist; create it first")
     if target.is_dir():
         raise IsADirectoryError(f"{target}: is a directory; give the path of a file")
     # Not tempfile.mkstemp: that makes the file private to its owner, whatever the umask says. The
@@ -60,9 +58,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         if not temporary.is_file():
-            raise FileNotFoundError(
-                f"{target}: nothing was written to {temporary.name}, the temporary path given"
-            )
+            raise FileNotFoundError(f"{target}: nothing was written to {temporary.name}, the temporary path given")
         # Without this a power cut could leave the new name on data that never reached the disk.
         with open(temporary, "r+b") as file:
             os.fsync(file.fileno())

@@ -29,7 +29,14 @@ from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import RNNRBM
 from rnnrbm.units import Bernoulli
 
-__all__ = ["Evaluator", "LogLikelihood", "ais_log_weights", "base_activation", "exact_log_Z", "log_likelihood"]
+__all__ = [
+    "Evaluator",
+    "LogLikelihood",
+    "ais_log_weights",
+    "base_activation",
+    "exact_log_Z",
+    "log_likelihood",
+]
 
 MAX_ENUMERATED = 25
 
@@ -164,7 +171,7 @@ def ais_log_weights(
         The mean of ``exp(log_weights)`` times Z_base is an unbiased estimate of Z.
     Rng
     """
-    n_visible, n_hidden = rbm.W.type.shape
+    n_hidden = rbm.W.type.shape[1]
     dtype = rbm.W.dtype
     one = np.asarray(1.0, dtype)
 
@@ -385,8 +392,8 @@ class Evaluator:
             chosen = np.sort(np.random.default_rng(seed).choice(n, frames, replace=False))
         u, v = np.concatenate(self.states(pieces))[chosen], np.concatenate(pieces)[chosen]
         v = v.astype(u.dtype)
-        self._rng.key.set_value(random.key_from_seed(seed))  # type: ignore[attr-defined]
-        self._rng.draw.set_value(np.uint32(0))  # type: ignore[attr-defined]
+        self._rng.key.set_value(random.key_from_seed(seed))
+        self._rng.draw.set_value(np.uint32(0))
         out = np.empty((3, len(chosen)))
         for first in range(0, len(chosen), self.chunk):
             rows = np.arange(first, min(first + self.chunk, len(chosen)))
@@ -396,9 +403,7 @@ class Evaluator:
                 progress(int(rows[-1]) + 1, len(chosen))
         piece_of = np.repeat(np.arange(len(pieces)), lengths)[chosen]
         parts = [np.flatnonzero(piece_of == i) for i in range(len(pieces))]
-        return LogLikelihood(
-            [out[0, p] for p in parts], [out[1, p] for p in parts], out[2], self.settings
-        )
+        return LogLikelihood([out[0, p] for p in parts], [out[1, p] for p in parts], out[2], self.settings)
 
 
 def log_likelihood(

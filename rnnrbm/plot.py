@@ -411,9 +411,7 @@ def _note_axis(axis: Any, bottom: int, top: int) -> None:
     if len(notes) < 2:
         notes = [note for note in range(bottom, top + 1) if note % 3 == 0]
     axis.set_major_locator(FixedLocator(notes))
-    axis.set_major_formatter(
-        FuncFormatter(lambda note, _: f"{PITCH_CLASSES[round(note) % 12]}{round(note) // 12 - 1}")
-    )
+    axis.set_major_formatter(FuncFormatter(lambda note, _: f"{PITCH_CLASSES[round(note) % 12]}{round(note) // 12 - 1}"))
     axis.set_label_text("MIDI note")
 
 

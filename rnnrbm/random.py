@@ -114,8 +114,8 @@ class UniformLike(Op):
 
     __props__ = ()
 
-    def make_node(self, key: Any, draw: Any, like: Any) -> Apply:
-        key, draw, like = (pt.as_tensor(t) for t in (key, draw, like))
+    def make_node(self, *inputs: Any) -> Apply:
+        key, draw, like = (pt.as_tensor(t) for t in inputs)
         for name, t, ndim in (("key", key, 1), ("draw", draw, 0)):
             if t.dtype != "uint32" or t.ndim != ndim:
                 raise TypeError(f"{name} must be a uint32 tensor of {ndim} dimensions, got {t.type}")
@@ -135,8 +135,6 @@ class UniformLike(Op):
 
     def pullback(self, inputs: Any, outputs: Any, output_gradients: Any) -> list:
         return [pytensor.gradient.DisconnectedType()() for _ in inputs]
-
-    grad = L_op = pullback
 
 
 _uniform_like = UniformLike()
@@ -233,7 +231,8 @@ class Rng(NamedTuple):
         rng : Rng
             The place after this draw.
         """
-        return _uniform_like(self.key, self.draw, like), self.skip(1)
+        u: Any = _uniform_like(self.key, self.draw, like)
+        return u, self.skip(1)
 
     def normal(self, like: TensorVariable) -> tuple[TensorVariable, Rng]:
         """Draw standard normal numbers in the shape of `like` (Box & Muller 1958; two draws)."""

@@ -127,9 +127,7 @@ class RBM(NamedTuple):
 
     def energy(self, v: TensorVariable, h: TensorVariable) -> TensorVariable:
         """E(v, h) in nats: shapes (..., n_visible) and (..., n_hidden) -> (...)."""
-        pair = ((self.visible.statistic(v) @ self.W) * self.hidden.statistic(h)).sum(
-            axis=-1, acc_dtype=self.W.dtype
-        )
+        pair = ((self.visible.statistic(v) @ self.W) * self.hidden.statistic(h)).sum(axis=-1, acc_dtype=self.W.dtype)
         own = self._own_energy(self.visible, v, self.b_v) + self._own_energy(self.hidden, h, self.b_h)
         return own - pair
 
@@ -171,9 +169,7 @@ class RBM(NamedTuple):
             If the visible units are not binary.
         """
         if not isinstance(self.visible, Bernoulli):
-            raise TypeError(
-                f"the pseudo-likelihood by flipping needs binary visible units, not {self.visible}"
-            )
+            raise TypeError(f"the pseudo-likelihood by flipping needs binary visible units, not {self.visible}")
         n_visible = self.W.type.shape[0]
         u, rng = rng.uniform(v[:, 0])
         chosen = pt.floor(u * np.float32(n_visible)).astype("int32")

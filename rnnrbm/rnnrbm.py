@@ -220,6 +220,7 @@ class RNNRBM(NamedTuple):
         v : TensorVariable, shape (n_steps, B, n_visible)
         rng : Rng
         """
+
         def step(
             v: TensorVariable, u: TensorVariable, draw: TensorVariable, key: TensorVariable, *params: Any
         ) -> list[TensorVariable]:

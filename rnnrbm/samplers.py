@@ -82,9 +82,7 @@ def cd(density: FrameDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[
     return disconnected_grad(negative), rng.updates()
 
 
-def pcd(
-    density: FrameDensity, particles: TensorVariable, rng: Rng, k: int = 1
-) -> tuple[TensorVariable, Updates]:
+def pcd(density: FrameDensity, particles: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
     """Persistent contrastive divergence: `k` steps from where the chains stood after the last update.
 
     For a static density only: the chains of a conditional RBM belong to biases that have moved away.

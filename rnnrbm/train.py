@@ -134,9 +134,7 @@ class _Steps:
         self.average: list[Any] = []
         if settings.averaging:
             self.optimiser["average_t"] = engine.shared(0.0, "average_t", dtype)
-            self.average = [
-                engine.shared(engine.to_numpy(p), f"average.{p.name}", dtype) for p in model.params
-            ]
+            self.average = [engine.shared(engine.to_numpy(p), f"average.{p.name}", dtype) for p in model.params]
         self._compiled: dict[int, Any] = {}
         self[settings.k_at(0)]  # so that all state variables exist
 
@@ -171,7 +169,7 @@ class _Steps:
             state_dropout=settings.state_dropout,
         )
         params = model.params
-        grads = pt.grad(loss.cost, params)
+        grads: Any = pt.grad(loss.cost, params)
         if settings.clip:
             grads = optim.clip_by_global_norm(grads, settings.clip)
         scales = {p.name: settings.rnn_scale for p in params}

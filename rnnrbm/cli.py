@@ -1,0 +1,306 @@
+"""The command line: ``rnnrbm train`` and ``rnnrbm generate``."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Train, measure and sample RNN-RBM models of piano-rolls.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        import rnnrbm
+
+        typer.echo(f"rnnrbm {rnnrbm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="A TOML file; without one, the defaults.", metavar="[CONFIG.toml]")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="bach, jsb, nottingham, piano-midi, musedata; a .npz or .mat file; a folder of MIDI files."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/DATA-1, -2 ...")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    cell: Annotated[str | None, typer.Option(help="Recurrent cell: gru, tanh (as published) or sigmoid.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. training.k=15; may be repeated."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Train a model, score it on the test set, and write samples and figures to a run folder."""
+    with _friendly():
+        from rnnrbm import config as configs
+
+        changes: dict[str, Any] = {}
+        for item in set_ or []:
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise configs.ConfigError(f"--set {item}: expected KEY=VALUE, as in training.epochs=20")
+            changes[key.strip()] = _toml_value(value)
+        named = {"data.source": data, "training.epochs": epochs, "training.seed": seed, "model.cell": cell}
+        changes |= {key: value for key, value in named.items() if value is not None}
+        settings = None
+        if resume:
+            if config is not None or changes:
+                given = ", ".join([*([str(config)] if config else []), *changes])
+                raise configs.ConfigError(
+                    f"--resume goes on with the run's own settings; leave out {given}, or start a new run"
+                )
+            if overwrite:
+                raise configs.ConfigError("--resume and --overwrite exclude each other")
+            if out is None:
+                raise configs.ConfigError("--resume needs --out, the folder of the run to go on with")
+        else:
+            settings = configs.read(config) if config is not None else configs.Config()
+            settings = settings.replaced(changes)
+
+        from rnnrbm import run
+
+        folder = out
+        if folder is None:
+            assert settings is not None
+            folder = run.free_folder(settings.data.source)
+        with _Progress(folder) as progress, _interrupt() as stop:
+            try:
+                results = run.train(
+                    settings,
+                    folder,
+                    resume=resume,
+                    overwrite=overwrite,
+                    mode=mode,
+                    stop=stop,
+                    watch=progress.watch,
+                )
+            except (run.Interrupted, KeyboardInterrupt) as interrupt:
+                progress.close()
+                said = str(interrupt) or f"stopped; what was saved is in {folder}"
+                typer.echo(f"{said}\nGo on with:  rnnrbm train --resume --out {folder}", err=True)
+                raise typer.Exit(130) from None
+            progress.close()
+        _print_results(folder, results)
+
+
+@app.command()
+def generate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
+    steps: Annotated[int, typer.Option(min=1, help="Frames of each sample.")] = 64,
+    count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
+    gibbs: Annotated[int, typer.Option(min=1, help="Gibbs steps for each frame.")] = 50,
+    prime: Annotated[Path | None, typer.Option(help="MIDI file to begin with and go on from.")] = None,
+    prime_steps: Annotated[int, typer.Option(min=1, help="Frames of it to use.")] = 16,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Write new samples of a trained model as MIDI, WAV and PNG; a primer is part of each file."""
+    with _friendly():
+        import numpy as np
+
+        from rnnrbm import metrics, run
+        from rnnrbm import sampling as sample
+
+        trained = run.load(run_folder)
+        primer = None
+        if prime is not None:
+            primer = _read_primer(trained, prime)[:prime_steps]
+            typer.echo(f"primed by {len(primer)} frames of {prime}")
+        rolls = sample.generate(trained.model, steps, count=count, k=gibbs, seed=seed, prime=primer, mode=mode).astype(
+            np.uint8
+        )
+        pieces = list(rolls if primer is None else [np.concatenate([primer, roll]) for roll in rolls])
+        folder = out or run_folder / "generated"
+        folder.mkdir(parents=True, exist_ok=True)
+        files = run.write_samples(trained, pieces, folder, name=f"seed{seed}")
+        typer.echo(
+            f"{metrics.notes_per_frame(list(rolls)).mean():.2f} notes a frame, "
+            f"{metrics.repeated_frame_rate(list(rolls)):.1%} of frames repeat the one before"
+        )
+        for file in files:
+            typer.echo(str(file))
+
+
+def _read_primer(trained: Any, path: Path) -> Any:
+    """A MIDI file on the grid of a run."""
+    from rnnrbm import midi
+
+    if trained.low is None:
+        raise ValueError(f"{trained.folder}: was not trained on MIDI notes, so no MIDI file can prime it")
+    grid: dict[str, Any] = {"steps_per_beat": int(trained.steps_per_beat or 2)}
+    if trained.seconds_per_frame is not None:
+        grid = {"seconds_per_frame": trained.seconds_per_frame}
+    n_visible = trained.model.rbm.W.type.shape[0]
+    return midi.read(path, low=trained.low, high=trained.low + n_visible - 1, **grid)
+
+
+def _toml_value(text: str) -> Any:
+    """The value of ``--set KEY=VALUE``: TOML, or a bare string."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+@contextmanager
+def _friendly() -> Iterator[None]:
+    """Turn foreseeable errors into one line; RNNRBM_TRACEBACK=1 shows where they came from."""
+    import warnings
+
+    def short(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+        typer.echo(f"warning: {message}", err=True)
+
+    shown, warnings.showwarning = warnings.showwarning, short
+    try:
+        yield
+    except (ValueError, OSError, ArithmeticError, RuntimeError, TypeError, ImportError) as error:
+        if isinstance(error, typer.Exit) or os.environ.get("RNNRBM_TRACEBACK"):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        warnings.showwarning = shown
+
+
+@contextmanager
+def _interrupt() -> Iterator[Any]:
+    """Let the first Ctrl-C (or SIGTERM) ask for an end at the next batch, and the second one insist."""
+    asked = False
+
+    def handle(signum: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+class _Progress:
+    """A live bar on a terminal; a line now and then elsewhere."""
+
+    STAGES = {  # noqa: RUF012
+        "train": "Training",
+        "evaluate": "Test likelihood",
+        "sample": "Sampling",
+        "draw": "Drawing",
+    }
+
+    def __init__(self, folder: Path) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True)
+        self.live = self.console.is_terminal
+        self.folder = folder
+        self.bar = Progress(
+            TextColumn("{task.description:<15}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[row]}"),
+            console=self.console,
+            disable=not self.live,
+        )
+        self.tasks: dict[str, Any] = {}
+        self.valid = math.nan
+        self.last = -math.inf
+
+    def __enter__(self) -> _Progress:
+        typer.echo(f"run folder: {self.folder}", err=True)
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.bar.stop()
+
+    def watch(self, stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+        text = ""
+        if row is not None:
+            if row["valid_ll"] == row["valid_ll"]:
+                self.valid = row["valid_ll"]
+            text = f"k {row['k']}  loss {row['loss']:+.3f}  pseudo-LL {row['pseudo_likelihood']:.3f}"
+            text += "" if math.isnan(self.valid) else f"  valid LL {self.valid:.3f}"
+        if stage not in self.tasks:
+            self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text)
+        fields: dict[str, Any] = {"row": text} if text else {}
+        self.bar.update(self.tasks[stage], completed=done, total=total, **fields)
+        now = time.monotonic()
+        if not self.live and (now - self.last > 15 or done in (0, total)):
+            self.last = now
+            typer.echo(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip(), err=True)
+
+
+def _print_results(folder: Path, results: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    table = Table(title=f"Test set of {results['data']}, {results['test_frames']} frames", title_justify="left")
+    table.add_column("model")
+    table.add_column("nats per frame", justify="right")
+    table.add_column("how")
+    score = f"{results['test_ll']:.3f} ± {results['test_se']:.3f}"
+    table.add_row("this RNN-RBM", score, f"{results['method']}; epoch {results['best_epoch']}")
+    for name, value in results["baselines"].items():
+        table.add_row(name, f"{value:.3f}", "exact")
+    console.print(table)
+    stats = results["statistics"]
+    for name, label in (("notes_per_frame", "notes per frame"), ("repeated_frame_rate", "repeated frames")):
+        console.print(f"{label}: samples {stats['samples'][name]:.3f}, training set {stats['train'][name]:.3f}")
+    console.print(f"samples:  {folder / 'samples'}", soft_wrap=True)
+    console.print(f"figures:  {folder / 'figures'}", soft_wrap=True)
+    console.print(f"more:     rnnrbm generate {folder}", soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of the command ``rnnrbm``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+"""A run: a folder that holds an experiment from its settings to its samples.
+
+config.toml       the settings, resolved, with versions and seed
+metrics.csv       one row for each epoch
+checkpoint.npz    everything needed to go on, and the best parameters
+results.json      test log-likelihood, baselines, statistics of the samples
+figures/*.png     learning curves, filters, samples beside the data
+samples/*         MIDI, WAV and PNG of each sample
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rnnrbm
+from rnnrbm import checkpoint, config, datasets, engine, metrics
+from rnnrbm.config import Config
+from rnnrbm.files import atomic
+from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.train import State, fit
+
+__all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "train", "write_samples"]
+
+PARTS = ("config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples")
+SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
+
+#: called with (stage, done, total, row of metrics or None)
+Watch = Callable[[str, int, int, "dict[str, Any] | None"], Any]
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; the checkpoint holds its place."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run, read back.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    config : Config
+    model : RNNRBM
+        With the best parameters.
+    low : int or None
+        MIDI note of column 0.
+    steps_per_beat, seconds_per_frame : float or None
+        The grid of the frames.
+    best_epoch : int
+        Epoch of the parameters.
+    """
+
+    folder: Path
+    config: Config
+    model: RNNRBM
+    low: int | None
+    steps_per_beat: float | None
+    seconds_per_frame: float | None
+    best_epoch: int
+
+
+def free_folder(source: str, base: Path = Path("runs")) -> Path:
+    """Return the first of ``runs/NAME-1``, ``runs/NAME-2`` ... that does not exist."""
+    stem = Path(source).stem or "run"
+    return next(p for i in range(1, 10**6) if not (p := base / f"{stem}-{i}").exists())
+
+
+def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.ndarray | float = 0.0) -> RNNRBM:
+    """Make the model a configuration asks for."""
+    return RNNRBM.init(
+        n_visible,
+        settings.n_hidden,
+        settings.n_recurrent,
+        cell=settings.cell,
+        rng=np.random.default_rng(seed),
+        b_v=b_v,
+    )
+
+
+def _versions(mode: Any) -> dict[str, str]:
+    return {
+        "rnnrbm": rnnrbm.__version__,
+        "python": platform.python_version(),
+        "engine": engine.describe(mode),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+    }
+
+
+def _write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _prepare(folder: Path, settings: Config | None, resume: bool, overwrite: bool) -> Config:
+    """Check the folder against what was asked, and return the settings to use."""
+    present = [part for part in PARTS if (folder / part).exists()]
+    if resume:
+        if not (folder / "config.toml").exists():
+            raise FileNotFoundError(f"{folder}: no run to resume there (no config.toml); give the folder of a run")
+        return config.read(folder / "config.toml")
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder}: is a file; give a folder for the run")
+    if present and not overwrite:
+        raise FileExistsError(
+            f"{folder}: holds a run already ({', '.join(present)}); go on with it by --resume, choose another "
+            "folder by --out, or replace it by --overwrite"
+        )
+    for part in present:
+        shutil.rmtree(folder / part) if (folder / part).is_dir() else (folder / part).unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    return settings or Config()
+
+
+def train(
+    settings: Config | None,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    mode: Any = None,
+    stop: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Run an experiment: train, score on the test set, sample, draw.
+
+    Parameters
+    ----------
+    settings : Config or None
+        None stands for the defaults; with `resume` the run's own are used.
+    folder : path-like
+        Made if absent.
+    resume : bool
+        Go on with the run in `folder`.
+    overwrite : bool
+        Replace a run in `folder`. Other files there are left alone.
+    mode : str or None
+        See :func:`rnnrbm.engine.function`.
+    stop : callable or None
+        Asked after every batch; if it answers True, the place is saved and :class:`Interrupted` raised.
+    watch : callable or None
+        Called with (stage, done, total, row) as work goes on; `row` is the metrics of an epoch when one ends.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError
+        If the folder holds a run and neither `resume` nor `overwrite` is given, or none and `resume` is.
+    Interrupted
+        If `stop` answered True.
+    """
+    folder = Path(folder)
+    watch = watch or (lambda stage, done, total, row: None)
+    engine.resolve_mode(mode)
+    settings = _prepare(folder, settings, resume, overwrite)
+    data = _load_data(settings.data)
+    saved = folder / "checkpoint.npz"
+    state, meta = State.load(saved) if resume and saved.exists() else (State(), {})
+    if meta and meta["n_visible"] != data.n_visible:
+        raise checkpoint.CheckpointError(
+            f"{saved}: was trained on {meta['n_visible']} visible units, {settings.data.source} has {data.n_visible}"
+        )
+    meta = {
+        "config": settings.model_dump(),
+        "n_visible": data.n_visible,
+        "low": data.low,
+        "steps_per_beat": data.steps_per_beat,
+        "seconds_per_frame": data.seconds_per_frame,
+    }
+    if not resume:
+        config.write(folder / "config.toml", settings, run=_versions(mode))
+
+    note = metrics.NoteUnigram.fit(data.train)
+    odds = np.log(note.probability / (1.0 - note.probability))
+    model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=odds)
+    epochs = settings.training.epochs
+    since = state.seconds
+    watch("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
+    rows = fit(model, data.train, data.valid, settings.training, state=state, stop=stop, mode=mode)
+    for row in rows:
+        if state.finished or state.seconds - since >= SAVE_EVERY:
+            state.save(saved, meta)
+            _write_metrics(folder / "metrics.csv", state.rows)
+            since = state.seconds
+        watch("train", state.epoch, epochs, row)
+    if not state.finished:
+        state.save(saved, meta)
+        _write_metrics(folder / "metrics.csv", state.rows)
+        raise Interrupted(f"stopped in epoch {state.epoch + 1}; everything is saved in {folder}")
+    if not saved.exists():  # no epoch at all was asked for
+        state.best = {p.name: engine.to_numpy(p) for p in model.params}
+        state.save(saved, meta)
+    state.restore_best(model)
+    return _finish(folder, settings, data, model, state, mode, watch)
+
+
+def _load_data(settings: config.Data) -> datasets.Dataset:
+    """Load what the configuration names; options that a source does not have are given only if set."""
+    options: dict[str, Any] = {}
+    if settings.steps_per_beat is not None:
+        options["steps_per_beat"] = settings.steps_per_beat
+    if settings.original_key:
+        options["original_key"] = True
+    if Path(settings.source).is_dir():
+        options |= {"split": settings.split, "seed": settings.split_seed}
+    return datasets.load(settings.source, **options)
+
+
+def _finish(
+    folder: Path,
+    settings: Config,
+    data: datasets.Dataset,
+    model: RNNRBM,
+    state: State,
+    mode: Any,
+    watch: Watch,
+) -> dict[str, Any]:
+    """Score, sample and draw."""
+    from rnnrbm.likelihood import log_likelihood
+    from rnnrbm.sampling import generate
+
+    scored = log_likelihood(
+        model,
+        data.test,
+        n_chains=settings.evaluation.chains,
+        n_temperatures=settings.evaluation.temperatures,
+        seed=settings.training.seed,
+        mode=mode,
+        progress=lambda done, total: watch("evaluate", done, total, None),
+    )
+    watch("sample", 0, settings.generation.count, None)
+    samples = generate(
+        model,
+        settings.generation.steps,
+        count=settings.generation.count,
+        k=settings.generation.gibbs,
+        seed=settings.training.seed,
+        mode=mode,
+    ).astype(np.uint8)
+    run = Run(folder, settings, model, data.low, data.steps_per_beat, data.seconds_per_frame, state.best_epoch)
+    (folder / "samples").mkdir(exist_ok=True)
+    files = write_samples(
+        run, list(samples), folder / "samples", watch=lambda i: watch("sample", i, len(samples), None)
+    )
+    results = {
+        "data": settings.data.source,
+        "test_ll": scored.mean,
+        "test_se": scored.standard_error,
+        "method": scored.settings,
+        "test_frames": int(sum(len(p) for p in data.test)),
+        "best_epoch": state.best_epoch,
+        "best_valid_ll": state.best_ll if np.isfinite(state.best_ll) else None,
+        "epochs": state.epoch,
+        "training_seconds": round(state.seconds, 1),
+        "baselines": {
+            "note 1-gram": metrics.NoteUnigram.fit(data.train).log_likelihood(data.test),
+            "previous frame copied": metrics.NoteCopy.fit(data.train).log_likelihood(data.test),
+        },
+        "statistics": {
+            name: {
+                "notes_per_frame": float(metrics.notes_per_frame(pieces).mean()),
+                "repeated_frame_rate": metrics.repeated_frame_rate(pieces),
+            }
+            for name, pieces in (("samples", list(samples)), ("train", data.train))
+        },
+        "samples": [str(f.relative_to(folder)) for f in files],
+    }
+    with atomic(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+    watch("draw", 0, 1, None)
+    _draw(run, samples, data, state)
+    watch("draw", 1, 1, None)
+    return results
+
+
+def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -> None:
+    from rnnrbm import plot
+
+    figures = run.folder / "figures"
+    figures.mkdir(exist_ok=True)
+    if state.rows:
+        columns = {name: [row[name] for row in state.rows] for name in state.rows[0]}
+        plot.save(plot.learning_curves(columns), figures / "learning_curves.png")
+    plot.save(plot.filters(engine.to_numpy(run.model.rbm.W), low=data.low), figures / "filters.png")
+    low = 0 if data.low is None else data.low
+    title = f"A sample ({run.config.model.cell} RNN-RBM trained on {data.name})"
+    roll = plot.piano_roll(samples[0], low=low, steps_per_beat=int(data.steps_per_beat or 0) or None, title=title)
+    plot.save(roll, figures / "sample.png")
+    plot.save(plot.statistics(list(samples), data.train, low=low), figures / "statistics.png")
+
+
+def write_samples(
+    run: Run,
+    samples: Sequence[np.ndarray],
+    folder: Path,
+    *,
+    name: str = "sample",
+    watch: Callable[[int], Any] | None = None,
+) -> list[Path]:
+    """Write each sample as MIDI, WAV and PNG; only the picture if the columns are no MIDI notes.
+
+    Parameters
+    ----------
+    run : Run
+    samples : sequence of arrays (T, n_visible)
+    folder : pathlib.Path
+        Must exist.
+    name : str
+        Files are called ``{name}-1.mid`` and so on.
+    watch : callable or None
+        Called with the number of samples written.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+    """
+    from rnnrbm import audio, midi, plot
+
+    files = []
+    grid: dict[str, Any] = {"steps_per_beat": int(run.steps_per_beat or 2)}
+    if run.seconds_per_frame is not None:
+        grid = {"seconds_per_frame": run.seconds_per_frame}
+    for i, roll in enumerate(samples, 1):
+        stem = folder / f"{name}-{i}"
+        if run.low is not None:
+            options = {"low": run.low, "tempo": run.config.generation.tempo, **grid}
+            midi.write(stem.with_suffix(".mid"), roll, **options)
+            audio.write_wav(stem.with_suffix(".wav"), roll, **options)
+            files += [stem.with_suffix(".mid"), stem.with_suffix(".wav")]
+        drawn = plot.piano_roll(
+            roll, low=0 if run.low is None else run.low, steps_per_beat=grid.get("steps_per_beat"), title=stem.name
+        )
+        plot.save(drawn, stem.with_suffix(".png"))
+        files.append(stem.with_suffix(".png"))
+        if watch is not None:
+            watch(i)
+    return files
+
+
+def load(folder: str | os.PathLike[str]) -> Run:
+    """Read a run back: its settings, and its model with the best parameters.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no checkpoint in the folder.
+    CheckpointError
+        If it cannot be read or belongs to another model.
+    """
+    folder = Path(folder)
+    path = folder / "checkpoint.npz"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; give the folder that 'rnnrbm train' wrote")
+    state, meta = State.load(path)
+    settings = Config.from_dict(meta["config"], where=str(path))
+    model = build_model(settings.model, meta["n_visible"], seed=settings.training.seed)
+    if not state.best:
+        raise checkpoint.CheckpointError(f"{path}: training has not come to its first validation; resume it")
+    checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
+    grid = (meta["low"], meta["steps_per_beat"], meta["seconds_per_frame"])
+    return Run(folder, settings, model, *grid, state.best_epoch)
