@@ -89,9 +89,9 @@ class Training(_Settings):
     seed : int
     """
 
-    epochs: Annotated[int, Field(ge=0)] = 150
-    batch_size: Count = 16
-    n_steps: Count = 128
+    epochs: Annotated[int, Field(ge=0)] = 120
+    batch_size: Count = 6
+    n_steps: Count = 96
     context: Annotated[int, Field(ge=0)] = 16
     k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
@@ -107,11 +107,11 @@ class Training(_Settings):
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1
     transpose: tuple[int, int] = (-5, 6)
-    patience: Annotated[int, Field(ge=0)] = 60
+    patience: Annotated[int, Field(ge=0)] = 40
     valid_every: Count = 5
     valid_frames: Annotated[int, Field(ge=0)] = 1000
     valid_chains: Annotated[int, Field(ge=2)] = 5
-    valid_temperatures: Annotated[int, Field(ge=2)] = 100
+    valid_temperatures: Annotated[int, Field(ge=2)] = 200
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("k")

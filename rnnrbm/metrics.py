@@ -55,6 +55,11 @@ class NoteUnigram:
         on = sum(np.asarray(p, float).sum(axis=0) for p in pieces)
         return cls((on + 1.0) / (sum(len(p) for p in pieces) + 2.0))
 
+    @property
+    def log_odds(self) -> np.ndarray:
+        """log p / (1 - p) of each note: the natural first visible biases of an RBM. Shape (n_visible,)."""
+        return np.log(self.probability) - np.log1p(-self.probability)
+
     def log_likelihood(self, pieces: Pieces) -> float:
         """Mean over all frames, nats per frame."""
         _check(pieces)

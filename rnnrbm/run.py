@@ -188,8 +188,7 @@ def train(
     if not resume:
         config.write(folder / "config.toml", settings, run=_versions(mode))
 
-    note = metrics.NoteUnigram.fit(data.train)
-    odds = np.log(note.probability / (1.0 - note.probability))
+    odds = metrics.NoteUnigram.fit(data.train).log_odds
     model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=odds)
     epochs = settings.training.epochs
     since = state.seconds

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.io import loadmat, wavfile
+from scipy.io import loadmat
 
 from rnnrbm import midi
 from rnnrbm.midi import MidiError
@@ -242,9 +242,7 @@ def test_pedal_does_not_prolong_notes():
     controls = [(e.control, e.value) for e in mido.MidiFile(path).tracks[0] if e.is_cc()]
     assert controls == [(64, 127), (64, 0)]
     arpeggio = {n: 4 * i for i, n in enumerate([60, 64, 67, 72])}
-    assert sounding(midi.read(path)) == {
-        n: [*range(t, t + 4), *range(t + 36, t + 40)] for n, t in arpeggio.items()
-    }
+    assert sounding(midi.read(path)) == {n: [*range(t, t + 4), *range(t + 36, t + 40)] for n, t in arpeggio.items()}
 
 
 @needs_data
@@ -606,9 +604,9 @@ def trimmed(roll: np.ndarray) -> np.ndarray:
     return roll[: 1 + np.flatnonzero(roll.any(1))[-1]]
 
 
-rolls = arrays(
-    np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 12)), elements=st.integers(0, 1)
-).filter(lambda roll: roll.any())
+rolls = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 12)), elements=st.integers(0, 1)).filter(
+    lambda roll: roll.any()
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -706,9 +704,8 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
 
 def test_missing_folder_is_named(tmp_path):
-    for write in (midi.write, midi.write_wav):
-        with pytest.raises(FileNotFoundError, match="nowhere' does not exist; create it"):
-            write(tmp_path / "nowhere" / "a.mid", np.eye(4))
+    with pytest.raises(FileNotFoundError, match="nowhere' does not exist; create it"):
+        midi.write(tmp_path / "nowhere" / "a.mid", np.eye(4))
 
 
 @pytest.mark.parametrize(
@@ -739,67 +736,6 @@ def test_write_refuses_what_it_cannot_write(tmp_path, roll, options):
     with pytest.raises(ValueError, match=r"\w"):
         midi.write(tmp_path / "a.mid", roll, **options)
     assert os.listdir(tmp_path) == []
-
-
-# ---- sound
-
-
-def test_wav_is_loud_but_never_clips_and_starts_without_a_click(tmp_path):
-    roll = np.zeros((16, 88), np.uint8)
-    roll[:, [0, 39, 43, 46, 87]] = 1  # the lowest and the highest key too
-    midi.write_wav(tmp_path / "a.wav", roll, legato=False, restrike=4)
-    rate, audio = wavfile.read(tmp_path / "a.wav")
-    assert rate == 22050
-    assert audio.dtype == np.int16
-    assert audio.shape == (2 * 22050,)  # 16 frames of 1/8 s
-    assert np.abs(audio.astype(int)).max() == round(0.8 * 32767)
-    # No click: it sets off from 0 and rises slowly.
-    assert audio[0] == 0
-    assert np.abs(audio[:22]).max() < 0.05 * 32767  # first millisecond
-    assert abs(int(audio[-1])) < 100
-    loudness = np.sqrt((audio.reshape(4, -1) / 32768.0) ** 2).mean(1)
-    assert loudness.min() > 0.05  # every beat sounds
-
-
-@pytest.mark.parametrize("note", [33, 69, 100])
-def test_pitch_and_absence_of_aliases(note):
-    audio = midi.synthesize(np.ones((8, 1)), low=note, steps_per_beat=4, sample_rate=22050)
-    spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))) ** 2
-    hertz = np.fft.rfftfreq(len(audio), 1 / 22050)
-    fundamental = 440 * 2 ** ((note - 69) / 12)
-    assert hertz[spectrum.argmax()] == pytest.approx(fundamental, abs=1.5)
-    nearest = np.abs(hertz - fundamental * np.maximum(1, np.round(hertz / fundamental)))
-    assert spectrum[nearest > 15].sum() < 1e-3 * spectrum.sum()
-
-
-def test_silence_sounds_like_silence(tmp_path):
-    audio = midi.synthesize(np.zeros((4, 88)), tempo=60, sample_rate=8000)
-    assert audio.dtype == np.float32
-    np.testing.assert_array_equal(audio, np.zeros(8000))
-
-
-def test_sound_lasts_as_long_as_the_roll():
-    roll = np.zeros((6, 88))
-    roll[0, 40] = 1
-    assert midi.synthesize(roll, steps_per_beat=2, tempo=90, sample_rate=9000).shape == (18_000,)
-    assert midi.synthesize(roll, seconds_per_frame=0.5, sample_rate=9000).shape == (27_000,)
-
-
-def test_sound_font_needs(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such sound font"):
-        midi.synthesize(np.eye(4), soundfont=tmp_path / "none.sf2")
-    font = Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
-    if pretty_midi.fluidsynth._HAS_FLUIDSYNTH:
-        audio = midi.synthesize(np.eye(4), soundfont=font)
-        assert np.abs(audio).max() == pytest.approx(0.8)
-    else:
-        with pytest.raises(ImportError, match="package pyfluidsynth, or pass soundfont=None"):
-            midi.synthesize(np.eye(4), soundfont=font)
-
-
-def test_sample_rate_is_checked():
-    with pytest.raises(ValueError, match="sample_rate=10: expected whole hertz"):
-        midi.synthesize(np.eye(4), sample_rate=10)
 
 
 def test_import_loads_nothing_heavy():

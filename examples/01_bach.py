@@ -1,0 +1,80 @@
+"""Train an RNN-RBM on Bach chorales, with the training loop in sight; score it, and hear it.
+
+python examples/01_bach.py            about 3 minutes on 2 cores
+python examples/01_bach.py --smoke    seconds, to see that everything works
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytensor.tensor as pt
+
+from rnnrbm import audio, datasets, engine, likelihood, metrics, midi, optim, plot, random, sampling
+from rnnrbm.batches import Corpus
+from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.train import gather
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--smoke", action="store_true")
+parser.add_argument("--out", type=Path, default=Path("runs/01_bach"))
+args = parser.parse_args()
+args.out.mkdir(parents=True, exist_ok=True)
+epochs, k_small, k_large = (2, 1, 2) if args.smoke else (100, 2, 8)
+
+# The data: lists of piano-rolls, arrays (T, 88) of 0 and 1. Pieces of all lengths are packed into rows of 96 frames,
+# each piece transposed at random in every epoch.
+data = datasets.load("bach")
+corpus = Corpus(data.train, n_steps=96, batch_size=6, transpose=(-5, 6))
+print(data)
+
+# The model: a GRU whose state writes the biases of an RBM for every frame.
+note = metrics.NoteUnigram.fit(data.train)
+model = RNNRBM.init(data.n_visible, n_hidden=256, n_recurrent=256, rng=np.random.default_rng(0), b_v=note.log_odds)
+
+# The loss, as expressions: mean free energy of the data minus that of the end of a Gibbs chain that starts there.
+shape = (corpus.n_steps, corpus.batch_size)
+place = pt.tensor("place", dtype="int32", shape=shape)
+mask = pt.tensor("mask", dtype="float32", shape=shape)
+start = pt.tensor("start", dtype="bool", shape=shape)
+frames = engine.shared(corpus.frames.ravel(), "frames", corpus.frames.dtype)
+v = gather(frames, place, data.n_visible, "float32")
+rng = random.shared(seed=0)
+learning_rate = engine.shared(3e-3, "learning_rate")
+adam: dict = {}  # the optimiser's state, shared by the functions below
+
+
+def compile_step(k):
+    loss = model.loss(v, mask, start, rng=rng, k=k, input_dropout=0.1, state_dropout=0.4)
+    grads = optim.clip_by_global_norm(pt.grad(loss.cost, model.params), 1.0)
+    updates = optim.adam(grads, model.params, learning_rate, state=adam) | loss.updates
+    return engine.function([place, mask, start], [loss.cost, loss.pseudo_log_likelihood], updates)
+
+
+# The loop. The number of Gibbs steps grows: few steps learn fast, many learn the right distribution.
+valid = likelihood.Evaluator(model, n_chains=5, n_temperatures=100)
+steps = {k: compile_step(k) for k in (k_small, k_large)}
+for epoch in range(epochs):
+    step = steps[k_small if epoch < epochs // 2 else k_large]
+    learning_rate.set_value(np.float32(3e-3 * 0.5 * (1 + np.cos(np.pi * epoch / epochs))))
+    results = [step(*batch) for batch in corpus.epoch(seed=(0, epoch))]
+    if (epoch + 1) % 10 == 0 or epoch + 1 == epochs:
+        pseudo = np.mean([float(pseudo) for _, pseudo in results])
+        scored = valid(data.valid, frames=200 if args.smoke else 1000)
+        print(f"epoch {epoch + 1:3d}  pseudo-LL {pseudo:7.3f}  valid LL {scored.mean:7.3f} nats per frame", flush=True)
+
+# What it is worth, beside simpler models.
+test = data.test[:2] if args.smoke else data.test
+print("note 1-gram          ", round(note.log_likelihood(test), 3))
+print("previous frame copied", round(metrics.NoteCopy.fit(data.train).log_likelihood(test), 3))
+print("this RNN-RBM         ", likelihood.log_likelihood(model, test, n_chains=10, n_temperatures=200))
+
+# New chorales.
+rolls = sampling.generate(model, 64, count=2, k=50, seed=1)
+print(f"repeated frames: samples {metrics.repeated_frame_rate(rolls):.3f}", end=", ")
+print(f"training set {metrics.repeated_frame_rate(data.train):.3f}")
+for i, roll in enumerate(rolls, 1):
+    midi.write(args.out / f"chorale-{i}.mid", roll, low=data.low, steps_per_beat=1, tempo=100)
+    audio.write_wav(args.out / f"chorale-{i}.wav", roll, low=data.low, steps_per_beat=1, tempo=100)
+    plot.save(plot.piano_roll(roll, low=data.low, steps_per_beat=1), args.out / f"chorale-{i}.png")
+print("written to", args.out)

@@ -1,0 +1,64 @@
+"""Train an RNN-RBM on a folder of your MIDI files, and let it go on from one of them.
+
+python examples/02_own_midi.py FOLDER              your files, at eighth notes
+python examples/02_own_midi.py FOLDER --smoke      seconds, to see that everything works
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import rnnrbm
+from rnnrbm import audio, metrics, midi, plot
+from rnnrbm.train import State
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("folder", type=Path, help="searched for .mid, .midi and .kar files, subfolders too")
+parser.add_argument("--steps-per-beat", type=int, default=2)
+parser.add_argument("--epochs", type=int, default=60)
+parser.add_argument("--out", type=Path, default=Path("runs/02_own_midi"))
+parser.add_argument("--smoke", action="store_true")
+args = parser.parse_args()
+args.out.mkdir(parents=True, exist_ok=True)
+
+# Files that cannot be read are skipped with a warning. Train, valid and test are drawn by a seed; sub-folders of
+# these names, if there are any, are used instead.
+data = rnnrbm.load(args.folder, steps_per_beat=args.steps_per_beat, seed=0)
+print(data)
+
+size = 16 if args.smoke else 256
+note = metrics.NoteUnigram.fit(data.train)
+rng = np.random.default_rng(0)
+model = rnnrbm.RNNRBM.init(data.n_visible, n_hidden=size, n_recurrent=size, rng=rng, b_v=note.log_odds)
+
+# fit yields the metrics of every epoch, so this loop is the place for anything of your own. All that training needs
+# to go on is in the state: State.load(path) and fit(..., state=state) continue where a saved one stopped.
+state = State()
+settings = {
+    "epochs": 2 if args.smoke else args.epochs,
+    "k": 1 if args.smoke else [(0.0, 2), (0.6, 8)],
+    "valid_frames": 100 if args.smoke else 1000,
+}
+for row in rnnrbm.fit(model, data.train, data.valid, state=state, **settings):
+    if not np.isnan(row["valid_ll"]):
+        state.save(args.out / "checkpoint.npz")
+        print(
+            f"epoch {row['epoch']:3d}  valid LL {row['valid_ll']:.3f} nats per frame  {row['seconds']:.0f} s",
+            flush=True,
+        )
+
+few = {"n_chains": 4, "n_temperatures": 50} if args.smoke else {"n_chains": 20, "n_temperatures": 500}
+test = [piece[:50] for piece in data.test] if args.smoke else data.test
+print("test:", rnnrbm.log_likelihood(model, test, **few))
+print("note 1-gram:", round(note.log_likelihood(test), 3))
+
+# The first two bars of a test piece, and what the model makes of them.
+primer = data.test[0][: 8 * args.steps_per_beat]
+for i, roll in enumerate(rnnrbm.generate(model, 32 * args.steps_per_beat, count=2, k=50, prime=primer), 1):
+    whole = np.concatenate([primer, roll])
+    grid = {"low": data.low, "steps_per_beat": args.steps_per_beat}
+    midi.write(args.out / f"sample-{i}.mid", whole, **grid)
+    audio.write_wav(args.out / f"sample-{i}.wav", whole, **grid)
+    plot.save(plot.piano_roll(whole, **grid), args.out / f"sample-{i}.png")
+print("written to", args.out)
