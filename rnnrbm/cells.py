@@ -208,6 +208,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
     ----------
     cell : Cell
     v : TensorVariable, shape (T, B, n_visible)
+        Give T and B to its type, ``pt.tensor(shape=(T, B, n))``: JAX mode needs them for the gradient.
     start : TensorVariable of bool or None, shape (T, B)
         True where a new piece begins: there the cell starts from its learned initial state again. The first
         frame of every column begins one in any case.

@@ -240,6 +240,7 @@ class _Progress:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[row]}"),
+            TextColumn("{task.fields[batch]}"),
             console=self.console,
             disable=not self.live,
         )
@@ -259,6 +260,10 @@ class _Progress:
         self.bar.stop()
 
     def watch(self, stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+        if stage == "batch":
+            if self.live and "train" in self.tasks and done % 8 == 0:
+                self.bar.update(self.tasks["train"], batch=f"batch {done}/{total}")
+            return
         text = ""
         if row is not None:
             if row["valid_ll"] == row["valid_ll"]:
@@ -266,7 +271,7 @@ class _Progress:
             text = f"k {row['k']}  loss {row['loss']:+.3f}  pseudo-LL {row['pseudo_likelihood']:.3f}"
             text += "" if math.isnan(self.valid) else f"  valid LL {self.valid:.3f}"
         if stage not in self.tasks:
-            self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text)
+            self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")
         fields: dict[str, Any] = {"row": text} if text else {}
         self.bar.update(self.tasks[stage], completed=done, total=total, **fields)
         now = time.monotonic()

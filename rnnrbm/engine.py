@@ -3,8 +3,8 @@
 The default is PyTensor's JAX mode, on CPU and GPU alike. An explicit argument wins, then PyTensor's own
 configuration (``PYTENSOR_FLAGS=mode=NUMBA``), then the default.
 
-Importing this module sets PyTensor's ``floatX`` to ``float32``, unless the user has set it
-(``PYTENSOR_FLAGS=floatX=float64``): with PyTensor's default of float64 the JAX engine computes some
+Importing this module sets PyTensor's ``floatX`` to ``float32``, unless ``PYTENSOR_FLAGS`` sets it (or
+``pytensor.config.floatX`` is set after the import): with PyTensor's default of float64 the JAX engine computes some
 intermediate results of float32 graphs in float64, which then spread to the parameters and halve the speed.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,17 @@ import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 from pytensor.compile.sharedvalue import SharedVariable
 
-__all__ = ["Updates", "block", "cache_folder", "describe", "function", "resolve_mode", "shared", "to_numpy"]
+__all__ = [
+    "Updates",
+    "block",
+    "cache_folder",
+    "describe",
+    "function",
+    "resolve_mode",
+    "shared",
+    "to_device",
+    "to_numpy",
+]
 
 DEFAULT_MODE = "JAX"
 
@@ -117,6 +127,21 @@ def shared(value: Any, name: str, dtype: Any = None) -> Any:
     """
     array = np.array(value, dtype=dtype or pytensor.config.floatX)
     return pytensor.shared(array, name=name, shape=array.shape)
+
+
+def to_device(variables: Iterable[Any], mode: str | Mode | None = None) -> None:
+    """Move the values of shared variables to JAX's device, where compiled functions leave what they update.
+
+    Without this, a variable that is never updated (data, say) would be copied to a GPU at every call. Does nothing in
+    other modes than JAX.
+    """
+    if resolve_mode(mode) != "JAX":
+        return
+    import jax
+
+    for variable in variables:
+        # set_value would turn the array back into a NumPy one
+        variable.container.storage[0] = jax.device_put(variable.get_value(borrow=True))
 
 
 def to_numpy(value: Any) -> np.ndarray:

@@ -57,7 +57,7 @@ class NoteUnigram:
 
     @property
     def log_odds(self) -> np.ndarray:
-        """log p / (1 - p) of each note: the natural first visible biases of an RBM. Shape (n_visible,)."""
+        """Log p / (1 - p) of each note: the natural first visible biases of an RBM. Shape (n_visible,)."""
         return np.log(self.probability) - np.log1p(-self.probability)
 
     def log_likelihood(self, pieces: Pieces) -> float:

@@ -13,7 +13,8 @@ The hash is ``pcg4d`` of Jarzynski & Olano, "Hash Functions for GPU Rendering", 
 Techniques 9(3), 2020, who measured it with TestU01's BigCrush. ``benchmarks/random_quality.py`` runs the
 dieharder battery on the layout used here and ``benchmarks/README.md`` records the result.
 
-It is a statistical hash, not a cryptographic one.
+It is a statistical hash, not a cryptographic one. Inputs are mixed fully into the 24 bits in use up to about 2**22
+elements a draw and 2**24 draws; far beyond (2**28 elements), low bits of the numbers begin to show their index.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def bits_numpy(key: np.ndarray, draw: int, shape: tuple[int, ...]) -> np.ndarray
     """
     index = np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.uint32).reshape(shape)
     k0, k1, d = (np.full(1, t, np.uint32) for t in (key[0], key[1], draw))
-    return _pcg4d(k0, k1, d, index)
+    return _pcg4d(k0, k1, d, index.ravel()).reshape(shape)
 
 
 def uniform_numpy(key: np.ndarray, draw: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -127,8 +128,9 @@ class UniformLike(Op):
         key, draw, like = inputs
         output_storage[0][0] = uniform_numpy(key, int(draw), np.shape(like))
 
-    def infer_shape(self, fgraph: Any, node: Apply, input_shapes: Any) -> list:
-        return [input_shapes[2]]
+    def infer_shape(self, *arguments: Any) -> list:
+        # (fgraph, node, shapes) in PyTensor 3.0, (node, shapes) later
+        return [arguments[-1][2]]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[False], [False], [False]]

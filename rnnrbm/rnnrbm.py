@@ -172,7 +172,8 @@ class RNNRBM(NamedTuple):
         v : TensorVariable, shape (T, B, n_visible)
             Frames.
         mask : TensorVariable or None, shape (T, B)
-            1 for a real frame, 0 for padding; padding changes neither the loss nor its gradient.
+            1 for a frame that counts, 0 for padding or context. Padding after the last frame that counts changes
+            neither the loss nor its gradient; context before it is read by the RNN.
         start : TensorVariable of bool or None, shape (T, B)
             True where a new piece begins (see :func:`rnnrbm.cells.recur`).
         rng : Rng
@@ -185,9 +186,16 @@ class RNNRBM(NamedTuple):
             Dropout rate of u on its way to the biases.
         """
         read = v
+        if mask is not None:
+            # Whatever padding holds, infinities included, must not reach the gradient. The RNN still reads the frames
+            # that do not count, if they are numbers: they may be the context of those that do.
+            zero, counts = np.asarray(0.0, v.dtype), pt.gt(mask[:, :, None], 0)
+            finite = pt.lt(pt.abs(v), np.asarray(np.inf, v.dtype))
+            read = pt.switch(pt.or_(counts, finite), v, zero)
+            v = pt.switch(counts, v, zero)
         if input_dropout:
             keep, rng = keep_mask(v, input_dropout, rng)
-            read = v * keep
+            read = read * keep
         u = flatten(states(self.cell, read, start))
         if state_dropout:
             keep, rng = keep_mask(u, state_dropout, rng)

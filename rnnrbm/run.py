@@ -27,14 +27,15 @@ from rnnrbm import checkpoint, config, datasets, engine, metrics
 from rnnrbm.config import Config
 from rnnrbm.files import atomic
 from rnnrbm.rnnrbm import RNNRBM
-from rnnrbm.train import State, fit
+from rnnrbm.train import Diverged, State, fit
 
 __all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "train", "write_samples"]
 
 PARTS = ("config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples")
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
 
-#: called with (stage, done, total, row of metrics or None)
+#: called with (stage, done, total, row of metrics or None); stages are train, batch (of the epoch under way), evaluate,
+#: sample, draw
 Watch = Callable[[str, int, int, "dict[str, Any] | None"], Any]
 
 
@@ -193,13 +194,26 @@ def train(
     epochs = settings.training.epochs
     since = state.seconds
     watch("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
-    rows = fit(model, data.train, data.valid, settings.training, state=state, stop=stop, mode=mode)
-    for row in rows:
-        if state.finished or state.seconds - since >= SAVE_EVERY:
-            state.save(saved, meta)
-            _write_metrics(folder / "metrics.csv", state.rows)
-            since = state.seconds
-        watch("train", state.epoch, epochs, row)
+    rows = fit(
+        model,
+        data.train,
+        data.valid,
+        settings.training,
+        state=state,
+        stop=stop,
+        watch=lambda done, total: watch("batch", done, total, None),
+        mode=mode,
+    )
+    try:
+        for row in rows:
+            if state.finished or state.seconds - since >= SAVE_EVERY:
+                state.save(saved, meta)
+                _write_metrics(folder / "metrics.csv", state.rows)
+                since = state.seconds
+            watch("train", state.epoch, epochs, row)
+    except Diverged as error:
+        kept = f"the last good checkpoint is in {folder}" if saved.exists() else "no checkpoint had been saved yet"
+        raise Diverged(f"{error}; {kept}") from None
     if not state.finished:
         state.save(saved, meta)
         _write_metrics(folder / "metrics.csv", state.rows)

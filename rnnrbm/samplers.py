@@ -24,6 +24,11 @@ from rnnrbm.rbm import RBM, FrameDensity
 __all__ = ["cd", "gibbs", "pcd", "tempered"]
 
 
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
+
+
 def gibbs(density: FrameDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
     """Run `k` steps of the density's Markov chain.
 
@@ -42,8 +47,7 @@ def gibbs(density: FrameDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[T
         Where the chains end, same shape.
     rng : Rng
     """
-    if k < 1:
-        raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
+    _check_k(k)
 
     def step(v: TensorVariable, draw: TensorVariable, key: TensorVariable, *tensors: TensorVariable) -> list:
         v, inner = density.with_tensors(list(tensors)).gibbs_step(v, Rng(key, draw))
@@ -136,6 +140,7 @@ def tempered(
     ValueError
         If `betas` does not start at 1 or is not strictly decreasing and at least 0.
     """
+    _check_k(k)
     betas = np.asarray(betas, rbm.W.dtype)
     if betas.ndim != 1 or betas.size < 2 or betas[0] != 1 or (np.diff(betas) >= 0).any() or betas[-1] < 0:
         raise ValueError(f"betas must fall strictly from 1 to no less than 0, got {betas}")

@@ -262,6 +262,7 @@ def fit(
     )
     steps = _Steps(model, corpus, settings, mode)
     state.attach(steps.variables())
+    engine.to_device([steps.frames, *state.variables.values()], mode)
     evaluate = None
     if valid:
         evaluate = Evaluator(

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.random import Rng
@@ -120,7 +121,10 @@ class Softmax:
         return None
 
     def log_partition(self, a: TensorVariable) -> TensorVariable:
-        return pt.logsumexp(self._grouped(a), axis=-1)
+        # written out, since the gradient of PyTensor's logsumexp is NaN where exp underflows
+        a = self._grouped(a)
+        top = disconnected_grad(a.max(axis=-1, keepdims=True))
+        return pt.log(pt.exp(a - top).sum(axis=-1, acc_dtype=a.dtype)) + top[..., 0]
 
     def mean(self, a: TensorVariable) -> TensorVariable:
         return pt.special.softmax(self._grouped(a), axis=-1).reshape(a.shape)
@@ -168,7 +172,9 @@ class ReLU:
             scaled = _scaled_log_tail(z)
             excess = scaled - _const(0.5, a) * pt.sqr(z) - log_tail
             z = z + excess * pt.exp(scaled + _const(_HALF_LOG_2PI, a))
-        near = root2 * pt.erfinv(one - u * pt.erfc(-a / root2))
+        # kept below 1, whose inverse is infinite
+        inside = pt.minimum(one - u * pt.erfc(-a / root2), _const(1.0 - 2.0**-24, a))
+        near = root2 * pt.erfinv(inside)
         return pt.maximum(pt.switch(pt.gt(-a, one), z, near) + a, _const(0.0, a)), rng
 
 

@@ -1,4 +1,4 @@
-"""What the whole suite shares: reproducible hypothesis runs, the caches of compiled programs, slow tests."""
+"""What the whole suite shares: reproducible hypothesis runs, the cache of compiled programs."""
 
 import os
 
@@ -20,12 +20,3 @@ def pytest_configure(config: pytest.Config) -> None:
     # Compiled programs are kept with pytest's own cache, not with the user's.
     if (cache := getattr(config, "cache", None)) is not None:
         os.environ.setdefault("RNNRBM_CACHE", str(cache.mkdir("rnnrbm")))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "slow" in config.getoption("-m", default=""):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]

@@ -210,9 +210,7 @@ def cell_step(kind: str, p: Params, v: np.ndarray, u: np.ndarray) -> np.ndarray:
     return np.tanh(a) if kind == "tanh" else expit(a)
 
 
-def run_cell(
-    kind: str, p: Params, v: np.ndarray, start: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def run_cell(kind: str, p: Params, v: np.ndarray, start: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """States before and after every frame of sequences (T, B, n): u(0)..u(T-1) and u(1)..u(T)."""
     T, B = v.shape[:2]
     before, after = [], []
@@ -228,9 +226,7 @@ def run_cell(
     return np.array(before), np.array(after)
 
 
-def backpropagate(
-    kind: str, p: Params, v: np.ndarray, g_before: np.ndarray, start: np.ndarray | None = None
-) -> Params:
+def backpropagate(kind: str, p: Params, v: np.ndarray, g_before: np.ndarray, start: np.ndarray | None = None) -> Params:
     """Backpropagation through time, one piece and one frame after the other.
 
     `g_before` (T, B, n) is the gradient with respect to the states before each frame. Returns the gradient

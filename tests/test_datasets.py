@@ -21,9 +21,7 @@ SPLITS = ("train", "valid", "test")
 
 needs_data = pytest.mark.skipif(not DATA, reason="RNNRBM_DATA is not set: no real data")
 
-rolls = hnp.arrays(
-    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1)
-)
+rolls = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +152,7 @@ def test_bach_quarters_are_every_second_eighth_and_every_fourth_sixteenth(bach):
 
 def test_bach_original_key_differs_by_a_shift_of_minus_five_to_six(bach):
     shifts = Counter()
-    for (_, name, common), (_, _, own) in zip(
-        pieces(bach), pieces(load("bach", original_key=True)), strict=True
-    ):
+    for (_, name, common), (_, _, own) in zip(pieces(bach), pieces(load("bach", original_key=True)), strict=True):
         shift = int(np.flatnonzero(common.any(0))[0] - np.flatnonzero(own.any(0))[0])
         np.testing.assert_array_equal(transpose(own, shift), common, err_msg=name)
         shifts[shift] += 1

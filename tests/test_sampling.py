@@ -1,0 +1,118 @@
+"""Sampling: against NumPy with the same uniforms, by seed, from a primer."""
+
+from functools import cache
+
+import numpy as np
+import oracles
+import pytest
+from oracles import Params
+
+from rnnrbm import engine
+from rnnrbm.random import key_from_seed
+from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.sampling import Sampler, generate
+
+N_VISIBLE, N_HIDDEN, N_RECURRENT, STEPS, K = 5, 4, 3, 6, 2
+PRIME = np.array([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1]], np.uint8)
+
+
+@cache
+def make(kind: str = "gru") -> tuple[RNNRBM, Sampler, Params]:
+    rng = np.random.default_rng(3)
+    model = RNNRBM.init(N_VISIBLE, N_HIDDEN, N_RECURRENT, rng=rng, cell=kind)
+    for t in model.params:
+        t.set_value(rng.normal(size=t.type.shape).astype(np.float32))
+    sampler = Sampler(model, STEPS, k=K)
+    return model, sampler, {t.name: engine.to_numpy(t).astype(np.float64) for t in model.params}
+
+
+def reference(kind: str, p: Params, count: int, seed: int, prime: np.ndarray | None = None) -> np.ndarray:
+    """Frame after frame: a Gibbs chain from the frame before, then one step of the cell."""
+    stream = oracles.Stream(key_from_seed(seed))
+    u, v = np.tile(p["u_0"], (count, 1)), np.zeros((count, p["b_v"].size))
+    for frame in [] if prime is None else prime.astype(float):
+        v = np.tile(frame, (count, 1))
+        u = oracles.cell_step(kind, p, v, u)
+    out = []
+    for _ in range(STEPS):
+        v = oracles.gibbs(p["W"], p["b_v"] + u @ p["W_uv"], p["b_h"] + u @ p["W_uh"], v, stream, K)
+        u = oracles.cell_step(kind, p, v, u)
+        out.append(v)
+    return np.stack(out, axis=1)
+
+
+@pytest.mark.parametrize("kind", ["tanh", "gru"])
+@pytest.mark.parametrize("prime", [None, PRIME], ids=["free", "primed"])
+def test_samples_are_those_of_numpy(kind, prime):
+    _, sampler, p = make(kind)
+    samples = sampler(40, seed=11, prime=prime)
+    assert samples.shape == (40, STEPS, N_VISIBLE)
+    assert samples.dtype == np.float32
+    np.testing.assert_array_equal(samples, reference(kind, p, 40, 11, prime))
+
+
+def test_seeds():
+    _, sampler, _ = make()
+    a, b, c = sampler(20, seed=1), sampler(20, seed=1), sampler(20, seed=2)
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any(axis=(1, 2)).mean() > 0.9
+    assert len({x.tobytes() for x in a}) > 15  # the sequences of one call differ from each other
+    np.testing.assert_array_equal(sampler(20), sampler(20, seed=0))
+
+
+def test_the_first_sequences_do_not_depend_on_how_many_are_asked_for():
+    _, sampler, _ = make()
+    many = sampler(7, seed=4)
+    for count in (1, 2, 5):
+        np.testing.assert_array_equal(sampler(count, seed=4), many[:count])
+
+
+def test_a_primer_has_an_effect():
+    _, sampler, _ = make()
+    free, primed = sampler(200, seed=5), sampler(200, seed=5, prime=PRIME)
+    assert (free != primed).any(axis=(1, 2)).mean() > 0.2
+    # all of it does, not only its last frame
+    assert (sampler(200, seed=5, prime=PRIME[1:]) != primed).any()
+    assert (sampler(200, seed=5, prime=PRIME[::-1]) != primed).any()
+
+
+def test_a_primer_of_any_type_and_length():
+    _, sampler, p = make()
+    expected = sampler(3, seed=6, prime=PRIME)
+    for dtype in (bool, np.int64, np.float64):
+        np.testing.assert_array_equal(sampler(3, seed=6, prime=PRIME.astype(dtype)), expected)
+    for prime in (PRIME[:1], np.tile(PRIME, (30, 1))):
+        np.testing.assert_array_equal(sampler(5, seed=6, prime=prime), reference("gru", p, 5, 6, prime))
+
+
+def test_the_sampler_follows_its_model():
+    model, sampler, _ = make()
+    before = engine.to_numpy(model.rbm.b_v)
+    try:
+        model.rbm.b_v.set_value(np.full(N_VISIBLE, -40, np.float32))
+        assert not sampler(5).any()
+    finally:
+        model.rbm.b_v.set_value(before)
+    assert sampler(5).any()
+
+
+def test_generate_is_a_sampler_called_once():
+    model, sampler, _ = make()
+    for options in ({"count": 3, "seed": 8}, {"count": 2, "seed": 9, "prime": PRIME}):
+        np.testing.assert_array_equal(generate(model, STEPS, k=K, **options), sampler(**options))
+    assert generate(model, 1).shape == (1, 1, N_VISIBLE)
+
+
+def test_errors():
+    model, sampler, _ = make()
+    with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
+        Sampler(model, 0)
+    with pytest.raises(ValueError, match="Gibbs steps, must be at least 1, got 0"):
+        Sampler(model, 3, k=0)
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+        sampler(0)
+    with pytest.raises(ValueError, match="non-negative"):
+        sampler(seed=-1)
+    for prime, shape in ((PRIME[:, :4], r"\(3, 4\)"), (PRIME[:0], r"\(0, 5\)"), (PRIME[0], r"\(5,\)")):
+        with pytest.raises(ValueError, match=rf"prime has shape {shape}, expected \(T, 5\) with T of 1 or more"):
+            sampler(prime=prime)
