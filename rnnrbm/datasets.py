@@ -10,7 +10,6 @@ temporal dependencies in high-dimensional sequences", ICML 2012.
 
 import difflib
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
@@ -19,16 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from rnnrbm.files import atomic
+from rnnrbm.midi_folder import DEFAULT_SPLIT, MIDI_SUFFIXES, SPLITS, load_folder
+from rnnrbm.rolls import check_roll, transpose
 
 __all__ = ["Dataset", "check_roll", "load", "save", "transpose"]
 
-SPLITS = ("train", "valid", "test")
-MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 PIANO = (21, 108)  # A0 to C8, the 88 keys
-DEFAULT_SPLIT = (0.7, 0.15, 0.15)
 DATA_VARIABLE = "RNNRBM_DATA"
 
 _STORED_STEPS = 4  # steps per beat in bach.npz
@@ -224,7 +221,10 @@ def load(
             "a folder of MIDI files, which are read in the key they are in (see `transpose`)",
             ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame"),
         )
-        return _load_folder(path, steps_per_beat, seconds_per_frame, split, seed, low, high)
+        rolls, names, steps = load_folder(path, steps_per_beat, seconds_per_frame, split, seed, low, high)
+        per_beat = None if steps is None else float(steps)
+        seconds = None if seconds_per_frame is None else float(seconds_per_frame)
+        return Dataset(path.resolve().name, *_three(rolls), low, per_beat, seconds, names)
     if not path.exists():
         if path.suffix or len(path.parts) != 1:
             raise FileNotFoundError(f"{path}: there is no such file or folder")
@@ -244,107 +244,6 @@ def load(
         )
     _refuse(given, f"{path.name}, whose splits and frames are what they are", ())
     return reader(path)
-
-
-def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
-    """Return a piano-roll as uint8, or say what is wrong with it.
-
-    Parameters
-    ----------
-    roll : array-like, shape (T, n)
-        Boolean, integer or real; T at least 1.
-    n_visible : int, optional
-        Number of columns expected; by default any from 1.
-    where : str
-        What the roll is, for the message: a file, a piece.
-
-    Returns
-    -------
-    numpy.ndarray, shape (T, n)
-        uint8, 0 or 1, contiguous in memory; `roll` itself if it is that already.
-
-    Raises
-    ------
-    ValueError
-        If the array is not two-dimensional, has no frame, another width than expected, is not
-        numeric, or holds NaN or other values than 0 and 1.
-    """
-    prefix = f"{where}: " if where else ""
-    try:
-        array = np.asarray(roll)
-    except ValueError as error:
-        raise ValueError(f"{prefix}rows of different lengths; expected an array of frames x notes") from error
-    if array.ndim != 2:
-        raise ValueError(
-            f"{prefix}an array of shape {array.shape}; expected two dimensions, frames x notes. "
-            "Give one piece at a time, time first"
-        )
-    frames, width = array.shape
-    if frames == 0:
-        raise ValueError(f"{prefix}no frames (shape {array.shape}); leave the piece out")
-    if width == 0 or (n_visible is not None and width != n_visible):
-        expected = "at least 1" if n_visible is None else str(n_visible)
-        turned = frames == n_visible
-        raise ValueError(
-            f"{prefix}{width} columns (shape {array.shape}); expected {expected}"
-            + (". Time comes first: give its transpose, roll.T" if turned else "")
-        )
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{prefix}values of type {array.dtype}; expected numbers, 0 and 1")
-    wrong = (array != 0) & (array != 1)
-    if wrong.any():
-        t, j = (int(i) for i in np.argwhere(wrong)[0])
-        value = array[t, j].item()
-        advice = "replace or leave out missing values"
-        if value == value:
-            advice = "for velocities or probabilities, say when a note sounds: roll > threshold"
-        raise ValueError(
-            f"{prefix}{wrong.sum()} values are neither 0 nor 1, the first is {value} in frame {t}, "
-            f"column {j}; expected 1 where a note sounds, else 0; {advice}"
-        )
-    return np.ascontiguousarray(array, np.uint8)
-
-
-def transpose(roll: ArrayLike, semitones: int, *, drop: bool = False) -> np.ndarray:
-    """Shift a piano-roll by semitones.
-
-    Parameters
-    ----------
-    roll : array-like, shape (T, n)
-        Piano-roll of 0 and 1.
-    semitones : int
-        Columns to shift by; positive is up.
-    drop : bool
-        Drop notes that would leave the roll; by default they are an error.
-
-    Returns
-    -------
-    numpy.ndarray, shape (T, n)
-        A new roll, uint8.
-
-    Raises
-    ------
-    ValueError
-        If notes would leave the roll and `drop` is false, or `roll` is not a piano-roll
-        (see `check_roll`).
-    TypeError
-        If `semitones` is not a whole number.
-    """
-    array = check_roll(roll, where="roll")
-    if isinstance(semitones, bool) or not isinstance(semitones, int | np.integer):
-        raise TypeError(f"semitones={semitones!r}: expected a whole number")
-    used = np.flatnonzero(array.any(0))
-    shifted = used + int(semitones)
-    inside = (shifted >= 0) & (shifted < array.shape[1])
-    if not drop and not inside.all():
-        raise ValueError(
-            f"transposing by {semitones} moves {int((~inside).sum())} of {len(used)} notes out of "
-            f"the roll's {array.shape[1]} columns; expected {-used[0]} to "
-            f"{array.shape[1] - 1 - used[-1]} semitones. Pass drop=True to drop such notes"
-        )
-    result = np.zeros_like(array)
-    result[:, shifted[inside]] = array[:, used[inside]]
-    return result
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
@@ -547,109 +446,3 @@ def _load_npz(path: Path) -> Dataset:
     steps, seconds = (float(data[key]) if key in data else None for key in ("steps_per_beat", "seconds_per_frame"))
     names = {split: data[f"{split}_names"].tolist() for split in SPLITS}
     return Dataset(str(data["name"]), *_three(rolls), low, steps, seconds, names)
-
-
-def _load_folder(
-    folder: Path,
-    steps_per_beat: int | None,
-    seconds_per_frame: float | None,
-    split: Sequence[float],
-    seed: int,
-    low: int,
-    high: int,
-) -> Dataset:
-    """Return the data set of a folder of MIDI files."""
-    # Before any file is read: a wrong option is not the files' fault.
-    if seconds_per_frame is None:
-        steps_per_beat = 2 if steps_per_beat is None else steps_per_beat
-        if steps_per_beat != int(steps_per_beat) or steps_per_beat < 1:
-            raise ValueError(f"steps_per_beat={steps_per_beat}: expected a whole number from 1")
-    elif steps_per_beat is not None:
-        raise ValueError("steps_per_beat and seconds_per_frame exclude each other; give one")
-    elif not 0 < seconds_per_frame < float("inf"):
-        raise ValueError(f"seconds_per_frame={seconds_per_frame}: expected a positive number")
-    if not 0 <= low <= high <= 127:
-        raise ValueError(f"low={low} and high={high}: expected 0 <= low <= high <= 127")
-    fractions = np.asarray(split, float)
-    if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
-        raise ValueError(f"split={split}: expected three positive fractions that add up to 1")
-
-    # Sorted by name in one way on every system, so that the seed decides the same everywhere.
-    paths = sorted(
-        (p for p in folder.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file()),
-        key=lambda p: p.relative_to(folder).as_posix(),
-    )
-    if not paths:
-        raise ValueError(f"{folder}: no MIDI file ({', '.join(MIDI_SUFFIXES)}) in it or below it")
-    present = [s for s in SPLITS if (folder / s).is_dir()]
-    if present:
-        outside = [p for p in paths if p.relative_to(folder).parts[0] not in present]
-        if len(present) < len(SPLITS) or outside:
-            found = f"sub-folders {', '.join(present)}" + (
-                f" and {len(outside)} MIDI files outside them, such as {outside[0]}" if outside else ""
-            )
-            raise ValueError(
-                f"{folder}: found {found}; expected all MIDI files in sub-folders train, valid and "
-                "test, or no sub-folder of such a name (then `split` divides the files)"
-            )
-        if tuple(split) != DEFAULT_SPLIT or seed != 0:
-            raise ValueError(f"{folder}: split and seed cannot be chosen, its sub-folders are the splits")
-
-    grid: dict[str, Any] = {"steps_per_beat": steps_per_beat}
-    if seconds_per_frame is not None:
-        grid = {"seconds_per_frame": seconds_per_frame}
-    pieces = _read_midi(folder, paths, low=low, high=high, **grid)
-    usable = list(pieces)
-    if present:
-        members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}
-        empty = [s for s in SPLITS if not members[s]]
-        if empty:
-            raise ValueError(
-                f"{folder}: no usable MIDI file in {', '.join(empty)}; expected at least one in "
-                "each of train, valid and test"
-            )
-    else:
-        if len(usable) < len(SPLITS):
-            raise ValueError(
-                f"{folder}: {len(usable)} of {len(paths)} MIDI files can be used; expected at "
-                "least 3, one each for training, validation and test. Add files, or read single "
-                "ones with rnnrbm.midi.read and make a Dataset of them"
-            )
-        order = np.random.default_rng(seed).permutation(len(usable))
-        first, second = np.cumsum(_counts(len(usable), fractions))[:2]
-        parts = (order[:first], order[first:second], order[second:])
-        members = {s: [usable[i] for i in sorted(part)] for s, part in zip(SPLITS, parts, strict=True)}
-    rolls = {s: [pieces[n] for n in members[s]] for s in SPLITS}
-    steps = None if steps_per_beat is None else float(steps_per_beat)
-    seconds = None if seconds_per_frame is None else float(seconds_per_frame)
-    return Dataset(folder.resolve().name, *_three(rolls), low, steps, seconds, members)
-
-
-def _read_midi(folder: Path, paths: Sequence[Path], **options: Any) -> dict[str, np.ndarray]:
-    """Return the rolls of the usable files by their path in the folder; warn of the others."""
-    from rnnrbm import midi
-
-    pieces: dict[str, np.ndarray] = {}
-    reason = ""
-    for path in paths:
-        try:
-            pieces[path.relative_to(folder).as_posix()] = midi.read(path, **options)
-        except (midi.MidiError, OSError) as error:
-            reason = str(error)
-            named = reason if str(path) in reason else f"{path}: {reason}"
-            warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)
-    if not pieces:
-        raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
-    return pieces
-
-
-def _counts(n: int, fractions: np.ndarray) -> np.ndarray:
-    """Return how many of n pieces each split gets: about n * fractions, at least 1 each."""
-    counts = np.maximum(np.floor(n * fractions + 1e-9).astype(int), 1)
-    while counts.sum() != n:
-        lack = n * fractions - counts
-        if counts.sum() < n:
-            counts[np.argmax(lack)] += 1
-        else:
-            counts[np.argmin(np.where(counts > 1, lack, np.inf))] -= 1
-    return counts

@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rnnrbm.files import atomic
+from rnnrbm.rolls import check_roll
+
 if TYPE_CHECKING:
     import mido
 
@@ -435,8 +438,6 @@ def write(
         If the roll is not a matrix of 0 and 1 with at least one frame and columns within the MIDI
         note numbers, or another argument is out of range.
     """
-    from rnnrbm.files import atomic
-
     file = to_mido(roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, velocity, program)
     with atomic(path) as temporary:
         file.save(temporary)
@@ -515,8 +516,6 @@ def to_mido(
 
 def _check(roll: ArrayLike, low: int) -> np.ndarray:
     """Return a roll of 0 and 1 as uint8, or raise ValueError."""
-    from rnnrbm.datasets import check_roll
-
     array = check_roll(roll)
     if not 0 <= low <= low + array.shape[1] <= 128:
         raise ValueError(

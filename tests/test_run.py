@@ -15,6 +15,7 @@ from scipy.io import wavfile
 
 import rnnrbm
 from rnnrbm import checkpoint, config, datasets, engine, metrics, midi, run
+from rnnrbm.batches import Corpus
 from rnnrbm.checkpoint import CheckpointError
 from rnnrbm.config import Config
 from rnnrbm.datasets import Dataset
@@ -191,9 +192,12 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
 def test_progress_goes_through_the_stages(whole):
     calls = whole[2]
     stages = list(dict.fromkeys(stage for stage, _, _ in calls))
-    assert stages == ["train", "evaluate", "sample", "draw"]
+    assert stages == ["train", "batch", "evaluate", "sample", "draw"]
     assert [(done, total) for stage, done, total in calls if stage == "train"] == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    for stage in stages:
+    batches = [(done, total) for stage, done, total in calls if stage == "batch"]
+    assert sum(done == 1 for done, _ in batches) == 3
+    assert sum(done == total for done, total in batches) == 3
+    for stage in set(stages) - {"batch"}:
         done = [d for s, d, _ in calls if s == stage]
         assert done == sorted(done)
         assert done[-1] == [t for s, _, t in calls if s == stage][-1]
@@ -293,8 +297,6 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path, whole, data):
 
 def checkpoint_batches(folder: Path) -> int:
     """Questions that are still asked in the epoch under way: one after each batch that is left, but the last."""
-    from rnnrbm.batches import Corpus
-
     settings = config.read(folder / "config.toml")
     t = settings.training
     corpus = Corpus(

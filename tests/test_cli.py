@@ -1,0 +1,380 @@
+"""The command line, as a person meets it: the installed command in a process of its own."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_run import COLUMNS, FIGURES, LOW, PARTS, WIDTH, metrics_of, same_training, save_data
+
+from rnnrbm import checkpoint, config, midi
+
+SCRIPT = Path(sysconfig.get_path("scripts")) / "rnnrbm"
+COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "rnnrbm.cli"]
+DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder"))
+
+CONFIG = """
+[model]
+n_hidden = 8
+n_recurrent = 6
+
+[training]
+epochs = 6
+batch_size = 2
+n_steps = 16
+context = 4
+k = 1
+transpose = [-1, 1]
+valid_every = 2
+valid_chains = 2
+valid_temperatures = 3
+
+[evaluation]
+chains = 3
+temperatures = 4
+
+[generation]
+count = 2
+steps = 8
+gibbs = 3
+"""
+
+
+def rnnrbm(*arguments: object, cwd: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command; the exit code must be `code`, and there must be no traceback."""
+    command = [*COMMAND, *(str(a) for a in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment())
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def environment() -> dict[str, str]:
+    """Without colours, and wide enough that no line is wrapped."""
+    return os.environ | {"NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}
+
+
+def refused(*arguments: object, code: int = 1, cwd: Path | None = None) -> str:
+    """The one line that a command which cannot work says."""
+    done = rnnrbm(*arguments, code=code, cwd=cwd)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("run folder:")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a configuration, data and a run that came to its end."""
+    place = tmp_path_factory.mktemp("cli")
+    save_data(place / "toy.npz")
+    (place / "tiny.toml").write_text(CONFIG)
+    return place
+
+
+@pytest.fixture(scope="module")
+def trained(place) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    done = rnnrbm("train", "tiny.toml", "--data", "toy.npz", "--out", "whole", cwd=place)
+    return place / "whole", done
+
+
+# --- help -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["generate", "-h"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments):
+    code = f"""
+import sys
+from rnnrbm import cli
+sys.argv = ["rnnrbm", *{arguments!r}]
+try:
+    cli.main()
+except SystemExit as end:
+    print("code", end.code)
+print("heavy", *sorted({{"jax", "pytensor", "matplotlib", "scipy", "pretty_midi", "pydantic"}} & {{*sys.modules}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-2:] == ["code 0", "heavy"]
+    expected = r"rnnrbm \d+\.\d+" if arguments == ["--version"] else "Usage: rnnrbm"
+    assert re.search(expected, done.stdout)
+
+
+def test_help_names_every_option():
+    said = rnnrbm("train", "--help").stdout
+    for option in ("--data", "--out", "--epochs", "--seed", "--cell", "--set", "--resume", "--overwrite", "--mode"):
+        assert option in said
+    said = rnnrbm("generate", "--help").stdout
+    for option in ("--steps", "--count", "--seed", "--gibbs", "--prime", "--prime-steps", "--out"):
+        assert option in said
+
+
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "rnnrbm.cli", "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "train" in done.stdout
+    assert "generate" in done.stdout
+
+
+# --- train ------------------------------------------------------------------------------------------
+
+
+def test_train_writes_everything_and_says_so(trained):
+    folder, done = trained
+    assert set(os.listdir(folder)) == PARTS
+    assert set(os.listdir(folder / "figures")) == FIGURES
+    assert len(os.listdir(folder / "samples")) == 6
+    rows = metrics_of(folder)
+    assert list(rows[0]) == COLUMNS
+    assert len(rows) == 6
+    settings = config.read(folder / "config.toml")
+    assert (settings.data.source, settings.training.epochs, settings.model.n_hidden) == ("toy.npz", 6, 8)
+    for text in ("this RNN-RBM", "note 1-gram", "previous frame copied", "Test set of toy.npz, 14 frames"):
+        assert text in done.stdout
+    assert "AIS, 3 chains x 4 temperatures" in done.stdout
+    assert re.search(r"-\d+\.\d{3} ± \d+\.\d{3}", done.stdout)
+    assert "more:     rnnrbm generate whole" in done.stdout
+    assert "run folder: whole" in done.stderr
+    for stage in ("Training 0/6", "Training 6/6", "Test likelihood 14/14", "Sampling 2/2", "Drawing 1/1"):
+        assert stage in done.stderr
+
+
+def test_options_change_settings(place):
+    options = ["--epochs", "0", "--seed", "7", "--cell", "tanh", "--set", "model.n_hidden=5"]
+    options += ["--set", "training.k=[[0.0, 1], [0.5, 2]]", "--set", "generation.count=1", "--set", "data.source=x"]
+    rnnrbm("train", "tiny.toml", *options, "--data", "toy.npz", cwd=place)
+    folder = place / "runs" / "toy-1"  # the first that is free
+    settings = config.read(folder / "config.toml")
+    assert (settings.training.epochs, settings.training.seed, settings.model.cell) == (0, 7, "tanh")
+    assert (settings.model.n_hidden, settings.training.k) == (5, [(0.0, 1), (0.5, 2)])
+    assert settings.data.source == "toy.npz"  # an option of its own is stronger than --set
+    assert (folder / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "training.epoch=3"], r"unknown key 'training\.epoch'; did you mean 'training\.epochs'\?"),
+        (["--set", "epochs=3"], r"'epochs' is no setting; did you mean 'training\.epochs'\?"),
+        (["--set", "training.epochs"], r"--set training\.epochs: expected KEY=VALUE, as in training\.epochs=20"),
+        (["--set", "training.epochs=many"], r"training\.epochs: .*got 'many'"),
+        (["--cell", "lstm"], r"model\.cell: .*got 'lstm'"),
+        (["--seed", "-1"], r"training\.seed: .*got -1"),
+        (["none.toml"], r"none\.toml"),
+        (["misspelt.toml"], r"misspelt\.toml: unknown key 'training\.epoch'; did you mean 'training\.epochs'\?"),
+        (["broken.toml"], r"broken\.toml: not a TOML file"),
+        (["--resume"], r"--resume needs --out"),
+        (["--resume", "--out", "nowhere"], r"nowhere: no run to resume there"),
+        (["--resume", "--out", "whole", "--epochs", "9"], r"leave out training\.epochs, or start a new run"),
+        (["tiny.toml", "--resume", "--out", "whole"], r"leave out tiny\.toml, or start a new run"),
+        (["--resume", "--overwrite", "--out", "whole"], r"--resume and --overwrite exclude each other"),
+        (["--data", "toy.npz", "--out", "whole"], r"whole: holds a run already.*--resume.*--out.*--overwrite"),
+        (["--data", "none.npz", "--out", "new"], r"none\.npz: there is no such file or folder"),
+        (["--data", "bachh", "--out", "new"], r"bachh"),
+        (["--data", "toy.npz", "--out", "new", "--mode", "JAXX"], r"mode 'JAXX' is not one of PyTensor's"),
+        (["--data", "toy.npz", "--out", "tiny.toml"], r"tiny\.toml: is a file; give a folder for the run"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_what_cannot_be_trained_is_said_in_one_line(place, trained, arguments, message):
+    (place / "misspelt.toml").write_text("[training]\nepoch = 3\n")
+    (place / "broken.toml").write_text("[training\n")
+    before = {p: p.stat().st_mtime_ns for p in trained[0].rglob("*")}
+    assert re.search(message, refused("train", *arguments, cwd=place))
+    assert {p: p.stat().st_mtime_ns for p in trained[0].rglob("*")} == before
+
+
+def test_unknown_options_are_refused():
+    done = rnnrbm("train", "--epoch", "3", code=2)
+    assert "No such option" in done.stderr
+    assert "--epochs" in done.stderr
+
+
+def test_overwrite(place, trained):
+    shutil.copytree(trained[0], place / "old")
+    (place / "old" / "results.json").write_text("old")
+    rnnrbm("train", "tiny.toml", "--data", "toy.npz", "--out", "old", "--overwrite", cwd=place)
+    same_training(place / "old", trained[0])
+    assert (place / "old" / "results.json").read_text() != "old"
+    assert (place / "old" / "samples" / "sample-1.mid").read_bytes() == (
+        trained[0] / "samples" / "sample-1.mid"
+    ).read_bytes()
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
+def test_a_folder_of_midi_files_with_a_bad_one(tmp_path):
+    (tmp_path / "songs").mkdir()
+    for path in sorted((DATA / "midi" / "nottingham").glob("*.mid"))[:6]:
+        shutil.copy(path, tmp_path / "songs")
+    (tmp_path / "songs" / "broken.mid").write_bytes(b"MThd and no more")
+    (tmp_path / "tiny.toml").write_text(CONFIG)
+    done = rnnrbm(
+        "train", "tiny.toml", "--data", "songs", "--out", "run", "--epochs", "1", "--set", "generation.count=1",
+        cwd=tmp_path,
+    )  # fmt: skip
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert any("broken.mid" in line for line in warnings)
+    assert set(os.listdir(tmp_path / "run")) == PARTS
+    assert set(os.listdir(tmp_path / "run" / "samples")) == {f"sample-1.{x}" for x in ("mid", "wav", "png")}
+    assert checkpoint.load(tmp_path / "run" / "checkpoint.npz")[1]["n_visible"] == 88
+
+
+# --- interruption -----------------------------------------------------------------------------------
+
+
+def interrupted(arguments: list[str], cwd: Path, signum: int) -> subprocess.CompletedProcess[str]:
+    """Send a signal as soon as training is announced."""
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=cwd, env=environment()
+    ) as process:
+        said = ""
+        for line in process.stderr:
+            said += line
+            if line.startswith("Training "):
+                process.send_signal(signum)
+                break
+        out, rest = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, said + rest)
+
+
+def test_interrupt_saves_and_says_how_to_go_on(place, trained):
+    arguments = ["train", "tiny.toml", "--data", "toy.npz", "--out", "stopped"]
+    for epoch, signum in ((1, signal.SIGINT), (1, signal.SIGTERM)):
+        done = interrupted(arguments, place, signum)
+        assert done.returncode == 130, done.stderr
+        assert "Traceback" not in done.stderr
+        assert re.search(rf"stopped in epoch {epoch}; everything is saved in stopped", done.stderr)
+        assert done.stderr.rstrip().endswith("Go on with:  rnnrbm train --resume --out stopped")
+        assert (place / "stopped" / "checkpoint.npz").exists()
+        assert not (place / "stopped" / "results.json").exists()
+        arguments = ["train", "--resume", "--out", "stopped"]
+    state = checkpoint.load(place / "stopped" / "checkpoint.npz")[1]["state"]
+    assert (state["epoch"], state["batch"]) == (0, 2)
+    assert "has not come to its first validation; resume it" in refused("generate", "stopped", cwd=place)
+    rnnrbm(*arguments, cwd=place)
+    same_training(place / "stopped", trained[0])
+
+
+#: the command, but with a checkpoint after every epoch
+EAGER = "import rnnrbm.run; rnnrbm.run.SAVE_EVERY = 0.0; from rnnrbm.cli import main; main()"
+
+
+def killed(arguments: list[str], cwd: Path, checkpoints: int, pause: float) -> bool:
+    """Kill a run some time after it has written so many checkpoints; False if it came to its end before."""
+    path = cwd / "killed" / "checkpoint.npz"
+    last = path.stat().st_mtime_ns if path.exists() else None
+    command = [sys.executable, "-c", EAGER, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=cwd) as process:
+        while process.poll() is None and checkpoints:
+            now = path.stat().st_mtime_ns if path.exists() else None
+            checkpoints -= now != last
+            last = now
+            time.sleep(0.001)
+        time.sleep(pause)
+        process.kill()
+        return process.wait() == -signal.SIGKILL
+
+
+def assert_killed_and_resumed_is_whole(place: Path, whole: Path, seed: int, kills: int) -> None:
+    rng = np.random.default_rng(seed)
+    shutil.rmtree(place / "killed", ignore_errors=True)
+    arguments = ["train", "tiny.toml", "--data", "toy.npz", "--out", "killed"]
+    happened = 0
+    for _ in range(kills):
+        happened += killed(arguments, place, int(rng.integers(1, 3)), float(rng.exponential(0.01)))
+        assert checkpoint.load(place / "killed" / "checkpoint.npz")[1]["state"]["epoch"] > 0
+        arguments = ["train", "--resume", "--out", "killed"]
+    assert happened > 0
+    rnnrbm(*arguments, cwd=place)
+    same_training(place / "killed", whole)
+    left = {p.name for p in (place / "killed").iterdir()} - PARTS
+    # a kill may leave a temporary file, never half of a real one
+    assert all(name.startswith(".") for name in left)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_killed_and_resumed_is_as_never_killed(place, trained):
+    assert_killed_and_resumed_is_whole(place, trained[0], seed=0, kills=2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_killed_at_more_moments(place, trained, seed):
+    assert_killed_and_resumed_is_whole(place, trained[0], seed=seed, kills=3)
+
+
+# --- generate ---------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_generate_repeats_by_seed(place, trained):
+    options = ["whole", "--steps", "9", "--count", "2", "--gibbs", "2"]
+    done = rnnrbm("generate", *options, "--seed", "5", "--out", "five", cwd=place)
+    rnnrbm("generate", *options, "--seed", "5", "--out", "again", cwd=place)
+    rnnrbm("generate", *options, cwd=place)  # seed 0, in the run's folder
+    five, again, default = (contents(place / x) for x in ("five", "again", "whole/generated"))
+    assert set(five) == {f"seed5-{i}.{x}" for i in (1, 2) for x in ("mid", "wav", "png")}
+    assert five == again
+    assert set(default) == {name.replace("seed5", "seed0") for name in five}
+    assert default["seed0-1.mid"] != five["seed5-1.mid"]
+    assert five["seed5-1.mid"] != five["seed5-2.mid"]
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"\d+\.\d\d notes a frame, .* of frames repeat the one before", lines[0])
+    assert {Path(line).name for line in lines[1:]} == set(five)
+
+
+def test_generate_from_a_primer(place, trained):
+    primer = (np.random.default_rng(0).random((7, WIDTH)) < 0.4).astype(np.uint8)
+    primer[[0, 6]] = 1
+    midi.write(place / "primer.mid", primer, low=LOW, steps_per_beat=2)
+    options = ["--steps", "6", "--count", "1", "--gibbs", "2"]
+    for steps, n in (("5", 5), ("16", 7)):
+        done = rnnrbm(
+            "generate", "whole", *options, "--prime", "primer.mid", "--prime-steps", steps, "--out", "primed", cwd=place
+        )
+        assert f"primed by {n} frames of primer.mid" in done.stdout
+        roll = midi.read(place / "primed" / "seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
+        np.testing.assert_array_equal(roll[:n], primer[:n])
+        assert n < len(roll) <= n + 6
+    rnnrbm("generate", "whole", *options, "--out", "free", cwd=place)
+    free = midi.read(place / "free" / "seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
+    assert not np.array_equal(free, roll[7:])
+
+
+def test_what_cannot_be_generated_is_said_in_one_line(place, trained):
+    (place / "text.mid").write_text("no music")
+    (place / "empty").mkdir(exist_ok=True)
+    assert re.search(r"text\.mid: not a MIDI file", refused("generate", "whole", "--prime", "text.mid", cwd=place))
+    assert "none.mid" in refused("generate", "whole", "--prime", "none.mid", cwd=place)
+    for folder in ("empty", "nowhere"):
+        line = refused("generate", folder, cwd=place)
+        assert re.search(rf"{folder}.checkpoint\.npz: no such file; give the folder that 'rnnrbm train' wrote", line)
+    assert "--count" in rnnrbm("generate", "whole", "--count", "0", code=2, cwd=place).stderr
+    assert "RUN" in rnnrbm("generate", code=2, cwd=place).stderr
+
+
+def test_a_damaged_checkpoint_is_said_in_one_line(place, trained):
+    (place / "damaged").mkdir()
+    (place / "damaged" / "checkpoint.npz").write_bytes((trained[0] / "checkpoint.npz").read_bytes()[:3000])
+    line = refused("generate", "damaged", cwd=place)
+    assert "is truncated or no checkpoint; nothing was loaded" in line
+
+
+def test_columns_that_are_no_notes(place, tmp_path):
+    save_data(place / "frames.npz", low=None)
+    rnnrbm("train", "tiny.toml", "--data", "frames.npz", "--out", "frames", "--epochs", "0", cwd=place)
+    assert set(os.listdir(place / "frames" / "samples")) == {"sample-1.png", "sample-2.png"}
+    midi.write(place / "any.mid", np.eye(4), low=60)
+    line = refused("generate", "frames", "--prime", "any.mid", cwd=place)
+    assert "was not trained on MIDI notes, so no MIDI file can prime it" in line
