@@ -272,7 +272,7 @@ class _Progress:
             text += "" if math.isnan(self.valid) else f"  valid LL {self.valid:.3f}"
         if stage not in self.tasks:
             self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")
-        fields: dict[str, Any] = {"row": text} if text else {}
+        fields: dict[str, Any] = {"row": text, "batch": ""} if text else {}
         self.bar.update(self.tasks[stage], completed=done, total=total, **fields)
         now = time.monotonic()
         if not self.live and (now - self.last > 15 or done in (0, total)):
