@@ -190,7 +190,6 @@ def ais_log_weights(
     """
     n_hidden = rbm.W.type.shape[1]
     dtype = rbm.W.dtype
-    one = np.asarray(1.0, dtype)
 
     def expand(x: TensorVariable) -> TensorVariable:
         return pt.repeat(x, n_chains, axis=0)
@@ -215,7 +214,8 @@ def ais_log_weights(
         own = (r.visible.statistic(v) * (r.b_v - a)).sum(axis=-1, acc_dtype=dtype)
         log_w = log_w + gain + (beta - before) * own
         h, inner = r.hidden.sample(beta * x, Rng(key, draw))
-        v, inner = r.visible.sample((one - beta) * a + beta * r.visible_activation(h), inner)
+        # not (1 - beta) a + beta (...): PyTensor would compute the first term for all temperatures ahead of the scan
+        v, inner = r.visible.sample(a + beta * (r.visible_activation(h) - a), inner)
         return [v, log_w, inner.draw]
 
     betas = betas.astype(dtype)

