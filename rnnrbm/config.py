@@ -109,7 +109,7 @@ class Training(_Settings):
     transpose: tuple[int, int] = (-5, 6)
     patience: Annotated[int, Field(ge=0)] = 40
     valid_every: Count = 5
-    valid_frames: Annotated[int, Field(ge=0)] = 1000
+    valid_frames: Annotated[int, Field(ge=0)] = 500
     valid_chains: Annotated[int, Field(ge=2)] = 5
     valid_temperatures: Annotated[int, Field(ge=2)] = 200
     seed: Annotated[int, Field(ge=0)] = 0
@@ -146,7 +146,7 @@ class Training(_Settings):
 class Evaluation(_Settings):
     """AIS on the test set at the end."""
 
-    chains: Annotated[int, Field(ge=2)] = 20
+    chains: Annotated[int, Field(ge=2)] = 10
     temperatures: Annotated[int, Field(ge=2)] = 500
 
 
