@@ -87,10 +87,11 @@ class Corpus:
         self._margin = max(-transpose[0], transpose[1])
         self._width = width + 2 * self._margin
         self._first = np.concatenate([[0], np.cumsum(self.lengths)])
+        cells = int(self._first[-1] + 1) * self._width
+        if cells >= 2**31:
+            raise ValueError(f"the data have {cells} cells; at most 2**31 - 1 can be indexed")
         self.frames = np.zeros((self._first[-1] + 1, self._width), pieces[0].dtype)
         self.frames[:-1, self._margin : self._margin + width] = np.concatenate(list(pieces))
-        if self.frames.size >= 2**31:
-            raise ValueError(f"the data have {self.frames.size} cells; at most 2**31 - 1 can be indexed")
         self._shifts = np.array([self._shift_range(p, *transpose) for p in pieces])
         rows = len(self._pack(np.random.default_rng(0)))
         self.batch_size = min(batch_size, rows)
@@ -131,7 +132,7 @@ class Corpus:
                 room.append(self.n_steps)
             rows[i].append(segment)
             room[i] -= size
-            if room[i] < min(16, self.n_steps):  # all but full: stop looking at it
+            if room[i] < min(16, self.n_steps // 4):  # all but full: stop looking at it
                 room[i] = 0
         return rows
 

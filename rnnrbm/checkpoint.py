@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +32,8 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: M
     meta : mapping
         Anything JSON can hold.
     """
-    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    # the names are written down too, because a damaged directory of a zip file may leave out members silently
+    text = np.frombuffer(json.dumps({"names": sorted(arrays), "meta": dict(meta)}).encode(), np.uint8)
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **{_META: text}, **arrays)
 
@@ -53,18 +53,21 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     OSError
         If it cannot be opened.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile) or _META not in file.files:
-                raise CheckpointError(f"{path}: a NumPy file, but not a checkpoint of rnnrbm")
-            arrays = {name: file[name] for name in file.files}
-        meta = json.loads(arrays.pop(_META).tobytes())
-    except CheckpointError:
-        raise
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        reason = "contains pickled objects" if "allow_pickle" in str(error) else "is truncated or no checkpoint"
-        raise CheckpointError(f"{path}: {reason}; nothing was loaded ({error})") from None
-    return arrays, meta
+    # opened here, because np.load leaves a damaged file open
+    with open(path, "rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+            arrays = {name: archive[name] for name in getattr(archive, "files", [])}
+            text = arrays.pop(_META, None)
+            whole = None if text is None else json.loads(text.tobytes())
+            if isinstance(whole, dict) and whole.get("names") != sorted(arrays):
+                raise ValueError("arrays are missing")
+        except Exception as error:  # a damaged file makes zipfile, zlib, NumPy or json raise whatever they run into
+            reason = "contains pickled objects" if "Object arrays" in str(error) else "is truncated or no checkpoint"
+            raise CheckpointError(f"{path}: {reason}; nothing was loaded ({error})") from None
+    if not isinstance(whole, dict):
+        raise CheckpointError(f"{path}: a NumPy file, but not a checkpoint of rnnrbm; nothing was loaded")
+    return arrays, whole["meta"]
 
 
 def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, where: str) -> None:

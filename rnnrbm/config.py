@@ -140,7 +140,7 @@ class Training(_Settings):
         """Gibbs steps of CD-k in an epoch, counted from 0."""
         if isinstance(self.k, int):
             return self.k
-        return [k for begin, k in self.k if begin * self.epochs <= epoch][-1]
+        return [k for begin, k in self.k if begin * self.epochs <= epoch + 1e-9][-1]
 
 
 class Evaluation(_Settings):
@@ -213,21 +213,25 @@ def _all_keys() -> list[str]:
 
 def _nearest(key: str, known: list[str]) -> str:
     by_name = {k.rpartition(".")[2]: k for k in known}
-    near = difflib.get_close_matches(key, known, 1, 0.5) or [
-        by_name[n] for n in difflib.get_close_matches(key.rpartition(".")[2], list(by_name), 1, 0.6)
-    ]
+    name = key.rpartition(".")[2]
+    near = (
+        ([by_name[name]] if name in by_name else [])
+        or difflib.get_close_matches(key, known, 1, 0.5)
+        or [by_name[n] for n in difflib.get_close_matches(key.rpartition(".")[2], list(by_name), 1, 0.6)]
+    )
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
 def _explain(cls: type[BaseModel], error: Any) -> str:
     path = [str(part) for part in error["loc"] if isinstance(part, str)]
-    path = [part for part in path if part.isidentifier()]
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
         if len(path) == 1:
             return f"unknown table or key {key!r}; {_nearest(key, [*cls.model_fields, *_all_keys()])}"
         return f"unknown key {key!r}; {_nearest(key, _all_keys())}"
-    return f"{key or 'tables'}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+    key = ".".join(part for part in path if part.isidentifier())  # without the branches of a union
+    got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
+    return f"{key or 'tables'}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 
 def read(path: str | os.PathLike[str]) -> Config:

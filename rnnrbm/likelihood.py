@@ -402,6 +402,8 @@ class Evaluator:
                     f"piece {i} has shape {piece.shape}, expected (T, {self.n_visible}) with T of 1 or more: "
                     f"the model was made for {self.n_visible} visible units"
                 )
+        if frames is not None and frames < 1:
+            raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
         lengths = [len(p) for p in pieces]
         n = sum(lengths)
         chosen = np.arange(n)

@@ -121,10 +121,17 @@ def _prepare(folder: Path, settings: Config | None, resume: bool, overwrite: boo
             f"{folder}: holds a run already ({', '.join(present)}); go on with it by --resume, choose another "
             "folder by --out, or replace it by --overwrite"
         )
-    for part in present:
-        shutil.rmtree(folder / part) if (folder / part).is_dir() else (folder / part).unlink()
-    folder.mkdir(parents=True, exist_ok=True)
     return settings or Config()
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder, and delete the parts of an earlier run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        if (folder / part).is_dir():
+            shutil.rmtree(folder / part)
+        else:
+            (folder / part).unlink(missing_ok=True)
 
 
 def train(
@@ -174,6 +181,8 @@ def train(
     engine.resolve_mode(mode)
     settings = _prepare(folder, settings, resume, overwrite)
     data = _load_data(settings.data)
+    if not resume:  # only now, when there is something to put in its place
+        _clear(folder)
     saved = folder / "checkpoint.npz"
     state, meta = State.load(saved) if resume and saved.exists() else (State(), {})
     if meta and meta["n_visible"] != data.n_visible:

@@ -244,6 +244,7 @@ def fit(
     settings = settings or Training(**changes)
     state = State() if state is None else state
     if state.finished:
+        state.restore_best(model)
         return
     n_visible = model.rbm.W.type.shape[0]
     for name, pieces in (("train", train), ("valid", valid or [])):
@@ -322,7 +323,8 @@ def fit(
         row |= {"seconds": round(state.seconds, 2), "frames_per_second": round(frames / took)}
         state.rows.append(row)
         waited = state.epoch - state.best_epoch
-        state.finished = last or (evaluate is not None and 0 < settings.patience <= waited)
+        looked = not math.isnan(row["valid_ll"])  # nothing is given up between two validations
+        state.finished = last or (looked and 0 < settings.patience <= waited)
         yield row
         if state.finished:
             break
