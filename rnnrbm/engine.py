@@ -73,12 +73,28 @@ def cache_folder() -> Path:
     return user_cache_path("rnnrbm", appauthor=False)
 
 
+def _shorten_nested_traces() -> None:
+    """Let JAX mode keep only the last state of a scan inside a scan, as it does for outer ones.
+
+    PyTensor applies to the inner graph of a scan no rewrite tagged "numba", and the one that shortens traces is, so a
+    Gibbs chain inside the scan over time would store all its k states: generating took twice as long.
+    """
+    from pytensor.compile.mode import optdb
+    from pytensor.graph.rewriting.basic import dfs_rewriter
+    from pytensor.scan.rewriting import scan_reduce_trace_no_prealloc
+
+    if "rnnrbm_shorten_nested_traces" not in optdb:
+        rewriter = dfs_rewriter(scan_reduce_trace_no_prealloc, ignore_newtrees=True)
+        optdb.register("rnnrbm_shorten_nested_traces", rewriter, "jax", use_db_name_as_tag=False, position=1.612)
+
+
 def _prepare(mode: str | Mode) -> None:
     if mode == "NUMBA":
         from rnnrbm.random import register_numba
 
         register_numba()
     elif mode == "JAX":
+        _shorten_nested_traces()
         import jax
 
         # PyTensor sums float32 in float64; without 64-bit types JAX sums in float32 and says so each time.

@@ -10,11 +10,12 @@ compiled graph. Consequences:
 * the state of an experiment's randomness is a key and a counter, so resuming is exact.
 
 The hash is ``pcg4d`` of Jarzynski & Olano, "Hash Functions for GPU Rendering", Journal of Computer Graphics
-Techniques 9(3), 2020, who measured it with TestU01's BigCrush. ``benchmarks/random_quality.py`` runs the
-dieharder battery on the layout used here and ``benchmarks/README.md`` records the result.
+Techniques 9(3), 2020, who measured it with TestU01. ``benchmarks/random_quality.py`` runs the dieharder battery on the
+layout used here and ``benchmarks/README.md`` records the result.
 
-It is a statistical hash, not a cryptographic one. Inputs are mixed fully into the 24 bits in use up to about 2**22
-elements a draw and 2**24 draws; far beyond (2**28 elements), low bits of the numbers begin to show their index.
+It is a statistical hash, not a cryptographic one. The low bits of its words are periodic, bit b in the draw number with
+period 2**(17 + b); so only the upper 24 are used, whose lowest repeats after 2**25 draws (a million training steps of
+CD-15). Inputs are mixed fully into them up to about 2**22 elements a draw and 2**24 draws.
 """
 
 from __future__ import annotations

@@ -1,0 +1,126 @@
+"""What the benchmarks share: the machine, fair timing, tables.
+
+Contestants take turns (A B C A B C ...), so that whatever else the machine is doing falls on all of them, and
+what is reported is the median of the ratios within a round.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+def cpu_name() -> str:
+    """Model of the processor and how many cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        name = next(
+            (line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), name
+        )
+    return f"{name}, {cores} cores"
+
+
+def load() -> str:
+    """Load average of the last minute, where the system tells it."""
+    return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+
+
+def header(*packages: str, device: bool = True) -> None:
+    """Print machine, date, device, versions and load."""
+    versions = []
+    for package in ("rnnrbm", "pytensor", "jax", "numpy", *packages):
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            versions.append(f"{package} not installed")
+    print(f"{cpu_name()}; {time.strftime('%Y-%m-%d')}; {load()}; Python {platform.python_version()}")
+    print(", ".join(versions))
+    if device:
+        from rnnrbm import engine
+
+        print(engine.describe())
+
+
+class Times(NamedTuple):
+    """Seconds per call, one figure for each round: by the clock on the wall, and of processor time."""
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def interleave(contestants: Mapping[str, Callable[[], Any]], rounds: int, calls: int) -> dict[str, Times]:
+    """Time contestants in turns.
+
+    Every contestant must wait for its own results. Each is called twice before, untimed, which compiles it.
+    """
+    for run in contestants.values():
+        run()
+        run()
+    times = {name: Times([], []) for name in contestants}
+    for _ in range(rounds):
+        for name, run in contestants.items():
+            run()  # the caches of the machine still hold the contestant before
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(calls):
+                run()
+            times[name].wall.append((time.perf_counter() - wall) / calls)
+            times[name].cpu.append((time.process_time() - cpu) / calls)
+    return times
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Median and range: ``2.10 (1.95..2.31)``."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f}..{high:.{digits}f})"
+
+
+def report(
+    title: str, times: Mapping[str, Times], *, targets: Mapping[str, str], per: int = 1, unit: str = "ms"
+) -> None:
+    """Print a table: time of each contestant, and as a multiple of the first one's in the same round.
+
+    `targets` maps contestants to the target for that multiple; `per` divides the times (pieces of a call, say).
+    Processor time adds up all threads; on a busy machine it tells more than the wall clock.
+    """
+    first = next(iter(times))
+    rows = [(title, unit, f"times {first}", "target", "CPU ms", "CPU, times")]
+    for name, t in times.items():
+        wall, cpu = ([x / y for x, y in zip(t[i], times[first][i], strict=True)] for i in range(2))
+        ms = [1000.0 * x / per for x in t.wall]
+        cpu_ms = f"{1000.0 * statistics.median(t.cpu) / per:.2f}"
+        ratio = ("", "") if name == first else (spread(wall), f"{statistics.median(cpu):.2f}")
+        rows.append((name, spread(ms), ratio[0], targets.get(name, ""), cpu_ms, ratio[1]))
+    table(rows)
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as a Markdown table; the first one is the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    print()
+    for i, row in enumerate(rows):
+        print("| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |")
+        if i == 0:
+            print("| " + " | ".join("-" * w for w in widths) + " |")
+    print(load(), flush=True)
+
+
+def parameters(model: Any) -> dict[str, np.ndarray]:
+    """The values of a model's parameters by name."""
+    from rnnrbm import engine
+
+    return {p.name: engine.to_numpy(p) for p in model.params}
+
+
+def piano_roll(n_steps: int, n_batch: int, n_visible: int, seed: int = 0) -> np.ndarray:
+    """Random frames (T, B, n_visible) as sparse as music, float32."""
+    return (np.random.default_rng(seed).random((n_steps, n_batch, n_visible)) < 0.05).astype(np.float32)

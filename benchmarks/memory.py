@@ -1,0 +1,67 @@
+"""Peak memory of a default training run: ``rnnrbm train --epochs 3`` with everything that follows it.
+
+Measures the resident memory of the process and its children together, looked at every 20 ms, and the kernel's own
+peak of the process alone. On a GPU this is the host's memory; the device's is set aside by JAX in advance.
+
+    python benchmarks/memory.py [--epochs 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import common
+
+TARGET = 1.2  # GB
+
+
+def peak(command: list[str]) -> tuple[float, float, float]:
+    """Run a command; return peak resident memory with children, the process's own peak (both GB), and seconds."""
+    import psutil
+
+    began, most, own = time.perf_counter(), 0, 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                now = 0
+                for p in [watched, *watched.children(recursive=True)]:
+                    now += p.memory_info().rss
+                most = max(most, now)
+                status = Path(f"/proc/{process.pid}/status")
+                if status.exists():
+                    own = max(own, *(int(x.split()[1]) for x in status.read_text().splitlines() if "VmHWM" in x), 0)
+            except (psutil.Error, OSError):
+                pass  # a process ended while it was looked at
+            time.sleep(0.02)
+        complaint = process.stderr.read()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{complaint}")
+    return most / 1e9, own * 1024 / 1e9, time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=3)
+    options = parser.parse_args()
+    common.header("psutil", device=False)
+    with tempfile.TemporaryDirectory() as folder:
+        rnnrbm = [sys.executable, "-m", "rnnrbm.cli", "train", "--out", str(Path(folder) / "run")]
+        most, own, took = peak([*rnnrbm, "--epochs", str(options.epochs)])
+        rows = [("peak resident memory", "GB", "target", "")]
+        rows.append((f"rnnrbm train --epochs {options.epochs}, children included", f"{most:.2f}", f"< {TARGET} GB"))
+        rows[-1] += ("met" if most < TARGET else "missed",)
+        rows.append(("of the process itself, by the kernel", f"{own:.2f}" if own else "not known", "", ""))
+        bare, _, _ = peak([sys.executable, "-c", "import rnnrbm, jax; rnnrbm.fit; jax.devices()"])
+        rows.append(("imports alone (PyTensor, JAX)", f"{bare:.2f}", "", ""))
+        common.table(rows)
+        print(f"the run took {took:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
