@@ -81,7 +81,7 @@ class Corpus:
             raise ValueError(f"context must be between 0 and half of n_steps ({n_steps // 2}), got {context}")
         if transpose[0] > transpose[1] or transpose[0] > 0 or transpose[1] < 0:
             raise ValueError(f"transpose must be a range around 0, such as (-5, 6), got {transpose}")
-        self.n_steps, self.context, self.n_visible = n_steps, min(context, n_steps - 1), width
+        self.n_steps, self.context, self.n_visible = n_steps, context, width
         self.lengths = np.array([len(p) for p in pieces])
         # silent columns on both sides, so that a transposed frame is a window; and one silent frame for padding
         self._margin = max(-transpose[0], transpose[1])

@@ -163,11 +163,8 @@ def _read_primer(trained: Any, path: Path) -> Any:
 
     if trained.low is None:
         raise ValueError(f"{trained.folder}: was not trained on MIDI notes, so no MIDI file can prime it")
-    grid: dict[str, Any] = {"steps_per_beat": int(trained.steps_per_beat or 2)}
-    if trained.seconds_per_frame is not None:
-        grid = {"seconds_per_frame": trained.seconds_per_frame}
     n_visible = trained.model.rbm.W.type.shape[0]
-    return midi.read(path, low=trained.low, high=trained.low + n_visible - 1, **grid)
+    return midi.read(path, low=trained.low, high=trained.low + n_visible - 1, **trained.grid)
 
 
 def _toml_value(text: str) -> Any:

@@ -69,6 +69,13 @@ class Run:
     seconds_per_frame: float | None
     best_epoch: int
 
+    @property
+    def grid(self) -> dict[str, Any]:
+        """What reading and writing MIDI ask for: ``steps_per_beat`` (2 if not known) or ``seconds_per_frame``."""
+        if self.seconds_per_frame is not None:
+            return {"seconds_per_frame": self.seconds_per_frame}
+        return {"steps_per_beat": int(self.steps_per_beat or 2)}
+
 
 def free_folder(source: str, base: Path = Path("runs")) -> Path:
     """Return the first of ``runs/NAME-1``, ``runs/NAME-2`` ... that does not exist."""
@@ -365,9 +372,7 @@ def write_samples(
     from rnnrbm import audio, midi, plot
 
     files = []
-    grid: dict[str, Any] = {"steps_per_beat": int(run.steps_per_beat or 2)}
-    if run.seconds_per_frame is not None:
-        grid = {"seconds_per_frame": run.seconds_per_frame}
+    grid = run.grid
     for i, roll in enumerate(samples, 1):
         stem = folder / f"{name}-{i}"
         if run.low is not None:

@@ -269,7 +269,7 @@ def fit(
         evaluate = Evaluator(
             steps.kept, n_chains=settings.valid_chains, n_temperatures=settings.valid_temperatures, mode=mode
         )
-    n_batches = len(list(corpus.epoch((settings.seed, 0))))
+    n_batches = corpus.n_batches((settings.seed, 0))
     rate = _rates(settings, settings.epochs * n_batches)
 
     while state.epoch < settings.epochs:
