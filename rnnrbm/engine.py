@@ -10,6 +10,7 @@ intermediate results of float32 graphs in float64, which then spread to the para
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.traversal import graph_inputs
 
 __all__ = [
     "Updates",
@@ -29,11 +31,15 @@ __all__ = [
     "function",
     "resolve_mode",
     "shared",
-    "to_device",
+    "shared_inputs",
+    "start_jax",
     "to_numpy",
 ]
 
 DEFAULT_MODE = "JAX"
+
+#: Most cores to be used as devices of their own: small batches do not divide further.
+MOST_CPU_DEVICES = 8
 
 #: {shared variable: its next value}; merged with ``|``
 Updates = dict[Any, Any]
@@ -88,23 +94,38 @@ def _shorten_nested_traces() -> None:
         optdb.register("rnnrbm_shorten_nested_traces", rewriter, "jax", use_db_name_as_tag=False, position=1.612)
 
 
+def start_jax() -> None:
+    """Set JAX up, before its first use: programs kept on disk, and a device for each core of the processor.
+
+    A user's own settings (``JAX_COMPILATION_CACHE_DIR``, ``JAX_NUM_CPU_DEVICES``) win, and where JAX is running already
+    its devices stay as they are.
+    """
+    import jax
+
+    # Programs compiled by an earlier run are read back: a second run starts in seconds.
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if jax.config.jax_num_cpu_devices < 1 and not told:  # type: ignore[attr-defined]
+        with contextlib.suppress(RuntimeError):  # JAX is running
+            jax.config.update("jax_num_cpu_devices", min(MOST_CPU_DEVICES, _usable_cores()))
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _prepare(mode: str | Mode) -> None:
     if mode == "NUMBA":
         from rnnrbm.random import register_numba
 
         register_numba()
     elif mode == "JAX":
+        start_jax()
         _shorten_nested_traces()
-        import jax
-
         # PyTensor sums float32 in float64; without 64-bit types JAX sums in float32 and says so each time.
         warnings.filterwarnings("ignore", "Explicitly requested dtype float64", UserWarning)
-
-        # Programs compiled by an earlier run are read back: a second run starts in seconds. A user's own
-        # JAX setting (JAX_COMPILATION_CACHE_DIR) wins.
-        if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-            jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def function(
@@ -145,19 +166,9 @@ def shared(value: Any, name: str, dtype: Any = None) -> Any:
     return pytensor.shared(array, name=name, shape=array.shape)
 
 
-def to_device(variables: Iterable[Any], mode: str | Mode | None = None) -> None:
-    """Move the values of shared variables to JAX's device, where compiled functions leave what they update.
-
-    Without this, a variable that is never updated (data, say) would be copied to a GPU at every call. Does nothing in
-    other modes than JAX.
-    """
-    if resolve_mode(mode) != "JAX":
-        return
-    import jax
-
-    for variable in variables:
-        # set_value would turn the array back into a NumPy one
-        variable.container.storage[0] = jax.device_put(variable.get_value(borrow=True))
+def shared_inputs(outputs: Iterable[Any]) -> list[Any]:
+    """Return the shared variables that expressions depend on, each once."""
+    return [x for x in graph_inputs(outputs) if isinstance(x, SharedVariable)]
 
 
 def to_numpy(value: Any) -> np.ndarray:
@@ -182,6 +193,7 @@ def describe(mode: str | Mode | None = None) -> str:
     mode = resolve_mode(mode)
     line = f"PyTensor {pytensor.__version__}, mode {mode}"
     if mode == "JAX":
+        start_jax()
         import jax
 
         device = jax.devices()[0]

@@ -22,7 +22,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import engine, random
+from rnnrbm import devices, engine, random
 from rnnrbm.cells import states
 from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM
@@ -312,7 +312,7 @@ class Evaluator:
         self.settings = "exact" if method == "exact" else f"AIS, {n_chains} chains x {n_temperatures} temperatures"
         self.chunk = 64 if method == "exact" else max(1, rows // n_chains)
         self.mode = mode
-        self._model = model
+        self._model, self._variables = model, engine.shared_inputs(model.params)
         self._states: dict[tuple[int, int], Any] = {}
 
         u = pt.tensor("u", dtype=dtype, shape=(self.chunk, n_recurrent))
@@ -334,15 +334,21 @@ class Evaluator:
             variance = spread / (pt.sqr(mean) * np.asarray(n_chains * (n_chains - 1), dtype))
             size = pt.sqr(w.sum(axis=1, acc_dtype=dtype)) / pt.sqr(w).sum(axis=1, acc_dtype=dtype)
         outputs = [-rbm.free_energy(v) - log_Z, variance, size]
-        self._score = engine.function([u, v], outputs, rng.updates() if method == "ais" else {}, mode=mode)
+        self._score = engine.function(
+            [u, v], outputs, rng.updates() if method == "ais" else {}, mode=mode, trust_input=True
+        )
+        self._spread = devices.Spread(self.chunk, mode)
 
     def _run_states(self, batch: np.ndarray) -> np.ndarray:
         """u(t-1) of every frame of padded sequences (T, B, n_visible), batch first: (B, T, n_recurrent)."""
         shape = batch.shape[:2]
         if shape not in self._states:
             v = pt.tensor("v", dtype=batch.dtype.name, shape=batch.shape)
-            self._states[shape] = engine.function([v], states(self._model.cell, v), mode=self.mode)
-        return engine.to_numpy(self._states[shape](batch)).swapaxes(0, 1)
+            compute = engine.function([v], states(self._model.cell, v), mode=self.mode, trust_input=True)
+            self._states[shape] = compute, devices.Spread(shape[1], self.mode)
+        compute, spread = self._states[shape]
+        spread.everywhere(self._variables)
+        return engine.to_numpy(compute(spread.rows(batch, axis=1))).swapaxes(0, 1)
 
     def states(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return u(t-1) of every frame of every piece: arrays (T, n_recurrent).
@@ -413,11 +419,13 @@ class Evaluator:
         v = v.astype(u.dtype)
         self._rng.key.set_value(random.key_from_seed(seed))
         self._rng.draw.set_value(np.uint32(0))
+        self._spread.everywhere([*self._variables, self._rng.key, self._rng.draw])
         out = np.empty((3, len(chosen)))
         for first in range(0, len(chosen), self.chunk):
             rows = np.arange(first, min(first + self.chunk, len(chosen)))
             padded = np.resize(rows, self.chunk)  # the last chunk is filled up by repetition
-            out[:, rows] = [engine.to_numpy(x)[: len(rows)] for x in self._score(u[padded], v[padded])]
+            inputs = (self._spread.rows(x[padded]) for x in (u, v))
+            out[:, rows] = [engine.to_numpy(x)[: len(rows)] for x in self._score(*inputs)]
             if progress is not None:
                 progress(int(rows[-1]) + 1, len(chosen))
         piece_of = np.repeat(np.arange(len(pieces)), lengths)[chosen]

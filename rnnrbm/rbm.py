@@ -51,6 +51,10 @@ class RBM(NamedTuple):
     b_h : TensorVariable, shape (..., n_hidden)
     visible, hidden : Unit
         What the units of each layer are; binary unless said otherwise.
+    W_T : TensorVariable or None, shape (n_hidden, n_visible)
+        W transposed, as a tensor of its own, if it is there. Chains on single rows go faster with it: a product of a
+        matrix with a vector wants the matrix laid out one way for v W and the other way for h W^T, and XLA would copy
+        W at every frame.
     """
 
     W: TensorVariable
@@ -58,6 +62,7 @@ class RBM(NamedTuple):
     b_h: TensorVariable
     visible: Unit = Bernoulli()
     hidden: Unit = Bernoulli()
+    W_T: TensorVariable | None = None
 
     @classmethod
     def init(
@@ -106,15 +111,15 @@ class RBM(NamedTuple):
         )
 
     def tensors(self) -> list[TensorVariable]:
-        return [self.W, self.b_v, self.b_h]
+        return [self.W, self.b_v, self.b_h, *([] if self.W_T is None else [self.W_T])]
 
     def with_tensors(self, tensors: list[TensorVariable]) -> RBM:
-        W, b_v, b_h = tensors
-        return self._replace(W=W, b_v=b_v, b_h=b_h)
+        W, b_v, b_h, *W_T = tensors
+        return self._replace(W=W, b_v=b_v, b_h=b_h, W_T=W_T[0] if W_T else None)
 
     def hidden_activation(self, v: TensorVariable) -> TensorVariable:
         """Input of the hidden units: (..., n_visible) -> (..., n_hidden)."""
-        return self.visible.statistic(v) @ self.W + self.b_h
+        return self.visible.statistic(v) @ (self.W if self.W_T is None else self.W_T.T) + self.b_h
 
     def visible_activation(self, h: TensorVariable) -> TensorVariable:
         """Input of the visible units: (..., n_hidden) -> (..., n_visible)."""

@@ -20,7 +20,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import checkpoint, engine, optim, random
+from rnnrbm import checkpoint, devices, engine, optim, random
 from rnnrbm.batches import Corpus
 from rnnrbm.config import Training
 from rnnrbm.likelihood import Evaluator
@@ -263,17 +263,38 @@ def fit(
     )
     steps = _Steps(model, corpus, settings, mode)
     state.attach(steps.variables())
-    engine.to_device([steps.frames, *state.variables.values()], mode)
+    spread = devices.Spread(corpus.batch_size, mode)
     evaluate = None
     if valid:
         evaluate = Evaluator(
             steps.kept, n_chains=settings.valid_chains, n_temperatures=settings.valid_temperatures, mode=mode
         )
+    try:
+        yield from _epochs(state, settings, steps, spread, evaluate, valid or [], stop, watch)
+    finally:
+        devices.release(state.variables.values())
+    if state.finished:
+        state.restore_best(model)
+
+
+def _epochs(
+    state: State,
+    settings: Training,
+    steps: _Steps,
+    spread: devices.Spread,
+    evaluate: Evaluator | None,
+    valid: Sequence[np.ndarray],
+    stop: Callable[[], bool] | None,
+    watch: Callable[[int, int], Any] | None,
+) -> Iterator[Row]:
+    """Train epoch by epoch until the end, early stopping or `stop`."""
+    corpus = steps.corpus
     n_batches = corpus.n_batches((settings.seed, 0))
     rate = _rates(settings, settings.epochs * n_batches)
 
     while state.epoch < settings.epochs:
         began = time.perf_counter()
+        spread.everywhere([steps.frames, *state.variables.values()])  # validation may have had them elsewhere
         epoch, k = state.epoch, settings.k_at(state.epoch)
         step = steps[k]
         results: list[Any] = []
@@ -284,7 +305,7 @@ def fit(
             if i < state.batch:
                 continue
             steps.rate.set_value(np.asarray(rate(epoch * n_batches + min(i, n_batches - 1)), steps.rate.dtype))
-            results.append(step(batch.place, batch.mask, batch.start))
+            results.append(step(*(spread.rows(x, axis=1) for x in batch)))
             frames += float(batch.mask.sum())
             if watch is not None:
                 watch(i + 1, len(batches))
@@ -311,13 +332,13 @@ def fit(
         }
         last = state.epoch == settings.epochs
         if evaluate is not None and (last or state.epoch % settings.valid_every == 0):
-            scored = evaluate(valid or [], seed=settings.seed, frames=settings.valid_frames or None)
+            scored = evaluate(valid, seed=settings.seed, frames=settings.valid_frames or None)
             row["valid_ll"], row["valid_se"] = scored.mean, scored.standard_error
         if evaluate is None or row["valid_ll"] > state.best_ll:
             state.best_ll = row["valid_ll"] if evaluate is not None else state.best_ll
             state.best_epoch = state.epoch
             state.best = {
-                p.name: engine.to_numpy(kept) for p, kept in zip(model.params, steps.kept.params, strict=True)
+                p.name: engine.to_numpy(kept) for p, kept in zip(steps.model.params, steps.kept.params, strict=True)
             }
         state.seconds += time.perf_counter() - began
         row |= {"seconds": round(state.seconds, 2), "frames_per_second": round(frames / took)}
@@ -331,7 +352,6 @@ def fit(
         if stop is not None and stop():
             return
     state.finished = True
-    state.restore_best(model)
 
 
 def _check_finite(state: State, epoch: int) -> None:

@@ -16,7 +16,7 @@ NAMES = {p.stem for p in FILES}
 ENGINE_LIBRARIES = {"pytensor", "jax", "numba"}
 # what is built from PyTensor graphs, and what reads and writes files; a module of neither kind may import both
 MODELS = {"units", "rbm", "samplers", "cells", "rnnrbm", "nade", "boltzmann", "convrbm", "deep", "autoencoder"}
-GRAPHS = MODELS | {"random", "engine", "optim", "likelihood"}
+GRAPHS = MODELS | {"random", "engine", "devices", "optim", "likelihood"}
 NO_GRAPHS = {"batches", "checkpoint", "config", "datasets", "midi", "midi_folder", "rolls", "audio", "metrics", "plot"}
 NO_GRAPHS |= {"files", "report"}
 IO_MODULES = {"datasets", "midi", "audio", "plot", "report", "files", "train", "cli"}
