@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import os
-import signal
 import sys
-import time
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from rnnrbm.console import Progress, friendly, interruptible
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
 
@@ -66,7 +62,7 @@ def train(
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Train a model, score it on the test set, and write samples and figures to a run folder."""
-    with _friendly():
+    with friendly():
         from rnnrbm import config as configs
 
         changes: dict[str, Any] = {}
@@ -98,7 +94,7 @@ def train(
         if folder is None:
             assert settings is not None
             folder = run.free_folder(settings.data.source)
-        with _Progress(folder) as progress, _interrupt() as stop:
+        with Progress(folder) as progress, interruptible() as stop:
             try:
                 results = run.train(
                     settings,
@@ -131,7 +127,7 @@ def generate(
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Write new samples of a trained model as MIDI, WAV and PNG; a primer is part of each file."""
-    with _friendly():
+    with friendly():
         import numpy as np
 
         from rnnrbm import metrics, run
@@ -173,108 +169,6 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         return text.strip()
-
-
-@contextmanager
-def _friendly() -> Iterator[None]:
-    """Turn foreseeable errors into one line; RNNRBM_TRACEBACK=1 shows where they came from."""
-    import warnings
-
-    def short(message: Any, category: Any, *rest: Any, **more: Any) -> None:
-        typer.echo(f"warning: {message}", err=True)
-
-    shown, warnings.showwarning = warnings.showwarning, short
-    try:
-        yield
-    except (ValueError, OSError, ArithmeticError, RuntimeError, TypeError, ImportError) as error:
-        if isinstance(error, typer.Exit) or os.environ.get("RNNRBM_TRACEBACK"):
-            raise
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    finally:
-        warnings.showwarning = shown
-
-
-@contextmanager
-def _interrupt() -> Iterator[Any]:
-    """Let the first Ctrl-C (or SIGTERM) ask for an end at the next batch, and the second one insist."""
-    asked = False
-
-    def handle(signum: int, frame: Any) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
-
-
-class _Progress:
-    """A live bar on a terminal; a line now and then elsewhere."""
-
-    STAGES = {  # noqa: RUF012
-        "train": "Training",
-        "evaluate": "Test likelihood",
-        "sample": "Sampling",
-        "draw": "Drawing",
-    }
-
-    def __init__(self, folder: Path) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.console = Console(stderr=True)
-        self.live = self.console.is_terminal
-        self.folder = folder
-        self.bar = Progress(
-            TextColumn("{task.description:<15}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[row]}"),
-            TextColumn("{task.fields[batch]}"),
-            console=self.console,
-            disable=not self.live,
-        )
-        self.tasks: dict[str, Any] = {}
-        self.valid = math.nan
-        self.last = -math.inf
-
-    def __enter__(self) -> _Progress:
-        typer.echo(f"run folder: {self.folder}", err=True)
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self.bar.stop()
-
-    def watch(self, stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
-        if stage == "batch":
-            if self.live and "train" in self.tasks and done % 8 == 0:
-                self.bar.update(self.tasks["train"], batch=f"batch {done}/{total}")
-            return
-        text = ""
-        if row is not None:
-            if row["valid_ll"] == row["valid_ll"]:
-                self.valid = row["valid_ll"]
-            text = f"k {row['k']}  loss {row['loss']:+.3f}  pseudo-LL {row['pseudo_likelihood']:.3f}"
-            text += "" if math.isnan(self.valid) else f"  valid LL {self.valid:.3f}"
-        if stage not in self.tasks:
-            self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")
-        fields: dict[str, Any] = {"row": text, "batch": ""} if text else {}
-        self.bar.update(self.tasks[stage], completed=done, total=total, **fields)
-        now = time.monotonic()
-        if not self.live and (now - self.last > 15 or done in (0, total)):
-            self.last = now
-            typer.echo(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip(), err=True)
 
 
 def _print_results(folder: Path, results: dict[str, Any]) -> None:

@@ -324,6 +324,26 @@ def test_a_finished_run_resumed_repeats_only_the_end(whole):
     assert (folder / "samples" / "sample-1.wav").exists()
 
 
+@pytest.mark.parametrize("stage", ["evaluate", "sample"])
+def test_interrupted_after_training_goes_on_with_the_rest(tmp_path, whole, data, stage):
+    folder, reached = tmp_path / "run", []
+
+    def watch(at, done, total, row) -> None:
+        reached.append(at)
+
+    with pytest.raises(run.Interrupted, match=r"stopped after training, which is finished and saved in .*run"):
+        run.train(tiny(data), folder, stop=lambda: stage in reached, watch=watch)
+    assert reached[-1] == stage
+    assert not (folder / "results.json").exists()
+    reached.clear()
+    results = run.train(None, folder, resume=True, watch=watch)
+    assert "batch" not in reached  # nothing is trained again
+    same_training(folder, whole[0])
+    assert {k: v for k, v in results.items() if k != "training_seconds"} == {
+        k: v for k, v in whole[1].items() if k != "training_seconds"
+    }
+
+
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(tmp_path, whole, data):
     config.write(tmp_path / "config.toml", tiny(data))
     run.train(None, tmp_path, resume=True)

@@ -1,0 +1,118 @@
+"""What the commands share on a terminal: errors in one line, Ctrl-C, progress."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+__all__ = ["Progress", "friendly", "interruptible"]
+
+
+@contextmanager
+def friendly() -> Iterator[None]:
+    """Turn foreseeable errors into one line; RNNRBM_TRACEBACK=1 shows where they came from."""
+    import warnings
+
+    def short(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+        typer.echo(f"warning: {message}", err=True)
+
+    shown, warnings.showwarning = warnings.showwarning, short
+    try:
+        yield
+    except (ValueError, OSError, ArithmeticError, RuntimeError, TypeError, ImportError) as error:
+        if isinstance(error, typer.Exit) or os.environ.get("RNNRBM_TRACEBACK"):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        warnings.showwarning = shown
+
+
+@contextmanager
+def interruptible() -> Iterator[Any]:
+    """Let the first Ctrl-C (or SIGTERM) ask for an end at the next batch, and the second one insist."""
+    asked = False
+
+    def handle(signum: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+class Progress:
+    """A live bar on a terminal; a line now and then elsewhere."""
+
+    STAGES = {  # noqa: RUF012
+        "train": "Training",
+        "evaluate": "Test likelihood",
+        "sample": "Sampling",
+        "draw": "Drawing",
+    }
+
+    def __init__(self, folder: Path) -> None:
+        from rich import progress as bars
+        from rich.console import Console
+
+        self.console = Console(stderr=True)
+        self.live = self.console.is_terminal
+        self.folder = folder
+        self.bar = bars.Progress(
+            bars.TextColumn("{task.description:<15}"),
+            bars.BarColumn(bar_width=24),
+            bars.MofNCompleteColumn(),
+            bars.TimeRemainingColumn(),
+            bars.TextColumn("{task.fields[row]}"),
+            bars.TextColumn("{task.fields[batch]}"),
+            console=self.console,
+            disable=not self.live,
+        )
+        self.tasks: dict[str, Any] = {}
+        self.valid = math.nan
+        self.last = -math.inf
+
+    def __enter__(self) -> Progress:
+        typer.echo(f"run folder: {self.folder}", err=True)
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.bar.stop()
+
+    def watch(self, stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+        if stage == "batch":
+            if self.live and "train" in self.tasks and done % 8 == 0:
+                self.bar.update(self.tasks["train"], batch=f"batch {done}/{total}")
+            return
+        text = ""
+        if row is not None:
+            if row["valid_ll"] == row["valid_ll"]:
+                self.valid = row["valid_ll"]
+            text = f"k {row['k']}  loss {row['loss']:+.3f}  pseudo-LL {row['pseudo_likelihood']:.3f}"
+            text += "" if math.isnan(self.valid) else f"  valid LL {self.valid:.3f}"
+        if stage not in self.tasks:
+            self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")
+        fields: dict[str, Any] = {"row": text, "batch": ""} if text else {}
+        self.bar.update(self.tasks[stage], completed=done, total=total, **fields)
+        now = time.monotonic()
+        if not self.live and (now - self.last > 15 or done in (0, total)):
+            self.last = now
+            typer.echo(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip(), err=True)
