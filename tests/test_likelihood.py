@@ -6,21 +6,15 @@ import numpy as np
 import oracles
 import pytensor.tensor as pt
 import pytest
-from oracles import Params, UnitRef
-from scipy.special import logsumexp
+from oracles import Params
 
 from rnnrbm import engine, random
-from rnnrbm.likelihood import (
-    Evaluator,
-    LogLikelihood,
-    ais_log_weights,
-    base_activation,
-    exact_log_Z,
-    log_likelihood,
-)
+from rnnrbm.likelihood import Evaluator, LogLikelihood, log_likelihood
+from rnnrbm.partition import ais_log_weights, base_activation, ladder
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import RNNRBM
-from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
+from rnnrbm.sampling import generate
+from rnnrbm.units import Gaussian
 
 KINDS = ["tanh", "sigmoid", "gru"]
 N_VISIBLE, N_HIDDEN, N_RECURRENT = 5, 6, 3
@@ -55,85 +49,6 @@ def reference(kind: str, p: Params, piece: np.ndarray) -> np.ndarray:
 def exact(kind: str = "gru") -> tuple[Evaluator, Params]:
     model, p = make(kind, (N_VISIBLE, N_HIDDEN, N_RECURRENT))
     return Evaluator(model, method="exact"), p
-
-
-# --- exact partition functions ----------------------------------------------------------------------
-
-
-def machines(
-    sizes: tuple[int, int], n_rows: int, visible: Unit, hidden: Unit, seed: int, scale: float = 0.8
-) -> tuple[RBM, list[Params]]:
-    """`n_rows` machines that share their weights, and each of them for NumPy."""
-    rng = np.random.default_rng(seed)
-    W = (scale * rng.normal(size=sizes)).astype(np.float32)
-    b_v, b_h = (rng.normal(size=(n_rows, n)).astype(np.float32) for n in sizes)
-    shared = [engine.shared(x, name) for name, x in (("W", W), ("b_v", b_v), ("b_h", b_h))]
-    each = [{"W": W, "b_v": b_v[r], "b_h": b_h[r]} for r in range(n_rows)]
-    return RBM(*shared, visible, hidden), [{n: x.astype(np.float64) for n, x in p.items()} for p in each]
-
-
-def enumerated(p: Params, visible: UnitRef, hidden: UnitRef) -> float:
-    """log Z over all v and h; integrals by quadrature."""
-    v, w_v = visible.nodes(p["W"].shape[0])
-    h, w_h = hidden.nodes(p["W"].shape[1])
-    return float(logsumexp(-oracles.energy(p, v, h, visible, hidden) + w_v[:, None] + w_h))
-
-
-BINARY = (Bernoulli(), UnitRef("bernoulli"))
-SOFTMAX = (Softmax(3), UnitRef("softmax", 3))
-GAUSSIAN = (Gaussian(0.8), UnitRef("gaussian", sigma=0.8))
-RELU = (ReLU(), UnitRef("relu"))
-
-
-@pytest.mark.parametrize(
-    ("sizes", "visible", "hidden"),
-    [
-        pytest.param((3, 5), BINARY, BINARY, id="few visible"),
-        pytest.param((6, 4), BINARY, BINARY, id="few hidden"),
-        pytest.param((4, 4), BINARY, BINARY, id="equally many"),
-        pytest.param((1, 1), BINARY, BINARY, id="one of each"),
-        pytest.param((11, 10), BINARY, BINARY, id="more than one block"),
-        pytest.param((6, 4), SOFTMAX, BINARY, id="softmax visible"),
-        pytest.param((4, 6), BINARY, SOFTMAX, id="softmax hidden"),
-        pytest.param((3, 3), SOFTMAX, BINARY, id="softmax visible though as few"),
-        pytest.param((2, 5), GAUSSIAN, BINARY, id="gaussian visible"),
-        pytest.param((5, 2), BINARY, GAUSSIAN, id="gaussian hidden"),
-        pytest.param((5, 1), BINARY, RELU, id="relu hidden"),
-    ],
-)
-def test_exact_log_z_is_the_enumeration(sizes, visible, hidden):
-    rbm, each = machines(sizes, 4, visible[0], hidden[0], seed=sum(sizes))
-    log_z = engine.to_numpy(engine.function([], exact_log_Z(rbm))())
-    assert log_z.shape == (4,)
-    assert log_z.dtype == np.float32
-    np.testing.assert_allclose(log_z, [enumerated(p, visible[1], hidden[1]) for p in each], rtol=2e-6)
-
-
-def test_exact_log_z_of_one_machine_is_a_scalar():
-    rbm, (p,) = machines((4, 3), 1, Bernoulli(), Bernoulli(), seed=3)
-    one = rbm._replace(b_v=rbm.b_v[0], b_h=rbm.b_h[0])
-    log_z = engine.to_numpy(engine.function([], exact_log_Z(one))())
-    assert log_z.shape == ()
-    assert log_z == pytest.approx(oracles.log_z(p), rel=2e-6)
-
-
-def test_exact_log_z_of_large_energies_does_not_overflow():
-    rbm, (p,) = machines((4, 3), 1, Bernoulli(), Bernoulli(), seed=3, scale=200.0)
-    log_z = engine.to_numpy(engine.function([], exact_log_Z(rbm))())
-    assert log_z[0] > 89  # exp of it is no float32
-    assert log_z[0] == pytest.approx(oracles.log_z(p), rel=1e-6)
-
-
-def test_what_cannot_be_enumerated():
-    rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"at most 25 units, got 26 visible Bernoulli\(\) and 30 hidden.*use AIS"):
-        exact_log_Z(RBM.init(26, 30, rng=rng))
-    with pytest.raises(ValueError, match=r"got 3 visible Gaussian.* and 4 hidden ReLU"):
-        exact_log_Z(RBM.init(3, 4, rng=rng, visible=Gaussian(), hidden=ReLU()))
-    with pytest.raises(ValueError, match=r"got 3 visible Softmax.* and 26 hidden"):
-        exact_log_Z(RBM.init(3, 26, rng=rng, visible=Softmax(3)))
-    with pytest.raises(ValueError, match="got 26 visible"):
-        Evaluator(RNNRBM.init(26, 26, 2, rng=rng), method="exact")
 
 
 # --- sequences --------------------------------------------------------------------------------------
@@ -262,14 +177,23 @@ def test_pieces_that_cannot_be_scored(pieces, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "guess"}, "method 'guess' is neither 'ais' nor 'exact'"),
-        ({"n_chains": 1}, "at least, got 1, 500"),
-        ({"n_temperatures": 1}, "at least, got 20, 1"),
+        ({"method": "guess"}, "method 'guess' is none of ais, raise, exact"),
+        ({"n_chains": 1}, "n_chains must be at least 2, got 1"),
+        ({"n_temperatures": 1}, "n_temperatures must be at least 2, got 1"),
+        ({"ladder": "steep"}, "ladder 'steep' is none of"),
     ],
 )
 def test_settings_that_are_impossible(options, message):
     with pytest.raises(ValueError, match=message):
         Evaluator(make("tanh", (3, 3, 2))[0], **options)
+
+
+def test_models_that_cannot_be_scored():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="got 26 visible"):
+        Evaluator(RNNRBM.init(26, 26, 2, rng=rng), method="exact")
+    with pytest.raises(TypeError, match="expected an RNNRBM or an RBM, whose likelihood is known, got GRU"):
+        log_likelihood(RNNRBM.init(3, 3, 2, rng=rng).cell, [np.zeros((2, 3))])
 
 
 # --- the arithmetic of the result -------------------------------------------------------------------
@@ -286,6 +210,28 @@ def test_result_by_hand():
     np.testing.assert_allclose(scored.per_piece, [-6.0, 0.0, -6.0])
     assert scored.standard_error == pytest.approx(np.sqrt(1.0) / 4)  # of a mean of 4 independent frames
     assert str(scored) == "-3.000 +- 0.250 nats per frame (AIS, by hand)"
+    assert scored.mean_over_pieces == pytest.approx((-2.0 - 6.0) / 2)
+
+
+def test_one_error_for_all_frames_does_not_shrink_with_their_number():
+    scored = LogLikelihood([np.zeros(9)], [np.full(9, 0.04)], np.ones(1), "AIS", one_Z=True)
+    assert scored.standard_error == pytest.approx(0.2)
+
+
+def test_a_poor_effective_sample_size_is_complained_of():
+    sizes = np.array([50.0] * 98 + [9.9, 9.0])
+    scored = LogLikelihood([np.zeros(100)], [np.zeros(100)], sizes, "AIS, by hand", n_chains=100)
+    assert scored.poor == pytest.approx(0.02)
+    assert "in 2.0% of the frames the effective sample size is below a tenth of the 100 chains" in scored.complaint()
+    fine = LogLikelihood([np.zeros(100)], [np.zeros(100)], sizes[:99], "AIS, by hand", n_chains=100)
+    assert fine.complaint() != ""  # 1 in 99
+    assert LogLikelihood([np.zeros(98)], [np.zeros(98)], sizes[:98], "AIS", n_chains=100).complaint() == ""
+
+
+def test_log_likelihood_warns_of_poor_weights():
+    model, _ = make("gru", (7, 8, N_RECURRENT), seed=8, scale=8.0)
+    with pytest.warns(UserWarning, match="use more temperatures"):
+        log_likelihood(model, some_pieces([60], 7), n_chains=40, n_temperatures=2)
 
 
 # --- annealed importance sampling -------------------------------------------------------------------
@@ -356,10 +302,10 @@ def test_more_temperatures_are_more_precise():
     assert many.effective_sample_size.mean() > few.effective_sample_size.mean()
 
 
-def test_variance_and_size_come_from_the_weights():
+def test_standard_error_and_size_come_from_the_weights():
     """The evaluator's figures, computed again in NumPy from the log weights of the same random numbers."""
     model, _ = make("tanh", (6, 5, 2), seed=2, scale=1.0)
-    n, chains, temperatures = 30, 5, 8
+    n, chains, temperatures = 30, 400, 8
     piece = some_pieces([n], 6)[0]
     ais = Evaluator(model, n_chains=chains, n_temperatures=temperatures, rows=n * chains)
     got = ais([piece], seed=9)
@@ -368,8 +314,7 @@ def test_variance_and_size_come_from_the_weights():
     rng = random.shared(9)
     rbm = model.conditional(u)
     base, rng = base_activation(rbm, v, rng)
-    betas = pt.as_tensor(np.linspace(0, 1, temperatures + 1)[1:].astype(np.float32))
-    log_z_base, log_w, _ = ais_log_weights(rbm, base, betas, chains, rng)
+    log_z_base, log_w, _ = ais_log_weights(rbm, base, ladder("linear", temperatures), chains, rng)
     f = engine.function([u, v], [log_z_base, log_w, rbm.free_energy(v)])
     log_z_base, log_w, energy = (
         engine.to_numpy(x).astype(np.float64) for x in f(ais.states([piece])[0], piece.astype(np.float32))
@@ -377,56 +322,96 @@ def test_variance_and_size_come_from_the_weights():
     assert log_w.shape == (n, chains)
     w = np.exp(log_w)
     np.testing.assert_allclose(got.frames[0], -energy - log_z_base - np.log(w.mean(axis=1)), atol=2e-5)
-    np.testing.assert_allclose(got.variances[0], w.var(axis=1, ddof=1) / chains / w.mean(axis=1) ** 2, rtol=1e-3)
     np.testing.assert_allclose(got.effective_sample_size, w.sum(axis=1) ** 2 / (w**2).sum(axis=1), rtol=1e-3)
+    # the bootstrap agrees with the delta method where there are many chains
+    delta = w.var(axis=1, ddof=1) / chains / w.mean(axis=1) ** 2
+    assert (np.abs(got.variances[0] / delta - 1) < 0.5).all()
+    assert got.variances[0].mean() == pytest.approx(delta.mean(), rel=0.1)
     assert got.standard_error == pytest.approx(np.sqrt(got.variances[0].sum()) / n)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "visible", "hidden"),
-    [
-        pytest.param((5, 6), BINARY, BINARY, id="binary, 6"),
-        pytest.param((6, 8), BINARY, BINARY, id="binary, 8"),
-        pytest.param((8, 5), BINARY, BINARY, id="binary, 5"),
-        pytest.param((5, 12), BINARY, BINARY, id="binary, 12"),
-        pytest.param((6, 4), SOFTMAX, BINARY, id="softmax visible"),
-        pytest.param((4, 6), BINARY, SOFTMAX, id="softmax hidden"),
-        pytest.param((2, 5), GAUSSIAN, BINARY, id="gaussian visible"),
-        pytest.param((5, 2), BINARY, GAUSSIAN, id="gaussian hidden"),
-        pytest.param((4, 1), BINARY, RELU, id="relu hidden"),
-    ],
-)
-def test_ais_is_unbiased_for_every_kind_of_unit(sizes, visible, hidden):
-    """The mean of exp(log weight) is Z / Z_base, for few temperatures too and from any base."""
-    n_rows, chains = 6, 4000
-    rbm, each = machines(sizes, n_rows, visible[0], hidden[0], seed=1 + sum(sizes), scale=0.6)
-    rng = np.random.default_rng(0)
-    base = (0.5 * rng.normal(size=(n_rows, sizes[0]))).astype(np.float32)
-    betas = pt.as_tensor(np.array([0.1, 0.3, 0.4, 0.6, 0.7, 0.9, 1.0], np.float32))  # of unequal steps
-    log_z_base, log_w, _ = ais_log_weights(rbm, pt.as_tensor(base), betas, chains, random.shared(4))
-    log_z_base, log_w = (engine.to_numpy(x).astype(np.float64) for x in engine.function([], [log_z_base, log_w])())
-    # the base alone: independent units, and hidden units that nothing reaches
-    for r, p in enumerate(each):
-        alone = {"W": 0 * p["W"], "b_v": base[r].astype(np.float64), "b_h": 0 * p["b_h"]}
-        assert log_z_base[r] == pytest.approx(enumerated(alone, visible[1], hidden[1]), rel=1e-5)
-    true = np.array([enumerated(p, visible[1], hidden[1]) for p in each])
-    ratio = np.exp(log_w + (log_z_base - true)[:, None])
-    error = ratio.std(axis=1, ddof=1) / np.sqrt(chains)
-    assert error.max() < 0.3
-    assert error.min() > 1e-4
-    assert (np.abs(ratio.mean(axis=1) - 1.0) < 4.5 * error).all()
+# --- the bracket ------------------------------------------------------------------------------------
 
 
-def test_base_is_fitted_to_each_machine():
-    """Activations of its base come near the exact marginals, and no unit is ruled out."""
-    rbm, each = machines((5, 4), 3, Bernoulli(), Bernoulli(), seed=6)
-    repeats = 200
-    many = rbm._replace(b_v=pt.repeat(rbm.b_v, repeats, axis=0), b_h=pt.repeat(rbm.b_h, repeats, axis=0))
-    v = pt.zeros((3 * repeats, 5), dtype="float32")
-    base, _ = base_activation(many, v, random.shared(2))
-    mean = 1 / (1 + np.exp(-engine.to_numpy(engine.function([], base)()).astype(np.float64)))
-    assert mean.min() >= 0.01 - 1e-5
-    assert mean.max() <= 0.99 + 1e-5
-    got = mean.reshape(3, repeats, 5).mean(axis=1)
-    expected = np.array([0.98 * oracles.marginals(p)[0] + 0.01 for p in each])
-    np.testing.assert_allclose(got, expected, atol=0.03)
+def test_raise_and_ais_bracket_the_truth():
+    """On sequences of the model's own, where annealing is the worse model on average."""
+    _, enumeration, model, _ = annealed()
+    pieces = list(generate(model, 150, count=8, k=100, seed=2))
+    true = enumeration(pieces)
+    got = {}
+    for method in ("ais", "raise"):
+        for n in (2, 300):
+            got[method, n] = Evaluator(model, method=method, n_chains=50, n_temperatures=n)(pieces)
+    few = got["raise", 2]
+    assert few.mean + 4 * few.standard_error < true.mean  # so few temperatures that annealing is visibly worse
+    assert few.mean < got["raise", 300].mean
+    assert got["ais", 2].mean > true.mean - 4 * got["ais", 2].standard_error
+    assert abs(got["raise", 300].mean - true.mean) < 0.005
+    assert abs(got["ais", 300].mean - true.mean) < 0.005
+    assert few.settings == "RAISE, 50 chains x 2 temperatures"
+
+
+@pytest.mark.parametrize("spacing", ["geometric", "sigmoid", np.linspace(0, 1, 301)[1:] ** 1.5])
+def test_other_ladders_come_to_the_same(spacing):
+    _, enumeration, model, pieces = annealed()
+    got = Evaluator(model, n_chains=50, n_temperatures=300, ladder=spacing)(pieces, frames=200)
+    true = enumeration(pieces, frames=200)
+    assert abs(got.mean - true.mean) < 5 * got.standard_error + 1e-3
+    assert got.settings.endswith("own ladder" if isinstance(spacing, np.ndarray) else spacing)
+
+
+# --- in parts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["ais", "raise", "exact"])
+def test_scored_in_parts_is_as_at_once(method):
+    _, _, model, pieces = annealed()
+    evaluate = Evaluator(model, method=method, n_chains=10, n_temperatures=5, rows=500)
+    whole = np.concatenate([c.values for c in evaluate.chunks(pieces, seed=3)], axis=1)
+    done = 2 * evaluate.chunk + 7  # in the middle of a chunk, which is scored again
+    rest = list(evaluate.chunks(pieces, seed=3, done=done))
+    assert rest[0].rows[0] == 2 * evaluate.chunk
+    np.testing.assert_array_equal(np.concatenate([c.values for c in rest], axis=1), whole[:, rest[0].rows[0] :])
+    assert {c.total for c in rest} == {451}
+    assert list(evaluate.chunks(pieces, seed=3, done=451)) == []
+    scored = evaluate(pieces, seed=3)
+    np.testing.assert_array_equal(np.concatenate(scored.frames), whole[0])
+    np.testing.assert_array_equal(scored.effective_sample_size, whole[2])
+
+
+# --- machines by themselves -------------------------------------------------------------------------
+
+
+def static(seed: int = 0, scale: float = 1.0, **units) -> RBM:
+    rng = np.random.default_rng(seed)
+    rbm = RBM.init(7, 9, rng=rng, **units)
+    for t in rbm.tensors():
+        t.set_value((scale * rng.normal(size=t.type.shape)).astype(np.float32))
+    return rbm
+
+
+def test_a_static_machine():
+    rbm, pieces = static(), some_pieces([150, 1, 40], 7)
+    p = {t.name: engine.to_numpy(t).astype(np.float64) for t in rbm.tensors()}
+    expected = -oracles.free_energy(p, np.concatenate(pieces).astype(np.float64)) - oracles.log_z(p)
+    true = log_likelihood(rbm, pieces, method="exact")
+    np.testing.assert_allclose(np.concatenate(true.frames), expected, atol=1e-4)
+    assert [len(f) for f in true.frames] == [150, 1, 40]
+    got = log_likelihood(rbm, pieces, n_chains=500, n_temperatures=100)
+    # one Z: all frames are off by the same
+    off = np.concatenate(got.frames) - expected
+    np.testing.assert_allclose(off, off[0], atol=2e-5)
+    assert 0 < abs(off[0]) < 4 * got.standard_error + 1e-4
+    assert 1e-4 < got.standard_error < 0.1
+    assert got.effective_sample_size.shape == (191,)
+    under = log_likelihood(rbm, pieces, method="raise", n_chains=50, n_temperatures=300)
+    assert abs(under.mean - true.mean) < 0.03
+
+
+def test_a_static_machine_of_other_units():
+    rbm = static(scale=0.3, visible=Gaussian(0.8))
+    frames = np.random.default_rng(1).normal(size=(64, 7)).astype(np.float32)
+    true = log_likelihood(rbm, frames, method="exact")
+    for method in ("ais", "raise"):
+        got = log_likelihood(rbm, frames, method=method, n_chains=200, n_temperatures=300)
+        assert abs(got.mean - true.mean) < 5 * got.standard_error + 2e-3

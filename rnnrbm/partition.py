@@ -1,0 +1,308 @@
+"""Partition functions of RBMs, many at a time: exactly, or by annealing between independent units and the machine.
+
+Everything here is a graph over R machines that differ in their biases, one for each frame of a sequence.
+
+Annealing goes through distributions p_beta, from a base whose partition function is known (beta = 0) to the machine
+(beta = 1):
+
+    f_beta(v) = exp(s(v) [(1 - beta) a + beta b_v] - base(v)) prod_j exp A_h(beta (s(v) W + b_h)_j)
+
+* Upwards, from samples of the base, it is annealed importance sampling (Neal 2001; Salakhutdinov & Murray, ICML 2008):
+  the mean weight is an unbiased estimate of Z / Z_base, so log Z tends to be understated, likelihoods overstated.
+* Downwards, from data, it is the reverse estimator RAISE (Burda, Grosse & Salakhutdinov, AISTATS 2015): the mean
+  inverse weight is an unbiased estimate of the probability that annealing itself generates the datum, a model that is
+  worse on average than the machine, so likelihoods tend to be understated.
+
+Both multiply the same ratios f_k(v) / f_(k-1)(v); only the direction of the chain differs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.random import Rng
+from rnnrbm.rbm import RBM
+from rnnrbm.units import Bernoulli, Unit
+
+__all__ = ["ais_log_weights", "base_activation", "exact_log_Z", "ladder", "raise_log_weights"]
+
+MAX_ENUMERATED = 25
+
+
+def exact_log_Z(rbm: RBM) -> TensorVariable:
+    """Build the exact log partition function by enumerating one layer.
+
+    Parameters
+    ----------
+    rbm : RBM
+        With biases of shape (n,) or (R, n). The smaller layer that is binary is enumerated; the other may be
+        of any unit type.
+
+    Returns
+    -------
+    TensorVariable, shape () or (R,), nats
+
+    Raises
+    ------
+    ValueError
+        If no binary layer has at most 25 units.
+    """
+    sizes = {"visible": rbm.W.type.shape[0], "hidden": rbm.W.type.shape[1]}
+    binary = {name: sizes[name] for name in sizes if isinstance(getattr(rbm, name), Bernoulli)}
+    layer = min(binary, key=lambda name: binary[name], default=None)
+    if layer is None or binary[layer] > MAX_ENUMERATED:
+        raise ValueError(
+            f"exact log Z needs a binary layer of at most {MAX_ENUMERATED} units, got {sizes['visible']} "
+            f"visible {rbm.visible} and {sizes['hidden']} hidden {rbm.hidden}; use AIS"
+        )
+    n = binary[layer]
+    n_block = min(n, 8)
+    block = np.array((np.arange(2**n_block)[:, None] >> np.arange(n_block)) & 1, rbm.W.dtype)
+    rest = (np.arange(2 ** (n - n_block))[:, None] >> np.arange(n - n_block)) & 1
+    rows = rbm._replace(b_v=pt.expand_dims(rbm.b_v, -2), b_h=pt.expand_dims(rbm.b_h, -2))
+    energy_of = "free_energy" if layer == "visible" else "hidden_free_energy"
+
+    def step(high: TensorVariable, total: TensorVariable, *tensors: TensorVariable) -> TensorVariable:
+        fixed = pt.broadcast_to(high, (2**n_block, n - n_block))
+        x = pt.concatenate([pt.as_tensor(block), fixed], axis=1)
+        log_sum = pt.logsumexp(-getattr(rows.with_tensors(list(tensors)), energy_of)(x), axis=-1)
+        return pt.logaddexp(total, log_sum.astype(total.dtype))
+
+    start = pt.full_like((rbm.b_v.sum(axis=-1) + rbm.b_h.sum(axis=-1)).astype(rbm.W.dtype), -np.inf)
+    totals = pytensor.scan(
+        step,
+        sequences=[pt.as_tensor(np.array(rest, rbm.W.dtype))],
+        outputs_info=[start],
+        non_sequences=rows.tensors(),
+        return_updates=False,
+    )
+    return totals[-1]
+
+
+def base_activation(
+    rbm: RBM, v: TensorVariable, rng: Rng, n_steps: int = 30, *, pool: bool = False
+) -> tuple[TensorVariable, Rng]:
+    """Fit independent visible units to each conditional RBM, as the base distribution of AIS.
+
+    A short Gibbs chain runs from `v`, and the means of the visible units given the hidden ones are averaged over
+    its second half. Any base gives an unbiased estimate of Z; one near the target gives a precise one.
+
+    Parameters
+    ----------
+    rbm : RBM
+        With biases of shape (R, n), or (1, n) for `pool`.
+    v : TensorVariable, shape (R, n_visible)
+        Where the chains start, for example data.
+    rng : Rng
+    n_steps : int
+        Length of the chain.
+    pool : bool
+        All rows are chains of one machine, which gets one base.
+
+    Returns
+    -------
+    TensorVariable, shape (R, n_visible) or (1, n_visible)
+        Activations (for binary units, log odds).
+    Rng
+    """
+    binary = isinstance(rbm.visible, Bernoulli)
+
+    def step(
+        v: TensorVariable, total: TensorVariable, draw: TensorVariable, key: TensorVariable, *tensors: Any
+    ) -> list[TensorVariable]:
+        r = rbm.with_tensors(list(tensors))
+        h, inner = r.hidden.sample(r.hidden_activation(v), Rng(key, draw))
+        activation = r.visible_activation(h)
+        v, inner = r.visible.sample(activation, inner)
+        return [v, total + (r.visible.mean(activation) if binary else activation), inner.draw]
+
+    def run(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, TensorVariable, Rng]:
+        v, total, draw = pytensor.scan(
+            step,
+            outputs_info=[v, pt.zeros_like(v), rng.draw],
+            non_sequences=[rng.key, *rbm.tensors()],
+            n_steps=n_steps // 2,
+            return_updates=False,
+        )
+        return v[-1], total[-1], rng._replace(draw=draw[-1])
+
+    v, _, rng = run(v, rng)
+    _, total, rng = run(v, rng)
+    mean = total / np.asarray(n_steps // 2, v.dtype)
+    if pool:
+        mean = mean.mean(axis=0, keepdims=True, acc_dtype=v.dtype)
+    if not binary:
+        return mean, rng
+    # shrunk towards 1/2 by a hundredth, so that no unit is all but ruled out by the base
+    mean = mean * np.asarray(0.98, v.dtype) + np.asarray(0.01, v.dtype)
+    return pt.log(mean / (np.asarray(1.0, v.dtype) - mean)), rng
+
+
+def _gain(unit: Unit, x: TensorVariable, before: TensorVariable, beta: TensorVariable) -> TensorVariable:
+    """Sum over a layer of A(beta x) - A(before x): (R, n) -> (R,)."""
+    if not isinstance(unit, Bernoulli):
+        return (unit.log_partition(beta * x) - unit.log_partition(before * x)).sum(axis=-1, acc_dtype=x.dtype)
+    # With log(1 + exp x) = max(x, 0) + log(1 + exp -|x|), the logarithms of 8 units are taken at once, of the
+    # product of their arguments, each between 1 and 2: half the time of AIS went into them.
+    n = x.type.shape[-1]
+    group = next(g for g in (8, 4, 2, 1) if n % g == 0)
+    one, size = np.asarray(1.0, x.dtype), -pt.abs(x)
+    factors = [(one + pt.exp(b * size)).reshape((-1, group, n // group)) for b in (beta, before)]
+    above, below = factors[0][:, 0], factors[1][:, 0]
+    for i in range(1, group):
+        above, below = above * factors[0][:, i], below * factors[1][:, i]
+    positive = pt.maximum(x, np.asarray(0.0, x.dtype)).sum(axis=-1, acc_dtype=x.dtype)
+    return (beta - before) * positive + pt.log(above / below).sum(axis=-1, acc_dtype=x.dtype)
+
+
+def ladder(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
+    """Return the inverse temperatures of annealing, after 0 and up to 1.
+
+    Parameters
+    ----------
+    spacing : {"linear", "geometric", "sigmoid"} or array of shape (n_temperatures,)
+        ``"geometric"``: each is the same multiple of the one before, from 1/1000 on; ``"sigmoid"``: closer at both
+        ends. An array is a ladder of one's own: it rises strictly, from above 0 to 1.
+    n_temperatures : int
+        At least 2.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_temperatures,), float64
+
+    Raises
+    ------
+    ValueError
+        If the ladder is unknown or does not rise from above 0 to 1.
+    """
+    if isinstance(spacing, str):
+        if n_temperatures < 2:
+            raise ValueError(f"n_temperatures must be at least 2, got {n_temperatures}")
+        if spacing == "linear":
+            return np.linspace(0.0, 1.0, n_temperatures + 1)[1:]
+        if spacing == "geometric":
+            return np.geomspace(1e-3, 1.0, n_temperatures)
+        if spacing == "sigmoid":
+            s = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, n_temperatures + 1)))
+            return ((s - s[0]) / (s[-1] - s[0]))[1:]
+        raise ValueError(f"ladder {spacing!r} is none of linear, geometric, sigmoid; or give an array")
+    betas = np.asarray(spacing, float)
+    if betas.ndim != 1 or betas.size < 2 or not (np.diff(betas, prepend=0.0) > 0).all() or betas[-1] != 1.0:
+        raise ValueError(f"a ladder must rise strictly from above 0 to exactly 1 in 2 steps or more, got {betas}")
+    return betas
+
+
+class _Annealing:
+    """The chains of R machines, `n_chains` rows for each, and the ratio of two neighbouring distributions."""
+
+    def __init__(self, rbm: RBM, base: TensorVariable, n_chains: int) -> None:
+        self.rbm = rbm._replace(b_v=self.expand(rbm.b_v, n_chains), b_h=self.expand(rbm.b_h, n_chains))
+        self.base, self.n_chains, self.dtype = self.expand(base, n_chains), n_chains, rbm.W.dtype
+        log_Z_base = rbm.visible.log_partition(base).sum(axis=-1, acc_dtype=self.dtype)
+        idle = rbm.hidden.log_partition(pt.zeros((rbm.W.type.shape[1],), self.dtype))
+        self.log_Z_base = log_Z_base + idle.sum(acc_dtype=self.dtype)
+
+    @staticmethod
+    def expand(x: TensorVariable, n_chains: int) -> TensorVariable:
+        return pt.repeat(x, n_chains, axis=0)
+
+    def run(self, v: TensorVariable, betas: np.ndarray, rng: Rng, *, upwards: bool) -> tuple[TensorVariable, Rng]:
+        """Sum log f_k(v) / f_(k-1)(v) along the chain: shape (R, n_chains)."""
+        rows = self.rbm
+
+        def step(
+            high: TensorVariable,
+            low: TensorVariable,
+            v: TensorVariable,
+            log_w: TensorVariable,
+            draw: TensorVariable,
+            key: TensorVariable,
+            a: TensorVariable,
+            *tensors: TensorVariable,
+        ) -> list[TensorVariable]:
+            r = rows.with_tensors(list(tensors))
+            x = r.hidden_activation(v)
+            own = (r.visible.statistic(v) * (r.b_v - a)).sum(axis=-1, acc_dtype=self.dtype)
+            log_w = log_w + _gain(r.hidden, x, low, high) + (high - low) * own
+            v, rng = self.move(r, a, x, high if upwards else low, Rng(key, draw))
+            return [v, log_w, rng.draw]
+
+        high = np.asarray(betas, self.dtype)
+        low = np.concatenate([np.zeros(1, self.dtype), high[:-1]])
+        if not upwards:
+            high, low = high[::-1].copy(), low[::-1].copy()
+        _, log_w, draw = pytensor.scan(
+            step,
+            sequences=[pt.as_tensor(high), pt.as_tensor(low)],
+            outputs_info=[v, pt.zeros_like(v[:, 0]), rng.draw],
+            non_sequences=[rng.key, self.base, *rows.tensors()],
+            return_updates=False,
+        )
+        return log_w[-1].reshape((-1, self.n_chains)), rng._replace(draw=draw[-1])
+
+    @staticmethod
+    def move(
+        r: RBM, a: TensorVariable, x: TensorVariable, beta: TensorVariable, rng: Rng
+    ) -> tuple[TensorVariable, Rng]:
+        """One Gibbs step that leaves p_beta as it is, from rows whose hidden activations are `x`."""
+        h, rng = r.hidden.sample(beta * x, rng)
+        # not (1 - beta) a + beta (...): PyTensor would compute the first term for all temperatures ahead of the scan
+        return r.visible.sample(a + beta * (r.visible_activation(h) - a), rng)
+
+
+def ais_log_weights(
+    rbm: RBM, base: TensorVariable, betas: np.ndarray, n_chains: int, rng: Rng
+) -> tuple[TensorVariable, TensorVariable, Rng]:
+    """Build annealed importance sampling from independent units to an RBM, for every row at once.
+
+    Parameters
+    ----------
+    rbm : RBM
+        With biases of shape (R, n).
+    base : TensorVariable, shape (R, n_visible)
+        Activations a of the base distribution; see :func:`base_activation`.
+    betas : numpy.ndarray, shape (n_temperatures,)
+        See :func:`ladder`.
+    n_chains : int
+        Independent runs for each row.
+    rng : Rng
+
+    Returns
+    -------
+    log_Z_base : TensorVariable, shape (R,), nats
+    log_weights : TensorVariable, shape (R, n_chains)
+        The mean of ``exp(log_weights)`` times Z_base is an unbiased estimate of Z.
+    Rng
+    """
+    chains = _Annealing(rbm, base, n_chains)
+    v, rng = rbm.visible.sample(chains.base, rng)
+    log_w, rng = chains.run(v, betas, rng, upwards=True)
+    return chains.log_Z_base, log_w, rng
+
+
+def raise_log_weights(
+    rbm: RBM, base: TensorVariable, v: TensorVariable, betas: np.ndarray, n_chains: int, rng: Rng
+) -> tuple[TensorVariable, TensorVariable, Rng]:
+    """Build the reverse annealed estimator RAISE, for every row at once.
+
+    Takes the same parameters as :func:`ais_log_weights`, and the data `v`, shape (R, n_visible).
+
+    Returns
+    -------
+    log_Z_base : TensorVariable, shape (R,), nats
+    log_weights : TensorVariable, shape (R, n_chains)
+        ``exp(-F(v)) / Z_base`` times the mean of ``exp(-log_weights)`` is an unbiased estimate of the probability that
+        annealing with this ladder generates `v`.
+    Rng
+    """
+    chains = _Annealing(rbm, base, n_chains)
+    v = chains.expand(v, n_chains)
+    one = pt.as_tensor(np.asarray(1.0, chains.dtype))
+    v, rng = chains.move(chains.rbm, chains.base, chains.rbm.hidden_activation(v), one, rng)
+    log_w, rng = chains.run(v, betas, rng, upwards=False)
+    return chains.log_Z_base, log_w, rng
