@@ -21,7 +21,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from rnnrbm import devices, engine, partition, random
-from rnnrbm.cells import states
+from rnnrbm.history import History, check_pieces
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import RNNRBM
 
@@ -177,7 +177,7 @@ class Evaluator:
             raise TypeError(f"expected an RNNRBM or an RBM, whose likelihood is known, got {type(model).__name__}")
         if n_chains < 2:
             raise ValueError(f"n_chains must be at least 2, got {n_chains}")
-        betas = partition.ladder(ladder, n_temperatures)
+        self.betas = betas = partition.ladder(ladder, n_temperatures)
         self.rbm = model if isinstance(model, RBM) else model.rbm
         self.n_visible = self.rbm.W.type.shape[0]
         self.dtype = self.rbm.W.dtype
@@ -192,8 +192,8 @@ class Evaluator:
         self._model = model
         # the whole of a static machine's Z comes from one row
         self.one_Z = isinstance(model, RBM) and method == "ais"
-        self._variables = engine.shared_inputs(self.rbm.tensors() if isinstance(model, RBM) else model.params)
-        self._states: dict[tuple[int, int], Any] = {}
+        self.variables = engine.shared_inputs(self.rbm.tensors() if isinstance(model, RBM) else model.params)
+        self._history = None if isinstance(model, RBM) else History(model.cell, mode)
         self._rng = random.shared(0)
         n_recurrent = 0 if isinstance(model, RBM) else model.cell.u_0.type.shape[0]
         u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, n_recurrent))
@@ -223,53 +223,11 @@ class Evaluator:
         b_v, b_h = (pt.repeat(b[None], n, axis=0) for b in (self.rbm.b_v, self.rbm.b_h))
         return self.rbm._replace(b_v=b_v, b_h=b_h)
 
-    def _run_states(self, batch: np.ndarray) -> np.ndarray:
-        """u(t-1) of every frame of padded sequences (T, B, n_visible), batch first: (B, T, n_recurrent)."""
-        shape = batch.shape[:2]
-        if shape not in self._states:
-            v = pt.tensor("v", dtype=batch.dtype.name, shape=batch.shape)
-            assert isinstance(self._model, RNNRBM)
-            compute = engine.function([v], states(self._model.cell, v), mode=self.mode, trust_input=True)
-            self._states[shape] = compute, devices.Spread(shape[1], self.mode)
-        compute, spread = self._states[shape]
-        spread.everywhere(self._variables)
-        return engine.to_numpy(compute(spread.rows(batch, axis=1))).swapaxes(0, 1)
-
     def states(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return u(t-1) of every frame of every piece: arrays (T, n_recurrent), with no columns for an RBM.
-
-        Pieces of similar length run together, padded to a few fixed lengths, so that few programs are compiled.
-        """
-        if isinstance(self._model, RBM):
+        """Return u(t-1) of every frame of every piece: arrays (T, n_recurrent), with no columns for an RBM."""
+        if self._history is None:
             return [np.zeros((len(piece), 0), self.dtype) for piece in pieces]
-        result: list[np.ndarray] = [np.empty(0)] * len(pieces)
-        order = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
-        while order:
-            length = 64
-            while length < len(pieces[order[0]]):
-                length *= 2
-            size = max(1, 4096 // length)
-            group = [i for i in order[:size] if len(pieces[i]) <= length]
-            order = order[len(group) :]
-            batch = np.zeros((length, size, self.n_visible), self.dtype)
-            for column, i in enumerate(group):
-                batch[: len(pieces[i]), column] = pieces[i]
-            u = self._run_states(batch)
-            for column, i in enumerate(group):
-                result[i] = u[column, : len(pieces[i])].copy()
-        return result
-
-    def _check(self, pieces: Sequence[np.ndarray], frames: int | None) -> None:
-        if len(pieces) == 0:
-            raise ValueError("there are no pieces to score; give at least one array (T, n_visible)")
-        for i, piece in enumerate(pieces):
-            if piece.ndim != 2 or piece.shape[1] != self.n_visible or len(piece) == 0:
-                raise ValueError(
-                    f"piece {i} has shape {piece.shape}, expected (T, {self.n_visible}) with T of 1 or more: "
-                    f"the model was made for {self.n_visible} visible units"
-                )
-        if frames is not None and frames < 1:
-            raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
+        return self._history(pieces)
 
     def chunks(
         self, pieces: Sequence[np.ndarray], *, seed: int = 0, frames: int | None = None, done: int = 0
@@ -283,14 +241,16 @@ class Evaluator:
         done : int
             How many of the frames to be scored are known already: whole chunks among them are left out.
         """
-        self._check(pieces, frames)
+        check_pieces(pieces, self.n_visible)
+        if frames is not None and frames < 1:
+            raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
         chosen = _chosen(pieces, seed, frames)
         u, v = np.concatenate(self.states(pieces))[chosen], np.concatenate(pieces)[chosen].astype(self.dtype)
         n = len(chosen)
         if self.one_Z:
             yield self._score_static(v, seed)
             return
-        self._spread.everywhere([*self._variables, self._rng.key, self._rng.draw])
+        self._spread.everywhere([*self.variables, self._rng.key, self._rng.draw])
         for first in range(0, n, self.chunk):
             rows = np.arange(first, min(first + self.chunk, n))
             if rows[-1] < done:
@@ -313,7 +273,7 @@ class Evaluator:
 
     def _score_static(self, v: np.ndarray, seed: int) -> Chunk:
         """All frames with the one Z of a static machine, whose base is fitted to some of them."""
-        self._spread.everywhere([*self._variables, self._rng.key, self._rng.draw])
+        self._spread.everywhere([*self.variables, self._rng.key, self._rng.draw])
         some = v[np.random.default_rng(seed).choice(len(v), self.chunk, replace=len(v) < self.chunk)]
         log_Z_base, log_w = self._anneal(np.zeros((self.chunk, 0), self.dtype), some, seed, 0)
         log_mean, variance, size = _log_mean(log_w, np.random.default_rng(seed))[:, 0]

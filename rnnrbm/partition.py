@@ -151,13 +151,19 @@ def _gain(unit: Unit, x: TensorVariable, before: TensorVariable, beta: TensorVar
     # product of their arguments, each between 1 and 2: half the time of AIS went into them.
     n = x.type.shape[-1]
     group = next(g for g in (8, 4, 2, 1) if n % g == 0)
-    one, size = np.asarray(1.0, x.dtype), -pt.abs(x)
-    factors = [(one + pt.exp(b * size)).reshape((-1, group, n // group)) for b in (beta, before)]
-    above, below = factors[0][:, 0], factors[1][:, 0]
-    for i in range(1, group):
-        above, below = above * factors[0][:, i], below * factors[1][:, i]
-    positive = pt.maximum(x, np.asarray(0.0, x.dtype)).sum(axis=-1, acc_dtype=x.dtype)
-    return (beta - before) * positive + pt.log(above / below).sum(axis=-1, acc_dtype=x.dtype)
+    above = below = one = np.asarray(1.0, x.dtype)
+    positive: Any = np.asarray(0.0, x.dtype)
+    for i in range(group):
+        part = x[:, i * (n // group) : (i + 1) * (n // group)]
+        size = -pt.abs(part)
+        above, below = above * (one + pt.exp(beta * size)), below * (one + pt.exp(before * size))
+        positive = positive + pt.maximum(part, np.asarray(0.0, x.dtype))
+    return _row_sum(pt.log(above / below) + (beta - before) * positive)
+
+
+def _row_sum(x: TensorVariable) -> TensorVariable:
+    """Sum over the last axis as a product with ones, since XLA sums rows on a CPU one number at a time."""
+    return x @ pt.ones((x.type.shape[-1],), x.dtype)
 
 
 def ladder(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
@@ -227,7 +233,7 @@ class _Annealing:
         ) -> list[TensorVariable]:
             r = rows.with_tensors(list(tensors))
             x = r.hidden_activation(v)
-            own = (r.visible.statistic(v) * (r.b_v - a)).sum(axis=-1, acc_dtype=self.dtype)
+            own = _row_sum(r.visible.statistic(v) * (r.b_v - a))
             log_w = log_w + _gain(r.hidden, x, low, high) + (high - low) * own
             v, rng = self.move(r, a, x, high if upwards else low, Rng(key, draw))
             return [v, log_w, rng.draw]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import rnnrbm
-from rnnrbm import checkpoint, config, datasets, engine, metrics
+from rnnrbm import baselines, checkpoint, config, datasets, engine, metrics
 from rnnrbm.config import Config
 from rnnrbm.files import atomic
 from rnnrbm.rnnrbm import RNNRBM
@@ -31,7 +31,7 @@ from rnnrbm.train import Diverged, State, fit
 
 __all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "train", "write_samples"]
 
-PARTS = ("config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples")
+PARTS = ("config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples", "evaluations")
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
 
 #: called with (stage, done, total, row of metrics or None); stages are train, batch (of the epoch under way), evaluate,
@@ -206,7 +206,7 @@ def train(
     if not resume:
         config.write(folder / "config.toml", settings, run=_versions(mode))
 
-    odds = metrics.NoteUnigram.fit(data.train).log_odds
+    odds = baselines.NoteUnigram.fit(data.train).log_odds
     model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=odds)
     epochs = settings.training.epochs
     since = state.seconds
@@ -307,8 +307,8 @@ def _finish(
         "epochs": state.epoch,
         "training_seconds": round(state.seconds, 1),
         "baselines": {
-            "note 1-gram": metrics.NoteUnigram.fit(data.train).log_likelihood(data.test),
-            "previous frame copied": metrics.NoteCopy.fit(data.train).log_likelihood(data.test),
+            "note 1-gram": baselines.NoteUnigram.fit(data.train).log_likelihood(data.test),
+            "previous frame copied": baselines.NoteCopy.fit(data.train).log_likelihood(data.test),
         },
         "statistics": {
             name: {

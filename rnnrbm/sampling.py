@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 
-from rnnrbm import devices, engine, random
+from rnnrbm import devices, engine, random, samplers
 from rnnrbm.cells import recur
+from rnnrbm.history import History, check_pieces
 from rnnrbm.rnnrbm import RNNRBM
 from rnnrbm.units import Bernoulli
 
-__all__ = ["Sampler", "generate"]
+__all__ = ["Sampler", "generate", "predict"]
 
 
 class Sampler:
@@ -136,3 +138,61 @@ def generate(
     numpy.ndarray, shape (count, n_steps, n_visible)
     """
     return Sampler(model, n_steps, k=k, mode=mode)(count, seed=seed, prime=prime)
+
+
+def predict(
+    model: RNNRBM,
+    pieces: Sequence[np.ndarray],
+    *,
+    count: int = 1,
+    k: int = 50,
+    seed: int = 0,
+    mode: Any = None,
+) -> Iterator[list[np.ndarray]]:
+    """Sample every frame of pieces anew, given its true past: what accuracies are taken of.
+
+    Each frame's chain starts at the frame before it (silence before the first) and takes `k` Gibbs steps.
+
+    Parameters
+    ----------
+    model : RNNRBM
+    pieces : sequence of arrays (T, n_visible)
+    count : int
+        How often.
+    k : int
+        Gibbs steps, at least 1.
+    seed : int
+    mode : str or None
+        See :func:`rnnrbm.engine.function`.
+
+    Yields
+    ------
+    list of numpy.ndarray, each (T, n_visible), in the model's type
+
+    Raises
+    ------
+    ValueError
+        If there are no pieces, or one does not fit the model.
+    """
+    n_visible, dtype = model.rbm.W.type.shape[0], model.rbm.W.dtype
+    check_pieces(pieces, n_visible)
+    history = History(model.cell, mode)
+    lengths = [len(piece) for piece in pieces]
+    u = np.concatenate(history(pieces))
+    before = np.concatenate([np.concatenate([np.zeros_like(p[:1]), p[:-1]]) for p in pieces]).astype(dtype)
+    size = min(2048, len(u))
+    spread = devices.Spread(size, mode)
+    u_t = pt.tensor("u", dtype=dtype, shape=(size, u.shape[1]))
+    v_t = pt.tensor("v", dtype=dtype, shape=(size, n_visible))
+    rng = random.shared(0)
+    sample, _ = samplers.gibbs(model.conditional(u_t), v_t, rng, k)
+    step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True)
+    for i in range(count):
+        spread.everywhere([*engine.shared_inputs(model.params), rng.key, rng.draw])
+        frames = np.empty((len(u), n_visible), dtype)
+        for first in range(0, len(u), size):
+            n = min(size, len(u) - first)
+            rows = np.resize(np.arange(first, first + n), size)  # the last ones are filled up
+            rng.key.set_value(random.key_from_seed(seed, first // size + i * (len(u) // size + 1)))
+            frames[first : first + n] = engine.to_numpy(step(spread.rows(u[rows]), spread.rows(before[rows])))[:n]
+        yield np.split(frames, np.cumsum(lengths)[:-1])

@@ -1,0 +1,75 @@
+"""What the recurrent network has made of the past: its state before every frame of pieces of all lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+
+from rnnrbm import devices, engine
+from rnnrbm.cells import Cell, states
+
+__all__ = ["History", "check_pieces"]
+
+
+def check_pieces(pieces: Sequence[np.ndarray], n_visible: int) -> None:
+    """Raise ValueError unless there are pieces, each an array (T, n_visible) with T of 1 or more."""
+    if len(pieces) == 0:
+        raise ValueError("there are no pieces to score; give at least one array (T, n_visible)")
+    for i, piece in enumerate(pieces):
+        if piece.ndim != 2 or piece.shape[1] != n_visible or len(piece) == 0:
+            raise ValueError(
+                f"piece {i} has shape {piece.shape}, expected (T, {n_visible}) with T of 1 or more: "
+                f"the model was made for {n_visible} visible units"
+            )
+
+
+class History:
+    """Compiled reading of pieces by a cell, to be called again and again while it learns.
+
+    Pieces of similar length run together, padded to a few fixed lengths, so that few programs are compiled. The longest
+    piece is read whole.
+
+    Parameters
+    ----------
+    cell : Cell
+    mode : str or None
+        See :func:`rnnrbm.engine.function`.
+    """
+
+    def __init__(self, cell: Cell, mode: Any = None) -> None:
+        self.cell, self.mode = cell, mode
+        self.dtype = cell.W_uu.dtype
+        self._variables = engine.shared_inputs(cell.tensors())
+        self._programs: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return u(t-1) of every frame of every piece: arrays (T, n_recurrent)."""
+        result: list[np.ndarray] = [np.empty(0)] * len(pieces)
+        order = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
+        while order:
+            length = 64
+            while length < len(pieces[order[0]]):
+                length *= 2
+            size = max(1, 4096 // length)
+            group = [i for i in order[:size] if len(pieces[i]) <= length]
+            order = order[len(group) :]
+            batch = np.zeros((length, size, pieces[0].shape[1]), self.dtype)
+            for column, i in enumerate(group):
+                batch[: len(pieces[i]), column] = pieces[i]
+            u = self._run(batch)
+            for column, i in enumerate(group):
+                result[i] = u[column, : len(pieces[i])].copy()
+        return result
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        """Padded sequences (T, B, n_visible) to states, batch first: (B, T, n_recurrent)."""
+        if batch.shape not in self._programs:
+            v = pt.tensor("v", dtype=self.dtype, shape=batch.shape)
+            compute = engine.function([v], states(self.cell, v), mode=self.mode, trust_input=True)
+            self._programs[batch.shape] = compute, devices.Spread(batch.shape[1], self.mode)
+        compute, spread = self._programs[batch.shape]
+        spread.everywhere(self._variables)
+        return engine.to_numpy(compute(spread.rows(batch, axis=1))).swapaxes(0, 1)
