@@ -10,7 +10,8 @@ device (see :func:`rnnrbm.engine.function`), because XLA runs loops over time on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rnnrbm import engine
@@ -75,6 +76,21 @@ class Spread:
             for variable in variables:
                 # set_value would turn the array back into a NumPy one
                 variable.container.storage[0] = self._place(variable.get_value(borrow=True), None)
+
+    @contextmanager
+    def copies(self, variables: Iterable[Any]) -> Iterator[None]:
+        """Have shared variables on each device for a while; afterwards they hold what they held before.
+
+        For functions that update none of them: a user's own functions then find them where they were.
+        """
+        variables = list(variables)
+        before = [variable.container.storage[0] for variable in variables]
+        self.everywhere(variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.container.storage[0] = value
 
 
 def release(variables: Iterable[Any]) -> None:

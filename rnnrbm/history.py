@@ -71,5 +71,5 @@ class History:
             compute = engine.function([v], states(self.cell, v), mode=self.mode, trust_input=True)
             self._programs[batch.shape] = compute, devices.Spread(batch.shape[1], self.mode)
         compute, spread = self._programs[batch.shape]
-        spread.everywhere(self._variables)
-        return engine.to_numpy(compute(spread.rows(batch, axis=1))).swapaxes(0, 1)
+        with spread.copies(self._variables):
+            return engine.to_numpy(compute(spread.rows(batch, axis=1))).swapaxes(0, 1)

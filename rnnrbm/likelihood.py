@@ -250,7 +250,6 @@ class Evaluator:
         if self.one_Z:
             yield self._score_static(v, seed)
             return
-        self._spread.everywhere([*self.variables, self._rng.key, self._rng.draw])
         for first in range(0, n, self.chunk):
             rows = np.arange(first, min(first + self.chunk, n))
             if rows[-1] < done:
@@ -269,11 +268,11 @@ class Evaluator:
 
     def _anneal(self, u: np.ndarray, v: np.ndarray, seed: int, stream: int) -> list[np.ndarray]:
         self._rng.key.set_value(random.key_from_seed(seed, stream))
-        return [engine.to_numpy(x) for x in self._score(*(self._spread.rows(x) for x in (u, v)))]
+        with self._spread.copies([*self.variables, self._rng.key, self._rng.draw]):
+            return [engine.to_numpy(x) for x in self._score(*(self._spread.rows(x) for x in (u, v)))]
 
     def _score_static(self, v: np.ndarray, seed: int) -> Chunk:
         """All frames with the one Z of a static machine, whose base is fitted to some of them."""
-        self._spread.everywhere([*self.variables, self._rng.key, self._rng.draw])
         some = v[np.random.default_rng(seed).choice(len(v), self.chunk, replace=len(v) < self.chunk)]
         log_Z_base, log_w = self._anneal(np.zeros((self.chunk, 0), self.dtype), some, seed, 0)
         log_mean, variance, size = _log_mean(log_w, np.random.default_rng(seed))[:, 0]

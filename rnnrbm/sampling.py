@@ -109,16 +109,16 @@ class Sampler:
         # filled up to a number that divides; what a row samples does not depend on the rows after it
         size = count if count < n_devices else -(-count // n_devices) * n_devices
         spread = devices.Spread(size, self._mode)
-        spread.everywhere(self._variables)
-        u = self._begin()
-        last = np.zeros(self.n_visible, self.dtype)
-        if prime is not None:
-            u, last = self._read(prime.astype(self.dtype)[:, None]), prime[-1].astype(self.dtype)
         self._rng.key.set_value(random.key_from_seed(seed))
-        if count == 1:
-            return engine.to_numpy(self._program(1)(u, last, *self._params()))[None]
-        rows = (spread.rows(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
-        return engine.to_numpy(self._program(2)(*rows)).swapaxes(0, 1)[:count]
+        with spread.copies(self._variables):
+            u = self._begin()
+            last = np.zeros(self.n_visible, self.dtype)
+            if prime is not None:
+                u, last = self._read(prime.astype(self.dtype)[:, None]), prime[-1].astype(self.dtype)
+            if count == 1:
+                return engine.to_numpy(self._program(1)(u, last, *self._params()))[None]
+            rows = (spread.rows(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
+            return engine.to_numpy(self._program(2)(*rows)).swapaxes(0, 1)[:count]
 
 
 def generate(
@@ -188,11 +188,11 @@ def predict(
     sample, _ = samplers.gibbs(model.conditional(u_t), v_t, rng, k)
     step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True)
     for i in range(count):
-        spread.everywhere([*engine.shared_inputs(model.params), rng.key, rng.draw])
         frames = np.empty((len(u), n_visible), dtype)
         for first in range(0, len(u), size):
             n = min(size, len(u) - first)
             rows = np.resize(np.arange(first, first + n), size)  # the last ones are filled up
             rng.key.set_value(random.key_from_seed(seed, first // size + i * (len(u) // size + 1)))
-            frames[first : first + n] = engine.to_numpy(step(spread.rows(u[rows]), spread.rows(before[rows])))[:n]
+            with spread.copies([*engine.shared_inputs(model.params), rng.key, rng.draw]):
+                frames[first : first + n] = engine.to_numpy(step(spread.rows(u[rows]), spread.rows(before[rows])))[:n]
         yield np.split(frames, np.cumsum(lengths)[:-1])

@@ -294,7 +294,7 @@ def _epochs(
 
     while state.epoch < settings.epochs:
         began = time.perf_counter()
-        spread.everywhere([steps.frames, *state.variables.values()])  # validation may have had them elsewhere
+        spread.everywhere([steps.frames, *state.variables.values()])
         epoch, k = state.epoch, settings.k_at(state.epoch)
         step = steps[k]
         results: list[Any] = []

@@ -59,3 +59,18 @@ def test_variables_move_between_layouts_and_come_back() -> None:
     devices.release([shared])
     assert type(shared.get_value(borrow=True)) is np.ndarray
     np.testing.assert_array_equal(shared.get_value(), [1.0, 2.0])
+
+
+def test_a_loan_leaves_variables_as_they_were() -> None:
+    shared = engine.shared([1.0, 2.0], "x")
+    before = shared.get_value(borrow=True)
+    spread = Spread(2 * devices.available("JAX"), "JAX")
+
+    def lend() -> None:
+        with spread.copies([shared]):
+            assert len(shared.get_value(borrow=True).sharding.device_set) == spread.n_devices
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lend()
+    assert shared.get_value(borrow=True) is before
