@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytensor.tensor as pt
 
-from rnnrbm import audio, datasets, engine, likelihood, metrics, midi, optim, plot, random, sampling
+from rnnrbm import audio, baselines, datasets, engine, likelihood, metrics, midi, optim, plot, random, sampling
 from rnnrbm.batches import Corpus
 from rnnrbm.rnnrbm import RNNRBM
 from rnnrbm.train import gather
@@ -29,7 +29,7 @@ corpus = Corpus(data.train, n_steps=96, batch_size=6, transpose=(-5, 6))
 print(data)
 
 # The model: a GRU whose state writes the biases of an RBM for every frame.
-note = metrics.NoteUnigram.fit(data.train)
+note = baselines.NoteUnigram.fit(data.train)
 model = RNNRBM.init(data.n_visible, n_hidden=256, n_recurrent=256, rng=np.random.default_rng(0), b_v=note.log_odds)
 
 # The loss, as expressions: mean free energy of the data minus that of the end of a Gibbs chain that starts there.
@@ -66,7 +66,7 @@ for epoch in range(epochs):
 # What it is worth, beside simpler models.
 test = data.test[:2] if args.smoke else data.test
 print("note 1-gram          ", round(note.log_likelihood(test), 3))
-print("previous frame copied", round(metrics.NoteCopy.fit(data.train).log_likelihood(test), 3))
+print("previous frame copied", round(baselines.NoteCopy.fit(data.train).log_likelihood(test), 3))
 print("this RNN-RBM         ", likelihood.log_likelihood(model, test, n_chains=10, n_temperatures=200))
 
 # New chorales.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import rnnrbm
-from rnnrbm import audio, metrics, midi, plot
+from rnnrbm import audio, baselines, midi, plot
 from rnnrbm.train import State
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -28,7 +28,7 @@ data = rnnrbm.load(args.folder, steps_per_beat=args.steps_per_beat, seed=0)
 print(data)
 
 size = 16 if args.smoke else 256
-note = metrics.NoteUnigram.fit(data.train)
+note = baselines.NoteUnigram.fit(data.train)
 rng = np.random.default_rng(0)
 model = rnnrbm.RNNRBM.init(data.n_visible, n_hidden=size, n_recurrent=size, rng=rng, b_v=note.log_odds)
 

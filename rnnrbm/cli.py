@@ -1,4 +1,4 @@
-"""The command line: ``rnnrbm train`` and ``rnnrbm generate``."""
+"""The command line: ``rnnrbm train`` and ``rnnrbm generate``; `cli_data` has the commands about data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rnnrbm import cli_data, cli_score
 from rnnrbm.console import Progress, friendly, interruptible
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
@@ -191,6 +192,10 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     console.print(f"samples:  {folder / 'samples'}", soft_wrap=True)
     console.print(f"figures:  {folder / 'figures'}", soft_wrap=True)
     console.print(f"more:     rnnrbm generate {folder}", soft_wrap=True)
+
+
+cli_data.register(app)
+cli_score.register(app)
 
 
 def main() -> None:

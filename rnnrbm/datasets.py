@@ -10,41 +10,26 @@ temporal dependencies in high-dimensional sequences", ICML 2012.
 
 import difflib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnrbm.files import atomic
+from rnnrbm.formats import PIANO, PLAIN, WITH_RANGE, Contents, read_mat
 from rnnrbm.midi_folder import DEFAULT_SPLIT, MIDI_SUFFIXES, SPLITS, load_folder
+from rnnrbm.published import PUBLISHED, locate
 from rnnrbm.rolls import check_roll, transpose
 
 __all__ = ["Dataset", "check_roll", "load", "save", "transpose"]
 
-PIANO = (21, 108)  # A0 to C8, the 88 keys
-DATA_VARIABLE = "RNNRBM_DATA"
-
 _STORED_STEPS = 4  # steps per beat in bach.npz
 
 
-class _Published(NamedTuple):
-    """A published set: its file, and frames per beat where the source states them."""
-
-    file: str
-    steps_per_beat: float | None
-
-
-_PUBLISHED = {
-    "jsb": _Published("JSB_Chorales.mat", 1.0),
-    "musedata": _Published("MuseData.mat", None),
-    "nottingham": _Published("Nottingham.mat", 2.0),
-    "piano-midi": _Published("Piano_midi.mat", 2.0),
-}
-_NAMES = ("bach", *_PUBLISHED)
+_NAMES = ("bach", *PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -131,6 +116,7 @@ def load(
     low: int = PIANO[0],
     high: int = PIANO[1],
     seconds_per_frame: float | None = None,
+    rule: str = "sounding",
 ) -> Dataset:
     """Load a data set by name, or from a file or folder.
 
@@ -145,10 +131,14 @@ def load(
           ``data/README.md``), 88 columns, transposed to C major or A minor;
         - ``"jsb"``, ``"nottingham"``, ``"piano-midi"``, ``"musedata"``: the published sets, 88
           columns, transposed by their authors. Their ``.mat`` files are looked for in the folder
-          that the environment variable RNNRBM_DATA names, and in its sub-folder ``pianorolls``;
+          that the environment variable RNNRBM_DATA names and its sub-folder ``pianorolls``, then
+          fetched once into the cache folder: see `rnnrbm.published.locate`;
         - a ``.mat`` file in the layout of the published sets (MATLAB 5; cell arrays ``traindata``,
           ``validdata``, ``testdata``). With 88 columns, column 0 is taken to be note 21;
         - an ``.npz`` file written by `save`;
+        - a ``.json``, ``.pickle`` or ``.pkl`` file in the layout of the authors' own pickles: a
+          dictionary of ``train``, ``valid`` and ``test``, each a list of pieces, a piece a list of
+          frames, a frame the MIDI note numbers that sound. Nothing in a pickle is run;
         - a folder of MIDI files (``.mid``, ``.midi``, ``.kar``), searched with its sub-folders. If
           it has sub-folders ``train``, ``valid`` and ``test``, they are the splits. A file that
           cannot be used is left out with a warning.
@@ -166,9 +156,12 @@ def load(
         For such a folder: decides which piece goes where. The same files, `split` and `seed` give
         the same splits.
     low, high : int
-        For a MIDI folder: MIDI note numbers of the first and the last column.
+        For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column.
     seconds_per_frame : float, optional
         For a MIDI folder: make frames of this duration in seconds instead of parts of a beat.
+    rule : {"sounding", "published"}
+        For a MIDI folder: what becomes of the notes, see `rnnrbm.midi.read`. By ``"published"``
+        rolls are made as those of the published sets were, and a frame is an eighth note.
 
     Returns
     -------
@@ -178,11 +171,14 @@ def load(
     Raises
     ------
     FileNotFoundError
-        If there is no such file or folder, or the file of a published set is not there.
+        If there is no such file or folder, or the file of a published set is not there and cannot
+        be fetched.
+    OSError
+        If a file cannot be read, or a fetched one not be kept.
     ValueError
         If the name or the kind of file is unknown, an option does not apply or makes no sense, the
-        file is damaged or of another layout, values other than 0 and 1 occur, or a folder has
-        fewer than three usable MIDI files.
+        file is damaged or of another layout, values other than 0 and 1 or notes outside `low` to
+        `high` occur, or a folder has fewer than three usable MIDI files.
 
     Warns
     -----
@@ -204,14 +200,15 @@ def load(
         "low": low != PIANO[0],
         "high": high != PIANO[1],
         "seconds_per_frame": seconds_per_frame is not None,
+        "rule": rule != "sounding",
     }
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
         return _load_bach(1 if steps_per_beat is None else steps_per_beat, original_key)
-    if isinstance(source, str) and source in _PUBLISHED:
+    if isinstance(source, str) and source in PUBLISHED:
         _refuse(given, f"the published set {source!r}, which comes as it is", ())
-        published = _PUBLISHED[source]
-        return _load_mat(_find_published(source), source, published.steps_per_beat)
+        contents = read_mat(locate(source))
+        return _dataset(contents._replace(name=source, steps_per_beat=PUBLISHED[source].steps_per_beat))
     if source == "":  # else Path would take it for the current folder
         raise ValueError(_unknown_name(""))
     path = Path(source)
@@ -219,9 +216,9 @@ def load(
         _refuse(
             given,
             "a folder of MIDI files, which are read in the key they are in (see `transpose`)",
-            ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame"),
+            ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule"),
         )
-        rolls, names, steps = load_folder(path, steps_per_beat, seconds_per_frame, split, seed, low, high)
+        rolls, names, steps = load_folder(path, rule, steps_per_beat, seconds_per_frame, split, seed, low, high)
         per_beat = None if steps is None else float(steps)
         seconds = None if seconds_per_frame is None else float(seconds_per_frame)
         return Dataset(path.resolve().name, *_three(rolls), low, per_beat, seconds, names)
@@ -229,21 +226,20 @@ def load(
         if path.suffix or len(path.parts) != 1:
             raise FileNotFoundError(f"{path}: there is no such file or folder")
         raise ValueError(_unknown_name(str(source)))
-    readers: dict[str, Callable[[Path], Dataset]] = {
-        ".mat": lambda path: _load_mat(path, path.name, None),
-        ".npz": _load_npz,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix not in (*PLAIN, *WITH_RANGE):
         hint = ""
-        if path.suffix.lower() in MIDI_SUFFIXES:
+        if suffix in MIDI_SUFFIXES:
             hint = "; for MIDI, give the folder, or read one file with rnnrbm.midi.read"
         raise ValueError(
             f"{path}: unknown kind of file {path.suffix!r}; expected .mat, .npz (as written by "
-            f"`save`) or a folder of MIDI files{hint}"
+            f"`save`), .json, .pickle, .pkl or a folder of MIDI files{hint}"
         )
-    _refuse(given, f"{path.name}, whose splits and frames are what they are", ())
-    return reader(path)
+    if suffix in WITH_RANGE:
+        _refuse(given, f"{path.name}, whose splits and frames are what they are", ("low", "high"))
+        return _dataset(WITH_RANGE[suffix](path, low, high))
+    _refuse(given, f"{path.name}, whose splits, frames and columns are what they are", ())
+    return _dataset(PLAIN[suffix](path))
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
@@ -302,7 +298,7 @@ def _unknown_name(name: str) -> str:
     guess = f" (did you mean {near[0]!r}?)" if near else ""
     return (
         f"unknown data set {name!r}{guess}: expected one of {', '.join(_NAMES)}, or the path of a "
-        ".mat or .npz file or of a folder of MIDI files, and there is no file of that name"
+        ".mat, .npz, .json or .pickle file or of a folder of MIDI files, and there is no file of that name"
     )
 
 
@@ -351,98 +347,9 @@ def _three(
     return rolls["train"], rolls["valid"], rolls["test"]
 
 
-def _find_published(name: str) -> Path:
-    """Return the .mat file of a published set."""
-    file = _PUBLISHED[name].file
-    variable = os.environ.get(DATA_VARIABLE)
-    if not variable:
-        raise FileNotFoundError(
-            f"the data set {name!r} is not part of the library: put {file} into a folder and set "
-            f"the environment variable {DATA_VARIABLE} to that folder"
-        )
-    candidates = [Path(variable) / "pianorolls" / file, Path(variable) / file]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"the data set {name!r} needs {file}: put it at {candidates[0]} or {candidates[1]} "
-        f"({DATA_VARIABLE} is {variable!r})"
+def _dataset(contents: Contents) -> Dataset:
+    """Return what a file holds as a data set."""
+    rolls = _three(contents.rolls)
+    return Dataset(
+        contents.name, *rolls, contents.low, contents.steps_per_beat, contents.seconds_per_frame, contents.names
     )
-
-
-def _load_mat(path: Path, name: str, steps_per_beat: float | None) -> Dataset:
-    """Return the data set in a MATLAB file of the published layout."""
-    import scipy.io  # slow to import
-
-    keys = {split: f"{split}data" for split in SPLITS}
-    try:
-        contents: dict[str, Any] = scipy.io.loadmat(path, variable_names=list(keys.values()))
-    except FileNotFoundError:
-        raise
-    except NotImplementedError as error:
-        raise ValueError(
-            f"{path}: a MATLAB 7.3 file (HDF5), expected MATLAB 5; in MATLAB, save it with '-v7'"
-        ) from error
-    except Exception as error:  # a damaged file makes scipy raise whatever it runs into
-        raise ValueError(
-            f"{path}: cannot be read as a MATLAB 5 file, it is cut off, damaged or of another kind "
-            f"({type(error).__name__}: {error}); get the file again"
-        ) from error
-    missing = [key for key in keys.values() if key not in contents]
-    if missing:
-        raise ValueError(
-            f"{path}: has no {', '.join(missing)}; expected cell arrays {', '.join(keys.values())} "
-            "of piano-rolls, or a file written by `save`"
-        )
-    rolls: dict[str, list[np.ndarray]] = {}
-    names: dict[str, list[str]] = {}
-    width: int | None = None
-    for split, key in keys.items():
-        cells = contents[key]
-        if cells.dtype != object:
-            raise ValueError(
-                f"{path}: {key} is an array of shape {cells.shape} of {cells.dtype}; expected a "
-                "cell array, one cell a piece, of frames x notes"
-            )
-        names[split] = [f"{key}[{i}]" for i in range(cells.size)]
-        rolls[split] = []
-        for cell, label in zip(cells.ravel(), names[split], strict=True):
-            roll = check_roll(cell, n_visible=width, where=f"{path}, {label}")
-            width = roll.shape[1]
-            rolls[split].append(roll)
-    low = PIANO[0] if width == PIANO[1] - PIANO[0] + 1 else None
-    return Dataset(name, *_three(rolls), low, steps_per_beat, None, names)
-
-
-def _load_npz(path: Path) -> Dataset:
-    """Return the data set in a file that `save` wrote."""
-    try:
-        # Opened here, because np.load leaves the file open if it is damaged.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            data = {key: arrays[key] for key in arrays.files}
-    except Exception as error:  # a damaged file makes zipfile, zlib or NumPy raise
-        raise ValueError(
-            f"{path}: cannot be read as an .npz file, it is cut off, damaged or of another kind "
-            f"({type(error).__name__}: {error}); write it again with `save`"
-        ) from error
-    keys = ["name", *(s + part for s in SPLITS for part in ("", "_lengths", "_names"))]
-    missing = [key for key in keys if key not in data]
-    if missing:
-        raise ValueError(f"{path}: has no {', '.join(missing)}; expected a file written by `save`")
-    rolls: dict[str, list[np.ndarray]] = {}
-    for split in SPLITS:
-        lengths = data[f"{split}_lengths"]
-        if lengths.sum() != len(data[split]):
-            raise ValueError(
-                f"{path}: {split} has {len(data[split])} frames but its lengths add up to "
-                f"{lengths.sum()}; write it again with `save`"
-            )
-        ends = np.cumsum(lengths)
-        rolls[split] = [
-            check_roll(data[split][end - length : end], where=f"{path}, {split}[{i}]")
-            for i, (end, length) in enumerate(zip(ends, lengths, strict=True))
-        ]
-    low = int(data["low"]) if "low" in data else None
-    steps, seconds = (float(data[key]) if key in data else None for key in ("steps_per_beat", "seconds_per_frame"))
-    names = {split: data[f"{split}_names"].tolist() for split in SPLITS}
-    return Dataset(str(data["name"]), *_three(rolls), low, steps, seconds, names)

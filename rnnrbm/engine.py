@@ -14,7 +14,6 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,8 @@ import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.traversal import graph_inputs
+
+from rnnrbm.files import cache_folder
 
 __all__ = [
     "Updates",
@@ -68,15 +69,6 @@ def resolve_mode(mode: str | Mode | None = None) -> str | Mode:
         known = ", ".join(sorted(m for m in predefined_modes if m))
         raise ValueError(f"mode {mode!r} is not one of PyTensor's: {known}; the usual ones are JAX and NUMBA")
     return mode
-
-
-def cache_folder() -> Path:
-    """Return the folder for compiled programs: ``$RNNRBM_CACHE``, else the platform's user cache."""
-    if (given := os.environ.get("RNNRBM_CACHE")) is not None:
-        return Path(given)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("rnnrbm", appauthor=False)
 
 
 def _shorten_nested_traces() -> None:

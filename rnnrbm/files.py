@@ -1,4 +1,4 @@
-"""Write files so that nobody ever sees half of one."""
+"""Where files are kept, and writing them so that nobody ever sees half of one."""
 
 import os
 import secrets
@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic"]
+__all__ = ["atomic", "cache_folder"]
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made or fetched again: ``$RNNRBM_CACHE``, else the platform's user cache."""
+    if (given := os.environ.get("RNNRBM_CACHE")) is not None:
+        return Path(given)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("rnnrbm", appauthor=False)
 
 
 @contextmanager

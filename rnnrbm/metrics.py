@@ -1,107 +1,38 @@
-"""Baselines, accuracies and descriptive statistics of sets of piano-rolls. NumPy only.
-
-Log-likelihoods are in nats per frame, summed over the notes of a frame and averaged over all frames of all
-pieces, the first frame of each included.
-"""
+"""Accuracies and descriptive statistics of sets of piano-rolls. NumPy only."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 __all__ = [
-    "NoteCopy",
-    "NoteUnigram",
     "accuracy",
+    "check_pieces",
     "copy_previous",
+    "expected_accuracy",
     "frame_accuracy",
     "notes_per_frame",
     "pitch_histogram",
+    "previous",
     "repeated_frame_rate",
+    "shares",
 ]
 
 Pieces = Sequence[np.ndarray]
 
+_ROWS = 2048  # frames worked on at a time, so that a few rows of numbers stay in the processor's cache
 
-def _previous(piece: np.ndarray) -> np.ndarray:
-    """The frame before each frame; before the first there is silence."""
+
+def previous(piece: np.ndarray) -> np.ndarray:
+    """The frame before each frame of a piece (T, n_visible), which has the same shape; before the first is silence."""
     return np.concatenate([np.zeros_like(piece[:1]), piece[:-1]])
 
 
-def _check(pieces: Pieces) -> None:
+def check_pieces(pieces: Pieces) -> None:
+    """Raise ValueError unless there is at least one piece, and every piece an array (T, n_visible) with T >= 1."""
     if len(pieces) == 0 or any(np.ndim(p) != 2 or len(p) == 0 for p in pieces):
         raise ValueError("expected at least one piece, each an array (T, n_visible) with T of 1 or more")
-
-
-@dataclass(frozen=True)
-class NoteUnigram:
-    """Independent notes: each note has one probability, the same at every frame.
-
-    ``fit`` counts with one added to the frames with and to those without the note, so nothing is impossible.
-
-    Attributes
-    ----------
-    probability : numpy.ndarray, shape (n_visible,)
-    """
-
-    probability: np.ndarray
-
-    @classmethod
-    def fit(cls, pieces: Pieces) -> NoteUnigram:
-        """Estimate from pieces, arrays (T, n_visible) of 0 and 1."""
-        _check(pieces)
-        on = sum(np.asarray(p, float).sum(axis=0) for p in pieces)
-        return cls((on + 1.0) / (sum(len(p) for p in pieces) + 2.0))
-
-    @property
-    def log_odds(self) -> np.ndarray:
-        """Log p / (1 - p) of each note: the natural first visible biases of an RBM. Shape (n_visible,)."""
-        return np.log(self.probability) - np.log1p(-self.probability)
-
-    def log_likelihood(self, pieces: Pieces) -> float:
-        """Mean over all frames, nats per frame."""
-        _check(pieces)
-        on, off = np.log(self.probability), np.log1p(-self.probability)
-        return float(np.concatenate([np.where(p > 0, on, off).sum(axis=1) for p in pieces]).mean())
-
-
-@dataclass(frozen=True)
-class NoteCopy:
-    """Independent notes that know the frame before: P(note on | it was on) and P(note on | it was off).
-
-    The likelihood of "play the same again", softened just as much as the data asks for; the note's own frequency
-    enters through the second probability. Before the first frame there is silence.
-
-    Attributes
-    ----------
-    after_on : float
-        Probability that a sounding note goes on, shared by all notes.
-    after_off : numpy.ndarray, shape (n_visible,)
-        Probability that a silent note starts.
-    """
-
-    after_on: float
-    after_off: np.ndarray
-
-    @classmethod
-    def fit(cls, pieces: Pieces) -> NoteCopy:
-        """Estimate from pieces, arrays (T, n_visible) of 0 and 1, with add-one counts."""
-        _check(pieces)
-        now = np.concatenate(list(pieces)) > 0
-        before = np.concatenate([_previous(p) for p in pieces]) > 0
-        after_on = ((now & before).sum() + 1.0) / (before.sum() + 2.0)
-        return cls(float(after_on), ((now & ~before).sum(axis=0) + 1.0) / ((~before).sum(axis=0) + 2.0))
-
-    def log_likelihood(self, pieces: Pieces) -> float:
-        """Mean over all frames, nats per frame."""
-        _check(pieces)
-        frames = []
-        for piece in pieces:
-            p = np.where(_previous(piece) > 0, self.after_on, self.after_off)
-            frames.append(np.where(piece > 0, np.log(p), np.log1p(-p)).sum(axis=1))
-        return float(np.concatenate(frames).mean())
 
 
 def frame_accuracy(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -134,36 +65,90 @@ def accuracy(predicted: Pieces, true: Pieces) -> dict[str, float]:
         ``frame``: mean of :func:`frame_accuracy` over all frames. ``bay``: TP / (TP + FP + FN) over all notes of
         all frames. ``precision``, ``recall``: over all notes. Fractions, not percent; NaN where 0 / 0.
     """
-    _check(true)
+    check_pieces(true)
     p, t = np.concatenate(list(predicted)) > 0, np.concatenate(list(true)) > 0
-    hits, said, there = (p & t).sum(), p.sum(), t.sum()
+    return shares(frame_accuracy(p, t), float((p & t).sum()), float(p.sum()), float(t.sum()))
+
+
+def shares(frame: np.ndarray, hits: float, said: float, there: float) -> dict[str, float]:
+    """Make what :func:`accuracy` returns from the accuracy of each frame and from numbers of notes.
+
+    Parameters
+    ----------
+    frame : numpy.ndarray, shape (frames,)
+        Accuracy of each frame.
+    hits, said, there : float
+        Notes of all frames: predicted rightly, predicted, true. Expected numbers will do.
+    """
 
     def ratio(a: float, b: float) -> float:
         return float(a / b) if b else float("nan")
 
     return {
-        "frame": float(frame_accuracy(p, t).mean()),
+        "frame": float(frame.mean()),
         "bay": ratio(hits, said + there - hits),
         "precision": ratio(hits, said),
         "recall": ratio(hits, there),
     }
 
 
+def _number_on(p: np.ndarray, most: int) -> np.ndarray:
+    """Distribution of how many of n independent notes are on. p: (n, frames); returns (most + 1, frames)."""
+    out = np.zeros((most + 1, p.shape[1]))
+    out[0] = 1.0
+    for j, on in enumerate(p, 1):
+        top = min(j, most)
+        # the old row below is needed for the new one, so the right side is built before it is put in place
+        out[1 : top + 1] = out[1 : top + 1] * (1.0 - on) + out[:top] * on
+        out[0] *= 1.0 - on
+    return out
+
+
+def expected_accuracy(p: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Expected :func:`frame_accuracy` of frames of independent notes, exact.
+
+    Hits and false alarms are independent sums of independent notes; their distributions are built note by note.
+
+    Parameters
+    ----------
+    p : numpy.ndarray, shape (frames, n_visible)
+        Probability of each note.
+    true : numpy.ndarray, shape (frames, n_visible)
+
+    Returns
+    -------
+    numpy.ndarray, shape (frames,)
+    """
+    parts = []
+    for start in range(0, len(true), _ROWS):
+        t = true[start : start + _ROWS].T > 0
+        q = p[start : start + _ROWS].T
+        there = t.sum(axis=0)
+        hits = _number_on(np.where(t, q, 0.0), int(there.max()))  # a frame cannot have more
+        false = _number_on(np.where(t, 0.0, q), len(t))
+        number = np.arange(len(false))[:, None]
+        score = np.where(there == 0, false[0], 0.0)
+        for a in range(1, len(hits)):
+            score += a * hits[a] * (false / np.maximum(a + number, there)).sum(axis=0)
+        parts.append(score)
+    return np.concatenate(parts)
+
+
 def copy_previous(pieces: Pieces) -> list[np.ndarray]:
     """Predict each frame to be the one before; the first to be silent."""
-    _check(pieces)
-    return [_previous(p) for p in pieces]
+    check_pieces(pieces)
+    return [previous(p) for p in pieces]
 
 
 def notes_per_frame(pieces: Pieces) -> np.ndarray:
     """Number of notes in each frame of all pieces, shape (frames,)."""
-    _check(pieces)
+    check_pieces(pieces)
     return np.concatenate([np.asarray(p) > 0 for p in pieces]).sum(axis=1)
 
 
 def repeated_frame_rate(pieces: Pieces) -> float:
     """Share of frames equal to the one before, of frames in which something sounds; NaN if there are none."""
-    _check(pieces)
+    check_pieces(pieces)
     equal = np.concatenate([(p[1:] == p[:-1]).all(axis=1) for p in pieces])
     sounds = np.concatenate([p[1:].any(axis=1) for p in pieces])
     return float((equal & sounds).sum() / sounds.sum()) if sounds.any() else float("nan")
@@ -185,7 +170,7 @@ def pitch_histogram(pieces: Pieces, *, low: int = 21, classes: bool = False) -> 
     numpy.ndarray
         Sums to 1; zeros if nothing sounds.
     """
-    _check(pieces)
+    check_pieces(pieces)
     counts = sum((np.asarray(p) > 0).sum(axis=0).astype(float) for p in pieces)
     if classes:
         counts = np.bincount((low + np.arange(counts.size)) % 12, weights=counts, minlength=12)

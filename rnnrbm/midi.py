@@ -8,6 +8,10 @@ plays no part, or ``seconds_per_frame`` seconds.
 `read` and `write` go between files and rolls; `parse` gives the notes of a file as they stand in
 it, in ticks. `rnnrbm.audio` lets one hear a roll.
 
+What a roll is made of is said by a rule: by ``"sounding"``, the usual one, no note is lost; by
+``"published"`` rolls are made as those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent (ICML
+2012) were, to compare with results on these. `read` says what they are.
+
 The format is that of the MIDI Manufacturers Association, *Standard MIDI Files 1.0* (RP-001).
 """
 
@@ -16,7 +20,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,9 +31,12 @@ from rnnrbm.rolls import check_roll
 if TYPE_CHECKING:
     import mido
 
-__all__ = ["MidiError", "Score", "parse", "read", "to_mido", "write"]
+__all__ = ["RULES", "MidiError", "Score", "check_range", "check_rule", "parse", "read", "to_mido", "write"]
 
 MAX_FRAMES = 10_000_000  # a roll of 88 notes this long takes 880 MB: no piece of music is
+DEFAULT_STEPS = 4  # per beat: a frame is a sixteenth note
+RULES = ("sounding", "published")
+PUBLISHED_STEPS = 2  # a frame of the published rolls is an eighth note
 DRUM_CHANNEL = 9  # counted from 0; musicians say channel 10
 
 FIELDS = ("track", "channel", "pitch", "velocity", "start", "end")
@@ -85,7 +92,7 @@ class Score(NamedTuple):
         return np.asarray(elapsed[index] + (ticks - at[index]) * duration[index])
 
 
-def parse(path: str | os.PathLike[str]) -> Score:
+def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
     """Read the notes and the tempo map of a MIDI file, format 0 or 1.
 
     A note-off ends every note of its track, channel and pitch that started before it, as
@@ -101,6 +108,9 @@ def parse(path: str | os.PathLike[str]) -> Score:
     ----------
     path : path-like
         A Standard MIDI File.
+    rule : {"sounding", "published"}
+        By ``"published"`` a note struck again while it sounds is lost, as is all but the last
+        strike of it, and a note-off ends the one that is left, at its own tick too.
 
     Returns
     -------
@@ -114,12 +124,16 @@ def parse(path: str | os.PathLike[str]) -> Score:
     MidiError
         If the file is empty, not MIDI, truncated or corrupt, of format 2, or timed in SMPTE
         frames.
+    ValueError
+        If there is no such rule.
 
     Warns
     -----
     UserWarning
         If notes are never ended: how many were dropped.
     """
+    check_rule(rule)
+    one_at_a_time = rule == "published"
     # Read here and not by mido: mido 1.3.3 forgets the time before a meta event of a kind it does
     # not know, which moves all notes after it (so does pretty_midi, which stands on it), and one
     # malformed key signature or foreign chunk makes it refuse the file. pretty_midi adds to that a
@@ -145,9 +159,11 @@ def parse(path: str | os.PathLike[str]) -> Score:
                 )
             key = sounding[channel, pitch]
             if status & 0xF0 == NOTE_ON and velocity > 0:
+                if one_at_a_time:
+                    key.clear()
                 key.append((tick, min(velocity, 127)))
                 continue
-            ended = [strike for strike in key if strike[0] < tick] or list(key)
+            ended = [strike for strike in key if strike[0] < tick or one_at_a_time] or list(key)
             notes += [(track, channel, pitch, force, start, tick) for start, force in ended]
             key[:] = key[len(ended) :]
         unended += sum(map(len, sounding.values()))
@@ -262,6 +278,7 @@ def _events(path: str | os.PathLike[str], track: int, chunk: bytes) -> Iterator[
 def read(
     path: str | os.PathLike[str],
     *,
+    rule: str = "sounding",
     steps_per_beat: int | None = None,
     seconds_per_frame: float | None = None,
     low: int = 21,
@@ -270,19 +287,29 @@ def read(
 ) -> np.ndarray:
     """Read a MIDI file as a piano-roll.
 
-    A note sounds from its start to its end, each rounded to the nearest line of the grid, half
-    way up to the later one; a note shorter than that, one of zero length included, gets the one
-    frame that its start is rounded to, so no note is lost. Notes of one pitch merge, whatever
-    their track: a roll does not tell a held note from a repeated one.
+    By the rule ``"sounding"`` a note sounds from its start to its end, each rounded to the nearest
+    line of the grid, half way up to the later one; a note shorter than that, one of zero length
+    included, gets the one frame that its start is rounded to, so no note is lost. Notes of one
+    pitch merge, whatever their track: a roll does not tell a held note from a repeated one.
 
     The first frame is the file's tick 0: leading silence is kept. The last is the last in which a
     note of `low` to `high` sounds: trailing silence is not kept. Sustain pedals are ignored: a note
     ends when its key is let go. `parse` says how notes are found in the file.
 
+    By the rule ``"published"`` it is otherwise in five ways, which together give the published rolls
+    from the published MIDI files, before these were transposed (see `rnnrbm.rolls.transpose`): a
+    frame is an eighth note; a note struck again while it sounds is lost, but for its last strike;
+    a note that starts and ends on one rounded grid line has no frame; the first frame, that of
+    tick 0, is left out, and the last is that before the rounded end of the last note, silent or
+    not; channel 10 is read as the others are.
+
     Parameters
     ----------
     path : path-like
         A Standard MIDI File of format 0 or 1.
+    rule : {"sounding", "published"}
+        What becomes of the notes. ``"published"`` allows none of `steps_per_beat`,
+        `seconds_per_frame` and `drums`, for it has its own.
     steps_per_beat : int, optional
         Frames in a beat (quarter note): 4 means sixteenth notes, 12 keeps triplets too. Tempo plays
         no part. The default is 4, unless `seconds_per_frame` is given.
@@ -307,23 +334,26 @@ def read(
         If there is no such file, or it is a directory, or it cannot be read.
     MidiError
         If the file cannot be parsed (see `parse`), holds no note, or only drums or notes outside
-        `low` to `high`, or would make a roll of more than 10 million frames.
+        `low` to `high`, or would make a roll of more than 10 million frames, or one in which by the
+        rule ``"published"`` nothing sounds.
     ValueError
-        If both grids are given, or a grid, `low` or `high` makes no sense.
+        If both grids are given, or one that the rule excludes, there is no such rule, or a grid,
+        `low` or `high` makes no sense.
 
     Warns
     -----
     UserWarning
         If some of the notes lie outside `low` to `high`: how many were dropped.
     """
-    steps, seconds = _grid(steps_per_beat, seconds_per_frame)
-    if not 0 <= low <= high <= 127:
-        raise ValueError(f"low={low} and high={high}: expected 0 <= low <= high <= 127")
-    score = parse(path)
+    check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
+    published = rule == "published"
+    steps, seconds = _grid(PUBLISHED_STEPS if published else steps_per_beat, seconds_per_frame)
+    check_range(low, high)
+    score = parse(path, rule=rule)
     notes = score.notes
     if not len(notes):
         raise MidiError(f"{path}: holds no note; leave the file out, or check what wrote it")
-    if not drums:
+    if not drums and not published:
         notes = notes[notes["channel"] != DRUM_CHANNEL]
         if not len(notes):
             raise MidiError(
@@ -347,16 +377,42 @@ def read(
             "seconds; read it with steps_per_beat"
         )
     start, end = (_frame(score, notes[name], steps, seconds) for name in ("start", "end"))
-    end = np.maximum(end, start + 1)
+    if published:
+        start, end = np.maximum(start - 1, 0), np.maximum(end - 1, 0)
+    else:
+        end = np.maximum(end, start + 1)
     if end.max() > MAX_FRAMES:
         raise MidiError(
             f"{path}: would make a roll of {end.max():.0f} frames, expected at most {MAX_FRAMES}; "
             "use a coarser grid, or leave the file out if its times are damaged"
         )
+    if not (start < end).any():
+        raise MidiError(
+            f"{path}: no note of it sounds by the rule 'published', all are too short or in the first eighth note; "
+            "leave the file out, or read it by the rule 'sounding'"
+        )
     roll = np.zeros((int(end.max()), high - low + 1), np.uint8)
     for first, stop, column in zip(start, end, notes["pitch"] - low, strict=True):
         roll[first:stop, column] = 1
     return roll
+
+
+def check_rule(rule: str, **options: Any) -> None:
+    """Raise ValueError if there is no such rule, or an option is given (not None) that the rule excludes."""
+    if rule not in RULES:
+        raise ValueError(f"rule={rule!r}: expected one of {', '.join(map(repr, RULES))}")
+    given = [f"{name}={value}" for name, value in options.items() if value is not None]
+    if rule == "published" and given:
+        raise ValueError(
+            f"rule='published' and {', '.join(given)}: the rule says what is read, and that a frame is an eighth "
+            "note; leave one of them out"
+        )
+
+
+def check_range(low: int, high: int) -> None:
+    """Raise ValueError if `low` to `high` are no MIDI note numbers."""
+    if not 0 <= low <= high <= 127:
+        raise ValueError(f"low={low} and high={high}: expected 0 <= low <= high <= 127")
 
 
 def _frame(score: Score, ticks: np.ndarray, steps: int | None, seconds: float) -> np.ndarray:
@@ -370,7 +426,7 @@ def _frame(score: Score, ticks: np.ndarray, steps: int | None, seconds: float) -
 def _grid(steps_per_beat: int | None, seconds_per_frame: float | None) -> tuple[int | None, float]:
     """Return (steps per beat, 0.0) or (None, seconds per frame), checked."""
     if seconds_per_frame is None:
-        steps = 4 if steps_per_beat is None else steps_per_beat
+        steps = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
         if steps != int(steps) or not 1 <= steps <= 32767:
             raise ValueError(f"steps_per_beat={steps}: expected a whole number, 1 to 32767")
         return int(steps), 0.0

@@ -18,6 +18,7 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 
 def load_folder(
     folder: Path,
+    rule: str,
     steps_per_beat: int | None,
     seconds_per_frame: float | None,
     split: Sequence[float],
@@ -37,7 +38,10 @@ def load_folder(
         The grid, None if it is one of seconds.
     """
     # Before any file is read: a wrong option is not the files' fault.
-    if seconds_per_frame is None:
+    midi.check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame)
+    if rule == "published":
+        steps_per_beat = midi.PUBLISHED_STEPS
+    elif seconds_per_frame is None:
         steps_per_beat = 2 if steps_per_beat is None else steps_per_beat
         if steps_per_beat != int(steps_per_beat) or steps_per_beat < 1:
             raise ValueError(f"steps_per_beat={steps_per_beat}: expected a whole number from 1")
@@ -45,8 +49,7 @@ def load_folder(
         raise ValueError("steps_per_beat and seconds_per_frame exclude each other; give one")
     elif not 0 < seconds_per_frame < float("inf"):
         raise ValueError(f"seconds_per_frame={seconds_per_frame}: expected a positive number")
-    if not 0 <= low <= high <= 127:
-        raise ValueError(f"low={low} and high={high}: expected 0 <= low <= high <= 127")
+    midi.check_range(low, high)
     fractions = np.asarray(split, float)
     if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
         raise ValueError(f"split={split}: expected three positive fractions that add up to 1")
@@ -73,9 +76,11 @@ def load_folder(
             raise ValueError(f"{folder}: split and seed cannot be chosen, its sub-folders are the splits")
 
     grid: dict[str, Any] = {"steps_per_beat": steps_per_beat}
-    if seconds_per_frame is not None:
+    if rule == "published":
+        grid = {}
+    elif seconds_per_frame is not None:
         grid = {"seconds_per_frame": seconds_per_frame}
-    pieces = _read_midi(folder, paths, low=low, high=high, **grid)
+    pieces = _read_midi(folder, paths, rule=rule, low=low, high=high, **grid)
     usable = list(pieces)
     if present:
         members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}

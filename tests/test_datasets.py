@@ -1,3 +1,4 @@
+import csv
 import os
 import subprocess
 import sys
@@ -362,15 +363,8 @@ def test_published_sets_have_the_published_counts(name, n, frames, steps, silent
 
 
 def test_published_sets_are_looked_for_in_two_places(tmp_path, monkeypatch):
-    rolls = some_rolls(3, 88)
-    monkeypatch.delenv("RNNRBM_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"put JSB_Chorales.mat into .* RNNRBM_DATA"):
-        load("jsb")
+    rolls = some_rolls(3, 88)  # what is in neither place is fetched: see test_published.py
     monkeypatch.setenv("RNNRBM_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError) as caught:
-        load("jsb")
-    assert str(tmp_path / "pianorolls" / "JSB_Chorales.mat") in str(caught.value)
-    assert str(tmp_path / "JSB_Chorales.mat") in str(caught.value)
     write_mat(tmp_path / "JSB_Chorales.mat", traindata=rolls, validdata=rolls, testdata=rolls[:1])
     assert len(load("jsb").test) == 1
     (tmp_path / "pianorolls").mkdir()
@@ -623,6 +617,21 @@ def test_a_real_folder(tmp_path):
         assert any(abs(len(roll) - number) <= 2 for number in lengths[name]), name
 
 
+@needs_data
+@pytest.mark.parametrize(("folder", "name"), [("nottingham", "nottingham"), ("piano", "piano-midi")])
+def test_a_folder_read_by_the_published_rule_gives_the_published_rolls(folder, name):
+    target = load(name)
+    with open(Path(DATA) / "midi" / folder / "rolls.tsv", newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
+    dataset = load(Path(DATA) / "midi" / folder, rule="published")
+    assert (dataset.steps_per_beat, dataset.low, dataset.n_visible) == (2.0, 21, 88)
+    assert len(pieces(dataset)) == len(rows)
+    for _, file, roll in pieces(dataset):
+        row = rows[file]
+        published = getattr(target, row["cell"].removesuffix("data"))[int(row["index"])]
+        np.testing.assert_array_equal(transpose(roll, int(row["transpose"])), published, err_msg=file)
+
+
 # --- names and options ----------------------------------------------------------------------------
 
 
@@ -670,12 +679,14 @@ OPTIONS = {
     "low": 30,
     "high": 90,
     "seconds_per_frame": 0.1,
+    "rule": "published",
 }
 APPLY = {
     "bach": {"steps_per_beat", "original_key"},
     "folder": set(OPTIONS) - {"original_key"},
     "jsb": set(),
     "a.npz": set(),
+    "a.json": {"low", "high"},
 }
 
 
@@ -686,6 +697,9 @@ def test_options_that_do_not_apply_are_refused(source, option, tmp_path):
     elif source == "a.npz":
         source = tmp_path / source
         save(source, small())
+    elif source == "a.json":
+        source = tmp_path / source
+        source.write_text('{"train": [[[60]]], "valid": [], "test": []}')
     with pytest.raises(ValueError, match=rf"^{option} cannot be chosen for"):
         load(source, **{option: OPTIONS[option]})
 
@@ -700,6 +714,9 @@ def test_options_that_do_not_apply_are_refused(source, option, tmp_path):
         ({"split": (0.5, 0.5)}, r"three positive fractions"),
         ({"split": (0.8, 0.2, 0.0)}, r"three positive fractions"),
         ({"split": (0.8, 0.2, 0.2)}, r"three positive fractions"),
+        ({"rule": "strict"}, r"rule='strict': expected one of 'sounding', 'published'"),
+        ({"rule": "published", "steps_per_beat": 2}, r"rule='published' and steps_per_beat=2"),
+        ({"rule": "published", "seconds_per_frame": 0.1}, r"rule='published' and seconds_per_frame=0.1"),
     ],
 )
 def test_options_that_make_no_sense(options, message, tmp_path):

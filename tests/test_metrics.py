@@ -1,4 +1,4 @@
-"""Baselines, accuracies and statistics: published figures, examples by hand, properties."""
+"""Accuracies and statistics: published figures, examples by hand, properties."""
 
 import os
 
@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import entropy
+from scipy.stats import binom
 
 from rnnrbm import datasets, metrics
-from rnnrbm.metrics import NoteCopy, NoteUnigram
 
 needs_data = pytest.mark.skipif(
     not os.environ.get("RNNRBM_DATA"), reason="RNNRBM_DATA is not set: no published data sets"
@@ -40,22 +39,6 @@ def published(request):
 
 
 @needs_data
-def test_published_note_unigram(published):
-    """Add-one counts of each note, ICML 2012 table 1; the third decimal is this protocol's."""
-    expected = dict(zip(SETS, ["-11.046", "-10.252", "-11.510", "-11.061"], strict=True))[published.name]
-    assert f"{NoteUnigram.fit(published.train).log_likelihood(published.test):.3f}" == expected
-
-
-@needs_data
-def test_published_unigram_of_all_notes_alike(published):
-    """One probability for all notes, "Note 1-gram (IID)" of the table."""
-    share = np.concatenate(published.train).mean()
-    baseline = NoteUnigram(np.full(published.n_visible, share))
-    expected = dict(zip(SETS, ["-12.90", "-16.24", "-14.06", "-15.93"], strict=True))[published.name]
-    assert f"{baseline.log_likelihood(published.test):.2f}" == expected
-
-
-@needs_data
 def test_published_accuracy_of_copying(published):
     copied = metrics.accuracy(metrics.copy_previous(published.test), published.test)
     expected = dict(zip(SETS, ["43.5", "76.7", "46.2", "34.9"], strict=True))[published.name]
@@ -68,84 +51,6 @@ def test_published_accuracy_of_copying(published):
 def test_published_numbers_of_frames(published):
     n = dict(zip(SETS, [19036, 44463, 64339, 4725], strict=True))[published.name]
     assert len(metrics.notes_per_frame(published.test)) == n
-
-
-@needs_data
-def test_copying_is_a_likelihood_above_the_unigram(published):
-    copy = NoteCopy.fit(published.train).log_likelihood(published.test)
-    assert copy > NoteUnigram.fit(published.train).log_likelihood(published.test)
-
-
-# --- baselines by hand ------------------------------------------------------------------------------
-
-TRAIN = [roll("110", "100", "100"), roll("011")]
-TEST = [roll("100", "001"), roll("010")]
-
-
-def test_unigram_by_hand():
-    model = NoteUnigram.fit(TRAIN)
-    p = np.array([4 / 6, 3 / 6, 2 / 6])  # three, two, one of four frames; one added to both counts
-    np.testing.assert_allclose(model.probability, p)
-    np.testing.assert_allclose(model.log_odds, np.log([2.0, 1.0, 0.5]), atol=1e-15)
-    frames = [p[0] * (1 - p[1]) * (1 - p[2]), (1 - p[0]) * (1 - p[1]) * p[2], (1 - p[0]) * p[1] * (1 - p[2])]
-    assert model.log_likelihood(TEST) == pytest.approx(np.log(frames).mean(), rel=1e-12)
-
-
-def test_copy_by_hand():
-    model = NoteCopy.fit(TRAIN)
-    # notes that sounded in the frame before: 110, 100 -> three, of which the first went on twice
-    assert model.after_on == pytest.approx(3 / 5)
-    # note 0 was silent before frames 0 and 3 and began once; note 1 in 0, 2, 3: twice; note 2 in all: once
-    np.testing.assert_allclose(model.after_off, [2 / 4, 3 / 5, 2 / 6])
-    off = model.after_off
-    frames = [
-        off[0] * (1 - off[1]) * (1 - off[2]),
-        (1 - 3 / 5) * (1 - off[1]) * off[2],
-        (1 - off[0]) * off[1] * (1 - off[2]),
-    ]
-    assert model.log_likelihood(TEST) == pytest.approx(np.log(frames).mean(), rel=1e-12)
-
-
-def test_the_mean_is_over_frames_not_over_pieces():
-    model = NoteUnigram(np.array([0.9]))
-    assert model.log_likelihood([roll("1", "1", "1"), roll("0")]) == pytest.approx(
-        (3 * np.log(0.9) + np.log(0.1)) / 4, rel=1e-12
-    )
-
-
-def test_a_piece_begins_after_silence_not_after_the_piece_before():
-    apart = NoteCopy.fit([roll("1"), roll("1")])
-    together = NoteCopy.fit([roll("1", "1")])
-    assert (apart.after_on, together.after_on) == (1 / 2, 2 / 3)
-    np.testing.assert_allclose(apart.after_off, [3 / 4])
-    np.testing.assert_allclose(together.after_off, [2 / 3])
-
-
-@given(pieces)
-def test_unigram_beats_any_other_on_its_own_counts(some):
-    """Of all unigrams the one of the relative frequencies is likeliest; add-one comes close to it."""
-    model = NoteUnigram.fit(some)
-    n = sum(map(len, some))
-    f = np.concatenate(some).mean(axis=0)
-    best = -entropy(np.array([f, 1 - f])).sum()
-    got = model.log_likelihood(some)
-    assert got <= best + 1e-9
-    assert got >= best - len(model.probability) * np.log(n + 2)  # no note costs more than that
-    assert np.isfinite(NoteCopy.fit(some).log_likelihood(some))
-
-
-@given(pieces, st.integers(1, 5))
-def test_probabilities_are_normalized(some, n):
-    """The likelihoods of all frames of a width add up to 1, after any history."""
-    width = some[0].shape[1]
-    every = (np.arange(2**width)[:, None] >> np.arange(width)) & 1
-    history = some[0][:n]
-    unigram, copy = NoteUnigram.fit(some), NoteCopy.fit(some)
-    total = sum(np.exp(unigram.log_likelihood([v[None]])) for v in every)
-    assert total == pytest.approx(1.0)
-    before = copy.log_likelihood([history]) * len(history)
-    ends = [copy.log_likelihood([np.vstack([history, v[None]])]) * (len(history) + 1) for v in every]
-    assert np.exp(np.array(ends) - before).sum() == pytest.approx(1.0)
 
 
 # --- accuracies -------------------------------------------------------------------------------------
@@ -205,6 +110,39 @@ def test_random_prediction_scores_as_the_table_says():
     assert 100 * metrics.frame_accuracy(coin, true).mean() == pytest.approx(100 * 2 / 44, abs=0.1)
 
 
+def test_expected_accuracy_of_chance_is_that_of_the_table():
+    """Each note with probability 1/2: the number of notes predicted is binomial, hits are their share of the true."""
+    for n_true in (0, 1, 4, 60, 88):
+        true = np.zeros((1, 88), np.uint8)
+        true[0, :n_true] = 1
+        size = np.arange(89)
+        # given the number predicted, each note is among them with probability size / 88
+        score = np.where(size + n_true == 0, 1.0, n_true * size / 88 / np.maximum(np.maximum(size, n_true), 1))
+        by_size = (binom.pmf(size, 88, 0.5) * score).sum()
+        assert metrics.expected_accuracy(np.full((1, 88), 0.5), true)[0] == pytest.approx(by_size, rel=1e-10)
+
+
+@given(pieces, st.integers(0, 2**32 - 1))
+def test_expected_accuracy_is_the_sum_over_all_frames(some, seed):
+    true = np.concatenate(some)
+    p = np.random.default_rng(seed).random(true.shape)
+    width = true.shape[1]
+    total = np.zeros(len(true))
+    for v in (np.arange(2**width)[:, None] >> np.arange(width)) & 1:
+        chance = np.where(v, p, 1 - p).prod(axis=1)
+        total += chance * metrics.frame_accuracy(np.broadcast_to(v, true.shape), true)
+    np.testing.assert_allclose(metrics.expected_accuracy(p, true), total, rtol=1e-10, atol=1e-12)
+
+
+def test_expected_accuracy_of_a_certain_frame_is_its_accuracy(monkeypatch):
+    monkeypatch.setattr(metrics, "_ROWS", 3)  # more than one block
+    rng = np.random.default_rng(0)
+    predicted, true = rng.integers(0, 2, (2, 10, 5))
+    np.testing.assert_allclose(
+        metrics.expected_accuracy(predicted.astype(float), true), metrics.frame_accuracy(predicted, true)
+    )
+
+
 def test_shapes_must_be_equal():
     with pytest.raises(ValueError, match=r"predicted has shape \(2, 3\), true \(2, 4\); they must be equal"):
         metrics.frame_accuracy(np.zeros((2, 3)), np.zeros((2, 4)))
@@ -253,10 +191,6 @@ def test_histogram_is_a_distribution(some, low, classes):
 @pytest.mark.parametrize(
     "call",
     [
-        NoteUnigram.fit,
-        NoteCopy.fit,
-        NoteUnigram(np.full(3, 0.5)).log_likelihood,
-        NoteCopy(0.5, np.full(3, 0.5)).log_likelihood,
         lambda x: metrics.accuracy(x, x),
         metrics.copy_previous,
         metrics.notes_per_frame,

@@ -21,6 +21,7 @@ from scipy.io import loadmat
 
 from rnnrbm import midi
 from rnnrbm.midi import MidiError
+from rnnrbm.rolls import transpose
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder")) / "midi"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
@@ -191,6 +192,9 @@ def test_published_rolls_come_out_of_their_files(path, row, mats):
     assert (ours[: len(roll)] >= target).all()  # never less than published
     if len(last) == len(score.notes) and all(end > start for _, start, end in grid):
         np.testing.assert_array_equal(ours, target)
+
+    by_rule = midi.read(path, rule="published")
+    np.testing.assert_array_equal(transpose(by_rule, int(row["transpose"])), target)
 
 
 SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
@@ -593,6 +597,64 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, junk, position, byte):
     ],
 )
 def test_read_refuses_wrong_arguments(save, options, message):
+    with pytest.raises(ValueError, match=message):
+        midi.read(save(GOOD), **options)
+
+
+# ---- the published rule, on files of 4 ticks per beat: 2 ticks are a frame
+
+
+def published_cells(save, *events: bytes, division: int = 4) -> tuple[int, dict[int, list[int]]]:
+    roll = midi.read(save(smf(b"".join(events) + END, division=division)), rule="published")
+    return len(roll), sounding(roll)
+
+
+def test_published_rule_leaves_out_the_first_frame(save):
+    assert published_cells(save, on(0, 60), off(8, 60)) == (3, {60: [0, 1, 2]})
+    assert published_cells(save, on(4, 60), off(4, 60)) == (3, {60: [1, 2]})
+    assert published_cells(save, on(0, 60), off(800, 60), division=400) == (3, {60: [0, 1, 2]})
+    assert published_cells(save, on(1, 60), off(4, 60)) == (2, {60: [0, 1]})  # halves go up: 1 to 3
+
+
+def test_published_rule_keeps_the_last_strike_of_a_note(save):
+    assert published_cells(save, on(2, 60), on(4, 60), off(4, 60)) == (4, {60: [2, 3]})
+    # Struck again and let go at one tick: neither note is left, and the next note-off finds nothing.
+    assert published_cells(save, on(2, 60), on(4, 60), off(0, 60), off(4, 60), on(0, 64), off(2, 64)) == (
+        5, {64: [4]}
+    )  # fmt: skip
+    # of another channel, it is another note
+    assert published_cells(save, on(2, 60), on(4, 60, channel=1), off(4, 60), off(0, 60, channel=1)) == (
+        4, {60: [0, 1, 2, 3]}
+    )  # fmt: skip
+
+
+def test_published_rule_gives_short_notes_no_frame_but_counts_their_end(save):
+    assert published_cells(save, on(2, 60), off(2, 60), on(6, 64), off(0, 64)) == (4, {60: [0]})
+
+
+def test_published_rule_reads_channel_10_and_keeps_the_range(save):
+    assert published_cells(save, on(2, 60, channel=9), off(2, 60, channel=9)) == (1, {60: [0]})
+    path = save(smf(on(2, 10) + off(2, 10) + on(0, 60) + off(2, 60) + END))
+    with pytest.warns(UserWarning, match="dropped 1 of 2 notes, out of range"):
+        assert sounding(midi.read(path, rule="published")) == {60: [1]}
+
+
+@pytest.mark.parametrize("events", [on(0, 60) + off(2, 60), on(4, 60) + off(0, 60), on(0, 60) + off(0, 60)])
+def test_published_rule_refuses_what_it_leaves_silent(save, events):
+    with pytest.raises(MidiError, match=r"made.mid: no note of it sounds by the rule 'published'"):
+        midi.read(save(smf(events + END)), rule="published")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rule": "new"}, "rule='new': expected one of 'sounding', 'published'"),
+        ({"rule": "published", "steps_per_beat": 2}, "rule='published' and steps_per_beat=2: .*leave one of them out"),
+        ({"rule": "published", "seconds_per_frame": 0.1}, "rule='published' and seconds_per_frame=0.1"),
+        ({"rule": "published", "drums": True}, "rule='published' and drums=True"),
+    ],
+)
+def test_the_rule_has_its_own_grid(save, options, message):
     with pytest.raises(ValueError, match=message):
         midi.read(save(GOOD), **options)
 

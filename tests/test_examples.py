@@ -1,0 +1,62 @@
+"""Every example runs from beginning to end."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnrbm import midi
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+
+
+def run(script: Path, *arguments: str, cwd: Path) -> str:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(EXAMPLES.parent), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def some_midi(folder: Path) -> Path:
+    """A folder of small MIDI files."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        roll = np.zeros((24, 88), np.uint8)
+        roll[np.arange(24), 30 + rng.integers(0, 12, 24)] = 1
+        midi.write(folder / f"{i}.mid", roll, steps_per_beat=2)
+    return folder
+
+
+def test_examples_are_short_and_numbered() -> None:
+    assert len(SCRIPTS) >= 3
+    for script in SCRIPTS:
+        assert re.fullmatch(r"\d\d_\w+\.py", script.name)
+        assert len(script.read_text().splitlines()) < 120, script.name
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
+def test_an_example_runs(script: Path, tmp_path: Path) -> None:
+    arguments = ["--smoke"]
+    if script.stem == "02_own_midi":
+        arguments = [str(some_midi(tmp_path / "songs")), *arguments]
+    said = run(script, *arguments, cwd=tmp_path)
+    expected = {
+        "01_bach": r"this RNN-RBM +-\d+\.\d+ \+- ",
+        "02_own_midi": r"-\d+\.\d+ \+- ",
+        "03_classify_by_likelihood": r"accuracy \d+\.\d% of 6 pieces",
+    }
+    assert re.search(expected[script.stem], said), said
