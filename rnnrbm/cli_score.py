@@ -1,22 +1,82 @@
-"""The command line, what scores: ``rnnrbm baselines``."""
+"""The command line, what scores: ``rnnrbm evaluate`` and ``rnnrbm baselines``."""
 
 from __future__ import annotations
 
-import json
-import math
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rnnrbm.console import friendly
+from rnnrbm.console import Progress, friendly, interruptible
+from rnnrbm.files import to_json
 
 __all__ = ["baselines", "register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
+    app.command()(evaluate)
     app.command()(baselines)
+
+
+def evaluate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
+    data: Annotated[
+        str | None, typer.Option(help="As for 'rnnrbm train'; by default what the run was trained on.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which pieces to score: train, valid or test.")] = "test",
+    method: Annotated[str, typer.Option(help="ais, or exact (a layer of at most 25 units).")] = "ais",
+    chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and RAISE for each frame.")] = 100,
+    temperatures: Annotated[int, typer.Option(min=2, help="Their temperatures.")] = 1000,
+    ladder: Annotated[str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")] = "linear",
+    bracket: Annotated[
+        bool, typer.Option("--bracket/--no-bracket", help="Compute RAISE beside AIS, which takes as long again.")
+    ] = True,
+    gibbs: Annotated[int, typer.Option(min=1, help="Gibbs steps of each sampled frame, for the accuracies.")] = 50,
+    samples: Annotated[int, typer.Option(min=1, help="How often each frame is sampled for them.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Score a trained run: log-likelihood with its bracket, accuracies, baselines. Interrupted, it goes on later."""
+    with friendly():
+        from rnnrbm import datasets, evaluation, run
+
+        trained = run.load(run_folder)
+        loaded = run.load_data(trained.config.data) if data is None else datasets.load(data)
+        with Progress(quiet=as_json) as progress, interruptible() as stop:
+            try:
+                results = evaluation.evaluate(
+                    trained,
+                    loaded,
+                    split=split,
+                    method=method,
+                    n_chains=chains,
+                    n_temperatures=temperatures,
+                    ladder=ladder,
+                    bracket=bracket,
+                    gibbs=gibbs,
+                    n_samples=samples,
+                    seed=seed,
+                    mode=mode,
+                    stop=stop,
+                    watch=progress.watch,
+                )
+            except (run.Interrupted, KeyboardInterrupt) as interrupt:
+                progress.close()
+                typer.echo(f"{interrupt or 'stopped'}; the same command goes on from there", err=True)
+                raise typer.Exit(130) from None
+        if as_json:
+            typer.echo(to_json(results))
+            return
+        title = f"{results['data']}, {split}: {results['pieces']} pieces, {results['frames']} frames"
+        _print_table(title, [*_evaluated(results), *(_baseline(row) for row in results["baselines"])])
+        _say(f"The model's frames are {results['accuracy']['how']}; the baselines' ACC are what is expected of draws.")
+        for key in ("log_likelihood", "raise"):
+            if complaint := results.get(key, {}).get("complaint"):
+                typer.echo(f"warning: {complaint}", err=True)
+        _say(f"written to {trained.folder / 'evaluations'}")
 
 
 def baselines(
@@ -36,41 +96,64 @@ def baselines(
         rows = models.table(loaded, split=split)
         frames = sum(len(piece) for piece in getattr(loaded, split))
         if as_json:
-            # JSON has no NaN: what is not defined is null
-            scores = [{key: _or_none(value) for key, value in row.items()} for row in rows]
-            shown = {"data": loaded.name, "split": split, "frames": frames, "baselines": scores}
-            typer.echo(json.dumps(shown, indent=2, allow_nan=False))
-        else:
-            _print_table(f"Baselines on {loaded.name}, {split}, {frames} frames", rows)
+            typer.echo(to_json({"data": loaded.name, "split": split, "frames": frames, "baselines": rows}))
+            return
+        _print_table(f"Baselines on {loaded.name}, {split}, {frames} frames", [_baseline(row) for row in rows])
+        _say("ACC of frames expected when they are drawn given the true past.")
 
 
-def _or_none(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+Row = tuple[str, ...]
 
 
-def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
+def _baseline(row: dict[str, Any]) -> Row:
+    likelihoods = ["" if row[key] is None else f"{row[key]:.3f}" for key in ("ll", "ll_pieces")]
+    named = {"N": "N {:d}", "log10_p": "p 10^{:.2f}", "flip": "flip {:.2g}"}
+    chosen = ", ".join(named[name].format(value) for name, value in row["settings"].items())
+    return (row["model"], *likelihoods, *_percents(row), chosen)
+
+
+def _evaluated(results: dict[str, Any]) -> list[Row]:
+    """The model's rows: log-likelihood and accuracies, and the lower side of the bracket."""
+    rows: list[Row] = []
+    for key, name in (("log_likelihood", "this RNN-RBM"), ("raise", "  lower side")):
+        if key in results:
+            ll = results[key]
+            percents = _percents(results["accuracy"]) if key == "log_likelihood" else ("",) * 4
+            rows.append(
+                (
+                    name,
+                    f"{ll['micro']:.3f} ± {ll['standard_error']:.3f}",
+                    f"{ll['macro']:.3f}",
+                    *percents,
+                    ll["settings"],
+                )
+            )
+    return rows
+
+
+def _percents(row: dict[str, Any]) -> Row:
+    return tuple(f"{100 * row[key]:.2f}" for key in ("frame", "bay", "precision", "recall"))
+
+
+def _print_table(title: str, rows: list[Row]) -> None:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
     table.add_column("model")
     for column in ("LL", "by piece", "ACC", "ACC (Bay)", "precision", "recall"):
         table.add_column(column, justify="right")
-    table.add_column("chosen on valid")
+    table.add_column("how")
     for row in rows:
-        likelihoods = ["" if row[key] is None else f"{row[key]:.3f}" for key in ("ll", "ll_pieces")]
-        percents = [f"{100 * row[key]:.2f}" for key in ("frame", "bay", "precision", "recall")]
-        table.add_row(row["model"], *likelihoods, *percents, _settings(row["settings"]))
-    # a name such as set[1] is no markup
-    console = Console(width=None if sys.stdout.isatty() else 110, markup=False)
-    console.print(table)
-    console.print(
+        table.add_row(*row)
+    _say(table)
+    _say(
         "LL: nats per frame, mean over all frames; by piece: mean over pieces of their means. ACC, in percent: TP / "
-        "max(predicted, true), mean over frames, expected of frames drawn given the true history; (Bay): TP / (TP + "
-        "FP + FN) over all notes."
+        "max(predicted, true), mean over frames; (Bay): TP / (TP + FP + FN) over all notes."
     )
 
 
-def _settings(settings: dict[str, float]) -> str:
-    named = {"N": "N {:d}", "log10_p": "p 10^{:.2f}", "flip": "flip {:.2g}"}
-    return ", ".join(named[name].format(value) for name, value in settings.items())
+def _say(what: Any) -> None:
+    from rich.console import Console
+
+    # a name such as set[1] is no markup
+    Console(width=None if sys.stdout.isatty() else 130, markup=False, highlight=False).print(what)

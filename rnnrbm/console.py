@@ -63,14 +63,20 @@ class Progress:
         "evaluate": "Test likelihood",
         "sample": "Sampling",
         "draw": "Drawing",
+        "ais": "AIS",
+        "raise": "RAISE",
+        "exact": "Enumeration",
+        "accuracy": "Accuracies",
+        "baselines": "Baselines",
     }
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None = None, *, quiet: bool = False) -> None:
         from rich import progress as bars
         from rich.console import Console
 
         self.console = Console(stderr=True)
-        self.live = self.console.is_terminal
+        self.live = self.console.is_terminal and not quiet
+        self.quiet = quiet
         self.folder = folder
         self.bar = bars.Progress(
             bars.TextColumn("{task.description:<15}"),
@@ -87,7 +93,8 @@ class Progress:
         self.last = -math.inf
 
     def __enter__(self) -> Progress:
-        typer.echo(f"run folder: {self.folder}", err=True)
+        if self.folder is not None:
+            typer.echo(f"run folder: {self.folder}", err=True)
         self.bar.start()
         return self
 
@@ -97,7 +104,7 @@ class Progress:
     def close(self) -> None:
         self.bar.stop()
 
-    def watch(self, stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+    def watch(self, stage: str, done: int, total: int, row: dict[str, Any] | None = None) -> None:
         if stage == "batch":
             if self.live and "train" in self.tasks and done % 8 == 0:
                 self.bar.update(self.tasks["train"], batch=f"batch {done}/{total}")
@@ -113,6 +120,6 @@ class Progress:
         fields: dict[str, Any] = {"row": text, "batch": ""} if text else {}
         self.bar.update(self.tasks[stage], completed=done, total=total, **fields)
         now = time.monotonic()
-        if not self.live and (now - self.last > 15 or done in (0, total)):
+        if not self.live and not self.quiet and (now - self.last > 15 or done in (0, total)):
             self.last = now
             typer.echo(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip(), err=True)

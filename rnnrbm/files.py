@@ -1,12 +1,15 @@
 """Where files are kept, and writing them so that nobody ever sees half of one."""
 
+import json
+import math
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["atomic", "cache_folder"]
+__all__ = ["atomic", "cache_folder", "to_json"]
 
 
 def cache_folder() -> Path:
@@ -74,3 +77,16 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def to_json(value: Any) -> str:
+    """Return nested dicts, lists and numbers as JSON text, in which null stands for NaN and infinities."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, dict):
+            return {key: plain(each) for key, each in x.items()}
+        if isinstance(x, (list, tuple)):
+            return [plain(each) for each in x]
+        return None if isinstance(x, float) and not math.isfinite(x) else x
+
+    return json.dumps(plain(value), indent=2, allow_nan=False)

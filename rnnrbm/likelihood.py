@@ -203,7 +203,11 @@ class Evaluator:
         if method == "exact":
             log_Z = partition.exact_log_Z(rbm)
         else:
-            base, rng = partition.base_activation(rbm, v, rng, pool=self.one_Z)
+            start = v
+            if method == "raise":
+                # what annealing generates must not know the datum, or it would generate it too readily
+                start, rng = rbm.visible.sample(rbm.b_v, rng)
+            base, rng = partition.base_activation(rbm, start, rng, pool=self.one_Z)
             if method == "ais":
                 log_Z, log_w, rng = partition.ais_log_weights(rbm, base, betas, n_chains, rng)
             else:

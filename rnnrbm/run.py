@@ -11,7 +11,6 @@ samples/*         MIDI, WAV and PNG of each sample
 from __future__ import annotations
 
 import csv
-import json
 import os
 import platform
 import shutil
@@ -25,11 +24,11 @@ import numpy as np
 import rnnrbm
 from rnnrbm import baselines, checkpoint, config, datasets, engine, metrics
 from rnnrbm.config import Config
-from rnnrbm.files import atomic
+from rnnrbm.files import atomic, to_json
 from rnnrbm.rnnrbm import RNNRBM
 from rnnrbm.train import Diverged, State, fit
 
-__all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "train", "write_samples"]
+__all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "load_data", "train", "write_samples"]
 
 PARTS = ("config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples", "evaluations")
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
@@ -187,7 +186,7 @@ def train(
     watch = watch or (lambda stage, done, total, row: None)
     engine.resolve_mode(mode)
     settings = _prepare(folder, settings, resume, overwrite)
-    data = _load_data(settings.data)
+    data = load_data(settings.data)
     if not resume:  # only now, when there is something to put in its place
         _clear(folder)
     saved = folder / "checkpoint.npz"
@@ -248,7 +247,7 @@ def train(
     return _finish(folder, settings, data, model, state, mode, watch_or_stop)
 
 
-def _load_data(settings: config.Data) -> datasets.Dataset:
+def load_data(settings: config.Data) -> datasets.Dataset:
     """Load what the configuration names; options that a source does not have are given only if set."""
     options: dict[str, Any] = {}
     if settings.steps_per_beat is not None:
@@ -320,7 +319,7 @@ def _finish(
         "samples": [str(f.relative_to(folder)) for f in files],
     }
     with atomic(folder / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        temporary.write_text(to_json(results), encoding="utf-8")
     watch("draw", 0, 1, None)
     _draw(run, samples, data, state)
     watch("draw", 1, 1, None)

@@ -1,0 +1,231 @@
+"""What a trained run is worth on a set: log-likelihood with its bracket, accuracies, baselines beside."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnrbm import baselines, checkpoint, datasets, engine, metrics
+from rnnrbm.files import atomic, to_json
+from rnnrbm.likelihood import Evaluator, LogLikelihood
+from rnnrbm.midi_folder import SPLITS
+from rnnrbm.run import Interrupted, Run
+from rnnrbm.sampling import predict
+
+__all__ = ["evaluate", "score"]
+
+SAVE_EVERY = 10.0  # seconds between savings of what has been scored
+
+#: called with (stage, done, total); stages are ais, raise, exact, accuracy, baselines
+Watch = Callable[[str, int, int], Any]
+
+
+def score(
+    evaluator: Evaluator,
+    pieces: Sequence[np.ndarray],
+    *,
+    seed: int = 0,
+    partial: Path | None = None,
+    stop: Callable[[], bool] | None = None,
+    watch: Callable[[int, int], Any] | None = None,
+) -> LogLikelihood:
+    """Score pieces, keeping what has been scored in a file, to go on from after an interruption.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+    pieces : sequence of arrays (T, n_visible)
+    seed : int
+    partial : pathlib.Path or None
+        An ``.npz`` file. One that is there already is gone on with if it is of the same parameters, pieces and
+        settings, and replaced if not. It stays when all is scored.
+    stop : callable or None
+        Asked after every chunk.
+    watch : callable or None
+        Called with (frames done, frames in all).
+
+    Raises
+    ------
+    Interrupted
+        If `stop` answered True.
+    """
+    mark = _fingerprint(evaluator, pieces, seed)
+    total = sum(len(p) for p in pieces)
+    values, done = np.empty((3, total)), 0
+    if partial is not None and partial.exists():
+        try:
+            arrays, meta = checkpoint.load(partial)
+        except checkpoint.CheckpointError:  # it can be computed again
+            arrays, meta = {}, {}
+        if meta.get("mark") == mark:
+            done = arrays["values"].shape[1]
+            values[:, :done] = arrays["values"]
+    since = time.monotonic()
+
+    def save() -> None:
+        if partial is not None:
+            checkpoint.save(partial, {"values": values[:, :done]}, {"mark": mark})
+
+    if watch is not None:
+        watch(done, total)
+    if done < total:
+        for chunk in evaluator.chunks(pieces, seed=seed, done=done):
+            values[:, chunk.rows] = chunk.values
+            done = int(chunk.rows[-1]) + 1
+            if watch is not None:
+                watch(done, total)
+            stopped = stop is not None and stop()
+            if done == total or stopped or time.monotonic() - since > SAVE_EVERY:
+                save()
+                since = time.monotonic()
+            if stopped and done < total:
+                raise Interrupted(f"stopped after {done} of {total} frames")
+    return evaluator.result(pieces, values, seed, None)
+
+
+def _fingerprint(evaluator: Evaluator, pieces: Sequence[np.ndarray], seed: int) -> str:
+    """A hash of everything that the values depend on."""
+    digest = hashlib.sha256(f"{evaluator.settings} {evaluator.chunk} {seed}".encode())
+    for array in [*(engine.to_numpy(p) for p in evaluator.variables), evaluator.betas, *pieces]:
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def evaluate(
+    run: Run,
+    data: datasets.Dataset,
+    *,
+    split: str = "test",
+    method: str = "ais",
+    n_chains: int = 100,
+    n_temperatures: int = 1000,
+    ladder: str | np.ndarray = "linear",
+    bracket: bool = True,
+    gibbs: int = 50,
+    n_samples: int = 10,
+    seed: int = 0,
+    mode: Any = None,
+    stop: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Evaluate a run on a split of a data set.
+
+    Parameters
+    ----------
+    run : Run
+    data : Dataset
+    split : {"test", "valid", "train"}
+    method : {"ais", "exact"}
+        How the headline is computed.
+    n_chains, n_temperatures, ladder
+        Of annealing; see :func:`rnnrbm.likelihood.log_likelihood`.
+    bracket : bool
+        With AIS, compute RAISE too, which takes as long again.
+    gibbs, n_samples : int
+        Accuracies are those of frames sampled given the true past: `gibbs` steps from the frame before, `n_samples`
+        times.
+    seed : int
+    mode : str or None
+        See :func:`rnnrbm.engine.function`.
+    stop : callable or None
+        Asked now and then; if it answers True, what has been scored is kept in ``evaluations/`` of the run.
+    watch : callable or None
+        Called with (stage, done, total).
+
+    Returns
+    -------
+    dict
+        What is written to ``evaluations/DATA-SPLIT.json`` of the run: ``log_likelihood`` (nats per frame: micro, over
+        all frames; macro, over pieces; standard error; settings; share of frames with poor weights), ``raise``
+        likewise, ``accuracy``, ``baselines``.
+
+    Raises
+    ------
+    ValueError
+        If the split is unknown or empty, or run and data differ in width.
+    Interrupted
+        If `stop` answered True; called again with the same settings, it goes on from there.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    pieces = getattr(data, split)
+    if not pieces:
+        raise ValueError(f"{data.name} has no piece in {split}")
+    n_visible = run.model.rbm.W.type.shape[0]
+    if data.n_visible != n_visible:
+        raise ValueError(
+            f"{run.folder}: was trained on {n_visible} visible units, but {data.name} has {data.n_visible}; "
+            "evaluate it on data of the same columns"
+        )
+    watch = watch or (lambda stage, done, total: None)
+    name = f"{Path(data.name).stem}-{split}"
+    folder = run.folder / "evaluations"
+    folder.mkdir(exist_ok=True)
+    results: dict[str, Any] = {
+        "run": str(run.folder),
+        "data": data.name,
+        "split": split,
+        "pieces": len(pieces),
+        "frames": sum(len(p) for p in pieces),
+        "seed": seed,
+        "epoch": run.best_epoch,
+    }
+    methods = [method, "raise"] if bracket and method == "ais" else [method]
+    began = time.monotonic()
+    for stage in methods:
+        evaluator = Evaluator(
+            run.model, method=stage, n_chains=n_chains, n_temperatures=n_temperatures, ladder=ladder, mode=mode
+        )
+        scored = score(
+            evaluator,
+            pieces,
+            seed=seed,
+            partial=folder / f"{name}-{stage}.npz",
+            stop=stop,
+            watch=lambda done, total, stage=stage: watch(stage, done, total),  # type: ignore[misc]
+        )
+        key = "raise" if stage == "raise" else "log_likelihood"
+        results[key] = {
+            "micro": scored.mean,
+            "standard_error": scored.standard_error,
+            "macro": scored.mean_over_pieces,
+            "settings": scored.settings,
+            "poor_weights": scored.poor,
+            "complaint": scored.complaint(),
+        }
+    results["accuracy"] = _accuracy(run, pieces, gibbs, n_samples, seed, mode, stop, watch)
+    watch("baselines", 0, 1)
+    results["baselines"] = baselines.table(data, split=split)
+    watch("baselines", 1, 1)
+    results["seconds"] = round(time.monotonic() - began, 1)
+    with atomic(folder / f"{name}.json") as temporary:
+        temporary.write_text(to_json(results), encoding="utf-8")
+    return results
+
+
+def _accuracy(
+    run: Run,
+    pieces: Sequence[np.ndarray],
+    gibbs: int,
+    n_samples: int,
+    seed: int,
+    mode: Any,
+    stop: Callable[[], bool] | None,
+    watch: Watch,
+) -> dict[str, Any]:
+    """Mean over samples of the accuracies of sampled frames, and how they were sampled."""
+    watch("accuracy", 0, n_samples)
+    each = []
+    for sampled in predict(run.model, pieces, count=n_samples, k=gibbs, seed=seed, mode=mode):
+        each.append(metrics.accuracy(sampled, pieces))
+        watch("accuracy", len(each), n_samples)
+        if stop is not None and stop():
+            raise Interrupted("stopped while frames were sampled")
+    how = f"sampled given the true past, {n_samples} times, {gibbs} Gibbs steps from the frame before"
+    return {key: float(np.mean([a[key] for a in each])) for key in each[0]} | {"how": how}
