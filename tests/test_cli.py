@@ -1,5 +1,6 @@
 """The command line, as a person meets it: the installed command in a process of its own."""
 
+import json
 import os
 import re
 import shutil
@@ -88,7 +89,9 @@ def trained(place) -> tuple[Path, subprocess.CompletedProcess[str]]:
 # --- help -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["generate", "-h"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["generate", "-h"], ["evaluate", "-h"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(arguments):
     code = f"""
 import sys
@@ -224,6 +227,45 @@ def test_a_folder_of_midi_files_with_a_bad_one(tmp_path):
     assert set(os.listdir(tmp_path / "run")) == PARTS
     assert set(os.listdir(tmp_path / "run" / "samples")) == {f"sample-1.{x}" for x in ("mid", "wav", "png")}
     assert checkpoint.load(tmp_path / "run" / "checkpoint.npz")[1]["n_visible"] == 88
+
+
+# --- evaluating -------------------------------------------------------------------------------------
+
+QUICK = ["--chains", "4", "--temperatures", "3", "--samples", "2", "--gibbs", "3"]
+
+
+def test_evaluate(place, trained):
+    folder = trained[0]
+    said = rnnrbm("evaluate", "whole", *QUICK, cwd=place).stdout
+    for expected in (
+        "toy, test: 2 pieces, 14 frames",
+        "this RNN-RBM",
+        "lower side",
+        "RAISE, 4 chains x 3",
+        "note N-gram",
+    ):
+        assert expected in said
+    assert "sampled given the true past, 2 times, 3 Gibbs steps from the frame before" in said
+    done = rnnrbm("evaluate", "whole", *QUICK, "--no-bracket", "--split", "valid", "--json", cwd=place)
+    assert done.stderr == ""
+    got = json.loads(done.stdout)
+    assert got["split"] == "valid"
+    assert got["frames"] == 14
+    assert "raise" not in got
+    written = {file.name for file in (folder / "evaluations").iterdir()}
+    assert {"toy-test.json", "toy-valid.json", "toy-test-ais.npz", "toy-test-raise.npz"} <= written
+    exact = rnnrbm("evaluate", "whole", *QUICK, "--method", "exact", "--data", "toy.npz", "--json", cwd=place)
+    assert json.loads(exact.stdout)["log_likelihood"]["settings"] == "exact"
+
+
+def test_what_cannot_be_evaluated(place, trained, tmp_path):
+    save_data(tmp_path / "wide.npz", width=WIDTH + 1)
+    said = refused("evaluate", place / "whole", *QUICK, "--data", tmp_path / "wide.npz")
+    assert re.search(r"whole: was trained on 12 visible units, but toy has 13", said)
+    assert "split 'tests' is none of train, valid, test" in refused("evaluate", "whole", "--split", "tests", cwd=place)
+    assert "no such file" in refused("evaluate", "nowhere", cwd=place)
+    assert "ladder 'steep'" in refused("evaluate", "whole", "--ladder", "steep", cwd=place)
+    assert "method 'guess'" in refused("evaluate", "whole", "--method", "guess", cwd=place)
 
 
 # --- interruption -----------------------------------------------------------------------------------

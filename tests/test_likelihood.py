@@ -13,7 +13,6 @@ from rnnrbm.likelihood import Evaluator, LogLikelihood, log_likelihood
 from rnnrbm.partition import ais_log_weights, base_activation, ladder
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import RNNRBM
-from rnnrbm.sampling import generate
 from rnnrbm.units import Gaussian
 
 KINDS = ["tanh", "sigmoid", "gru"]
