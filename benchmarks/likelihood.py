@@ -38,7 +38,7 @@ def make_model() -> RNNRBM:
 
 def products(model: RNNRBM, n_rows: int, spread: bool) -> Any:
     """The matrix products of one chunk: two for each temperature."""
-    place = devices.Spread(n_rows, n_devices=None if spread else 1)
+    place = devices.Spread(n_rows, sums=not spread)  # one device where the devices are cores
     W = np.linalg.qr(np.random.default_rng(0).normal(size=(N_HIDDEN, 88)))[0].T.astype(np.float32)  # v W W^T stays v
     v = place.rows(np.random.default_rng(1).random((n_rows, 88), np.float32))
 

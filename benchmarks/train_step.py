@@ -63,7 +63,7 @@ def library(s: Setup, v: np.ndarray, mode: str | None = None) -> Any:
     else:
         updates = optim.adam(optim.clip_by_global_norm(grads, 1.0), model.params, 3e-3)
     step = engine.function([frames], loss.cost, updates | loss.updates, mode=mode, trust_input=True)
-    spread = devices.Spread(s.n_batch, mode)  # as rnnrbm.fit does
+    spread = devices.Spread(s.n_batch, mode, sums=True)  # as rnnrbm.fit does
     spread.everywhere(engine.shared_inputs([loss.cost, *updates.values()]))
     batch = spread.rows(v, axis=1)
     return lambda: engine.block(step(batch))

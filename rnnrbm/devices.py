@@ -1,11 +1,13 @@
 """Where arrays lie: the rows of a batch spread over JAX's devices, everything else copied to each of them.
 
 Nothing in a model mixes the rows of a batch except the mean of the loss, so a batch that is spread goes through the
-compiled function of one device as it is: XLA runs a share of the rows on every device and sums the gradients. The
-samples are the same, since a random number depends on the place of an element in the whole array.
+compiled function of one device as it is: XLA runs a share of the rows on every device and, in training, sums the
+gradients. The samples are the same, since a random number depends on the place of an element in the whole array.
 
 The devices are all GPUs that JAX sees or, without one, the processor's cores: the engine lets JAX treat each core as a
-device (see :func:`rnnrbm.engine.function`), because XLA runs loops over time on one core of a device.
+device (see :func:`rnnrbm.engine.function`), because XLA runs loops over time on one core of a device. Cores are used
+so for sampling and scoring only. Training has to sum over devices, and where the devices are cores XLA's sums wait for
+each other in the threads of one small pool: on 2 cores that was seen to come to a standstill, after which XLA aborts.
 """
 
 from __future__ import annotations
@@ -29,6 +31,14 @@ def available(mode: Any = None) -> int:
     return len(jax.local_devices())
 
 
+def _cores_only(mode: Any) -> bool:
+    if available(mode) == 1:
+        return True
+    import jax
+
+    return jax.default_backend() == "cpu"
+
+
 class Spread:
     """Rows over devices.
 
@@ -38,12 +48,12 @@ class Spread:
         How many rows (sequences) there are. They are spread over the largest number of devices that divides it.
     mode : str or None
         See :func:`rnnrbm.engine.function`. In other modes than JAX nothing is moved.
-    n_devices : int or None
-        The most devices to use; None stands for all.
+    sums : bool
+        The function sums over rows: cores of a processor are then not used as devices (see above).
     """
 
-    def __init__(self, rows: int, mode: Any = None, n_devices: int | None = None) -> None:
-        most = min(rows, available(mode), n_devices or rows)
+    def __init__(self, rows: int, mode: Any = None, *, sums: bool = False) -> None:
+        most = 1 if sums and _cores_only(mode) else min(rows, available(mode))
         self.n_devices = next(n for n in range(max(1, most), 0, -1) if rows % n == 0)
         self._jax = engine.resolve_mode(mode) == "JAX"
         if self._jax:

@@ -263,7 +263,7 @@ def fit(
     )
     steps = _Steps(model, corpus, settings, mode)
     state.attach(steps.variables())
-    spread = devices.Spread(corpus.batch_size, mode)
+    spread = devices.Spread(corpus.batch_size, mode, sums=True)
     evaluate = None
     if valid:
         evaluate = Evaluator(

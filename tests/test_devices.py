@@ -1,3 +1,9 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -17,8 +23,10 @@ def test_the_most_devices_that_divide_the_rows(eight: None, rows: int, n_devices
     assert Spread(rows, "NUMBA").n_devices == n_devices
 
 
-def test_no_more_devices_than_asked_for(eight: None) -> None:
-    assert Spread(16, "NUMBA", n_devices=3).n_devices == 2
+def test_sums_over_rows_are_not_spread_over_cores(eight: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Spread(16, "NUMBA", sums=True).n_devices == 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert Spread(16, "NUMBA", sums=True).n_devices == 8
 
 
 def test_one_device_in_other_modes_where_arrays_stay_as_they_are() -> None:
@@ -74,3 +82,41 @@ def test_a_loan_leaves_variables_as_they_were() -> None:
     with pytest.raises(KeyboardInterrupt):
         lend()
     assert shared.get_value(borrow=True) is before
+
+
+SCORING = """
+import numpy as np
+from rnnrbm import RNNRBM, devices, generate
+from rnnrbm.likelihood import Evaluator
+from rnnrbm.sampling import predict
+from rnnrbm.units import Gaussian, Softmax
+
+assert devices.available() == 4
+for cell, units in (("gru", {}), ("tanh", {"visible": Gaussian()}), ("sigmoid", {"hidden": Softmax(3)})):
+    model = RNNRBM.init(12, 9, 5, rng=np.random.default_rng(0), cell=cell, **units)
+    pieces = [np.zeros((70, 12), np.float32) for _ in range(8)]
+    for method in ("ais", "raise", "exact")[: 2 if "hidden" in units else 3]:
+        Evaluator(model, method=method, n_chains=4, n_temperatures=3)(pieces)
+    list(predict(model, pieces, k=2))
+    generate(model, 5, count=8, k=2)
+"""
+
+
+def test_scoring_and_sampling_never_wait_for_another_device(tmp_path: Path) -> None:
+    """No program that is spread over cores holds an operation that all devices must come to (see the module)."""
+    environment = os.environ | {
+        "JAX_NUM_CPU_DEVICES": "4",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_ENABLE_COMPILATION_CACHE": "0",
+        "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text",
+        "PYTHONPATH": os.pathsep.join([str(Path(devices.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, "-W", "ignore", "-c", SCORING]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    programs = [path.read_text() for path in tmp_path.glob("*cpu_after_optimizations.txt")]
+    spread = [text for text in programs if "num_partitions=4" in text]
+    assert len(spread) > 10
+    meeting = re.compile(r"= .*\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\(")
+    for text in spread:
+        assert not meeting.search(text), meeting.search(text)

@@ -147,6 +147,7 @@ def test_four_devices_agree_with_one(tmp_path: Path) -> None:
         environment = {k: x for k, x in os.environ.items() if not k.startswith(("PYTENSOR", "XLA"))}
         environment |= {
             "JAX_NUM_CPU_DEVICES": str(n),
+            "NPROC": "16",  # threads of XLA: enough for all sums over devices to wait at once
             "JAX_PLATFORMS": "cpu",
             "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }

@@ -1,0 +1,113 @@
+"""Certify the likelihoods: annealing against exact values on machines of a trained model.
+
+A model is trained on the embedded chorales (or read from a run), cut to 20 of its hidden units, so that every
+conditional RBM can be enumerated, and its frames on held-out pieces are scored exactly, by AIS and by RAISE at the
+default settings. Printed, and required (exit status 1 otherwise):
+
+* |AIS - exact| below 0.02 nats per frame on average, and RAISE too;
+* RAISE <= exact <= AIS within 3 standard errors, as means over the frames;
+* the reported standard error of a frame covers the exact value in 95 % of the frames (1.96 standard errors), within
+  what that share of so many frames may vary by chance (3 standard deviations of a binomial share).
+
+    python benchmarks/certify.py [RUN] [--frames 200] [--epochs 30] [--chains 100] [--temperatures 1000]
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import common
+import numpy as np
+
+from rnnrbm import RNNRBM, baselines, datasets, engine, fit, run
+from rnnrbm.likelihood import Evaluator
+
+N_KEPT = 20
+
+
+def trained(epochs: int) -> tuple[RNNRBM, list[np.ndarray]]:
+    """A model trained on the chorales, and pieces it has not seen."""
+    data = datasets.load("bach")
+    odds = baselines.NoteUnigram.fit(data.train).log_odds
+    model = RNNRBM.init(data.n_visible, n_hidden=150, n_recurrent=150, rng=np.random.default_rng(0), b_v=odds)
+    for row in fit(model, data.train, epochs=epochs, k=[(0.0, 2), (0.5, 5)]):
+        last = row
+    print(f"trained for {epochs} epochs: pseudo-log-likelihood {last['pseudo_likelihood']:.2f}")
+    return model, data.test
+
+
+def cut(model: RNNRBM, seed: int) -> RNNRBM:
+    """The model with only 20 hidden units, drawn with a chance proportional to the size of their weights."""
+    values = {p.name: engine.to_numpy(p) for p in model.params}
+    size = np.abs(values["W"]).sum(axis=0)
+    kept = np.random.default_rng(seed).choice(len(size), N_KEPT, replace=False, p=size / size.sum())
+    small = model
+    for name in ("W", "b_h", "W_uh"):
+        value = engine.shared(values[name][..., kept], name)
+        owner: Any = small.rbm if name in ("W", "b_h") else small
+        changed = owner._replace(**{name: value})
+        small = small._replace(rbm=changed) if owner is small.rbm else changed
+    return small
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", help="folder of a trained run; without one, a model is trained")
+    parser.add_argument("--frames", type=int, default=200, help="conditional RBMs, one a frame; at least 50")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--chains", type=int, default=100)
+    parser.add_argument("--temperatures", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    common.header()
+    if options.run:
+        read = run.load(options.run)
+        model, pieces = read.model, run.load_data(read.config.data).test
+    else:
+        model, pieces = trained(options.epochs)
+    small = cut(model, options.seed)
+    frames = {}
+    for method in ("exact", "ais", "raise"):
+        evaluate = Evaluator(small, method=method, n_chains=options.chains, n_temperatures=options.temperatures)
+        scored = evaluate(pieces, seed=options.seed, frames=options.frames)
+        values, variances = (np.concatenate(x) for x in (scored.frames, scored.variances))
+        frames[method] = values, np.sqrt(variances), scored
+    exact = frames["exact"][0]
+    rows = [
+        ("method", "nats per frame", "minus exact", "mean size of it", "largest", "its s.e.", "covered", "poor weights")
+    ]
+    rows.append(("exact", f"{exact.mean():.4f}", *[""] * 6))
+    failed = []
+    for method in ("ais", "raise"):
+        values, error, scored = frames[method]
+        off = values - exact
+        covered = (np.abs(off) <= 1.96 * error + 1e-4).mean()  # float32 sums of 88 terms are worth 1e-4
+        se = scored.standard_error
+        figures = (off.mean(), np.abs(off).mean(), np.abs(off).max())
+        cells = (f"{x:.4f}" for x in figures)
+        rows.append(
+            (
+                scored.settings,
+                f"{values.mean():.4f}",
+                *cells,
+                f"{error.mean():.4f}",
+                f"{covered:.1%}",
+                f"{scored.poor:.1%}",
+            )
+        )
+        if figures[1] >= 0.02:
+            failed.append(f"{method}: off by {figures[1]:.4f} nats per frame")
+        side = off.mean() if method == "raise" else -off.mean()
+        if side > 3 * se + 1e-4:
+            failed.append(f"{method}: on the wrong side of exact by {side:.4f}, {side / se:.1f} standard errors")
+        chance = 3 * np.sqrt(0.05 * 0.95 / len(exact))
+        if method == "ais" and covered < 0.95 - chance:
+            failed.append(f"{method}: covers {covered:.1%} of {len(exact)} frames")
+    common.table(rows)
+    print("\n".join(failed) or "certified")
+    raise SystemExit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
