@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Batch", "Corpus"]
+__all__ = ["Batch", "Corpus", "transposed"]
 
 
 class Batch(NamedTuple):
@@ -175,3 +175,11 @@ class Corpus:
     def dense(self, batch: Batch) -> np.ndarray:
         """The frames of a batch as an array (n_steps, batch_size, n_visible), in the type of the data."""
         return self.frames.ravel()[batch.place[:, :, None] + np.arange(self.n_visible, dtype=np.int32)]
+
+
+def transposed(pieces: Sequence[np.ndarray], transpose: tuple[int, int], seed: int = 0) -> list[np.ndarray]:
+    """Return pieces as a model sees them in training: each shifted at random (see :class:`Corpus`)."""
+    rng = np.random.default_rng(seed)
+    shifts = [rng.integers(low, high + 1) for low, high in (Corpus._shift_range(p, *transpose) for p in pieces)]
+    # no note leaves the roll, so what comes in on the other side is silence
+    return [np.roll(piece, shift, axis=1) for piece, shift in zip(pieces, shifts, strict=True)]

@@ -64,7 +64,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
                 raise ValueError("arrays are missing")
         except Exception as error:  # a damaged file makes zipfile, zlib, NumPy or json raise whatever they run into
             reason = "contains pickled objects" if "Object arrays" in str(error) else "is truncated or no checkpoint"
-            raise CheckpointError(f"{path}: {reason}; nothing was loaded ({error})") from None
+            # NumPy advises loading pickles after all, so its own words are left out
+            raise CheckpointError(f"{path}: {reason}; nothing was loaded ({type(error).__name__})") from None
     if not isinstance(whole, dict):
         raise CheckpointError(f"{path}: a NumPy file, but not a checkpoint of rnnrbm; nothing was loaded")
     return arrays, whole["meta"]

@@ -123,8 +123,9 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
     gibbs: Annotated[int, typer.Option(min=1, help="Gibbs steps for each frame.")] = 50,
     prime: Annotated[Path | None, typer.Option(help="MIDI file to begin with and go on from.")] = None,
-    prime_steps: Annotated[int, typer.Option(min=1, help="Frames of it to use.")] = 16,
+    prime_steps: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Write new samples of a trained model as MIDI, WAV and PNG; a primer is part of each file."""
@@ -134,18 +135,26 @@ def generate(
         from rnnrbm import metrics, run
         from rnnrbm import sampling as sample
 
+        if prime is None and prime_steps is not None:
+            raise ValueError("--prime-steps needs --prime, the MIDI file to begin with")
         trained = run.load(run_folder)
+        folder = out or run_folder / "generated"
+        name = f"seed{seed}" if prime is None else f"{prime.stem}-seed{seed}"
+        present = [*folder.glob(f"{name}-*")] if folder.is_dir() else []
+        if present and not overwrite:
+            raise FileExistsError(
+                f"{present[0]}: exists already; choose another --seed or --out, or replace it by --overwrite"
+            )
         primer = None
         if prime is not None:
-            primer = _read_primer(trained, prime)[:prime_steps]
+            primer = _read_primer(trained, prime)[: prime_steps or 16]
             typer.echo(f"primed by {len(primer)} frames of {prime}")
         rolls = sample.generate(trained.model, steps, count=count, k=gibbs, seed=seed, prime=primer, mode=mode).astype(
             np.uint8
         )
         pieces = list(rolls if primer is None else [np.concatenate([primer, roll]) for roll in rolls])
-        folder = out or run_folder / "generated"
         folder.mkdir(parents=True, exist_ok=True)
-        files = run.write_samples(trained, pieces, folder, name=f"seed{seed}")
+        files = run.write_samples(trained, pieces, folder, name=name, primed=0 if primer is None else len(primer))
         typer.echo(
             f"{metrics.notes_per_frame(list(rolls)).mean():.2f} notes a frame, "
             f"{metrics.repeated_frame_rate(list(rolls)):.1%} of frames repeat the one before"
@@ -191,7 +200,7 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
         console.print(f"{label}: samples {stats['samples'][name]:.3f}, training set {stats['train'][name]:.3f}")
     console.print(f"samples:  {folder / 'samples'}", soft_wrap=True)
     console.print(f"figures:  {folder / 'figures'}", soft_wrap=True)
-    console.print(f"more:     rnnrbm generate {folder}", soft_wrap=True)
+    console.print(f"more:     rnnrbm generate {folder} --seed 1", soft_wrap=True)
 
 
 cli_data.register(app)

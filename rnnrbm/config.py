@@ -10,18 +10,26 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
-from rnnrbm.files import atomic
+from rnnrbm.files import atomic, read_bytes
 
 __all__ = ["Config", "ConfigError", "Data", "Evaluation", "Generation", "Model", "Training", "read", "write"]
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Note = Annotated[int, Field(ge=0, le=127)]
 
 
 class ConfigError(ValueError):
@@ -33,13 +41,43 @@ class _Settings(BaseModel):
 
 
 class Data(_Settings):
-    """What to train on; see :func:`rnnrbm.datasets.load`."""
+    """What to train on.
+
+    Only `source` has a default here. Of the others, what is set is given to :func:`rnnrbm.datasets.load`, which refuses
+    what the source does not have and chooses what is not set; the ``config.toml`` of a run says what it chose.
+
+    Attributes
+    ----------
+    source : str
+        The name of a set, a file, or a folder of MIDI files.
+    steps_per_beat : int
+        Frames in a beat (quarter note): of ``"bach"`` 1, 2 or 4; of a MIDI folder any.
+    seconds_per_frame : float
+        Of a MIDI folder: frames of so many seconds instead.
+    original_key : bool
+        Of ``"bach"``: leave each piece in its own key.
+    split : (float, float, float)
+        Of a MIDI folder: fractions of pieces for training, validation and test; they add up to 1.
+    split_seed : int
+        Of a MIDI folder: decides which piece goes where.
+    low, high : int
+        Of a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column.
+    drums : bool
+        Of a MIDI folder: read channel 10 too, where a note number means an instrument.
+    rule : {"sounding", "published"}
+        Of a MIDI folder: what becomes of the notes; see :func:`rnnrbm.midi.read`.
+    """
 
     source: str = "bach"
     steps_per_beat: Count | None = None
-    original_key: bool = False
-    split: tuple[Positive, Positive, Positive] = (0.7, 0.15, 0.15)
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    seconds_per_frame: Positive | None = None
+    original_key: bool | None = None
+    split: tuple[Positive, Positive, Positive] | None = None
+    split_seed: Annotated[int, Field(ge=0)] | None = None
+    low: Note | None = None
+    high: Note | None = None
+    drums: bool | None = None
+    rule: Literal["sounding", "published"] | None = None
 
 
 class Model(_Settings):
@@ -114,9 +152,15 @@ class Training(_Settings):
     valid_temperatures: Annotated[int, Field(ge=2)] = 200
     seed: Annotated[int, Field(ge=0)] = 0
 
-    @field_validator("k")
+    @field_validator("k", mode="wrap")
     @classmethod
-    def _stages(cls, k: int | list[tuple[float, int]]) -> int | list[tuple[float, int]]:
+    def _stages(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> int | list[tuple[float, int]]:
+        try:
+            k: int | list[tuple[float, int]] = validate(value)
+        except ValidationError:  # which would say of each of the two forms why it is not that one
+            raise ValueError(
+                "expected a whole number of at least 1, or stages of such numbers, as in [[0.0, 2], [0.5, 10]]"
+            ) from None
         if isinstance(k, list):
             begins = [begin for begin, _ in k]
             if not k or begins[0] != 0.0 or sorted(set(begins)) != begins:
@@ -135,6 +179,28 @@ class Training(_Settings):
         if self.context > self.n_steps // 2:
             raise ValueError(f"context ({self.context}) must be at most half of n_steps ({self.n_steps})")
         return self
+
+    @classmethod
+    def named(cls, settings: Mapping[str, Any], *, where: str = "training") -> Self:
+        """Validate settings given by name: ``{"epochs": 10}``.
+
+        Parameters
+        ----------
+        settings : mapping
+        where : str
+            What to call the source in errors.
+
+        Raises
+        ------
+        ConfigError
+            On an unknown name (with the nearest one), a wrong type or an impossible value.
+        """
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            known = list(cls.model_fields)
+            said = [_explain(e, unknown="setting", known=known, table="settings") for e in error.errors()]
+            raise ConfigError(f"{where}: {'; '.join(said)}") from None
 
     def k_at(self, epoch: int) -> int:
         """Gibbs steps of CD-k in an epoch, counted from 0."""
@@ -187,7 +253,12 @@ class Config(_Settings):
         try:
             return cls.model_validate({name: table for name, table in tables.items() if name != "run"})
         except ValidationError as error:
-            raise ConfigError(f"{where}: " + "; ".join(_explain(cls, e) for e in error.errors())) from None
+            said = []
+            for e in error.errors():
+                top = len(e["loc"]) == 1
+                known = [*cls.model_fields, *_all_keys()] if top else _all_keys()
+                said.append(_explain(e, unknown="table or key" if top else "key", known=known))
+            raise ConfigError(f"{where}: {'; '.join(said)}") from None
 
     def replaced(self, changes: Mapping[str, Any], *, where: str = "option") -> Config:
         """Return a configuration with some settings changed: ``{"training.epochs": 10}``.
@@ -214,24 +285,25 @@ def _all_keys() -> list[str]:
 def _nearest(key: str, known: list[str]) -> str:
     by_name = {k.rpartition(".")[2]: k for k in known}
     name = key.rpartition(".")[2]
+    initials = {"".join(word[0] for word in n.split("_")): k for n, k in by_name.items() if "_" in n}
     near = (
         ([by_name[name]] if name in by_name else [])
+        or ([initials[name]] if name in initials else [])  # lr
         or difflib.get_close_matches(key, known, 1, 0.5)
         or [by_name[n] for n in difflib.get_close_matches(key.rpartition(".")[2], list(by_name), 1, 0.6)]
     )
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
-def _explain(cls: type[BaseModel], error: Any) -> str:
+def _explain(error: Any, *, unknown: str, known: list[str], table: str = "tables") -> str:
+    """One error of pydantic's in our words; `unknown` is what to call an unknown key, `table` what holds all keys."""
     path = [str(part) for part in error["loc"] if isinstance(part, str)]
-    key = ".".join(path)
     if error["type"] == "extra_forbidden":
-        if len(path) == 1:
-            return f"unknown table or key {key!r}; {_nearest(key, [*cls.model_fields, *_all_keys()])}"
-        return f"unknown key {key!r}; {_nearest(key, _all_keys())}"
+        key = ".".join(path)
+        return f"unknown {unknown} {key!r}; {_nearest(key, known)}"
     key = ".".join(part for part in path if part.isidentifier())  # without the branches of a union
     got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
-    return f"{key or 'tables'}: {error['msg'].removeprefix('Value error, ')}{got}"
+    return f"{key or table}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 
 def read(path: str | os.PathLike[str]) -> Config:
@@ -245,7 +317,7 @@ def read(path: str | os.PathLike[str]) -> Config:
         If it cannot be read.
     """
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_bytes(path, "a configuration, a TOML file").decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from None
     return Config.from_dict(tables, where=str(path))

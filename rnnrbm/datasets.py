@@ -15,18 +15,20 @@ from dataclasses import dataclass
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rnnrbm.files import atomic
 from rnnrbm.formats import PIANO, PLAIN, WITH_RANGE, Contents, read_mat
-from rnnrbm.midi_folder import DEFAULT_SPLIT, MIDI_SUFFIXES, SPLITS, load_folder
+from rnnrbm.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, SPLITS, load_folder
 from rnnrbm.published import PUBLISHED, locate
 from rnnrbm.rolls import check_roll, transpose
 
-__all__ = ["Dataset", "check_roll", "load", "save", "transpose"]
+__all__ = ["Dataset", "check_roll", "load", "resolved", "save", "transpose"]
 
 _STORED_STEPS = 4  # steps per beat in bach.npz
+_BACH_STEPS = 1
 
 
 _NAMES = ("bach", *PUBLISHED)
@@ -117,6 +119,7 @@ def load(
     high: int = PIANO[1],
     seconds_per_frame: float | None = None,
     rule: str = "sounding",
+    drums: bool = False,
 ) -> Dataset:
     """Load a data set by name, or from a file or folder.
 
@@ -162,6 +165,8 @@ def load(
     rule : {"sounding", "published"}
         For a MIDI folder: what becomes of the notes, see `rnnrbm.midi.read`. By ``"published"``
         rolls are made as those of the published sets were, and a frame is an eighth note.
+    drums : bool
+        For a MIDI folder: read channel 10 too, where a note number means an instrument.
 
     Returns
     -------
@@ -201,10 +206,11 @@ def load(
         "high": high != PIANO[1],
         "seconds_per_frame": seconds_per_frame is not None,
         "rule": rule != "sounding",
+        "drums": bool(drums),
     }
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
-        return _load_bach(1 if steps_per_beat is None else steps_per_beat, original_key)
+        return _load_bach(_BACH_STEPS if steps_per_beat is None else steps_per_beat, original_key)
     if isinstance(source, str) and source in PUBLISHED:
         _refuse(given, f"the published set {source!r}, which comes as it is", ())
         contents = read_mat(locate(source))
@@ -216,9 +222,9 @@ def load(
         _refuse(
             given,
             "a folder of MIDI files, which are read in the key they are in (see `transpose`)",
-            ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule"),
+            ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums"),
         )
-        rolls, names, steps = load_folder(path, rule, steps_per_beat, seconds_per_frame, split, seed, low, high)
+        rolls, names, steps = load_folder(path, rule, steps_per_beat, seconds_per_frame, split, seed, low, high, drums)
         per_beat = None if steps is None else float(steps)
         seconds = None if seconds_per_frame is None else float(seconds_per_frame)
         return Dataset(path.resolve().name, *_three(rolls), low, per_beat, seconds, names)
@@ -240,6 +246,47 @@ def load(
         return _dataset(WITH_RANGE[suffix](path, low, high))
     _refuse(given, f"{path.name}, whose splits, frames and columns are what they are", ())
     return _dataset(PLAIN[suffix](path))
+
+
+def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
+    """Return all options by which `load` reads a source: those given, and the defaults of the others it has.
+
+    Parameters
+    ----------
+    source : str or path-like
+        As for `load`.
+    **options
+        Some of those of `load`.
+
+    Returns
+    -------
+    dict
+        More options, with which `load` gives the same data set; none for a source that comes as it is.
+
+    Examples
+    --------
+    >>> import rnnrbm.datasets
+    >>> rnnrbm.datasets.resolved("bach", original_key=True)
+    {'steps_per_beat': 1, 'original_key': True}
+    """
+    has: dict[str, Any] = {}
+    path = Path(source)
+    if source == "bach":
+        has = {"steps_per_beat": _BACH_STEPS, "original_key": False}
+    elif is_folder(source):
+        if options.get("rule", "sounding") == "sounding" and "seconds_per_frame" not in options:
+            has["steps_per_beat"] = DEFAULT_STEPS
+        if not any((path / split).is_dir() for split in SPLITS):  # else these say where a piece goes
+            has |= {"split": DEFAULT_SPLIT, "seed": 0}
+        has |= {"low": PIANO[0], "high": PIANO[1], "rule": "sounding", "drums": False}
+    elif path.suffix.lower() in WITH_RANGE and source not in _NAMES:
+        has = {"low": PIANO[0], "high": PIANO[1]}
+    return has | options
+
+
+def is_folder(source: str | os.PathLike[str]) -> bool:
+    """Whether `load` would read a folder of MIDI files."""
+    return source not in _NAMES and source != "" and Path(source).is_dir()
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic", "cache_folder", "to_json"]
+__all__ = ["atomic", "cache_folder", "check_folder", "read_bytes", "to_json"]
 
 
 def cache_folder() -> Path:
@@ -19,6 +19,48 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("rnnrbm", appauthor=False)
+
+
+def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
+    """Return the bytes of a file.
+
+    Parameters
+    ----------
+    path : path-like
+    what : str
+        What is expected there, for the error: ``"a MIDI file"``.
+
+    Raises
+    ------
+    OSError
+        If there is none or it cannot be read, in words instead of an error number.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such file; give the path of {what}") from None
+    except OSError as error:
+        if Path(path).is_dir():  # Windows says that permission is denied
+            raise IsADirectoryError(f"{path}: is a folder; give the path of {what}") from None
+        reason = error.strerror or type(error).__name__
+        raise type(error)(f"{path}: cannot be read ({reason}); expected {what}") from None
+
+
+def check_folder(path: str | os.PathLike[str], what: str = "what is written") -> None:
+    """Raise FileExistsError if a path cannot become a folder, because it or a folder above it is a file.
+
+    Parameters
+    ----------
+    path : path-like
+        It need not exist.
+    what : str
+        What the folder is for, for the error.
+    """
+    path = Path(path)
+    nearest = next((place for place in (path, *path.parents) if place.exists()), None)
+    if nearest is not None and not nearest.is_dir():
+        found = "is a file" if nearest == path else f"{nearest} is a file"
+        raise FileExistsError(f"{path}: {found}; give a folder for {what}")
 
 
 @contextmanager

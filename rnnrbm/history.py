@@ -10,19 +10,41 @@ import pytensor.tensor as pt
 
 from rnnrbm import devices, engine
 from rnnrbm.cells import Cell, states
+from rnnrbm.rbm import RBM
+from rnnrbm.units import Bernoulli, Softmax
 
 __all__ = ["History", "check_pieces"]
 
 
-def check_pieces(pieces: Sequence[np.ndarray], n_visible: int) -> None:
-    """Raise ValueError unless there are pieces, each an array (T, n_visible) with T of 1 or more."""
+def check_pieces(pieces: Sequence[np.ndarray], rbm: RBM, *, name: str = "piece") -> None:
+    """Raise ValueError unless there are pieces that a machine can have as its visible units.
+
+    Parameters
+    ----------
+    pieces : sequence of arrays (T, n_visible)
+        T is 1 or more; of 0 and 1 where the visible units are binary, finite where they are not.
+    rbm : RBM
+    name : str
+        What to call one of them.
+    """
+    n_visible = rbm.W.type.shape[0]
     if len(pieces) == 0:
-        raise ValueError("there are no pieces to score; give at least one array (T, n_visible)")
+        raise ValueError(f"there is no {name}; give at least one array (T, {n_visible})")
     for i, piece in enumerate(pieces):
-        if piece.ndim != 2 or piece.shape[1] != n_visible or len(piece) == 0:
+        if np.ndim(piece) != 2 or piece.shape[1] != n_visible or len(piece) == 0:
+            alone = isinstance(pieces, np.ndarray) and pieces.ndim == 2
             raise ValueError(
-                f"piece {i} has shape {piece.shape}, expected (T, {n_visible}) with T of 1 or more: "
-                f"the model was made for {n_visible} visible units"
+                f"{name} {i} has shape {np.shape(piece)}, expected (T, {n_visible}) with T of 1 or more: the model was "
+                f"made for {n_visible} visible units" + ("; put a single piece into a list" if alone else "")
+            )
+        binary = isinstance(rbm.visible, (Bernoulli, Softmax))
+        wrong = (piece != 0) & (piece != 1) if binary else ~np.isfinite(piece)
+        if wrong.any():
+            t, j = (int(x) for x in np.argwhere(wrong)[0])
+            expected = "0 and 1, as the visible units are binary" if binary else "finite numbers"
+            raise ValueError(
+                f"{name} {i} holds {piece[t, j]} in frame {t}, column {j}, and {wrong.sum()} such values in all; "
+                f"expected {expected}"
             )
 
 

@@ -245,7 +245,7 @@ class Evaluator:
         done : int
             How many of the frames to be scored are known already: whole chunks among them are left out.
         """
-        check_pieces(pieces, self.n_visible)
+        check_pieces(pieces, self.rbm)
         if frames is not None and frames < 1:
             raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
         chosen = _chosen(pieces, seed, frames)

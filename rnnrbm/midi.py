@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnnrbm.files import atomic
+from rnnrbm.files import atomic, read_bytes
 from rnnrbm.rolls import check_roll
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
     # not know, which moves all notes after it (so does pretty_midi, which stands on it), and one
     # malformed key signature or foreign chunk makes it refuse the file. pretty_midi adds to that a
     # limit of 10 million ticks, seconds where we need ticks, and tempo changes of one track only.
-    data = Path(path).read_bytes()
+    data = read_bytes(path, "a MIDI file")
     resolution, chunks = _chunks(path, data)
     notes: list[tuple[int, int, int, int, int, int]] = []
     tempo = [(0, 500_000)]
@@ -357,8 +357,9 @@ def read(
         notes = notes[notes["channel"] != DRUM_CHANNEL]
         if not len(notes):
             raise MidiError(
-                f"{path}: all {len(score.notes)} notes are drums (channel 10); pass drums=True to "
-                "read them, or leave the file out"
+                f"{path}: all {len(score.notes)} notes are drums (channel 10); read them with "
+                "drums=True (in a configuration drums = true under [data], on the command line "
+                "--set data.drums=true), or leave the file out"
             )
     inside = (low <= notes["pitch"]) & (notes["pitch"] <= high)
     outside = notes["pitch"][~inside]

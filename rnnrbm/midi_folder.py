@@ -9,10 +9,11 @@ import numpy as np
 
 from rnnrbm import midi
 
-__all__ = ["DEFAULT_SPLIT", "MIDI_SUFFIXES", "SPLITS", "load_folder"]
+__all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder"]
 
 SPLITS = ("train", "valid", "test")
 DEFAULT_SPLIT = (0.7, 0.15, 0.15)
+DEFAULT_STEPS = 2  # per beat: a frame is an eighth note
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 
 
@@ -25,6 +26,7 @@ def load_folder(
     seed: int,
     low: int,
     high: int,
+    drums: bool = False,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, list[str]], int | None]:
     """Read the MIDI files of a folder and divide them; see :func:`rnnrbm.datasets.load` for the parameters.
 
@@ -38,11 +40,11 @@ def load_folder(
         The grid, None if it is one of seconds.
     """
     # Before any file is read: a wrong option is not the files' fault.
-    midi.check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame)
+    midi.check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
     if rule == "published":
         steps_per_beat = midi.PUBLISHED_STEPS
     elif seconds_per_frame is None:
-        steps_per_beat = 2 if steps_per_beat is None else steps_per_beat
+        steps_per_beat = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
         if steps_per_beat != int(steps_per_beat) or steps_per_beat < 1:
             raise ValueError(f"steps_per_beat={steps_per_beat}: expected a whole number from 1")
     elif steps_per_beat is not None:
@@ -80,7 +82,7 @@ def load_folder(
         grid = {}
     elif seconds_per_frame is not None:
         grid = {"seconds_per_frame": seconds_per_frame}
-    pieces = _read_midi(folder, paths, rule=rule, low=low, high=high, **grid)
+    pieces = _read_midi(folder, paths, rule=rule, low=low, high=high, drums=drums, **grid)
     usable = list(pieces)
     if present:
         members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from rnnrbm.metrics import repeated_frame_rate
@@ -35,6 +35,7 @@ def piano_roll(
     beats_per_bar: int = 4,
     ax: Axes | None = None,
     title: str | None = None,
+    primed: int = 0,
 ) -> Axes:
     """Draw a piano-roll, cropped to the notes in use.
 
@@ -53,6 +54,8 @@ def piano_roll(
         Where to draw. The default is a new figure of 12 by 4 inches.
     title : str, optional
         Written above.
+    primed : int
+        Frames at the beginning that were given, not sampled: a line marks their end.
 
     Returns
     -------
@@ -98,6 +101,12 @@ def piano_roll(
         ax.xaxis.set_minor_locator(MultipleLocator(1))
         ax.grid(which="minor", axis="x", color=FAINT, linewidth=0.5, zorder=1)
     ax.set_xlabel("time (frames)" if steps_per_beat is None else "time (beats)")
+    if primed:
+        end = primed / (steps_per_beat or 1)
+        ax.axvline(end, color=ACCENT, linewidth=1.5, zorder=3)
+        ax.annotate(
+            "given | sampled", (end, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", color=ACCENT
+        )
     _finish(ax, title)
     return ax
 
@@ -279,6 +288,7 @@ def statistics(
     data: Sequence[ArrayLike],
     *,
     low: int = 21,
+    data_name: str = "data",
     figsize: tuple[float, float] = (11, 6.5),
 ) -> Figure:
     """Draw simple statistics of sampled rolls beside those of real ones.
@@ -293,6 +303,8 @@ def statistics(
         Rolls of 0 and 1; lengths may differ, n may not.
     low : int
         MIDI note number of the first column.
+    data_name : str
+        What the legend calls the real ones.
     figsize : tuple of float
         Width and height in inches.
 
@@ -334,11 +346,13 @@ def statistics(
             (axes[0, 1], low + np.arange(bottom, top + 1), pitches[bottom : top + 1]),
             (axes[1, 1], np.arange(12), classes),
         ]
-        label = f"{name}: {len(arrays)} pieces, {len(counts[i])} frames"
+        label = f"{data_name if name == 'data' else name}: {len(arrays)} pieces, {len(counts[i])} frames"
         for ax, x, share in panels:
             if ax is axes[1, 0]:
                 ax.barh([i], share, height=0.6, color=color)
-                ax.text(share[0] + 0.02, i, f"{share[0]:.0%}", va="center", color=color)
+                ax.annotate(
+                    f"{share[0]:.1%}", (share[0], i), (4, 0), textcoords="offset points", va="center", color=color
+                )
             else:
                 ax.bar(x + 0.42 * i - 0.21, share, width=0.42, color=color, label=label)
     axes[0, 0].set(xlabel="notes per frame", ylabel="share of frames")
@@ -346,9 +360,10 @@ def statistics(
     axes[0, 1].set(ylabel="share of notes", xlim=(low + bottom - 1, low + top + 1))
     _note_axis(axes[0, 1].xaxis, low + bottom, low + top)
     axes[0, 1].set_xlabel("MIDI note")
-    axes[1, 0].set(xlabel="frames equal to the one before (share)", xlim=(0, 1.15), ylim=(1.6, -0.6))
+    longest = max(0.05, *(np.nan_to_num(repeated_frame_rate(arrays)) for _, arrays in sets))
+    axes[1, 0].set(xlabel="frames equal to the one before (share)", xlim=(0, 1.15 * longest), ylim=(1.6, -0.6))
     axes[1, 0].set_yticks([0, 1], ["data", "samples"])
-    axes[1, 0].set_xticks(np.linspace(0, 1, 6))
+    axes[1, 0].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[1, 1].set(xlabel="pitch class", ylabel="share of notes")
     axes[1, 1].set_xticks(range(12), PITCH_CLASSES)
     for ax in axes.flat:

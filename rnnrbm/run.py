@@ -23,6 +23,7 @@ import numpy as np
 
 import rnnrbm
 from rnnrbm import baselines, checkpoint, config, datasets, engine, metrics
+from rnnrbm.batches import transposed
 from rnnrbm.config import Config
 from rnnrbm.files import atomic, to_json
 from rnnrbm.rnnrbm import RNNRBM
@@ -339,7 +340,11 @@ def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -
     title = f"A sample ({run.config.model.cell} RNN-RBM trained on {data.name})"
     roll = plot.piano_roll(samples[0], low=low, steps_per_beat=int(data.steps_per_beat or 0) or None, title=title)
     plot.save(roll, figures / "sample.png")
-    plot.save(plot.statistics(list(samples), data.train, low=low), figures / "statistics.png")
+    # training transposes, so samples come in all keys, and are compared with pieces in all keys
+    keys = run.config.training.transpose
+    train = transposed(data.train, keys) if any(keys) else data.train
+    name = "training set, transposed as in training" if any(keys) else "training set"
+    plot.save(plot.statistics(list(samples), train, low=low, data_name=name), figures / "statistics.png")
 
 
 def write_samples(
@@ -348,6 +353,7 @@ def write_samples(
     folder: Path,
     *,
     name: str = "sample",
+    primed: int = 0,
     watch: Callable[[int], Any] | None = None,
 ) -> list[Path]:
     """Write each sample as MIDI, WAV and PNG; only the picture if the columns are no MIDI notes.
@@ -360,6 +366,8 @@ def write_samples(
         Must exist.
     name : str
         Files are called ``{name}-1.mid`` and so on.
+    primed : int
+        Frames at the beginning of each that were given; the picture shows where they end.
     watch : callable or None
         Called with the number of samples written.
 
@@ -379,9 +387,8 @@ def write_samples(
             midi.write(stem.with_suffix(".mid"), roll, **options)
             audio.write_wav(stem.with_suffix(".wav"), roll, **options)
             files += [stem.with_suffix(".mid"), stem.with_suffix(".wav")]
-        drawn = plot.piano_roll(
-            roll, low=0 if run.low is None else run.low, steps_per_beat=grid.get("steps_per_beat"), title=stem.name
-        )
+        low, per_beat = run.low or 0, grid.get("steps_per_beat")
+        drawn = plot.piano_roll(roll, low=low, steps_per_beat=per_beat, title=stem.name, primed=primed)
         plot.save(drawn, stem.with_suffix(".png"))
         files.append(stem.with_suffix(".png"))
         if watch is not None:

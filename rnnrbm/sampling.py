@@ -32,6 +32,8 @@ class Sampler:
     """
 
     def __init__(self, model: RNNRBM, n_steps: int, *, k: int = 25, mode: Any = None) -> None:
+        if not isinstance(model, RNNRBM):
+            raise TypeError(f"expected an RNNRBM, a model of sequences, got {type(model).__name__}")
         if n_steps < 1:
             raise ValueError(f"n_steps must be at least 1, got {n_steps}")
         if k < 1:
@@ -99,12 +101,12 @@ class Sampler:
         Raises
         ------
         ValueError
-            If `count` is below 1, or `prime` is empty or of another width.
+            If `count` is below 1, or `prime` is empty, of another width, or of values that the units cannot have.
         """
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
-        if prime is not None and (prime.ndim != 2 or len(prime) == 0 or prime.shape[1] != self.n_visible):
-            raise ValueError(f"prime has shape {prime.shape}, expected (T, {self.n_visible}) with T of 1 or more")
+        if prime is not None:
+            check_pieces([prime], self._model.rbm, name="prime")
         n_devices = devices.available(self._mode) if count > 1 else 1
         # filled up to a number that divides; what a row samples does not depend on the rows after it
         size = count if count < n_devices else -(-count // n_devices) * n_devices
@@ -175,7 +177,7 @@ def predict(
         If there are no pieces, or one does not fit the model.
     """
     n_visible, dtype = model.rbm.W.type.shape[0], model.rbm.W.dtype
-    check_pieces(pieces, n_visible)
+    check_pieces(pieces, model.rbm)
     history = History(model.cell, mode)
     lengths = [len(piece) for piece in pieces]
     u = np.concatenate(history(pieces))

@@ -23,6 +23,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm import checkpoint, devices, engine, optim, random
 from rnnrbm.batches import Corpus
 from rnnrbm.config import Training
+from rnnrbm.history import check_pieces
 from rnnrbm.likelihood import Evaluator
 from rnnrbm.rnnrbm import RNNRBM
 
@@ -241,19 +242,19 @@ def fit(
     """
     if settings is not None and changes:
         raise ValueError("give either settings or single settings by name, not both")
-    settings = settings or Training(**changes)
+    if not isinstance(model, RNNRBM):
+        raise TypeError(
+            f"fit trains a model of sequences, an RNNRBM, got {type(model).__name__}; for a static RBM build the step "
+            "from rnnrbm.samplers and rnnrbm.optim (see README)"
+        )
+    settings = settings or Training.named(changes, where="fit")
     state = State() if state is None else state
     if state.finished:
         state.restore_best(model)
         return
-    n_visible = model.rbm.W.type.shape[0]
-    for name, pieces in (("train", train), ("valid", valid or [])):
-        for i, piece in enumerate(pieces):
-            if np.ndim(piece) != 2 or piece.shape[1] != n_visible:
-                raise ValueError(
-                    f"{name} piece {i} has shape {np.shape(piece)}, expected (T, {n_visible}): the model was made "
-                    f"for {n_visible} visible units"
-                )
+    check_pieces(train, model.rbm, name="train piece")
+    if valid:
+        check_pieces(valid, model.rbm, name="valid piece")
     corpus = Corpus(
         train,
         n_steps=settings.n_steps,

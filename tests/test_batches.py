@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnrbm import engine
-from rnnrbm.batches import Batch, Corpus
+from rnnrbm.batches import Batch, Corpus, transposed
 from rnnrbm.train import gather
 
 # The frames of these pieces say who they are: column BELOW is always on, the next BITS columns hold the number
@@ -257,3 +257,18 @@ GOOD = [np.zeros((3, 4), np.uint8)]
 def test_errors(pieces, options, message):
     with pytest.raises(ValueError, match=message):
         Corpus(pieces, **options)
+
+
+def test_transposed_pieces_are_shifted_within_the_range_and_keep_their_notes() -> None:
+    rng = np.random.default_rng(0)
+    pieces = [np.pad((rng.random((9, 6)) < 0.4).astype(np.uint8), ((0, 0), (2, 4))) for _ in range(200)]
+    got = transposed(pieces, (-5, 3), seed=1)
+    shifts = set()
+    for piece, moved in zip(pieces, got, strict=True):
+        assert moved.sum() == piece.sum()
+        shift = int(np.flatnonzero(moved.any(axis=0))[0] - np.flatnonzero(piece.any(axis=0))[0])
+        np.testing.assert_array_equal(np.roll(piece, shift, axis=1), moved)
+        shifts.add(shift)
+    assert shifts <= set(range(-5, 4))
+    assert len(shifts) > 4
+    np.testing.assert_array_equal(transposed(pieces[:1], (0, 0))[0], pieces[0])

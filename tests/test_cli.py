@@ -383,12 +383,26 @@ def test_generate_from_a_primer(place, trained):
     options = ["--steps", "6", "--count", "1", "--gibbs", "2"]
     for steps, n in (("5", 5), ("16", 7)):
         done = rnnrbm(
-            "generate", "whole", *options, "--prime", "primer.mid", "--prime-steps", steps, "--out", "primed", cwd=place
+            *("generate", "whole", *options, "--prime", "primer.mid", "--prime-steps", steps),
+            *("--out", f"primed{n}"),
+            cwd=place,
         )
         assert f"primed by {n} frames of primer.mid" in done.stdout
-        roll = midi.read(place / "primed" / "seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
+        roll = midi.read(place / f"primed{n}" / "primer-seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
         np.testing.assert_array_equal(roll[:n], primer[:n])
         assert n < len(roll) <= n + 6
+
+
+def test_samples_are_not_overwritten(place, trained):
+    options = ["generate", "whole", "--steps", "3", "--gibbs", "2", "--count", "1", "--out", "kept"]
+    rnnrbm(*options, cwd=place)
+    before = (place / "kept" / "seed0-1.mid").read_bytes()
+    said = refused(*options, "--steps", "4", cwd=place)
+    assert re.search(r"seed0-1\.\w+: exists already; choose another --seed or --out, or replace it", said)
+    assert (place / "kept" / "seed0-1.mid").read_bytes() == before
+    rnnrbm(*options, "--overwrite", "--steps", "9", cwd=place)
+    assert (place / "kept" / "seed0-1.mid").read_bytes() != before
+    assert "--prime-steps needs --prime" in refused(*options, "--prime-steps", "4", cwd=place)
 
 
 def test_what_cannot_be_generated_is_said_in_one_line(place, trained):

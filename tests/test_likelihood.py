@@ -161,7 +161,9 @@ def test_one_array_is_one_piece():
 @pytest.mark.parametrize(
     ("pieces", "message"),
     [
-        ([], "there are no pieces to score"),
+        ([], "there is no piece; give at least one array"),
+        ([np.full((2, N_VISIBLE), np.nan)], "piece 0 holds nan in frame 0, column 0, and 10 such values in all"),
+        ([np.full((2, N_VISIBLE), 3)], "holds 3 in frame 0.*expected 0 and 1, as the visible units are binary"),
         ([np.zeros((3, 5)), np.zeros((3, 4))], r"piece 1 has shape \(3, 4\), expected \(T, 5\) .*5 visible units"),
         ([np.zeros((0, 5))], r"piece 0 has shape \(0, 5\)"),
         ([np.zeros(5)], r"piece 0 has shape \(5,\)"),

@@ -161,6 +161,19 @@ def bars(ax) -> list[list[float]]:
     return [[float(bar.get_height()) for bar in group] for group in ax.containers]
 
 
+def test_the_end_of_what_was_given_is_marked():
+    ax = plot.piano_roll(np.eye(8, dtype=int), steps_per_beat=2, primed=6)
+    assert "given | sampled" in [text.get_text() for text in ax.texts]
+    assert [list(line.get_xdata()) for line in ax.lines if line.get_color() == plot.ACCENT] == [[3, 3]]
+    assert not plot.piano_roll(np.eye(8, dtype=int)).texts
+
+
+def test_the_data_of_a_comparison_have_a_name():
+    roll = [np.eye(4, dtype=int)]
+    figure = plot.statistics(roll, roll, data_name="all keys")
+    assert [t.get_text().split(":")[0] for t in figure.legends[0].get_texts()] == ["all keys", "samples"]
+
+
 def test_statistics_by_hand(tmp_path):
     data = [np.array([[1, 1], [1, 1], [1, 0], [0, 0]]), np.array([[0, 0], [0, 0]])]
     samples = [np.array([[0, 1], [0, 1], [0, 1]])]
@@ -170,7 +183,7 @@ def test_statistics_by_hand(tmp_path):
     np.testing.assert_allclose(bars(pitch), [[3 / 5, 2 / 5], [0, 1]])
     np.testing.assert_allclose(bars(classes)[0], [3 / 5, 2 / 5] + [0] * 10)
     # of the frames after the first in which something sounds: 1 of 2 repeats, 2 of 2
-    assert [text.get_text() for text in repeats.texts] == ["50%", "100%"]
+    assert [text.get_text() for text in repeats.texts] == ["50.0%", "100.0%"]
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == ["data: 2 pieces, 6 frames", "samples: 1 pieces, 3 frames"]

@@ -114,5 +114,5 @@ def test_errors():
     with pytest.raises(ValueError, match="non-negative"):
         sampler(seed=-1)
     for prime, shape in ((PRIME[:, :4], r"\(3, 4\)"), (PRIME[:0], r"\(0, 5\)"), (PRIME[0], r"\(5,\)")):
-        with pytest.raises(ValueError, match=rf"prime has shape {shape}, expected \(T, 5\) with T of 1 or more"):
+        with pytest.raises(ValueError, match=rf"prime 0 has shape {shape}, expected \(T, 5\) with T of 1 or more"):
             sampler(prime=prime)
