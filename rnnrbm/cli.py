@@ -11,6 +11,7 @@ import typer
 
 from rnnrbm import cli_data, cli_score
 from rnnrbm.console import Progress, friendly, interruptible
+from rnnrbm.files import check_folder
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
 
@@ -76,13 +77,18 @@ def train(
         changes |= {key: value for key, value in named.items() if value is not None}
         settings = None
         if resume:
+            if overwrite:
+                raise configs.ConfigError(
+                    "--resume and --overwrite contradict each other: --resume goes on with the run in --out, "
+                    "--overwrite replaces it; give one of the two"
+                )
             if config is not None or changes:
                 given = ", ".join([*([str(config)] if config else []), *changes])
+                own = (out or Path("RUN")) / "config.toml"
                 raise configs.ConfigError(
-                    f"--resume goes on with the run's own settings; leave out {given}, or start a new run"
+                    "--resume goes on with the run's own settings and keeps its schedule; leave out "
+                    f"{given}, or start a new run, a longer one by: rnnrbm train {own} --epochs N --out NEW"
                 )
-            if overwrite:
-                raise configs.ConfigError("--resume and --overwrite exclude each other")
             if out is None:
                 raise configs.ConfigError("--resume needs --out, the folder of the run to go on with")
         else:
@@ -95,7 +101,7 @@ def train(
         if folder is None:
             assert settings is not None
             folder = run.free_folder(settings.data.source)
-        with Progress(folder) as progress, interruptible() as stop:
+        with Progress() as progress, interruptible() as stop:
             try:
                 results = run.train(
                     settings,
@@ -139,6 +145,7 @@ def generate(
             raise ValueError("--prime-steps needs --prime, the MIDI file to begin with")
         trained = run.load(run_folder)
         folder = out or run_folder / "generated"
+        check_folder(folder, "the samples")
         name = f"seed{seed}" if prime is None else f"{prime.stem}-seed{seed}"
         present = [*folder.glob(f"{name}-*")] if folder.is_dir() else []
         if present and not overwrite:
@@ -170,7 +177,9 @@ def _read_primer(trained: Any, path: Path) -> Any:
     if trained.low is None:
         raise ValueError(f"{trained.folder}: was not trained on MIDI notes, so no MIDI file can prime it")
     n_visible = trained.model.rbm.W.type.shape[0]
-    return midi.read(path, low=trained.low, high=trained.low + n_visible - 1, **trained.grid)
+    # not by the rule of the data: "published" leaves a file's first frame out
+    drums = bool(trained.config.data.drums)
+    return midi.read(path, low=trained.low, high=trained.low + n_visible - 1, drums=drums, **trained.grid)
 
 
 def _toml_value(text: str) -> Any:

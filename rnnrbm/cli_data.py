@@ -61,6 +61,7 @@ def convert(
     transpose: Annotated[int, typer.Option(metavar="N", help="Semitones to shift by; up is positive.")] = 0,
     low: Annotated[int | None, typer.Option(help="MIDI note number of the first column.")] = None,
     high: Annotated[int | None, typer.Option(help="MIDI note number of the last column.")] = None,
+    drums: Annotated[bool, typer.Option("--drums", help="Read channel 10 too, the drums.")] = False,
     tempo: Annotated[float | None, typer.Option(help="Beats per minute of a MIDI file written; 120.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
@@ -77,6 +78,7 @@ def convert(
                 "rule": rule,
                 "low": low,
                 "high": high,
+                "drums": drums or None,
             }.items()
             if value is not None
         }
@@ -122,7 +124,7 @@ def _complete(path: Path, piece: Roll, options: dict[str, Any]) -> Roll:
     """The roll of a file; what the file does not say is taken from the options."""
     from rnnrbm.formats import PIANO
 
-    wrong = sorted({"rule", "high"} & set(options))
+    wrong = sorted({"rule", "high", "drums"} & set(options))
     grid = {"steps_per_beat", "seconds_per_frame"}
     if piece.steps_per_beat is not None or piece.seconds_per_frame is not None:
         wrong += sorted(grid & set(options))

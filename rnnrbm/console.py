@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -70,14 +69,13 @@ class Progress:
         "baselines": "Baselines",
     }
 
-    def __init__(self, folder: Path | None = None, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         from rich import progress as bars
         from rich.console import Console
 
         self.console = Console(stderr=True)
         self.live = self.console.is_terminal and not quiet
         self.quiet = quiet
-        self.folder = folder
         self.bar = bars.Progress(
             bars.TextColumn("{task.description:<15}"),
             bars.BarColumn(bar_width=24),
@@ -93,8 +91,6 @@ class Progress:
         self.last = -math.inf
 
     def __enter__(self) -> Progress:
-        if self.folder is not None:
-            typer.echo(f"run folder: {self.folder}", err=True)
         self.bar.start()
         return self
 
@@ -108,6 +104,10 @@ class Progress:
         if stage == "batch":
             if self.live and "train" in self.tasks and done % 8 == 0:
                 self.bar.update(self.tasks["train"], batch=f"batch {done}/{total}")
+            return
+        if stage == "note":
+            if row is not None and not self.quiet:
+                typer.echo(row["text"], err=True)  # above a live bar, which has taken over stderr
             return
         text = ""
         if row is not None:

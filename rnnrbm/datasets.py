@@ -25,7 +25,7 @@ from rnnrbm.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, SPLI
 from rnnrbm.published import PUBLISHED, locate
 from rnnrbm.rolls import check_roll, transpose
 
-__all__ = ["Dataset", "check_roll", "load", "resolved", "save", "transpose"]
+__all__ = ["Dataset", "check_roll", "is_folder", "load", "resolved", "save", "transpose"]
 
 _STORED_STEPS = 4  # steps per beat in bach.npz
 _BACH_STEPS = 1
@@ -34,7 +34,7 @@ _BACH_STEPS = 1
 _NAMES = ("bach", *PUBLISHED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Sequences in three splits, and what their columns and frames mean.
 
@@ -90,6 +90,10 @@ class Dataset:
     def n_visible(self) -> int:
         """Number of columns of every piano-roll."""
         return int(next(iter(self.train or self.valid or self.test)).shape[1])
+
+    def __repr__(self) -> str:
+        """Return the summary: all the arrays would fill a book."""
+        return str(self)
 
     def __str__(self) -> str:
         """Return a summary: columns, what a frame is, and pieces and frames of each split."""
@@ -285,7 +289,7 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
 
 
 def is_folder(source: str | os.PathLike[str]) -> bool:
-    """Whether `load` would read a folder of MIDI files."""
+    """Return whether `load` would take a source for a folder of MIDI files, and not for the name of a set."""
     return source not in _NAMES and source != "" and Path(source).is_dir()
 
 
@@ -333,7 +337,7 @@ def _refuse(given: Mapping[str, bool], source: str, allowed: Sequence[str]) -> N
     wrong = [option for option, is_given in given.items() if is_given and option not in allowed]
     if wrong:
         raise ValueError(
-            f"{', '.join(wrong)} cannot be chosen for {source}; "
+            f"{', '.join(wrong).replace('seed', 'seed (of the split)')} cannot be chosen for {source}; "
             f"expected {'only ' + ', '.join(allowed) if allowed else 'no option'}"
         )
 

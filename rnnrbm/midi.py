@@ -19,7 +19,6 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -359,7 +358,7 @@ def read(
             raise MidiError(
                 f"{path}: all {len(score.notes)} notes are drums (channel 10); read them with "
                 "drums=True (in a configuration drums = true under [data], on the command line "
-                "--set data.drums=true), or leave the file out"
+                "--set data.drums=true; rnnrbm convert --drums), or leave the file out"
             )
     inside = (low <= notes["pitch"]) & (notes["pitch"] <= high)
     outside = notes["pitch"][~inside]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import os
 import platform
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +25,17 @@ from rnnrbm import baselines, checkpoint, config, datasets, engine, metrics
 from rnnrbm.batches import transposed
 from rnnrbm.config import Config
 from rnnrbm.files import atomic, to_json
+from rnnrbm.midi_folder import SPLITS
 from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.run_folder import clear, free_folder, prepare
 from rnnrbm.train import Diverged, State, fit
 
 __all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "load_data", "train", "write_samples"]
 
-PARTS = ("config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples", "evaluations")
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
 
 #: called with (stage, done, total, row of metrics or None); stages are train, batch (of the epoch under way), evaluate,
-#: sample, draw
+#: sample, draw; and note, where the row is {"text": what to say}
 Watch = Callable[[str, int, int, "dict[str, Any] | None"], Any]
 
 
@@ -77,12 +77,6 @@ class Run:
         return {"steps_per_beat": int(self.steps_per_beat or 2)}
 
 
-def free_folder(source: str, base: Path = Path("runs")) -> Path:
-    """Return the first of ``runs/NAME-1``, ``runs/NAME-2`` ... that does not exist."""
-    stem = Path(source).stem or "run"
-    return next(p for i in range(1, 10**6) if not (p := base / f"{stem}-{i}").exists())
-
-
 def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.ndarray | float = 0.0) -> RNNRBM:
     """Make the model a configuration asks for."""
     return RNNRBM.init(
@@ -114,33 +108,6 @@ def _write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def _prepare(folder: Path, settings: Config | None, resume: bool, overwrite: bool) -> Config:
-    """Check the folder against what was asked, and return the settings to use."""
-    present = [part for part in PARTS if (folder / part).exists()]
-    if resume:
-        if not (folder / "config.toml").exists():
-            raise FileNotFoundError(f"{folder}: no run to resume there (no config.toml); give the folder of a run")
-        return config.read(folder / "config.toml")
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder}: is a file; give a folder for the run")
-    if present and not overwrite:
-        raise FileExistsError(
-            f"{folder}: holds a run already ({', '.join(present)}); go on with it by --resume, choose another "
-            "folder by --out, or replace it by --overwrite"
-        )
-    return settings or Config()
-
-
-def _clear(folder: Path) -> None:
-    """Make the folder, and delete the parts of an earlier run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        if (folder / part).is_dir():
-            shutil.rmtree(folder / part)
-        else:
-            (folder / part).unlink(missing_ok=True)
-
-
 def train(
     settings: Config | None,
     folder: str | os.PathLike[str],
@@ -162,14 +129,15 @@ def train(
     resume : bool
         Go on with the run in `folder`.
     overwrite : bool
-        Replace a run in `folder`. Other files there are left alone.
+        Replace a run in `folder`: delete what it and its evaluations wrote. Other files there are left alone.
     mode : str or None
         See :func:`rnnrbm.engine.function`.
     stop : callable or None
         Asked after every batch, and now and then while the model is scored; if it answers True, the place is saved and
         :class:`Interrupted` raised.
     watch : callable or None
-        Called with (stage, done, total, row) as work goes on; `row` is the metrics of an epoch when one ends.
+        Called with (stage, done, total, row) as work goes on; `row` is the metrics of an epoch when one ends. Of the
+        stage "note" it holds a "text": what was read, at first.
 
     Returns
     -------
@@ -180,16 +148,19 @@ def train(
     ------
     FileExistsError, FileNotFoundError
         If the folder holds a run and neither `resume` nor `overwrite` is given, or none and `resume` is.
+    ValueError
+        If both are given, or settings or data cannot be used.
     Interrupted
         If `stop` answered True.
     """
     folder = Path(folder)
     watch = watch or (lambda stage, done, total, row: None)
     engine.resolve_mode(mode)
-    settings = _prepare(folder, settings, resume, overwrite)
+    settings = prepare(folder, settings, resume=resume, overwrite=overwrite)
     data = load_data(settings.data)
+    settings = _resolved(settings)
     if not resume:  # only now, when there is something to put in its place
-        _clear(folder)
+        clear(folder)
     saved = folder / "checkpoint.npz"
     state, meta = State.load(saved) if resume and saved.exists() else (State(), {})
     if meta and meta["n_visible"] != data.n_visible:
@@ -204,7 +175,13 @@ def train(
         "seconds_per_frame": data.seconds_per_frame,
     }
     if not resume:
-        config.write(folder / "config.toml", settings, run=_versions(mode))
+        config.write(folder / "config.toml", settings, run={**_versions(mode), "data": _facts(data)})
+    watch("note", 0, 0, {"text": f"run folder: {folder}\n{data}"})
+    if state.finished:
+        best = f", best valid log-likelihood {state.best_ll:.3f} in epoch {state.best_epoch}"
+        best = best if np.isfinite(state.best_ll) else ""
+        text = f"training is finished (epoch {state.epoch}{best}); only scoring, sampling and drawing are done again"
+        watch("note", 0, 0, {"text": text})
 
     odds = baselines.NoteUnigram.fit(data.train).log_odds
     model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=odds)
@@ -249,15 +226,35 @@ def train(
 
 
 def load_data(settings: config.Data) -> datasets.Dataset:
-    """Load what the configuration names; options that a source does not have are given only if set."""
-    options: dict[str, Any] = {}
-    if settings.steps_per_beat is not None:
-        options["steps_per_beat"] = settings.steps_per_beat
-    if settings.original_key:
-        options["original_key"] = True
-    if Path(settings.source).is_dir():
-        options |= {"split": settings.split, "seed": settings.split_seed}
-    return datasets.load(settings.source, **options)
+    """Load what the configuration names, with all options that are set; one that a source does not have is refused."""
+    return datasets.load(settings.source, **_options(settings))
+
+
+def _options(settings: config.Data) -> dict[str, Any]:
+    """The options that are set, by their names in :func:`rnnrbm.datasets.load`."""
+    options = settings.model_dump(exclude={"source"}, exclude_none=True)
+    if "split_seed" in options:
+        options["seed"] = options.pop("split_seed")
+    return options
+
+
+def _resolved(settings: Config) -> Config:
+    """The settings with those of the data that were chosen for the user, so that later defaults change no run."""
+    options = datasets.resolved(settings.data.source, **_options(settings.data))
+    return settings.replaced({f"data.{'split_seed' if k == 'seed' else k}": v for k, v in options.items()})
+
+
+def _facts(data: datasets.Dataset) -> dict[str, Any]:
+    """What was read: sizes, and what columns and frames are as far as that is known."""
+    facts = {
+        "columns": data.n_visible,
+        "low": data.low,
+        "steps_per_beat": data.steps_per_beat,
+        "seconds_per_frame": data.seconds_per_frame,
+        "pieces": {split: len(getattr(data, split)) for split in SPLITS},
+        "frames": {split: sum(map(len, getattr(data, split))) for split in SPLITS},
+    }
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _finish(
@@ -319,6 +316,8 @@ def _finish(
         },
         "samples": [str(f.relative_to(folder)) for f in files],
     }
+    if datasets.is_folder(settings.data.source):  # else they do not depend on settings and files that may change
+        results["pieces"] = {split: data.names[split] for split in SPLITS}
     with atomic(folder / "results.json") as temporary:
         temporary.write_text(to_json(results), encoding="utf-8")
     watch("draw", 0, 1, None)
@@ -403,10 +402,16 @@ def load(folder: str | os.PathLike[str]) -> Run:
     ------
     FileNotFoundError
         If there is no checkpoint in the folder.
+    FileExistsError
+        If it is a file.
     CheckpointError
         If it cannot be read or belongs to another model.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise FileExistsError(
+            f"{folder}: is a file; give the folder that 'rnnrbm train' wrote, such as {folder.parent}"
+        )
     path = folder / "checkpoint.npz"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; give the folder that 'rnnrbm train' wrote")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_run import COLUMNS, FIGURES, LOW, PARTS, WIDTH, metrics_of, same_training, save_data
+from test_run import COLUMNS, FIGURES, LOW, PARTS, WIDTH, metrics_of, midi_folder, same_training, save_data
 
 from rnnrbm import checkpoint, config, midi
 
@@ -65,8 +65,10 @@ def environment() -> dict[str, str]:
 def refused(*arguments: object, code: int = 1, cwd: Path | None = None) -> str:
     """The one line that a command which cannot work says."""
     done = rnnrbm(*arguments, code=code, cwd=cwd)
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("run folder:")]
-    assert len(lines) == 1, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr  # no folder is announced that is not made
+    assert done.stdout == ""
+    assert "Errno" not in done.stderr
     assert lines[0].startswith("error: ")
     return lines[0]
 
@@ -144,7 +146,8 @@ def test_train_writes_everything_and_says_so(trained):
     assert "AIS, 3 chains x 4 temperatures" in done.stdout
     assert re.search(r"-\d+\.\d{3} ± \d+\.\d{3}", done.stdout)
     assert "more:     rnnrbm generate whole" in done.stdout
-    assert "run folder: whole" in done.stderr
+    assert done.stderr.startswith("run folder: whole\ntoy: 12 columns (notes 60 to 71), 2 frames per beat\n")
+    assert re.search(r"  train +4 pieces +79 frames\n  valid +2 pieces +14 frames\n  test ", done.stderr)
     for stage in ("Training 0/6", "Training 6/6", "Test likelihood 14/14", "Sampling 2/2", "Drawing 1/1"):
         assert stage in done.stderr
 
@@ -170,14 +173,26 @@ def test_options_change_settings(place):
         (["--set", "training.epochs=many"], r"training\.epochs: .*got 'many'"),
         (["--cell", "lstm"], r"model\.cell: .*got 'lstm'"),
         (["--seed", "-1"], r"training\.seed: .*got -1"),
-        (["none.toml"], r"none\.toml"),
+        (["--set", "training.k=0"], r"training\.k: expected a whole number of at least 1, or stages [^;]*, got 0$"),
+        (["--set", "data.split=[0.9,0.2,0.2]", "--out", "new"], r"split cannot be chosen for the embedded set 'bach'"),
+        (["--set", "data.drums=true", "--out", "new"], r"drums cannot be chosen for the embedded set 'bach'"),
+        (["none.toml"], r"none\.toml: there is no such file; give the path of a configuration, a TOML file$"),
         (["misspelt.toml"], r"misspelt\.toml: unknown key 'training\.epoch'; did you mean 'training\.epochs'\?"),
         (["broken.toml"], r"broken\.toml: not a TOML file"),
         (["--resume"], r"--resume needs --out"),
         (["--resume", "--out", "nowhere"], r"nowhere: no run to resume there"),
-        (["--resume", "--out", "whole", "--epochs", "9"], r"leave out training\.epochs, or start a new run"),
+        (
+            ["--resume", "--out", "whole", "--epochs", "9"],
+            (
+                r"keeps its schedule; leave out training\.epochs, or start a new run, a longer one by: "
+                r"rnnrbm train whole.config\.toml --epochs N --out NEW$"
+            ),
+        ),
         (["tiny.toml", "--resume", "--out", "whole"], r"leave out tiny\.toml, or start a new run"),
-        (["--resume", "--overwrite", "--out", "whole"], r"--resume and --overwrite exclude each other"),
+        (["--resume", "--overwrite", "--out", "whole"], r"--resume and --overwrite contradict each other.*give one"),
+        (["--resume", "--overwrite", "--epochs", "9"], r"--resume and --overwrite contradict each other.*give one"),
+        (["--resume", "--out", "tiny.toml"], r"tiny\.toml: is a file; give a folder for the run"),
+        (["--data", "toy.npz", "--out", "tiny.toml/a"], r"tiny\.toml is a file; give a folder for the run"),
         (["--data", "toy.npz", "--out", "whole"], r"whole: holds a run already.*--resume.*--out.*--overwrite"),
         (["--data", "none.npz", "--out", "new"], r"none\.npz: there is no such file or folder"),
         (["--data", "bachh", "--out", "new"], r"bachh"),
@@ -227,6 +242,36 @@ def test_a_folder_of_midi_files_with_a_bad_one(tmp_path):
     assert set(os.listdir(tmp_path / "run")) == PARTS
     assert set(os.listdir(tmp_path / "run" / "samples")) == {f"sample-1.{x}" for x in ("mid", "wav", "png")}
     assert checkpoint.load(tmp_path / "run" / "checkpoint.npz")[1]["n_visible"] == 88
+
+
+def test_a_finished_run_says_so_when_resumed(place, trained):
+    shutil.copytree(trained[0], place / "finished")
+    done = rnnrbm("train", "--resume", "--out", "finished", cwd=place)
+    said = r"training is finished \(epoch 6, best valid log-likelihood -\d+\.\d+ in epoch \d\); only scoring"
+    assert re.search(rf"^{said}, sampling and drawing are done again$", done.stderr, re.MULTILINE)
+    assert done.stderr.index("training is finished") < done.stderr.index("Training 6/6")
+
+
+def test_drums_can_be_asked_for_as_the_error_says(place):
+    folder = midi_folder(place / "drums", channel=9)
+    arguments = ["train", "tiny.toml", "--data", folder, "--epochs", "0", "--out", "drummer"]
+    said = rnnrbm(*arguments, cwd=place, code=1).stderr
+    assert "run folder" not in said
+    assert not (place / "drummer").exists()
+    advice = re.search(r"none of its 6 MIDI files can be used; .* (--set data\.drums=true)", said)[1]
+    rnnrbm(*arguments, *advice.split(), cwd=place)
+    assert config.read(place / "drummer" / "config.toml").data.drums is True
+    # a primer is read as the data were
+    options = ["--steps", "3", "--count", "1", "--gibbs", "2", "--prime", folder / "0.mid"]
+    assert "primed by 12 frames" in rnnrbm("generate", "drummer", *options, cwd=place).stdout
+
+
+def test_a_primer_is_read_on_a_grid_of_seconds(place):
+    folder = midi_folder(place / "clock")
+    seconds = ["--set", "data.seconds_per_frame=0.125"]  # 12 half beats at 120 beats a minute are 24 frames
+    rnnrbm("train", "tiny.toml", "--data", folder, "--epochs", "0", "--out", "ticking", *seconds, cwd=place)
+    options = ["--steps", "3", "--count", "1", "--gibbs", "2", "--prime", folder / "0.mid", "--prime-steps", "99"]
+    assert "primed by 24 frames" in rnnrbm("generate", "ticking", *options, cwd=place).stdout
 
 
 # --- evaluating -------------------------------------------------------------------------------------
@@ -409,7 +454,10 @@ def test_what_cannot_be_generated_is_said_in_one_line(place, trained):
     (place / "text.mid").write_text("no music")
     (place / "empty").mkdir(exist_ok=True)
     assert re.search(r"text\.mid: not a MIDI file", refused("generate", "whole", "--prime", "text.mid", cwd=place))
-    assert "none.mid" in refused("generate", "whole", "--prime", "none.mid", cwd=place)
+    line = refused("generate", "whole", "--prime", "none.mid", cwd=place)
+    assert line == "error: none.mid: there is no such file; give the path of a MIDI file"
+    line = refused("generate", Path("whole") / "checkpoint.npz", cwd=place)
+    assert line.endswith("checkpoint.npz: is a file; give the folder that 'rnnrbm train' wrote, such as whole")
     for folder in ("empty", "nowhere"):
         line = refused("generate", folder, cwd=place)
         assert re.search(rf"{folder}.checkpoint\.npz: no such file; give the folder that 'rnnrbm train' wrote", line)

@@ -190,7 +190,7 @@ def test_nothing_is_replaced_silently(place):
         (["tune.mid", "a.txt"], r"a.txt: expected a name ending in .npz, or in .mid"),
         (["tune.mid", "a.mid"], r"tune.mid: not one piano-roll in an .npz file"),
         (["bach", "a.mid"], r"bach: not one piano-roll"),
-        (["none.mid", "a.npz"], r"No such file or directory: 'none.mid'"),
+        (["none.mid", "a.npz"], r"none\.mid: there is no such file; give the path of a MIDI file$"),
         (["none.npz", "a.npz"], r"none.npz: there is no such file or folder"),
         (["bahc", "a.npz"], r"did you mean 'bach'"),
         (["tune.mid", "nowhere/a.npz"], r"folder 'nowhere' does not exist"),
@@ -215,7 +215,8 @@ def test_what_cannot_be_converted(place, arguments, message):
 
 def test_help_names_every_option():
     said = rnnrbm("convert", "--help").stdout
-    for option in ("--steps-per-beat", "--seconds-per-frame", "--rule", "--transpose", "--low", "--high", "--tempo"):
+    for option in ("--steps-per-beat", "--seconds-per-frame", "--rule", "--transpose", "--low", "--high", "--drums"):
         assert option in said
+    assert "--tempo" in said
     assert "--overwrite" in said
     assert "musedata" in rnnrbm("fetch", "--help").stdout

@@ -23,8 +23,14 @@ def test_defaults_are_valid_and_frozen():
 CHANGED = {
     "data.source": 'a "quoted" folder\\ä',
     "data.steps_per_beat": 4,
+    "data.seconds_per_frame": 0.1,
     "data.original_key": True,
     "data.split": (0.5, 0.25, 0.25),
+    "data.split_seed": 3,
+    "data.low": 30,
+    "data.high": 90,
+    "data.drums": False,
+    "data.rule": "published",
     "model.cell": "sigmoid",
     "model.n_hidden": 7,
     "training.k": 15,
@@ -43,11 +49,11 @@ def test_written_and_read_back(tmp_path):
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         assert tables.pop("run") == {"version": "1.2", "seed": 3}
         # every setting is there, except those that are not set
-        unset = settings.data.steps_per_beat is None
         assert {n: set(t) for n, t in tables.items()} == {
-            name: set(table) - ({"steps_per_beat"} if unset and name == "data" else set())
+            name: {key for key, value in table.items() if value is not None or name != "data"}
             for name, table in settings.model_dump().items()
         }
+        assert len(tables["data"]) == (10 if settings.data.drums is False else 1)
     assert [p.name for p in tmp_path.iterdir()] == ["config.toml"]
 
 
@@ -102,7 +108,17 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\ntranspose = [1, 3]", r"training\.transpose: must be a range around 0.*got"),
         ("[training]\ntranspose = [-1]", r"training\.transpose: "),
         ("[training]\nn_steps = 8\ncontext = 5", r"training: context \(5\) must be at most half of n_steps \(8\)$"),
-        ("[training]\nk = 0", r"training\.k: "),
+        (
+            "[training]\nk = 0",
+            r"mine\.toml: training\.k: expected a whole number of at least 1, or stages .* as in \[\[0\.0, 2\], "
+            r"\[0\.5, 10\]\], got 0$",
+        ),
+        (
+            "[training]\nk = [[0.0, 0]]",
+            r"training\.k: expected a whole number of at least 1, or stages.*\[\[0\.0, 0\]\]$",
+        ),
+        ("[training]\nk = 'x'", r"mine\.toml: training\.k: expected a whole number of at least 1, or [^;]*, got 'x'$"),
+        ("[training]\nlr = 3", r"unknown key 'training\.lr'; did you mean 'training\.learning_rate'\?"),
         ("[training]\nk = []", r"training\.k: stages must begin at 0\.0"),
         ("[training]\nk = [[0.5, 2]]", r"training\.k: stages must begin at 0\.0"),
         ("[training]\nk = [[0.0, 2], [0.5, 3], [0.5, 4]]", r"training\.k: stages must .* follow each other"),
@@ -110,6 +126,9 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\nvalid_chains = 1", r"training\.valid_chains: .*greater than or equal to 2, got 1"),
         ("[model]\ncell = 'lstm'", r"model\.cell: .*'gru'.*'tanh'.*'sigmoid'.*got 'lstm'"),
         ("[data]\nsplit = [0.5, 0.5, 0.0]", r"data\.split: .*greater than 0"),
+        ("[data]\nrule = 'strict'", r"data\.rule: .*'sounding' or 'published', got 'strict'"),
+        ("[data]\nhigh = 128", r"data\.high: .*less than or equal to 127, got 128"),
+        ("[data]\nseconds_per_frame = 0.0", r"data\.seconds_per_frame: .*greater than 0, got 0\.0"),
         ("[data]\nsource = 3", r"data\.source: .*string.*got 3"),
         ("training = 3", r"training: .*got 3"),
         ("[training", r"not a TOML file: Expected '\]'.*at "),
@@ -136,8 +155,22 @@ def test_files_that_are_no_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"a\.toml: not a TOML file"):
         config.read(path)
-    with pytest.raises(FileNotFoundError, match=r"none\.toml"):
+    with pytest.raises(
+        FileNotFoundError, match=r"none\.toml: there is no such file; give .* a configuration, a TOML file$"
+    ):
         config.read(tmp_path / "none.toml")
+    with pytest.raises(IsADirectoryError, match=r": is a folder; give the path of a configuration"):
+        config.read(tmp_path)
+
+
+def test_settings_by_name():
+    assert Training.named({"epochs": 3, "k": 2}) == Training(epochs=3, k=2)
+    with pytest.raises(ConfigError, match=r"^fit: unknown setting 'lr'; did you mean 'learning_rate'\?$"):
+        Training.named({"lr": 3}, where="fit")
+    with pytest.raises(ConfigError, match=r"^fit: epochs: .*got -1; unknown setting 'optimizer'; .*'optimiser'\?$"):
+        Training.named({"epochs": -1, "optimizer": "sgd"}, where="fit")
+    with pytest.raises(ConfigError, match=r"^training: settings: context \(9\) must be at most half of n_steps \(4\)$"):
+        Training.named({"context": 9, "n_steps": 4})
 
 
 # --- changes ----------------------------------------------------------------------------------------

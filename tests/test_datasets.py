@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import scipy.io
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rnnrbm.datasets import Dataset, check_roll, load, save, transpose
+from rnnrbm.datasets import Dataset, check_roll, is_folder, load, resolved, save, transpose
 from rnnrbm.midi_folder import _counts
 
 DATA = os.environ.get("RNNRBM_DATA")
@@ -680,6 +681,7 @@ OPTIONS = {
     "high": 90,
     "seconds_per_frame": 0.1,
     "rule": "published",
+    "drums": True,
 }
 APPLY = {
     "bach": {"steps_per_beat", "original_key"},
@@ -700,7 +702,7 @@ def test_options_that_do_not_apply_are_refused(source, option, tmp_path):
     elif source == "a.json":
         source = tmp_path / source
         source.write_text('{"train": [[[60]]], "valid": [], "test": []}')
-    with pytest.raises(ValueError, match=rf"^{option} cannot be chosen for"):
+    with pytest.raises(ValueError, match=rf"^{option}( \(of the split\))? cannot be chosen for"):
         load(source, **{option: OPTIONS[option]})
 
 
@@ -722,6 +724,42 @@ def test_options_that_do_not_apply_are_refused(source, option, tmp_path):
 def test_options_that_make_no_sense(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         load(midi_folder(tmp_path, 3), **options)
+
+
+def test_drums_of_a_folder_are_read_if_asked_for(tmp_path):
+    midi_folder(tmp_path, 3)
+    for file in tmp_path.iterdir():  # the only track's notes move to channel 10
+        parsed = mido.MidiFile(file)
+        for message in parsed.tracks[0]:
+            if message.type in ("note_on", "note_off"):
+                message.channel = 9
+        parsed.save(file)
+    with pytest.warns(UserWarning, match="drums"), pytest.raises(ValueError, match=r"3 MIDI files .*data\.drums=true"):
+        load(tmp_path)
+    with pytest.raises(ValueError, match=r"rule='published' and drums=True"):
+        load(tmp_path, drums=True, rule="published")
+    assert sorted(len(roll) for _, _, roll in pieces(load(tmp_path, drums=True))) == [8, 9, 10]
+
+
+def test_resolved_options_give_the_same_set(tmp_path, bach):
+    assert resolved("bach") == {"steps_per_beat": 1, "original_key": False}
+    assert_same(load("bach", **resolved("bach")), bach)
+    assert resolved("jsb") == {}
+    assert resolved(tmp_path / "a.npz") == {}
+    assert resolved("a.json", low=30) == {"low": 30, "high": 108}
+    folder = midi_folder(tmp_path / "tunes", 5)
+    assert is_folder(folder)
+    assert not is_folder("bach")
+    usual = {"low": 21, "high": 108, "rule": "sounding", "drums": False, "split": (0.7, 0.15, 0.15), "seed": 0}
+    assert resolved(folder) == usual | {"steps_per_beat": 2}
+    assert resolved(folder, seconds_per_frame=0.5, seed=3) == usual | {"seconds_per_frame": 0.5, "seed": 3}
+    assert resolved(folder, rule="published") == usual | {"rule": "published"}
+    for options in ({}, {"seconds_per_frame": 0.5}, {"rule": "published", "seed": 1}):
+        assert_same(load(folder, **resolved(folder, **options)), load(folder, **options))
+    for split in SPLITS:
+        midi_folder(tmp_path / "parts" / split, 1)
+    assert "split" not in resolved(tmp_path / "parts")
+    assert_same(load(tmp_path / "parts", **resolved(tmp_path / "parts")), load(tmp_path / "parts"))
 
 
 def test_bach_comes_in_three_resolutions():

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnrbm.files import atomic
+from rnnrbm.files import atomic, check_folder, read_bytes
 
 
 def names(folder: Path) -> list[str]:
@@ -122,3 +122,24 @@ def test_longest_possible_name(tmp_path: Path) -> None:
     with atomic(target) as temporary:
         temporary.write_text("new")
     assert target.read_text() == "new"
+
+
+def test_reading_says_in_words_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    assert read_bytes(str(tmp_path / "a"), "a tune") == b"x"
+    with pytest.raises(FileNotFoundError, match=r"none: there is no such file; give the path of a tune$"):
+        read_bytes(tmp_path / "none", "a tune")
+    with pytest.raises(IsADirectoryError, match=r": is a folder; give the path of a tune$"):
+        read_bytes(tmp_path, "a tune")
+    with pytest.raises(OSError, match=r"a.b: cannot be read \(.*\); expected a tune$"):
+        read_bytes(tmp_path / "a" / "b", "a tune")
+
+
+def test_what_cannot_become_a_folder(tmp_path: Path) -> None:
+    check_folder(tmp_path)
+    check_folder(tmp_path / "new" / "one")
+    (tmp_path / "a").write_bytes(b"x")
+    with pytest.raises(FileExistsError, match=r"a: is a file; give a folder for the run$"):
+        check_folder(tmp_path / "a", "the run")
+    with pytest.raises(FileExistsError, match=r"b: .*a is a file; give a folder"):
+        check_folder(str(tmp_path / "a" / "b"))

@@ -8,13 +8,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import mido
 import numpy as np
 import pretty_midi
 import pytest
 from scipy.io import wavfile
 
 import rnnrbm
-from rnnrbm import baselines, checkpoint, config, datasets, engine, midi, run
+from rnnrbm import baselines, checkpoint, config, datasets, engine, midi, run, run_folder
 from rnnrbm.batches import Corpus
 from rnnrbm.checkpoint import CheckpointError
 from rnnrbm.config import Config
@@ -137,6 +138,90 @@ def test_settings_are_resolved_and_versions_kept(whole, data):
     assert re.match(r"3\.\d+", facts["python"])
     assert "PyTensor" in facts["engine"]
     assert "JAX" in facts["engine"]
+    assert facts["data"] == {
+        "columns": WIDTH,
+        "low": LOW,
+        "steps_per_beat": 2.0,
+        "pieces": {"train": 4, "valid": 2, "test": 2},
+        "frames": {"train": 79, "valid": 14, "test": 14},
+    }
+    assert tables["data"] == {"source": str(data)}  # a file comes as it is
+
+
+def midi_folder(path: Path, *, channel: int = 0) -> Path:
+    """Six little tunes, perhaps on the channel of drums."""
+    path.mkdir()
+    for i, roll in enumerate(some_pieces([12, 9, 15, 8, 11, 10], 5)):
+        midi.write(path / f"{i}.mid", roll, low=LOW, steps_per_beat=2)
+        parsed = mido.MidiFile(path / f"{i}.mid")
+        for message in parsed.tracks[0]:
+            if message.type in ("note_on", "note_off"):
+                message.channel = channel
+        parsed.save(path / f"{i}.mid")
+    return path
+
+
+NOTHING = {"training.epochs": 0, "generation.count": 1}
+
+
+def test_settings_of_the_data_are_resolved(tmp_path):
+    """What was chosen for the user is written down, and a run with these settings is the same."""
+    songs = midi_folder(tmp_path / "songs")
+    range_ = {"data.low": LOW, "data.high": LOW + WIDTH - 1}
+    results = run.train(tiny(songs, **NOTHING, **range_), tmp_path / "a")
+    tables = tomllib.loads((tmp_path / "a" / "config.toml").read_text(encoding="utf-8"))
+    assert tables["data"] == {
+        "source": str(songs),
+        "steps_per_beat": 2,
+        "split": [0.7, 0.15, 0.15],
+        "split_seed": 0,
+        "low": LOW,
+        "high": LOW + WIDTH - 1,
+        "drums": False,
+        "rule": "sounding",
+    }
+    assert tables["run"]["data"]["pieces"] == {"train": 4, "valid": 1, "test": 1}
+    assert sorted(name for names in results["pieces"].values() for name in names) == [f"{i}.mid" for i in range(6)]
+    assert results["pieces"] == datasets.load(songs).names
+    again = run.train(config.read(tmp_path / "a" / "config.toml"), tmp_path / "b")
+    assert again == run.train(None, tmp_path / "a", resume=True) | {"training_seconds": again["training_seconds"]}
+    assert run.load(tmp_path / "a").config == config.read(tmp_path / "a" / "config.toml")
+
+
+def test_every_data_option_that_is_set_is_used_or_refused(tmp_path):
+    songs = midi_folder(tmp_path / "songs", channel=9)
+    options = {"split": (0.5, 0.25, 0.25), "split_seed": 2, "low": 50, "high": 90, "drums": True}
+    loaded = run.load_data(config.Data(source=str(songs), seconds_per_frame=0.25, **options))
+    options["seed"] = options.pop("split_seed")
+    assert loaded.names == datasets.load(songs, seconds_per_frame=0.25, **options).names
+    assert (loaded.low, loaded.n_visible, loaded.seconds_per_frame) == (50, 41, 0.25)
+    songs = midi_folder(tmp_path / "pitched")
+    assert run.load_data(config.Data(source=str(songs), rule="published")).steps_per_beat == 2.0
+    with pytest.raises(ValueError, match=r"split=\(0\.9, 0\.2, 0\.2\): expected three positive fractions"):
+        run.load_data(config.Data(source=str(songs), split=(0.9, 0.2, 0.2)))
+    refused = {
+        "split": (0.9, 0.2, 0.2),
+        "split_seed": 1,
+        "seconds_per_frame": 0.1,
+        "low": 30,
+        "high": 90,
+        "drums": True,
+        "rule": "published",
+    }
+    for name, value in refused.items():
+        with pytest.raises(ValueError, match=rf"^{name.removeprefix('split_')}.* cannot be chosen for .*'bach'"):
+            run.load_data(config.Data(source="bach", **{name: value}))
+    # the settings that earlier versions wrote for every set
+    run.load_data(config.Data(source="bach", original_key=False, split=(0.7, 0.15, 0.15), split_seed=0))
+
+
+def test_bach_is_resolved_too(tmp_path):
+    with pytest.raises(run.Interrupted):
+        run.train(tiny(Path("bach"), **{"data.source": "bach"}), tmp_path, stop=stop_after(1))
+    tables = tomllib.loads((tmp_path / "config.toml").read_text(encoding="utf-8"))
+    assert tables["data"] == {"source": "bach", "steps_per_beat": 1, "original_key": False}
+    with pytest.raises(run.Interrupted):
+        run.train(None, tmp_path, resume=True, stop=stop_after(1))
 
 
 def test_metrics(whole):
@@ -192,12 +277,12 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
 def test_progress_goes_through_the_stages(whole):
     calls = whole[2]
     stages = list(dict.fromkeys(stage for stage, _, _ in calls))
-    assert stages == ["train", "batch", "evaluate", "sample", "draw"]
+    assert stages == ["note", "train", "batch", "evaluate", "sample", "draw"]
     assert [(done, total) for stage, done, total in calls if stage == "train"] == [(0, 3), (1, 3), (2, 3), (3, 3)]
     batches = [(done, total) for stage, done, total in calls if stage == "batch"]
     assert sum(done == 1 for done, _ in batches) == 3
     assert sum(done == total for done, total in batches) == 3
-    for stage in set(stages) - {"batch"}:
+    for stage in set(stages) - {"batch", "note"}:
         done = [d for s, d, _ in calls if s == stage]
         assert done == sorted(done)
         assert done[-1] == [t for s, _, t in calls if s == stage][-1]
@@ -209,7 +294,8 @@ def test_progress_goes_through_the_stages(whole):
 def test_an_existing_run_is_refused_untouched(whole, data):
     folder = whole[0]
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
-    with pytest.raises(FileExistsError, match=r"holds a run already \(config\.toml, .*--resume.*--out.*--overwrite"):
+    message = r"holds a run already \(checkpoint\.npz, config\.toml, .*--resume.*--out.*--overwrite"
+    with pytest.raises(FileExistsError, match=message):
         run.train(tiny(data), folder)
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
 
@@ -218,8 +304,17 @@ def test_other_folders(tmp_path, data):
     with pytest.raises(FileNotFoundError, match=r"no run to resume there \(no config\.toml\)"):
         run.train(None, tmp_path, resume=True)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FileExistsError, match="file: is a file; give a folder"):
-        run.train(tiny(data), tmp_path / "file")
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match=r"file: is a file; give a folder for the run$"):
+            run.train(tiny(data), tmp_path / "file", resume=resume)
+        with pytest.raises(FileExistsError, match=r"file.a: .*file is a file; give a folder for the run$"):
+            run.train(tiny(data), tmp_path / "file" / "a", resume=resume)
+    with pytest.raises(ValueError, match=r"resume goes on .* overwrite replaces it; ask for one"):
+        run.train(tiny(data), tmp_path, resume=True, overwrite=True)
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "samples").write_text("x")
+    with pytest.raises(FileExistsError, match=r"samples: is a file"):
+        run.train(tiny(data), tmp_path / "mixed")
     with pytest.raises(ValueError, match="mode 'JAXX' is not one of PyTensor's"):
         run.train(tiny(data), tmp_path / "new", mode="JAXX")
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
@@ -237,14 +332,26 @@ def test_bad_data_does_not_cost_the_run_that_is_replaced(tmp_path, data):
 
 def test_overwrite_replaces_the_run_and_nothing_else(tmp_path, data):
     (tmp_path / "notes.txt").write_text("mine")
-    for name in ("samples", "figures"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "old.mid").write_text("old")
-    (tmp_path / "results.json").write_text("old")
+    mine = {
+        "samples/sample.mid",
+        "samples/sample-1.mp3",
+        "samples/sample-1b.mid",
+        "figures/a.png",
+        "generated/seed0-1.mid",
+    }
+    of_the_run = {"samples/sample-12.wav", "figures/learning_curves.png", "metrics.csv", "evaluations/toy-test.json"}
+    of_the_run |= {"evaluations/toy-valid-raise.npz", "results.json"}
+    for name in mine | of_the_run:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("old")
+    with pytest.raises(FileExistsError, match=r"\(metrics\.csv, results\.json, figures, samples, evaluations\)"):
+        run.train(tiny(data), tmp_path)
     run.train(tiny(data, **{"training.epochs": 0, "generation.count": 1}), tmp_path, overwrite=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert set(os.listdir(tmp_path)) == (PARTS - {"metrics.csv"}) | {"notes.txt"}  # no epoch, no metrics
-    assert not (tmp_path / "samples" / "old.mid").exists()
+    assert set(os.listdir(tmp_path)) == (PARTS - {"metrics.csv"}) | {"notes.txt", "generated"}  # no epoch, no metrics
+    assert all((tmp_path / name).read_text() == "old" for name in mine)
+    assert all(not (tmp_path / name).exists() for name in of_the_run - {"results.json"})
+    assert set(os.listdir(tmp_path / "figures")) == (FIGURES - {"learning_curves.png"}) | {"a.png"}
     results = json.loads((tmp_path / "results.json").read_text())
     assert (results["epochs"], results["best_epoch"], results["best_valid_ll"]) == (0, 0, None)
     # the untrained model, which begins with the notes' own frequencies
@@ -252,6 +359,15 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path, data):
     odds = baselines.NoteUnigram.fit(datasets.load(data).train).log_odds
     np.testing.assert_allclose(engine.to_numpy(model.rbm.b_v), odds, rtol=1e-6)
     assert results["test_ll"] == pytest.approx(results["baselines"]["note 1-gram"], abs=0.05)
+
+
+def test_a_folder_with_the_users_own_files_is_free(tmp_path, data):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "drum.wav").write_text("mine")
+    assert not run_folder.written(tmp_path)
+    run_folder.clear(tmp_path)
+    assert (tmp_path / "samples" / "drum.wav").read_text() == "mine"
+    run_folder.prepare(tmp_path, tiny(data), resume=False, overwrite=False)
 
 
 def test_free_folder(tmp_path):
@@ -315,9 +431,20 @@ def test_a_finished_run_resumed_repeats_only_the_end(whole):
     saved = {name: (folder / name).read_bytes() for name in ("checkpoint.npz", "metrics.csv", "config.toml")}
     for name in ("results.json", "figures/filters.png", "samples/sample-1.wav"):
         (folder / name).unlink()
-    calls = []
-    again = run.train(None, folder, resume=True, watch=lambda stage, done, total, row: calls.append((stage, done)))
+    calls, notes = [], []
+
+    def watch(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+        notes.extend([row["text"]] if stage == "note" else [])
+        calls.append((stage, done))
+
+    again = run.train(None, folder, resume=True, watch=watch)
     assert again == results
+    assert [stage for stage, _ in calls[:3]] == ["note", "note", "train"]
+    assert notes[0].startswith(f"run folder: {folder}\ntoy: 12 columns (notes 60 to 71), 2 frames per beat\n  train ")
+    assert notes[1] == (
+        f"training is finished (epoch 3, best valid log-likelihood {results['best_valid_ll']:.3f} in epoch "
+        f"{results['best_epoch']}); only scoring, sampling and drawing are done again"
+    )
     assert [done for stage, done in calls if stage == "train"] == [3]
     assert {name: (folder / name).read_bytes() for name in saved} == saved
     assert (folder / "figures" / "filters.png").exists()
@@ -375,6 +502,10 @@ def test_a_damaged_checkpoint_is_named(tmp_path, whole):
 def test_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"checkpoint\.npz: no such file; give the folder that 'rnnrbm train'"):
         run.load(tmp_path / "nothing")
+    (tmp_path / "checkpoint.npz").write_bytes(b"")
+    with pytest.raises(FileExistsError, match=r"checkpoint\.npz: is a file; give the folder .*, such as .*") as caught:
+        run.load(tmp_path / "checkpoint.npz")
+    assert str(caught.value).endswith(str(tmp_path))
 
 
 # --- samples ----------------------------------------------------------------------------------------
