@@ -104,9 +104,9 @@ def piano_roll(
     if primed:
         end = primed / (steps_per_beat or 1)
         ax.axvline(end, color=ACCENT, linewidth=1.5, zorder=3)
-        ax.annotate(
-            "given | sampled", (end, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", color=ACCENT
-        )
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}  # notes may be underneath
+        at = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "top", "zorder": 4}
+        ax.annotate("given | sampled", (end, 0.98), color=ACCENT, bbox=box, **at)
     _finish(ax, title)
     return ax
 
@@ -154,7 +154,7 @@ def learning_curves(metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[floa
 
     likelihoods = [name for name in columns if name.endswith("_ll")]
     panels = [
-        ("log-likelihood\n(nats per frame)", likelihoods),
+        (f"log-likelihood{' of valid' if likelihoods == ['valid_ll'] else ''}\n(nats per frame)", likelihoods),
         ("pseudo-likelihood\n(nats per frame)", ["pseudo_likelihood"]),
         ("loss\n(nats per frame)", ["loss"]),
         ("k\n(steps)", ["k"]),
