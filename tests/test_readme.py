@@ -1,0 +1,35 @@
+"""The Python of the README runs as it is printed, with fewer epochs and temperatures."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+#: what is printed, and what is run
+QUICKER = {
+    "data.train, data.valid, epochs=50": "data.train[:12], data.valid[:2], epochs=5",
+    "log_likelihood(model, data.test, n_chains=10, n_temperatures=500)": "log_likelihood(model, data.test[:2], "
+    "n_chains=5, n_temperatures=20)",
+    "log_likelihood(rbm, data.test, n_chains=10, n_temperatures=100)": "log_likelihood(rbm, data.test[:2], "
+    "n_chains=5, n_temperatures=20)",
+    'trained = rnnrbm.run.load("runs/bach-1")': "trained = None",
+}
+
+
+def test_python_of_the_readme(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    code = "\n".join(blocks)
+    for printed, run in QUICKER.items():
+        assert printed in code
+        code = code.replace(printed, run)
+    code += "\nstep(np.zeros((100, 16, 88), np.float32))\ntrain_rbm(np.eye(100, 88, dtype=np.float32))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    said = done.stdout.splitlines()
+    assert len(said) == 6
+    assert re.fullmatch(r"-\d+\.\d+ \+- \d\.\d+ nats per frame \(AIS, 5 chains x 20 temperatures\)", said[-1])
+    assert (tmp_path / "chorale.mid").exists()
