@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import sys
 import tomllib
 from pathlib import Path
@@ -147,7 +148,7 @@ def generate(
         folder = out or run_folder / "generated"
         check_folder(folder, "the samples")
         name = f"seed{seed}" if prime is None else f"{prime.stem}-seed{seed}"
-        present = [*folder.glob(f"{name}-*")] if folder.is_dir() else []
+        present = [*folder.glob(f"{glob.escape(name)}-*")] if folder.is_dir() else []
         if present and not overwrite:
             raise FileExistsError(
                 f"{present[0]}: exists already; choose another --seed or --out, or replace it by --overwrite"

@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm.files import atomic
-from rnnrbm.formats import PIANO, PLAIN, WITH_RANGE, Contents, read_mat
+from rnnrbm.formats import PIANO, PLAIN, WITH_RANGE, Contents, read_mat, write_npz
 from rnnrbm.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, SPLITS, load_folder
 from rnnrbm.published import PUBLISHED, locate
 from rnnrbm.rolls import check_roll, transpose
@@ -312,9 +311,6 @@ def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
     OSError
         If the file cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".npz":
-        raise ValueError(f"{path}: expected a file name ending in .npz")
     arrays: dict[str, np.ndarray] = {"name": np.array(dataset.name)}
     for key in ("low", "steps_per_beat", "seconds_per_frame"):
         value = getattr(dataset, key)
@@ -328,8 +324,7 @@ def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
         arrays[split] = np.concatenate([np.empty((0, dataset.n_visible), np.uint8), *rolls])
         arrays[f"{split}_lengths"] = np.array([len(roll) for roll in rolls], np.int64)
         arrays[f"{split}_names"] = np.array(dataset.names[split], np.str_)
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_npz(path, arrays)
 
 
 def _refuse(given: Mapping[str, bool], source: str, allowed: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import pickletools
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -257,11 +257,23 @@ def save_roll(path: str | os.PathLike[str], roll: Roll) -> None:
     OSError
         If the file cannot be written.
     """
+    arrays: dict[str, ArrayLike] = {key: value for key, value in roll._asdict().items() if value is not None}
+    write_npz(path, arrays | {"roll": check_roll(roll.roll, where="roll")})
+
+
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike]) -> None:
+    """Write compressed arrays to an ``.npz`` file, whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If `path` does not end in ``.npz``.
+    OSError
+        If the file cannot be written.
+    """
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise ValueError(f"{path}: expected a file name ending in .npz")
-    arrays: dict[str, ArrayLike] = {key: value for key, value in roll._asdict().items() if value is not None}
-    arrays["roll"] = check_roll(roll.roll, where="roll")
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 

@@ -105,8 +105,8 @@ def piano_roll(
         end = primed / (steps_per_beat or 1)
         ax.axvline(end, color=ACCENT, linewidth=1.5, zorder=3)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}  # notes may be underneath
-        at = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "top", "zorder": 4}
-        ax.annotate("given | sampled", (end, 0.98), color=ACCENT, bbox=box, **at)
+        across, place = (end, 0.98), ("data", "axes fraction")
+        ax.annotate("given | sampled", across, xycoords=place, ha="center", va="top", color=ACCENT, bbox=box, zorder=4)
     _finish(ax, title)
     return ax
 

@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from rnnrbm import devices, engine, random, samplers
 from rnnrbm.cells import recur
 from rnnrbm.history import History, check_pieces
+from rnnrbm.metrics import copy_previous
 from rnnrbm.rnnrbm import RNNRBM
 from rnnrbm.units import Bernoulli
 
@@ -45,7 +46,6 @@ class Sampler:
         self._programs: dict[int, Any] = {}
         prime = pt.tensor("prime", dtype=self.dtype, shape=(None, 1, self.n_visible))
         self._read = engine.function([prime], recur(model.cell, prime)[-1, 0], mode=mode)
-        self._params = engine.function([], self._single().params, mode=mode)
         self._begin = engine.function([], model.cell.u_0, mode=mode)
         self._variables = [*engine.shared_inputs(model.params), self._rng.key, self._rng.draw]
 
@@ -65,21 +65,22 @@ class Sampler:
         return model._replace(rbm=rbm._replace(W=W, b_h=b_h, W_T=W.T), W_uh=W_uh)
 
     def _program(self, ndim: int) -> Any:
-        """The compiled generator of one sequence (`ndim` 1), which takes parameters, or of several (2)."""
+        """The compiled generator, of states and frames: of one sequence (`ndim` 1) or of several (2)."""
         if ndim not in self._programs:
             model, rows = self._model, (None,) * (ndim - 1)
             params: list[Any] = []
-            if ndim == 1:
-                model = self._single()
-                params = [pt.tensor(dtype=self.dtype, shape=p.type.shape) for p in model.params]
-                model = model.with_params(params)
+            if ndim == 1:  # its parameters are laid out by a function of their own, once a call
+                single = self._single()
+                params = [pt.tensor(dtype=self.dtype, shape=p.type.shape) for p in single.params]
+                model, lay_out = single.with_params(params), engine.function([], single.params, mode=self._mode)
             u = pt.tensor("u", dtype=self.dtype, shape=(*rows, model.cell.u_0.type.shape[0]))
             v = pt.tensor("v", dtype=self.dtype, shape=(*rows, self.n_visible))
             sequence, _ = model.generate(self._n_steps, u, v, rng=self._rng, k=self._k)
             # not all cells use all their parameters in a step
-            self._programs[ndim] = engine.function(
+            program = engine.function(
                 [u, v, *params], sequence, mode=self._mode, trust_input=True, on_unused_input="ignore"
             )
+            self._programs[ndim] = program if ndim == 2 else lambda u, v: program(u, v, *lay_out())
         return self._programs[ndim]
 
     def __call__(self, count: int = 1, *, seed: int = 0, prime: np.ndarray | None = None) -> np.ndarray:
@@ -118,7 +119,7 @@ class Sampler:
             if prime is not None:
                 u, last = self._read(prime.astype(self.dtype)[:, None]), prime[-1].astype(self.dtype)
             if count == 1:
-                return engine.to_numpy(self._program(1)(u, last, *self._params()))[None]
+                return engine.to_numpy(self._program(1)(u, last))[None]
             rows = (spread.rows(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
             return engine.to_numpy(self._program(2)(*rows)).swapaxes(0, 1)[:count]
 
@@ -181,7 +182,7 @@ def predict(
     history = History(model.cell, mode)
     lengths = [len(piece) for piece in pieces]
     u = np.concatenate(history(pieces))
-    before = np.concatenate([np.concatenate([np.zeros_like(p[:1]), p[:-1]]) for p in pieces]).astype(dtype)
+    before = np.concatenate(copy_previous(pieces)).astype(dtype)
     size = min(2048, len(u))
     spread = devices.Spread(size, mode)
     u_t = pt.tensor("u", dtype=dtype, shape=(size, u.shape[1]))

@@ -270,6 +270,7 @@ def fit(
         evaluate = Evaluator(
             steps.kept, n_chains=settings.valid_chains, n_temperatures=settings.valid_temperatures, mode=mode
         )
+    spread.everywhere([steps.frames, *state.variables.values()])
     try:
         yield from _epochs(state, settings, steps, spread, evaluate, valid or [], stop, watch)
     finally:
@@ -295,7 +296,6 @@ def _epochs(
 
     while state.epoch < settings.epochs:
         began = time.perf_counter()
-        spread.everywhere([steps.frames, *state.variables.values()])
         epoch, k = state.epoch, settings.k_at(state.epoch)
         step = steps[k]
         results: list[Any] = []
