@@ -5,7 +5,7 @@
     model = rnnrbm.RNNRBM.init(data.n_visible, rng=numpy.random.default_rng(0))
     for row in rnnrbm.fit(model, data.train, data.valid, epochs=20):
         print(row)
-    print(rnnrbm.log_likelihood(model, data.test))
+    print(rnnrbm.log_likelihood(model, data.test, enumerated=rnnrbm.frequent_frames(data.train)))
     rolls = rnnrbm.generate(model, 64, count=4)
 
 Names are imported when first used, so ``import rnnrbm`` costs nothing.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset, load
-    from rnnrbm.likelihood import LogLikelihood, log_likelihood
+    from rnnrbm.likelihood import LogLikelihood, frequent_frames, log_likelihood
     from rnnrbm.rbm import RBM
     from rnnrbm.rnnrbm import RNNRBM
     from rnnrbm.sampling import generate
@@ -33,6 +33,7 @@ _HOME = {
     "RNNRBM": "rnnrbm",
     "State": "train",
     "fit": "train",
+    "frequent_frames": "likelihood",
     "generate": "sampling",
     "load": "datasets",
     "log_likelihood": "likelihood",
@@ -46,6 +47,7 @@ __all__ = [
     "State",
     "__version__",
     "fit",
+    "frequent_frames",
     "generate",
     "load",
     "log_likelihood",

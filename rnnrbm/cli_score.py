@@ -30,6 +30,14 @@ def evaluate(
     chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and RAISE for each frame.")] = 100,
     temperatures: Annotated[int, typer.Option(min=2, help="Their temperatures.")] = 1000,
     ladder: Annotated[str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")] = "linear",
+    enumerated: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Training frames, the most frequent, whose part of Z is summed exactly; 0 leaves all of it to "
+            "annealing, as published.",
+        ),
+    ] = 5000,
     bracket: Annotated[
         bool, typer.Option("--bracket/--no-bracket", help="Compute RAISE beside AIS, which takes as long again.")
     ] = True,
@@ -55,6 +63,7 @@ def evaluate(
                     n_chains=chains,
                     n_temperatures=temperatures,
                     ladder=ladder,
+                    enumerated=enumerated,
                     bracket=bracket,
                     gibbs=gibbs,
                     n_samples=samples,

@@ -124,6 +124,10 @@ class Training(_Settings):
         Epochs from one validation to the next.
     valid_frames, valid_chains, valid_temperatures : int
         Cost of the validation by AIS; 0 frames means all.
+    valid_enumerated : int
+        So many of the most frequent training frames have their part of Z summed exactly; see
+        :class:`rnnrbm.likelihood.Evaluator`. With none of them, an AIS as short as this overstates the likelihood of a
+        model with narrow modes, and the more so the longer it is trained.
     seed : int
     """
 
@@ -150,6 +154,7 @@ class Training(_Settings):
     valid_frames: Annotated[int, Field(ge=0)] = 500
     valid_chains: Annotated[int, Field(ge=2)] = 5
     valid_temperatures: Annotated[int, Field(ge=2)] = 200
+    valid_enumerated: Annotated[int, Field(ge=0)] = 5000
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("k", mode="wrap")
@@ -210,10 +215,11 @@ class Training(_Settings):
 
 
 class Evaluation(_Settings):
-    """AIS on the test set at the end."""
+    """AIS on the test set at the end; `enumerated` as in training."""
 
     chains: Annotated[int, Field(ge=2)] = 10
     temperatures: Annotated[int, Field(ge=2)] = 500
+    enumerated: Annotated[int, Field(ge=0)] = 5000
 
 
 class Generation(_Settings):

@@ -8,6 +8,9 @@ every frame, since every frame has an RBM of its own. It is computed
 * by the reverse annealed estimator (RAISE), which tends to understate it.
 
 The last two are a bracket. The graphs are in :mod:`rnnrbm.partition`. Standard errors are bootstrapped over chains.
+
+Both are much nearer to the truth where a model has narrow modes if the distinct frames of the training set are
+`enumerated`: their part of Z is summed exactly, and only the rest of it is estimated.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ from rnnrbm import devices, engine, partition, random
 from rnnrbm.history import History, check_pieces
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.units import Bernoulli
 
-__all__ = ["Chunk", "Evaluator", "LogLikelihood", "log_likelihood"]
+__all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_frames", "log_likelihood"]
 
 METHODS = ("ais", "raise", "exact")
 
@@ -135,6 +139,28 @@ def _log_mean(log_w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([top[:, 0] + np.log(w.mean(axis=1)), variance, w.sum(axis=1) ** 2 / np.square(w).sum(axis=1)])
 
 
+def frequent_frames(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.ndarray | None:
+    """Return the distinct frames of some binary pieces, the most frequent first, to be enumerated.
+
+    Parameters
+    ----------
+    pieces : sequence of arrays (T, n_visible)
+    at_most : int
+        How many.
+
+    Returns
+    -------
+    numpy.ndarray or None, shape (n, n_visible), uint8
+        None if there are none, or the pieces are not binary.
+    """
+    frames = np.concatenate(pieces) if len(pieces) else np.empty((0, 0))
+    if at_most < 1 or not len(frames) or not np.isin(frames, (0, 1)).all():
+        return None
+    packed, counts = np.unique(np.packbits(frames.astype(bool), axis=1), axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:at_most]
+    return np.unpackbits(packed[order], axis=1, count=frames.shape[1])
+
+
 class Evaluator:
     """A compiled likelihood, to be called again and again while its model learns.
 
@@ -147,6 +173,10 @@ class Evaluator:
         Of AIS and RAISE.
     ladder : str or array
         Their inverse temperatures; see :func:`rnnrbm.partition.ladder`. The length of an array is `n_temperatures`.
+    enumerated : array of shape (S, n_visible) or None
+        Distinct states of binary visible units whose part of Z is summed exactly, such as the :func:`frequent_frames`
+        of the training set; AIS and RAISE then estimate the rest of it only. They must not be chosen by the pieces to
+        be scored. ``"exact"`` has no use for them.
     rows : int
         Chains (frames x runs) worked on at a time: bounds memory, and fits caches.
     mode : str or None
@@ -168,6 +198,7 @@ class Evaluator:
         n_chains: int = 20,
         n_temperatures: int = 500,
         ladder: str | np.ndarray = "linear",
+        enumerated: np.ndarray | None = None,
         rows: int = 2048,
         mode: Any = None,
     ) -> None:
@@ -188,18 +219,23 @@ class Evaluator:
             kind = "" if isinstance(ladder, str) and ladder == "linear" else f", {ladder}"
             kind = kind if isinstance(ladder, str) else ", own ladder"
             self.settings = f"{method.upper()}, {n_chains} chains x {len(betas)} temperatures{kind}"
+        states = None
+        if enumerated is not None and method != "exact":
+            states = self._enumerated(enumerated)
+            self.settings += f", {len(enumerated)} frames enumerated"
         self.chunk = 64 if method == "exact" else max(1, rows // n_chains)
         self._model = model
         # the whole of a static machine's Z comes from one row
         self.one_Z = isinstance(model, RBM) and method == "ais"
         self.variables = engine.shared_inputs(self.rbm.tensors() if isinstance(model, RBM) else model.params)
+        self.variables += [] if states is None else [states]
         self._history = None if isinstance(model, RBM) else History(model.cell, mode)
         self._rng = random.shared(0)
         n_recurrent = 0 if isinstance(model, RBM) else model.cell.u_0.type.shape[0]
         u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, n_recurrent))
         v = pt.tensor("v", dtype=self.dtype, shape=(self.chunk, self.n_visible))
         rbm, rng = self._machine(u), self._rng
-        log_w = pt.zeros((self.chunk, 1), self.dtype)
+        log_w, common = pt.zeros((self.chunk, 1), self.dtype), pt.zeros((self.chunk,), self.dtype)
         if method == "exact":
             log_Z = partition.exact_log_Z(rbm)
         else:
@@ -209,15 +245,28 @@ class Evaluator:
                 start, rng = rbm.visible.sample(rbm.b_v, rng)
             base, rng = partition.base_activation(rbm, start, rng, pool=self.one_Z)
             if method == "ais":
-                log_Z, log_w, rng = partition.ais_log_weights(rbm, base, betas, n_chains, rng)
+                annealed = partition.ais_log_weights(rbm, base, betas, n_chains, rng, states)
             else:
-                log_Z, log_w, rng = partition.raise_log_weights(rbm, base, v, betas, n_chains, rng)
-        outputs = [-rbm.free_energy(v) - log_Z, log_w]
+                annealed = partition.raise_log_weights(rbm, base, v, betas, n_chains, rng, states)
+            log_Z, log_w, common, _ = annealed
+        outputs = [-rbm.free_energy(v) - log_Z, log_w, common]
         if self.one_Z:
-            outputs = [log_Z, log_w]
+            outputs = [log_Z, log_w, common]
             self._free_energy = engine.function([v], self.rbm.free_energy(v), mode=mode)
         self._score = engine.function([u, v], outputs, mode=mode, trust_input=True, on_unused_input="ignore")
         self._spread = devices.Spread(1 if self.one_Z else self.chunk, mode)
+
+    def _enumerated(self, states: np.ndarray) -> Any:
+        if not isinstance(self.rbm.visible, Bernoulli):
+            raise ValueError(f"only states of binary visible units can be enumerated, not of {self.rbm.visible}")
+        states = np.asarray(states)
+        if states.ndim != 2 or not len(states) or states.shape[1] != self.n_visible:
+            raise ValueError(f"enumerated has shape {states.shape}, expected (1 or more, {self.n_visible})")
+        if not np.isin(states, (0, 1)).all():
+            raise ValueError("enumerated must hold 0 and 1 only")
+        if len(np.unique(states, axis=0)) < len(states):
+            raise ValueError("enumerated holds a state more than once; see rnnrbm.likelihood.frequent_frames")
+        return engine.shared(states, "enumerated", self.dtype)
 
     def _machine(self, u: Any) -> RBM:
         """The RBM of each row of a chunk; one row for a static machine if that is enough."""
@@ -259,7 +308,7 @@ class Evaluator:
             if rows[-1] < done:
                 continue
             padded = np.resize(rows, self.chunk)  # the last chunk is filled up by repetition
-            log_p, log_w = self._anneal(u[padded], v[padded], seed, first // self.chunk)
+            log_p, log_w, common = self._anneal(u[padded], v[padded], seed, first // self.chunk)
             if self.method == "exact":
                 values = np.stack([log_p, np.zeros(self.chunk), np.ones(self.chunk)])
             else:
@@ -268,6 +317,7 @@ class Evaluator:
                 sign = 1.0 if self.method == "ais" else -1.0
                 values = _log_mean(sign * log_w, resampling)
                 values[0] = log_p - sign * values[0]
+                values[1] += common
             yield Chunk(rows, values[:, : len(rows)], n)
 
     def _anneal(self, u: np.ndarray, v: np.ndarray, seed: int, stream: int) -> list[np.ndarray]:
@@ -278,7 +328,7 @@ class Evaluator:
     def _score_static(self, v: np.ndarray, seed: int) -> Chunk:
         """All frames with the one Z of a static machine, whose base is fitted to some of them."""
         some = v[np.random.default_rng(seed).choice(len(v), self.chunk, replace=len(v) < self.chunk)]
-        log_Z_base, log_w = self._anneal(np.zeros((self.chunk, 0), self.dtype), some, seed, 0)
+        log_Z_base, log_w, _ = self._anneal(np.zeros((self.chunk, 0), self.dtype), some, seed, 0)
         log_mean, variance, size = _log_mean(log_w, np.random.default_rng(seed))[:, 0]
         free = np.concatenate(
             [
@@ -355,6 +405,7 @@ def log_likelihood(
     n_chains: int = 100,
     n_temperatures: int = 1000,
     ladder: str | np.ndarray = "linear",
+    enumerated: np.ndarray | None = None,
     seed: int = 0,
     progress: Callable[[int, int], Any] | None = None,
     mode: Any = None,
@@ -372,6 +423,9 @@ def log_likelihood(
         Of AIS and RAISE; the defaults are those of the published figures.
     ladder : {"linear", "geometric", "sigmoid"} or array
         The inverse temperatures; see :func:`rnnrbm.partition.ladder`.
+    enumerated : array of shape (S, n_visible) or None
+        States whose part of Z is summed exactly; see :class:`Evaluator`. ``frequent_frames(training_pieces)`` is a
+        good choice; None is the published protocol.
     seed : int
         Of the sampling.
     progress : callable or None
@@ -396,7 +450,13 @@ def log_likelihood(
     """
     pieces = [pieces] if isinstance(pieces, np.ndarray) and pieces.ndim == 2 else list(pieces)
     evaluate = Evaluator(
-        model, method=method, n_chains=n_chains, n_temperatures=n_temperatures, ladder=ladder, mode=mode
+        model,
+        method=method,
+        n_chains=n_chains,
+        n_temperatures=n_temperatures,
+        ladder=ladder,
+        enumerated=enumerated,
+        mode=mode,
     )
     scored = evaluate(pieces, seed=seed, progress=progress)
     if complaint := scored.complaint():

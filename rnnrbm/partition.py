@@ -14,11 +14,24 @@ Annealing goes through distributions p_beta, from a base whose partition functio
   worse on average than the machine, so likelihoods tend to be understated.
 
 Both multiply the same ratios f_k(v) / f_(k-1)(v); only the direction of the chain differs.
+
+Annealing finds modes in proportion to what they weigh somewhere on the way, so a machine with a few narrow modes, such
+as the chords that may come next, makes the weights vary a great deal. Such modes tend to be states that are known: the
+frames seen in training. Given a list of states, their part of Z is summed exactly, and annealing is asked for the rest
+of it only:
+
+    Z = sum of exp(-F) over the list + Z_base E[w 1(the chain ended outside the list)]
+
+which is as unbiased as before, and can never be below the sum. (Least squares between this and plain AIS, with what
+annealing makes of the list's part as a control variate, was worse: where all chains are in one mode they agree, and
+nothing shows that they are wrong.) Downwards, the model that is scored has two parts: a state of the list, drawn
+exactly, or annealing until it ends outside the list.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor
@@ -29,7 +42,15 @@ from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["ais_log_weights", "base_activation", "exact_log_Z", "ladder", "raise_log_weights"]
+__all__ = [
+    "Annealed",
+    "ais_log_weights",
+    "base_activation",
+    "enumerated_log_Z",
+    "exact_log_Z",
+    "ladder",
+    "raise_log_weights",
+]
 
 MAX_ENUMERATED = 25
 
@@ -64,22 +85,54 @@ def exact_log_Z(rbm: RBM) -> TensorVariable:
     n_block = min(n, 8)
     block = np.array((np.arange(2**n_block)[:, None] >> np.arange(n_block)) & 1, rbm.W.dtype)
     rest = (np.arange(2 ** (n - n_block))[:, None] >> np.arange(n - n_block)) & 1
-    rows = rbm._replace(b_v=pt.expand_dims(rbm.b_v, -2), b_h=pt.expand_dims(rbm.b_h, -2))
-    energy_of = "free_energy" if layer == "visible" else "hidden_free_energy"
 
-    def step(high: TensorVariable, total: TensorVariable, *tensors: TensorVariable) -> TensorVariable:
+    def states(high: TensorVariable) -> tuple[TensorVariable, Any]:
         fixed = pt.broadcast_to(high, (2**n_block, n - n_block))
-        x = pt.concatenate([pt.as_tensor(block), fixed], axis=1)
-        log_sum = pt.logsumexp(-getattr(rows.with_tensors(list(tensors)), energy_of)(x), axis=-1)
+        return pt.concatenate([pt.as_tensor(block), fixed], axis=1), np.zeros(1, rbm.W.dtype)
+
+    energy_of = "free_energy" if layer == "visible" else "hidden_free_energy"
+    return _log_sum(rbm, energy_of, [pt.as_tensor(np.array(rest, rbm.W.dtype))], states)
+
+
+def enumerated_log_Z(rbm: RBM, states: TensorVariable) -> TensorVariable:
+    """Build the log of the part of the partition function that some visible states make up.
+
+    Parameters
+    ----------
+    rbm : RBM
+        With binary visible units and biases of shape (R, n).
+    states : TensorVariable, shape (S, n_visible), of known shape
+        Each of them once.
+
+    Returns
+    -------
+    TensorVariable, shape (R,), nats
+        log of the sum of exp(-F) over the states; at most log Z.
+    """
+    n_states, n_visible = states.type.shape
+    size = min(n_states, max(1, 2048 // (rbm.b_v.type.shape[0] or 1)))  # with all machines, what caches hold
+    n_blocks = -(-n_states // size)
+    absent = n_blocks * size - n_states
+    filled = pt.concatenate([states, pt.zeros((absent, n_visible), states.dtype)])
+    log_weights = np.where(np.arange(n_blocks * size) < n_states, 0.0, -np.inf).astype(rbm.W.dtype)
+    sequences = [filled.reshape((n_blocks, size, n_visible)), pt.as_tensor(log_weights.reshape(n_blocks, size))]
+    return _log_sum(rbm, "free_energy", sequences, lambda block, log_weight: (block, log_weight))
+
+
+def _log_sum(rbm: RBM, energy_of: str, sequences: list[TensorVariable], states: Callable[..., Any]) -> TensorVariable:
+    """Log of the sum of exp(-energy) over states, a block at a time; `states` makes a block and its log weights."""
+    rows = rbm._replace(b_v=pt.expand_dims(rbm.b_v, -2), b_h=pt.expand_dims(rbm.b_h, -2))
+    n = len(sequences)
+
+    def step(*args: TensorVariable) -> TensorVariable:
+        total, tensors = args[n], list(args[n + 1 :])
+        x, log_weight = states(*args[:n])
+        log_sum = pt.logsumexp(log_weight - getattr(rows.with_tensors(tensors), energy_of)(x), axis=-1)
         return pt.logaddexp(total, log_sum.astype(total.dtype))
 
     start = pt.full_like((rbm.b_v.sum(axis=-1) + rbm.b_h.sum(axis=-1)).astype(rbm.W.dtype), -np.inf)
     totals = pytensor.scan(
-        step,
-        sequences=[pt.as_tensor(np.array(rest, rbm.W.dtype))],
-        outputs_info=[start],
-        non_sequences=rows.tensors(),
-        return_updates=False,
+        step, sequences=sequences, outputs_info=[start], non_sequences=rows.tensors(), return_updates=False
     )
     return totals[-1]
 
@@ -217,8 +270,10 @@ class _Annealing:
     def expand(x: TensorVariable, n_chains: int) -> TensorVariable:
         return pt.repeat(x, n_chains, axis=0)
 
-    def run(self, v: TensorVariable, betas: np.ndarray, rng: Rng, *, upwards: bool) -> tuple[TensorVariable, Rng]:
-        """Sum log f_k(v) / f_(k-1)(v) along the chain: shape (R, n_chains)."""
+    def run(
+        self, v: TensorVariable, betas: np.ndarray, rng: Rng, *, upwards: bool
+    ) -> tuple[TensorVariable, TensorVariable, Rng]:
+        """Sum log f_k(v) / f_(k-1)(v) along the chain, shape (R, n_chains), and return where it ends."""
         rows = self.rbm
 
         def step(
@@ -242,14 +297,24 @@ class _Annealing:
         low = np.concatenate([np.zeros(1, self.dtype), high[:-1]])
         if not upwards:
             high, low = high[::-1].copy(), low[::-1].copy()
-        _, log_w, draw = pytensor.scan(
+        v, log_w, draw = pytensor.scan(
             step,
             sequences=[pt.as_tensor(high), pt.as_tensor(low)],
             outputs_info=[v, pt.zeros_like(v[:, 0]), rng.draw],
             non_sequences=[rng.key, self.base, *rows.tensors()],
             return_updates=False,
         )
-        return log_w[-1].reshape((-1, self.n_chains)), rng._replace(draw=draw[-1])
+        return log_w[-1].reshape((-1, self.n_chains)), v[-1], rng._replace(draw=draw[-1])
+
+    def upwards(self, betas: np.ndarray, rng: Rng) -> tuple[TensorVariable, TensorVariable, Rng]:
+        """Run from the base to the machine."""
+        v, rng = self.rbm.visible.sample(self.base, rng)
+        return self.run(v, betas, rng, upwards=True)
+
+    def outside(self, log_w: TensorVariable, v: TensorVariable, states: TensorVariable) -> TensorVariable:
+        """The log weights of chains that ended at `v`, none of the states; minus infinity for the others."""
+        listed = _listed(v, states).reshape((-1, self.n_chains))
+        return pt.switch(listed, np.asarray(-np.inf, self.dtype), log_w)
 
     @staticmethod
     def move(
@@ -261,9 +326,39 @@ class _Annealing:
         return r.visible.sample(a + beta * (r.visible_activation(h) - a), rng)
 
 
+class Annealed(NamedTuple):
+    """What annealing gives, as graphs.
+
+    Attributes
+    ----------
+    log_Z_base : TensorVariable, shape (R,), nats
+    log_weights : TensorVariable, shape (R, n_chains)
+    variance : TensorVariable, shape (R,), nats squared
+        Of the log mean weight, as far as the weights of a row are off by the same factor.
+    rng : Rng
+    """
+
+    log_Z_base: TensorVariable
+    log_weights: TensorVariable
+    variance: TensorVariable
+    rng: Rng
+
+
+def _listed(v: TensorVariable, states: TensorVariable) -> TensorVariable:
+    """Whether each binary row is among some binary states: (R, n), (S, n) -> (R,)."""
+    both = v @ states.T
+    equal = pt.eq(both, v.sum(axis=-1, keepdims=True)) & pt.eq(both, states.sum(axis=-1))
+    return equal.any(axis=-1)
+
+
 def ais_log_weights(
-    rbm: RBM, base: TensorVariable, betas: np.ndarray, n_chains: int, rng: Rng
-) -> tuple[TensorVariable, TensorVariable, Rng]:
+    rbm: RBM,
+    base: TensorVariable,
+    betas: np.ndarray,
+    n_chains: int,
+    rng: Rng,
+    enumerated: TensorVariable | None = None,
+) -> Annealed:
     """Build annealed importance sampling from independent units to an RBM, for every row at once.
 
     Parameters
@@ -277,38 +372,82 @@ def ais_log_weights(
     n_chains : int
         Independent runs for each row.
     rng : Rng
+    enumerated : TensorVariable or None, shape (S, n_visible), of known shape
+        Distinct states of binary visible units whose part of Z is summed exactly instead.
 
     Returns
     -------
-    log_Z_base : TensorVariable, shape (R,), nats
-    log_weights : TensorVariable, shape (R, n_chains)
+    Annealed
         The mean of ``exp(log_weights)`` times Z_base is an unbiased estimate of Z.
-    Rng
     """
     chains = _Annealing(rbm, base, n_chains)
-    v, rng = rbm.visible.sample(chains.base, rng)
-    log_w, rng = chains.run(v, betas, rng, upwards=True)
-    return chains.log_Z_base, log_w, rng
+    log_w, v, rng = chains.upwards(betas, rng)
+    if enumerated is not None:
+        summed = enumerated_log_Z(rbm, enumerated) - chains.log_Z_base
+        log_w = pt.logaddexp(chains.outside(log_w, v, enumerated), summed[:, None])
+    return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
 
 
 def raise_log_weights(
-    rbm: RBM, base: TensorVariable, v: TensorVariable, betas: np.ndarray, n_chains: int, rng: Rng
-) -> tuple[TensorVariable, TensorVariable, Rng]:
+    rbm: RBM,
+    base: TensorVariable,
+    v: TensorVariable,
+    betas: np.ndarray,
+    n_chains: int,
+    rng: Rng,
+    enumerated: TensorVariable | None = None,
+) -> Annealed:
     """Build the reverse annealed estimator RAISE, for every row at once.
 
     Takes the same parameters as :func:`ais_log_weights`, and the data `v`, shape (R, n_visible).
 
     Returns
     -------
-    log_Z_base : TensorVariable, shape (R,), nats
-    log_weights : TensorVariable, shape (R, n_chains)
+    Annealed
         ``exp(-F(v)) / Z_base`` times the mean of ``exp(-log_weights)`` is an unbiased estimate of the probability that
-        annealing with this ladder generates `v`.
-    Rng
+        annealing with this ladder generates `v`. With states that are `enumerated`, the model is: one of them, or
+        annealing until it ends at none of them; some chains upwards tell how often which, and the mean of the
+        probabilities is at most a little too low.
     """
     chains = _Annealing(rbm, base, n_chains)
-    v = chains.expand(v, n_chains)
+    start = chains.expand(v, n_chains)
     one = pt.as_tensor(np.asarray(1.0, chains.dtype))
-    v, rng = chains.move(chains.rbm, chains.base, chains.rbm.hidden_activation(v), one, rng)
-    log_w, rng = chains.run(v, betas, rng, upwards=False)
-    return chains.log_Z_base, log_w, rng
+    start, rng = chains.move(chains.rbm, chains.base, chains.rbm.hidden_activation(start), one, rng)
+    log_w, _, rng = chains.run(start, betas, rng, upwards=False)
+    if enumerated is None:
+        return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
+    few = _Annealing(rbm, base, max(2, n_chains // 5))
+    log_up, end, rng = few.upwards(betas, rng)
+    summed = enumerated_log_Z(rbm, enumerated) - chains.log_Z_base
+    inside = _listed(v, enumerated)
+    log_share, variance = _log_shares(few.outside(log_up, end, enumerated) - summed[:, None], inside)
+    log_w = pt.switch(inside[:, None], (summed - log_share)[:, None], log_w - log_share[:, None])
+    return Annealed(chains.log_Z_base, log_w, variance, rng)
+
+
+def _log_shares(log_rest: TensorVariable, inside: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
+    """Log share of the listed states in Z or, where a datum is not `inside` the list, of all others, corrected.
+
+    `log_rest`, shape (R, n), are log weights over the sum of the list, minus infinity for chains that ended in it. The
+    correction is 1 / P(ending outside), the factor by which annealing that may not end in the list is more likely to
+    generate something else. With x of n ends outside, the mean of (n + 1) / (x + 1) is just below it, whatever it is.
+    The share of the others has a least value, so that they never become impossible. Returned with it: its variance, by
+    the jackknife over chains.
+    """
+    dtype, n = log_rest.dtype, log_rest.type.shape[1]
+    one = np.asarray(1.0, dtype)
+    ended = pt.gt(log_rest, -np.inf).astype(dtype)
+    rest = pt.exp(pt.minimum(log_rest, np.asarray(60.0, dtype)))  # so that sums are finite
+
+    def log_share(rest: TensorVariable, ended: TensorVariable, n: int, inside: TensorVariable) -> TensorVariable:
+        others = pt.maximum(rest / (rest + np.asarray(n, dtype)), np.asarray(1.0 / (n + 1), dtype))
+        correction = pt.log(np.asarray(n + 1, dtype) / (ended + one))
+        return pt.switch(inside, pt.log1p(-others), pt.log(others) + correction)
+
+    def total(x: TensorVariable) -> TensorVariable:
+        return x.sum(axis=1, keepdims=True, acc_dtype=dtype)
+
+    whole = log_share(total(rest), total(ended), n, inside[:, None])[:, 0]
+    without = log_share(total(rest) - rest, total(ended) - ended, n - 1, inside[:, None])
+    off = without - total(without) / np.asarray(n, dtype)
+    return whole, total(pt.sqr(off))[:, 0] * np.asarray((n - 1) / n, dtype)

@@ -267,7 +267,7 @@ def _finish(
     watch: Watch,
 ) -> dict[str, Any]:
     """Score, sample and draw."""
-    from rnnrbm.likelihood import log_likelihood
+    from rnnrbm.likelihood import frequent_frames, log_likelihood
     from rnnrbm.sampling import generate
 
     scored = log_likelihood(
@@ -275,6 +275,7 @@ def _finish(
         data.test,
         n_chains=settings.evaluation.chains,
         n_temperatures=settings.evaluation.temperatures,
+        enumerated=frequent_frames(data.train, settings.evaluation.enumerated),
         seed=settings.training.seed,
         mode=mode,
         progress=lambda done, total: watch("evaluate", done, total, None),

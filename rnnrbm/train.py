@@ -24,7 +24,7 @@ from rnnrbm import checkpoint, devices, engine, optim, random
 from rnnrbm.batches import Corpus
 from rnnrbm.config import Training
 from rnnrbm.history import check_pieces
-from rnnrbm.likelihood import Evaluator
+from rnnrbm.likelihood import Evaluator, frequent_frames
 from rnnrbm.rnnrbm import RNNRBM
 
 __all__ = ["Diverged", "State", "fit", "gather"]
@@ -268,7 +268,11 @@ def fit(
     evaluate = None
     if valid:
         evaluate = Evaluator(
-            steps.kept, n_chains=settings.valid_chains, n_temperatures=settings.valid_temperatures, mode=mode
+            steps.kept,
+            n_chains=settings.valid_chains,
+            n_temperatures=settings.valid_temperatures,
+            enumerated=frequent_frames(train, settings.valid_enumerated),
+            mode=mode,
         )
     spread.everywhere([steps.frames, *state.variables.values()])
     try:

@@ -96,7 +96,8 @@ for cell, units in (("gru", {}), ("tanh", {"visible": Gaussian()}), ("sigmoid", 
     model = RNNRBM.init(12, 9, 5, rng=np.random.default_rng(0), cell=cell, **units)
     pieces = [np.zeros((70, 12), np.float32) for _ in range(8)]
     for method in ("ais", "raise", "exact")[: 2 if "hidden" in units else 3]:
-        Evaluator(model, method=method, n_chains=4, n_temperatures=3)(pieces)
+        for listed in (None, None if "visible" in units else np.eye(3, 12)):
+            Evaluator(model, method=method, n_chains=4, n_temperatures=3, enumerated=listed)(pieces)
     list(predict(model, pieces, k=2))
     generate(model, 5, count=8, k=2)
 """

@@ -12,7 +12,7 @@ from rnnrbm import baselines, checkpoint, metrics, run
 from rnnrbm.config import Model
 from rnnrbm.datasets import Dataset
 from rnnrbm.evaluation import evaluate, score
-from rnnrbm.likelihood import Evaluator, log_likelihood
+from rnnrbm.likelihood import Evaluator, frequent_frames, log_likelihood
 from rnnrbm.rnnrbm import RNNRBM
 from rnnrbm.sampling import predict
 
@@ -48,11 +48,20 @@ def trained(tmp_path: Path) -> run.Run:
 
 def test_figures_are_those_of_the_library(trained: run.Run) -> None:
     data = toy()
-    got = evaluate(trained, data, **QUICK, seed=4)
+    got = evaluate(trained, data, **QUICK, enumerated=12, seed=4)
     assert got["frames"] == 743
     assert got["pieces"] == 3
     for key, method in (("log_likelihood", "ais"), ("raise", "raise")):
-        scored = log_likelihood(trained.model, data.test, method=method, n_chains=8, n_temperatures=5, seed=4)
+        scored = log_likelihood(
+            trained.model,
+            data.test,
+            method=method,
+            n_chains=8,
+            n_temperatures=5,
+            enumerated=frequent_frames(data.train, 12),
+            seed=4,
+        )
+        assert scored.settings.endswith("12 frames enumerated")
         assert got[key]["micro"] == scored.mean
         assert got[key]["standard_error"] == scored.standard_error
         assert got[key]["macro"] == pytest.approx(np.mean([f.mean() for f in scored.frames]))

@@ -1,6 +1,7 @@
 """Partition functions against enumeration, annealing in both directions against the exact distribution of its chain."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import oracles
@@ -10,7 +11,14 @@ from oracles import Params, UnitRef
 from scipy.special import expit, logsumexp
 
 from rnnrbm import engine, random
-from rnnrbm.partition import ais_log_weights, base_activation, exact_log_Z, ladder, raise_log_weights
+from rnnrbm.partition import (
+    ais_log_weights,
+    base_activation,
+    enumerated_log_Z,
+    exact_log_Z,
+    ladder,
+    raise_log_weights,
+)
 from rnnrbm.rbm import RBM
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 
@@ -91,6 +99,23 @@ def test_what_cannot_be_enumerated():
         exact_log_Z(RBM.init(3, 26, rng=rng, visible=Softmax(3)))
 
 
+@pytest.mark.parametrize(("n_rows", "n_states"), [(5, 1), (5, 30), (700, 32), (4096, 3), (1, 32)])
+@pytest.mark.parametrize("hidden", [BINARY, GAUSSIAN], ids=["binary", "gaussian hidden"])
+def test_states_enumerated_make_up_their_part_of_z(n_rows, n_states, hidden):
+    """In one block and in several, the last of which is not full."""
+    rbm, each = machines((5, 3 if hidden is BINARY else 2), n_rows, Bernoulli(), hidden[0], seed=2)
+    states = np.random.default_rng(0).permutation(oracles.all_states(5))[:n_states]
+    graph = enumerated_log_Z(rbm, engine.shared(states, "states"))
+    got = engine.to_numpy(engine.function([], graph)())
+    assert got.shape == (n_rows,)
+    rows = slice(0, n_rows, max(1, n_rows // 20))
+    reference = (Bernoulli(), UnitRef("bernoulli"))[1], hidden[1]
+    expected = [logsumexp(-oracles.free_energy(p, states.astype(np.float64), *reference)) for p in each[rows]]
+    np.testing.assert_allclose(got[rows], expected, rtol=3e-6, atol=3e-6)
+    if n_states == 32:
+        np.testing.assert_allclose(got, engine.to_numpy(engine.function([], exact_log_Z(rbm))()), rtol=3e-6, atol=3e-6)
+
+
 # --- annealing --------------------------------------------------------------------------------------
 
 
@@ -115,7 +140,7 @@ def test_ais_is_unbiased_for_every_kind_of_unit(sizes, visible, hidden):
     rng = np.random.default_rng(0)
     base = (0.5 * rng.normal(size=(n_rows, sizes[0]))).astype(np.float32)
     betas = np.array([0.1, 0.3, 0.4, 0.6, 0.7, 0.9, 1.0])  # of unequal steps
-    log_z_base, log_w, _ = ais_log_weights(rbm, pt.as_tensor(base), betas, chains, random.shared(4))
+    log_z_base, log_w, *_ = ais_log_weights(rbm, pt.as_tensor(base), betas, chains, random.shared(4))
     log_z_base, log_w = (engine.to_numpy(x).astype(np.float64) for x in engine.function([], [log_z_base, log_w])())
     # the base alone: independent units, and hidden units that nothing reaches
     for r, p in enumerate(each):
@@ -127,6 +152,31 @@ def test_ais_is_unbiased_for_every_kind_of_unit(sizes, visible, hidden):
     assert error.max() < 0.3
     assert error.min() > 1e-4
     assert (np.abs(ratio.mean(axis=1) - 1.0) < 4.5 * error).all()
+
+
+@pytest.mark.parametrize(("n_states", "hidden"), [(1, BINARY), (9, BINARY), (9, GAUSSIAN), (32, BINARY)])
+def test_ais_of_the_rest_is_unbiased(n_states, hidden):
+    """Some states are summed exactly; the weights still have the mean Z / Z_base, and vary less."""
+    chains = 4000
+    rbm, each = machines((5, 4 if hidden is BINARY else 2), 3, Bernoulli(), hidden[0], seed=8)
+    base = pt.as_tensor((0.5 * np.random.default_rng(0).normal(size=(3, 5))).astype(np.float32))
+    true = np.array([enumerated(p, BINARY[1], hidden[1]) for p in each])
+    # the most likely states of the first machine, not of the others
+    all_of_them = oracles.all_states(5)
+    order = oracles.free_energy(each[0], all_of_them.astype(np.float64), BINARY[1], hidden[1]).argsort()
+    states = engine.shared(all_of_them[order[:n_states]], "states")
+    ratios = []
+    for listed in (None, states):
+        graphs = ais_log_weights(rbm, base, np.array([0.3, 0.6, 1.0]), chains, random.shared(4), listed)
+        log_z_base, log_w = (engine.to_numpy(x).astype(np.float64) for x in engine.function([], list(graphs[:2]))())
+        ratios.append(np.exp(log_w + (log_z_base - true)[:, None]))
+    plain, rest = (ratio.std(axis=1, ddof=1) / np.sqrt(chains) for ratio in ratios)
+    assert (np.abs(ratios[1].mean(axis=1) - 1.0) < 4.5 * rest + 1e-5).all()
+    assert rest[0] < plain[0]
+    if n_states == 32:
+        np.testing.assert_allclose(ratios[1], 1.0, rtol=1e-5)  # nothing is left to be estimated
+    else:
+        assert rest.max() > 1e-3  # where the list is not nearly all there is
 
 
 def test_base_is_fitted_to_each_machine():
@@ -179,7 +229,7 @@ def test_raise_is_unbiased_for_what_annealing_generates():
     rows = [engine.shared(np.repeat(p[name][None], n, axis=0), name) for name in ("b_v", "b_h")]
     rbm = RBM(engine.shared(p["W"], "W"), *rows)
     bases = pt.as_tensor(np.repeat(base[None], n, axis=0).astype(np.float32))
-    log_z_base, log_w, _ = raise_log_weights(rbm, bases, pt.as_tensor(states), betas, chains, random.shared(5))
+    log_z_base, log_w, *_ = raise_log_weights(rbm, bases, pt.as_tensor(states), betas, chains, random.shared(5))
     f = engine.function([], [log_z_base, log_w, rbm.free_energy(states)])
     log_z_base, log_w, energy = (engine.to_numpy(x).astype(np.float64) for x in f())
     weights = np.exp(-energy[:, None] - log_z_base[:, None] - log_w)
@@ -187,6 +237,59 @@ def test_raise_is_unbiased_for_what_annealing_generates():
     assert (np.abs(weights.mean(axis=1) - exact) < 4.5 * error).all()
     target = oracles.probabilities(p)
     assert np.abs(exact - target).max() > 10 * error.max()  # the test tells the two apart
+
+
+LISTED = [1, 2, 6]  # of the 8 states of 3 units
+
+
+def raise_with_listed_states(chains: int, copies: int) -> tuple[np.ndarray, np.ndarray, tuple[Params, Any, Any]]:
+    """Probabilities of all states by RAISE, `copies` times, some enumerated, and their variances: (copies, 8)."""
+    (p,) = machines((3, 4), 1, Bernoulli(), Bernoulli(), seed=3, scale=1.5)[1]
+    base, betas = np.array([0.3, -0.8, 0.5]), np.array([0.2, 0.5, 1.0])
+    states = np.tile(oracles.all_states(3), (copies, 1)).astype(np.float32)
+    n = len(states)
+    rows = [engine.shared(np.repeat(p[name][None], n, axis=0), name) for name in ("b_v", "b_h")]
+    rbm = RBM(engine.shared(p["W"], "W"), *rows)
+    bases = pt.as_tensor(np.repeat(base[None], n, axis=0).astype(np.float32))
+    listed = engine.shared(oracles.all_states(3)[LISTED], "listed")
+    got = raise_log_weights(rbm, bases, pt.as_tensor(states), betas, chains, random.shared(5), listed)
+    f = engine.function([], [got.log_Z_base, got.log_weights, rbm.free_energy(states), got.variance])
+    log_z_base, log_w, energy, variance = (engine.to_numpy(x).astype(np.float64) for x in f())
+    weights = np.exp(-energy[:, None] - log_z_base[:, None] - log_w)
+    return weights.mean(axis=1).reshape(copies, 8), variance.reshape(copies, 8), (p, base, betas)
+
+
+def test_raise_with_listed_states_is_the_model_of_two_parts():
+    """With many chains: an enumerated state, drawn exactly, or annealing until it ends at none of them."""
+    got, _, (p, base, betas) = raise_with_listed_states(chains=20000, copies=8)
+    true = oracles.probabilities(p)
+    annealed = annealed_distribution(p, base, betas)
+    inside = np.isin(np.arange(8), LISTED)
+    expected = np.where(inside, true, true[~inside].sum() * annealed / annealed[~inside].sum())
+    assert expected.sum() == pytest.approx(1.0)
+    error = got.std(axis=0, ddof=1) / np.sqrt(8)
+    assert (np.abs(got.mean(axis=0) - expected) < 6 * error + 1e-6).all()
+    assert (error / expected).max() < 0.01
+    assert np.abs(expected - true)[~inside].max() > 10 * error.max()  # not the machine's own probabilities
+
+
+@pytest.mark.parametrize("chains", [2, 20])
+def test_raise_with_listed_states_never_gives_more_than_one_in_all(chains):
+    """However few chains tell how often annealing ends outside the list: on the pessimistic side."""
+    got, *_ = raise_with_listed_states(chains, copies=4000)
+    total = got.sum(axis=1)
+    error = total.std(ddof=1) / np.sqrt(len(total))
+    assert error < 0.02
+    assert total.mean() < 1 + 4 * error
+    assert total.mean() > 0.8
+
+
+def test_raise_knows_the_error_of_the_share_of_the_list():
+    """For a listed state that is all the error there is."""
+    got, variance, _ = raise_with_listed_states(chains=300, copies=2000)
+    seen, said = np.log(got).var(axis=0)[LISTED], variance.mean(axis=0)[LISTED]
+    assert seen.min() > 1e-4
+    np.testing.assert_allclose(said, seen, rtol=0.25)
 
 
 def test_one_row_of_temperatures_is_every_spacing():

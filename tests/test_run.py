@@ -20,7 +20,7 @@ from rnnrbm.batches import Corpus
 from rnnrbm.checkpoint import CheckpointError
 from rnnrbm.config import Config
 from rnnrbm.datasets import Dataset
-from rnnrbm.likelihood import log_likelihood
+from rnnrbm.likelihood import frequent_frames, log_likelihood
 from rnnrbm.sampling import generate
 
 WIDTH, LOW = 12, 60
@@ -238,7 +238,8 @@ def test_results(whole, data):
     toy = datasets.load(data)
     assert results["test_frames"] == 14
     assert results["epochs"] == 3
-    assert results["method"] == "AIS, 3 chains x 4 temperatures"
+    known = len(frequent_frames(toy.train))
+    assert results["method"] == f"AIS, 3 chains x 4 temperatures, {known} frames enumerated"
     assert results["baselines"] == {
         "note 1-gram": baselines.NoteUnigram.fit(toy.train).log_likelihood(toy.test),
         "previous frame copied": baselines.NoteCopy.fit(toy.train).log_likelihood(toy.test),
@@ -258,7 +259,9 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
     assert back.config == tiny(data)
     assert (back.folder, back.low, back.steps_per_beat, back.seconds_per_frame) == (folder, LOW, 2.0, None)
     assert back.best_epoch == results["best_epoch"]
-    scored = log_likelihood(back.model, datasets.load(data).test, n_chains=3, n_temperatures=4, seed=0)
+    toy = datasets.load(data)
+    known = frequent_frames(toy.train)
+    scored = log_likelihood(back.model, toy.test, n_chains=3, n_temperatures=4, enumerated=known, seed=0)
     assert scored.mean == results["test_ll"]
     assert scored.standard_error == results["test_se"]
     rolls = generate(back.model, 10, count=2, k=3, seed=0).astype(np.uint8)
