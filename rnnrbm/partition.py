@@ -431,8 +431,8 @@ def _log_shares(log_rest: TensorVariable, inside: TensorVariable) -> tuple[Tenso
     `log_rest`, shape (R, n), are log weights over the sum of the list, minus infinity for chains that ended in it. The
     correction is 1 / P(ending outside), the factor by which annealing that may not end in the list is more likely to
     generate something else. With x of n ends outside, the mean of (n + 1) / (x + 1) is just below it, whatever it is.
-    The share of the others has a least value, so that they never become impossible. Returned with it: its variance, by
-    the jackknife over chains.
+    The share of the others has a least value, a tenth of a chain's, so that they never become impossible. Returned with
+    it: its variance, by the jackknife over chains.
     """
     dtype, n = log_rest.dtype, log_rest.type.shape[1]
     one = np.asarray(1.0, dtype)
@@ -440,7 +440,7 @@ def _log_shares(log_rest: TensorVariable, inside: TensorVariable) -> tuple[Tenso
     rest = pt.exp(pt.minimum(log_rest, np.asarray(60.0, dtype)))  # so that sums are finite
 
     def log_share(rest: TensorVariable, ended: TensorVariable, n: int, inside: TensorVariable) -> TensorVariable:
-        others = pt.maximum(rest / (rest + np.asarray(n, dtype)), np.asarray(1.0 / (n + 1), dtype))
+        others = pt.maximum(rest / (rest + np.asarray(n, dtype)), np.asarray(0.1 / (n + 1), dtype))
         correction = pt.log(np.asarray(n + 1, dtype) / (ended + one))
         return pt.switch(inside, pt.log1p(-others), pt.log(others) + correction)
 
