@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rnnrbm.console import Progress, friendly, interruptible
 from rnnrbm.files import to_json
+
+# As in cli.py: what is heavier is imported inside the commands.
+if TYPE_CHECKING:
+    from rnnrbm.datasets import Dataset
+    from rnnrbm.run import Run
 
 __all__ = ["baselines", "register"]
 
@@ -26,7 +32,9 @@ def evaluate(
         str | None, typer.Option(help="As for 'rnnrbm train'; by default what the run was trained on.")
     ] = None,
     split: Annotated[str, typer.Option(help="Which pieces to score: train, valid or test.")] = "test",
-    method: Annotated[str, typer.Option(help="ais, or exact (a layer of at most 25 units).")] = "ais",
+    method: Annotated[
+        str, typer.Option(help="ais, with RAISE as its lower side; or exact (a layer of at most 25 units).")
+    ] = "ais",
     chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and RAISE for each frame.")] = 100,
     temperatures: Annotated[int, typer.Option(min=2, help="Their temperatures.")] = 1000,
     ladder: Annotated[str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")] = "linear",
@@ -34,8 +42,8 @@ def evaluate(
         int,
         typer.Option(
             min=0,
-            help="Training frames, the most frequent, whose part of Z is summed exactly; 0 leaves all of it to "
-            "annealing, as published.",
+            help="Frames of the run's training set, the most frequent, whose part of Z is summed exactly; 0 leaves all "
+            "of it to annealing, as published.",
         ),
     ] = 5000,
     bracket: Annotated[
@@ -52,7 +60,15 @@ def evaluate(
         from rnnrbm import datasets, evaluation, run
 
         trained = run.load(run_folder)
-        loaded = run.load_data(trained.config.data) if data is None else datasets.load(data)
+        own = _own_data(trained)
+        loaded = own
+        if data is not None:
+            options = _grid(trained) if datasets.is_folder(data) else {}
+            loaded = datasets.load(data, **options)
+            typer.echo(str(loaded), err=True)
+            _warn_of_another_grid(trained, loaded)
+        if loaded is None:
+            loaded = run.load_data(trained.config.data)  # says what is missing
         with Progress(quiet=as_json) as progress, interruptible() as stop:
             try:
                 results = evaluation.evaluate(
@@ -64,6 +80,7 @@ def evaluate(
                     n_temperatures=temperatures,
                     ladder=ladder,
                     enumerated=enumerated,
+                    train=None if own is None else own.train,
                     bracket=bracket,
                     gibbs=gibbs,
                     n_samples=samples,
@@ -82,16 +99,49 @@ def evaluate(
         title = f"{results['data']}, {split}: {results['pieces']} pieces, {results['frames']} frames"
         _print_table(title, [*_evaluated(results), *(_baseline(row) for row in results["baselines"])])
         _say(f"The model's frames are {results['accuracy']['how']}; the baselines' ACC are what is expected of draws.")
+        if results.get("raise", {}).get("micro", -math.inf) > results["log_likelihood"]["micro"]:
+            _say(
+                "The lower side is above: the model does not fit these data, which annealing generates more readily "
+                "than the model itself does."
+            )
         for key in ("log_likelihood", "raise"):
             if complaint := results.get(key, {}).get("complaint"):
                 typer.echo(f"warning: {complaint}", err=True)
         _say(f"written to {trained.folder / 'evaluations'}")
 
 
+def _own_data(trained: Run) -> Dataset | None:
+    """What the run was trained on, or None with a warning if that cannot be read any more."""
+    from rnnrbm import run
+
+    try:
+        return run.load_data(trained.config.data)
+    except (OSError, ValueError) as error:
+        typer.echo(f"warning: what the run was trained on cannot be read ({error})", err=True)
+        return None
+
+
+def _grid(trained: Run) -> dict[str, Any]:
+    """How a folder of MIDI files is read, so that it is like what the run was trained on."""
+    options = dict(trained.grid)
+    if trained.low is not None:
+        options |= {"low": trained.low, "high": trained.low + trained.model.rbm.W.type.shape[0] - 1}
+    return options
+
+
+def _warn_of_another_grid(trained: Run, loaded: Dataset) -> None:
+    for key, unit in (("steps_per_beat", "frames per beat"), ("seconds_per_frame", "seconds per frame")):
+        here, there = getattr(trained, key), getattr(loaded, key)
+        if None not in (here, there) and here != there:
+            typer.echo(f"warning: trained on {here:g} {unit}, but {loaded.name} has {there:g}", err=True)
+
+
 def baselines(
     data: Annotated[
         str,
-        typer.Option(help="bach, jsb, nottingham, piano-midi, musedata; a .npz or .mat file; a folder of MIDI files."),
+        typer.Option(
+            help="bach, jsb, nottingham, piano-midi, musedata; a .npz, .mat, .json or .pickle file; a folder of MIDI."
+        ),
     ] = "bach",
     split: Annotated[str, typer.Option(help="Which pieces to score: train, valid or test.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
@@ -107,7 +157,10 @@ def baselines(
         if as_json:
             typer.echo(to_json({"data": loaded.name, "split": split, "frames": frames, "baselines": rows}))
             return
-        _print_table(f"Baselines on {loaded.name}, {split}, {frames} frames", [_baseline(row) for row in rows])
+        pieces = len(getattr(loaded, split))
+        _print_table(
+            f"Baselines on {loaded.name}, {split}: {pieces} pieces, {frames} frames", [_baseline(row) for row in rows]
+        )
         _say("ACC of frames expected when they are drawn given the true past.")
 
 

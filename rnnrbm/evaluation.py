@@ -17,7 +17,7 @@ from rnnrbm.midi_folder import SPLITS
 from rnnrbm.run import Interrupted, Run
 from rnnrbm.sampling import predict
 
-__all__ = ["evaluate", "score"]
+__all__ = ["evaluate", "fingerprint", "score"]
 
 SAVE_EVERY = 10.0  # seconds between savings of what has been scored
 
@@ -54,7 +54,7 @@ def score(
     Interrupted
         If `stop` answered True.
     """
-    mark = _fingerprint(evaluator, pieces, seed)
+    mark = fingerprint(evaluator, pieces, seed)
     total = sum(len(p) for p in pieces)
     values, done = np.empty((3, total)), 0
     if partial is not None and partial.exists():
@@ -88,8 +88,8 @@ def score(
     return evaluator.result(pieces, values, seed, None)
 
 
-def _fingerprint(evaluator: Evaluator, pieces: Sequence[np.ndarray], seed: int) -> str:
-    """A hash of everything that the values depend on."""
+def fingerprint(evaluator: Evaluator, pieces: Sequence[np.ndarray], seed: int) -> str:
+    """Return a hash of everything that the values of a score depend on."""
     digest = hashlib.sha256(f"{evaluator.settings} {evaluator.chunk} {seed}".encode())
     for array in [*(engine.to_numpy(p) for p in evaluator.variables), evaluator.betas, *pieces]:
         digest.update(f"{array.dtype.str} {array.shape}".encode())
@@ -107,6 +107,7 @@ def evaluate(
     n_temperatures: int = 1000,
     ladder: str | np.ndarray = "linear",
     enumerated: int = 5000,
+    train: Sequence[np.ndarray] | None = None,
     bracket: bool = True,
     gibbs: int = 50,
     n_samples: int = 10,
@@ -127,8 +128,9 @@ def evaluate(
     n_chains, n_temperatures, ladder
         Of annealing; see :func:`rnnrbm.likelihood.log_likelihood`.
     enumerated : int
-        So many of the most frequent frames of the data's training set have their part of Z summed exactly; 0 is the
-        published protocol.
+        So many of the most frequent frames of `train` have their part of Z summed exactly; 0 is the published protocol.
+    train : sequence of arrays (T, n_visible) or None
+        What the run was trained on; by default the training set of `data`.
     bracket : bool
         With AIS, compute RAISE too, which takes as long again.
     gibbs, n_samples : int
@@ -145,17 +147,20 @@ def evaluate(
     Returns
     -------
     dict
-        What is written to ``evaluations/DATA-SPLIT.json`` of the run: ``log_likelihood`` (nats per frame: micro, over
-        all frames; macro, over pieces; standard error; settings; share of frames with poor weights), ``raise``
-        likewise, ``accuracy``, ``baselines``.
+        What is written to ``evaluations/DATA-SPLIT.json`` of the run, the latest for this data and split:
+        ``log_likelihood`` (nats per frame: micro, over all frames; macro, over pieces; [name, mean] of each piece;
+        standard error; settings; share of frames with poor weights), ``raise`` likewise, ``accuracy``, ``baselines``.
+        The frames' own values are beside it, in a file for each method and settings.
 
     Raises
     ------
     ValueError
-        If the split is unknown or empty, or run and data differ in width.
+        If the method or the split is unknown, the split is empty, or run and data differ in their columns.
     Interrupted
         If `stop` answered True; called again with the same settings, it goes on from there.
     """
+    if method not in ("ais", "exact"):
+        raise ValueError(f"method {method!r} is neither ais nor exact; RAISE comes with ais, as its lower side")
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     pieces = getattr(data, split)
@@ -167,7 +172,13 @@ def evaluate(
             f"{run.folder}: was trained on {n_visible} visible units, but {data.name} has {data.n_visible}; "
             "evaluate it on data of the same columns"
         )
+    if None not in (run.low, data.low) and run.low != data.low:
+        raise ValueError(
+            f"{run.folder}: column 0 was note {run.low} in training, but in {data.name} it is note {data.low}; "
+            "evaluate it on data of the same columns"
+        )
     watch = watch or (lambda stage, done, total: None)
+    names = data.names[split]
     name = f"{Path(data.name).stem}-{split}"
     folder = run.folder / "evaluations"
     folder.mkdir(exist_ok=True)
@@ -181,7 +192,7 @@ def evaluate(
         "epoch": run.best_epoch,
     }
     methods = [method, "raise"] if bracket and method == "ais" else [method]
-    states = frequent_frames(data.train, enumerated)
+    states = frequent_frames(data.train if train is None else train, enumerated)
     began = time.monotonic()
     for stage in methods:
         evaluator = Evaluator(
@@ -197,7 +208,7 @@ def evaluate(
             evaluator,
             pieces,
             seed=seed,
-            partial=folder / f"{name}-{stage}.npz",
+            partial=folder / f"{name}-{stage}-{fingerprint(evaluator, pieces, seed)[:8]}.npz",
             stop=stop,
             watch=lambda done, total, stage=stage: watch(stage, done, total),  # type: ignore[misc]
         )
@@ -207,6 +218,7 @@ def evaluate(
             "standard_error": scored.standard_error,
             "macro": scored.mean_over_pieces,
             "settings": scored.settings,
+            "by_piece": [list(pair) for pair in zip(names, scored.mean_per_piece.tolist(), strict=True)],
             "poor_weights": scored.poor,
             "complaint": scored.complaint(),
         }

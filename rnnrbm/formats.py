@@ -204,7 +204,10 @@ def read_npz(path: Path) -> Contents:
     missing = [key for key in keys if key not in data]
     if missing:
         hint = "; it holds one piano-roll, which 'rnnrbm convert' makes a MIDI file of" if "roll" in data else ""
-        raise ValueError(f"{path}: has no {', '.join(missing)}; expected a file written by `save`{hint}")
+        raise ValueError(
+            f"{path}: has no {', '.join(missing)}; expected a file written by rnnrbm.datasets.save or 'rnnrbm convert'"
+            f"{hint}"
+        )
     rolls: dict[str, list[np.ndarray]] = {}
     names: dict[str, list[str]] = {}
     for split in SPLITS:

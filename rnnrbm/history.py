@@ -28,6 +28,11 @@ def check_pieces(pieces: Sequence[np.ndarray], rbm: RBM, *, name: str = "piece")
         What to call one of them.
     """
     n_visible = rbm.W.type.shape[0]
+    if not isinstance(pieces, (Sequence, np.ndarray)):
+        raise TypeError(
+            f"expected a list of arrays (T, {n_visible}), got {type(pieces).__name__}; of a data set give one of its "
+            "lists, .train, .valid or .test"
+        )
     if len(pieces) == 0:
         raise ValueError(f"there is no {name}; give at least one array (T, {n_visible})")
     for i, piece in enumerate(pieces):

@@ -33,13 +33,13 @@ __all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_frames", "log_likeli
 
 METHODS = ("ais", "raise", "exact")
 
-#: Below this share of the chains, the effective sample size of a frame's weights is poor.
-POOR_SAMPLE_SIZE = 0.1
+#: Below this share of the chains, and below this number, the effective sample size of a frame's weights is poor.
+POOR_SHARE, POOR_SIZE = 0.1, 2.0
 
 _RESAMPLINGS = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogLikelihood:
     """Log-likelihoods of pieces, and how they were obtained.
 
@@ -77,9 +77,14 @@ class LogLikelihood:
         return np.array([x.sum() for x in self.frames])
 
     @property
+    def mean_per_piece(self) -> np.ndarray:
+        """Mean over the frames of each piece, nats per frame; NaN for a piece of which no frame was scored."""
+        return np.array([x.mean() if len(x) else np.nan for x in self.frames])
+
+    @property
     def mean_over_pieces(self) -> float:
         """Mean over pieces of their mean over frames, nats per frame; pieces without a scored frame are left out."""
-        return float(np.mean([x.mean() for x in self.frames if len(x)]))
+        return float(np.nanmean(self.mean_per_piece))
 
     @property
     def standard_error(self) -> float:
@@ -90,21 +95,28 @@ class LogLikelihood:
         return float(np.sqrt(variances.sum()) / variances.size)
 
     @property
+    def _poor_size(self) -> float:
+        return max(POOR_SHARE * self.n_chains, min(POOR_SIZE, 0.5 * self.n_chains))
+
+    @property
     def poor(self) -> float:
-        """Share of frames whose effective sample size is below a tenth of the chains."""
-        return float((self.effective_sample_size < POOR_SAMPLE_SIZE * self.n_chains).mean())
+        """Share of frames whose effective sample size is below a tenth of the chains, or below 2."""
+        return float((self.effective_sample_size < self._poor_size).mean()) if self.n_chains > 1 else 0.0
 
     def complaint(self) -> str:
         """What is wrong with the weights, or an empty string: more than one frame in a hundred is :attr:`poor`."""
         if self.poor <= 0.01:
             return ""
         return (
-            f"{self.settings}: in {self.poor:.1%} of the frames the effective sample size is below a tenth of the "
-            f"{self.n_chains} chains, so the log-likelihood is not to be trusted; use more temperatures"
+            f"{self.settings}: in {self.poor:.1%} of the frames the effective sample size is below {self._poor_size:g} "
+            f"of {self.n_chains} chains, so the log-likelihood is not to be trusted; use more temperatures"
         )
 
     def __str__(self) -> str:
         return f"{self.mean:.3f} +- {self.standard_error:.3f} nats per frame ({self.settings})"
+
+    def __repr__(self) -> str:
+        return f"<LogLikelihood of {len(self.frames)} pieces: {self}>"
 
 
 class Chunk(NamedTuple):
@@ -222,7 +234,7 @@ class Evaluator:
         states = None
         if enumerated is not None and method != "exact":
             states = self._enumerated(enumerated)
-            self.settings += f", {len(enumerated)} frames enumerated"
+            self.settings += f", {len(enumerated)} frame{'s' if len(enumerated) > 1 else ''} enumerated"
         self.chunk = 64 if method == "exact" else max(1, rows // n_chains)
         self._model = model
         # the whole of a static machine's Z comes from one row
@@ -448,7 +460,8 @@ def log_likelihood(
     UserWarning
         If the weights of more than one frame in a hundred have a poor effective sample size.
     """
-    pieces = [pieces] if isinstance(pieces, np.ndarray) and pieces.ndim == 2 else list(pieces)
+    if isinstance(pieces, np.ndarray):
+        pieces = [pieces] if pieces.ndim == 2 else list(pieces)
     evaluate = Evaluator(
         model,
         method=method,

@@ -437,12 +437,16 @@ def _log_shares(log_rest: TensorVariable, inside: TensorVariable) -> tuple[Tenso
     dtype, n = log_rest.dtype, log_rest.type.shape[1]
     one = np.asarray(1.0, dtype)
     ended = pt.gt(log_rest, -np.inf).astype(dtype)
-    rest = pt.exp(pt.minimum(log_rest, np.asarray(60.0, dtype)))  # so that sums are finite
+    # sums without one chain need the terms; of what is e**80 times less than the list nothing is needed
+    top = pt.maximum(log_rest.max(axis=1, keepdims=True), np.asarray(-80.0, dtype))
+    rest = pt.exp(log_rest - top)
 
     def log_share(rest: TensorVariable, ended: TensorVariable, n: int, inside: TensorVariable) -> TensorVariable:
-        others = pt.maximum(rest / (rest + np.asarray(n, dtype)), np.asarray(0.1 / (n + 1), dtype))
-        correction = pt.log(np.asarray(n + 1, dtype) / (ended + one))
-        return pt.switch(inside, pt.log1p(-others), pt.log(others) + correction)
+        odds = top + pt.log(pt.maximum(rest, np.asarray(0.0, dtype))) - np.asarray(np.log(n), dtype)
+        least = 0.1 / (n + 1)
+        listed = pt.minimum(-pt.softplus(odds), np.asarray(np.log1p(-least), dtype))
+        others = pt.maximum(-pt.softplus(-odds), np.asarray(np.log(least), dtype))
+        return pt.switch(inside, listed, others + pt.log(np.asarray(n + 1, dtype) / (ended + one)))
 
     def total(x: TensorVariable) -> TensorVariable:
         return x.sum(axis=1, keepdims=True, acc_dtype=dtype)

@@ -6,13 +6,15 @@ J. Z. Kolter and V. Koltun keep with the code of their paper of 2018, in one sta
 `rnnrbm.datasets.load` reads them.
 """
 
+import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnrbm.files import cache_folder
+from rnnrbm.files import cache_folder, read_bytes
 
 __all__ = ["ADDRESS", "DATA_VARIABLE", "PUBLISHED", "Published", "locate"]
 
@@ -55,9 +57,10 @@ def locate(name: str) -> Path:
 
     It is looked for in the sub-folder ``pianorolls`` of the folder that the environment variable
     RNNRBM_DATA names, then in that folder itself, where it is taken as it is, for someone put it
-    there. Then it is looked for in ``data`` in the cache folder (that of the platform, or the one
-    that RNNRBM_CACHE names), where only the published bytes will do: a file that is not there, or
-    damaged, is fetched and gets its name when it is whole and right.
+    there; with a warning if it is another than the published one. Then it is looked for in ``data``
+    in the cache folder (that of the platform, or the one that RNNRBM_CACHE names), where only the
+    published bytes will do: a file that is not there, or damaged, is fetched and gets its name when
+    it is whole and right.
 
     Parameters
     ----------
@@ -85,6 +88,11 @@ def locate(name: str) -> Path:
     own = [Path(given) / "pianorolls" / file, Path(given) / file] if given else []
     for path in own:
         if path.is_file():
+            if hashlib.sha256(read_bytes(path, "a published data set")).hexdigest() != PUBLISHED[name].sha256:
+                warnings.warn(
+                    f"{path}: is not the published file of {name!r} (its SHA-256 differs), and is used as it is",
+                    stacklevel=2,
+                )
             return path
     return _fetch(name, own)
 

@@ -16,7 +16,7 @@ _WRITTEN = {
     ".": r"config\.toml|metrics\.csv|checkpoint\.npz|results\.json",
     "figures": r"(learning_curves|filters|sample|statistics)\.png",
     "samples": r"sample-[0-9]+\.(mid|wav|png)",
-    "evaluations": r".+-(train|valid|test)(\.json|-(ais|raise|exact)\.npz)",
+    "evaluations": r".+-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
 }
 
 

@@ -298,9 +298,30 @@ def test_evaluate(place, trained):
     assert got["frames"] == 14
     assert "raise" not in got
     written = {file.name for file in (folder / "evaluations").iterdir()}
-    assert {"toy-test.json", "toy-valid.json", "toy-test-ais.npz", "toy-test-raise.npz"} <= written
+    assert {"toy-test.json", "toy-valid.json"} <= written
+    kinds = sorted(re.sub("-[0-9a-f]{8}.npz", "", name) for name in written if name.endswith(".npz"))
+    assert kinds == ["toy-test-ais", "toy-test-raise", "toy-valid-ais"]
+    other = rnnrbm("evaluate", "whole", *QUICK, "--enumerated", "0", "--no-bracket", "--json", cwd=place)
+    assert json.loads(other.stdout)["log_likelihood"]["settings"] == "AIS, 4 chains x 3 temperatures"
+    assert written < {file.name for file in (folder / "evaluations").iterdir()}  # of other settings, so beside them
     exact = rnnrbm("evaluate", "whole", *QUICK, "--method", "exact", "--data", "toy.npz", "--json", cwd=place)
     assert json.loads(exact.stdout)["log_likelihood"]["settings"] == "exact"
+
+
+def test_evaluate_on_other_data(place, trained, tmp_path):
+    """A folder is read as the run's data were; the run's own frames are enumerated, if they can still be read."""
+    shutil.copytree(place / "whole", tmp_path / "whole")
+    shutil.copy(place / "toy.npz", tmp_path / "toy.npz")
+    folder = midi_folder(tmp_path / "midi")
+    arguments = ["evaluate", "whole", *QUICK, "--no-bracket", "--json", "--data", folder]
+    done = rnnrbm(*arguments, cwd=tmp_path)
+    assert done.stderr.startswith("midi: 12 columns (notes 60 to 71), 2 frames per beat\n")
+    listed = json.loads(done.stdout)["log_likelihood"]["settings"]
+    (tmp_path / "toy.npz").unlink()
+    done = rnnrbm(*arguments, cwd=tmp_path)
+    assert done.stderr.startswith("warning: what the run was trained on cannot be read (toy.npz")
+    assert json.loads(done.stdout)["log_likelihood"]["settings"] != listed
+    assert "toy.npz" in refused("evaluate", "whole", cwd=tmp_path)
 
 
 def test_what_cannot_be_evaluated(place, trained, tmp_path):
@@ -310,6 +331,7 @@ def test_what_cannot_be_evaluated(place, trained, tmp_path):
     assert "split 'tests' is none of train, valid, test" in refused("evaluate", "whole", "--split", "tests", cwd=place)
     assert "no such file" in refused("evaluate", "nowhere", cwd=place)
     assert "ladder 'steep'" in refused("evaluate", "whole", "--ladder", "steep", cwd=place)
+    assert "method 'raise' is neither ais nor exact" in refused("evaluate", "whole", "--method", "raise", cwd=place)
     assert "method 'guess'" in refused("evaluate", "whole", "--method", "guess", cwd=place)
 
 

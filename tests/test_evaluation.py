@@ -67,6 +67,7 @@ def test_figures_are_those_of_the_library(trained: run.Run) -> None:
         assert got[key]["macro"] == pytest.approx(np.mean([f.mean() for f in scored.frames]))
         assert got[key]["macro"] != got[key]["micro"]
         assert got[key]["settings"] == scored.settings
+        assert got[key]["by_piece"] == [[f"test {i}", f.mean()] for i, f in enumerate(scored.frames)]
     sampled = list(predict(trained.model, data.test, count=2, k=3, seed=4))
     each = [metrics.accuracy(s, data.test) for s in sampled]
     for key in ("frame", "bay", "precision", "recall"):

@@ -205,6 +205,8 @@ def test_models_that_cannot_be_scored():
         Evaluator(RNNRBM.init(26, 26, 2, rng=rng), method="exact")
     with pytest.raises(TypeError, match="expected an RNNRBM or an RBM, whose likelihood is known, got GRU"):
         log_likelihood(RNNRBM.init(3, 3, 2, rng=rng).cell, [np.zeros((2, 3))])
+    with pytest.raises(TypeError, match=r"got dict; of a data set give one of its lists, .train, .valid or .test"):
+        log_likelihood(RNNRBM.init(3, 3, 2, rng=rng), {"test": [np.zeros((2, 3))]})
 
 
 # --- the arithmetic of the result -------------------------------------------------------------------
@@ -222,6 +224,8 @@ def test_result_by_hand():
     assert scored.standard_error == pytest.approx(np.sqrt(1.0) / 4)  # of a mean of 4 independent frames
     assert str(scored) == "-3.000 +- 0.250 nats per frame (AIS, by hand)"
     assert scored.mean_over_pieces == pytest.approx((-2.0 - 6.0) / 2)
+    np.testing.assert_array_equal(scored.mean_per_piece, [-2.0, np.nan, -6.0])
+    assert repr(scored) == "<LogLikelihood of 3 pieces: -3.000 +- 0.250 nats per frame (AIS, by hand)>"
 
 
 def test_one_error_for_all_frames_does_not_shrink_with_their_number():
@@ -233,7 +237,12 @@ def test_a_poor_effective_sample_size_is_complained_of():
     sizes = np.array([50.0] * 98 + [9.9, 9.0])
     scored = LogLikelihood([np.zeros(100)], [np.zeros(100)], sizes, "AIS, by hand", n_chains=100)
     assert scored.poor == pytest.approx(0.02)
-    assert "in 2.0% of the frames the effective sample size is below a tenth of the 100 chains" in scored.complaint()
+    assert "in 2.0% of the frames the effective sample size is below 10 of 100 chains" in scored.complaint()
+    # with few chains a tenth of them is less than one
+    few = LogLikelihood([np.zeros(3)], [np.zeros(3)], np.array([1.9, 4.0, 4.0]), "AIS", n_chains=5)
+    assert few.poor == pytest.approx(1 / 3)
+    assert "below 2 of 5 chains" in few.complaint()
+    assert LogLikelihood([np.zeros(3)], [np.zeros(3)], np.ones(3), "exact").complaint() == ""
     fine = LogLikelihood([np.zeros(100)], [np.zeros(100)], sizes[:99], "AIS, by hand", n_chains=100)
     assert fine.complaint() != ""  # 1 in 99
     assert LogLikelihood([np.zeros(98)], [np.zeros(98)], sizes[:98], "AIS", n_chains=100).complaint() == ""
@@ -415,6 +424,18 @@ def test_narrow_modes_that_are_enumerated():
     assert got["raise", False] < -1.0
     assert -0.03 < got["ais", True] < 0.05
     assert -0.6 < got["raise", True] < 0.02
+
+
+@pytest.mark.parametrize("n_listed", [1, 30])
+def test_a_list_that_hardly_counts(n_listed):
+    """An untrained machine, in which all states are alike: the listed ones are next to nothing of Z."""
+    rbm, frames = RBM.init(40, 6, rng=np.random.default_rng(0)), np.eye(40, dtype=np.uint8)
+    true = log_likelihood(rbm, frames, method="exact").mean
+    listed = np.tril(np.ones((40, 40)))[:n_listed]  # one of them is among the frames
+    for method in ("ais", "raise"):
+        got = log_likelihood(rbm, frames, method=method, n_chains=10, n_temperatures=20, enumerated=listed)
+        assert got.mean == pytest.approx(true, abs=0.02)
+        assert np.isfinite(got.standard_error)
 
 
 def test_frequent_frames():

@@ -343,7 +343,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path, data):
         "generated/seed0-1.mid",
     }
     of_the_run = {"samples/sample-12.wav", "figures/learning_curves.png", "metrics.csv", "evaluations/toy-test.json"}
-    of_the_run |= {"evaluations/toy-valid-raise.npz", "results.json"}
+    of_the_run |= {"evaluations/toy-valid-raise-0123abcd.npz", "results.json"}
     for name in mine | of_the_run:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("old")
