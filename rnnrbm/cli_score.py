@@ -60,15 +60,15 @@ def evaluate(
         from rnnrbm import datasets, evaluation, run
 
         trained = run.load(run_folder)
-        own = _own_data(trained)
-        loaded = own
-        if data is not None:
-            options = _grid(trained) if datasets.is_folder(data) else {}
-            loaded = datasets.load(data, **options)
+        own: Dataset | None
+        if data is None:
+            own = loaded = run.load_data(trained.config.data)
+        else:
+            loaded = datasets.load(data, **(_grid(trained) if datasets.is_folder(data) else {}))
+            evaluation.check_columns(trained, loaded)
+            own = _own_data(trained)
             typer.echo(str(loaded), err=True)
             _warn_of_another_grid(trained, loaded)
-        if loaded is None:
-            loaded = run.load_data(trained.config.data)  # says what is missing
         with Progress(quiet=as_json) as progress, interruptible() as stop:
             try:
                 results = evaluation.evaluate(

@@ -17,7 +17,7 @@ from rnnrbm.midi_folder import SPLITS
 from rnnrbm.run import Interrupted, Run
 from rnnrbm.sampling import predict
 
-__all__ = ["evaluate", "fingerprint", "score"]
+__all__ = ["check_columns", "evaluate", "fingerprint", "score"]
 
 SAVE_EVERY = 10.0  # seconds between savings of what has been scored
 
@@ -166,17 +166,7 @@ def evaluate(
     pieces = getattr(data, split)
     if not pieces:
         raise ValueError(f"{data.name} has no piece in {split}")
-    n_visible = run.model.rbm.W.type.shape[0]
-    if data.n_visible != n_visible:
-        raise ValueError(
-            f"{run.folder}: was trained on {n_visible} visible units, but {data.name} has {data.n_visible}; "
-            "evaluate it on data of the same columns"
-        )
-    if None not in (run.low, data.low) and run.low != data.low:
-        raise ValueError(
-            f"{run.folder}: column 0 was note {run.low} in training, but in {data.name} it is note {data.low}; "
-            "evaluate it on data of the same columns"
-        )
+    check_columns(run, data)
     watch = watch or (lambda stage, done, total: None)
     names = data.names[split]
     name = f"{Path(data.name).stem}-{split}"
@@ -230,6 +220,21 @@ def evaluate(
     with atomic(folder / f"{name}.json") as temporary:
         temporary.write_text(to_json(results), encoding="utf-8")
     return results
+
+
+def check_columns(run: Run, data: datasets.Dataset) -> None:
+    """Raise ValueError unless the columns of some data are those that the run was trained on."""
+    n_visible = run.model.rbm.W.type.shape[0]
+    if data.n_visible != n_visible:
+        raise ValueError(
+            f"{run.folder}: was trained on {n_visible} visible units, but {data.name} has {data.n_visible}; "
+            "evaluate it on data of the same columns"
+        )
+    if None not in (run.low, data.low) and run.low != data.low:
+        raise ValueError(
+            f"{run.folder}: column 0 was note {run.low} in training, but in {data.name} it is note {data.low}; "
+            "evaluate it on data of the same columns"
+        )
 
 
 def _accuracy(
