@@ -497,7 +497,7 @@ def file(tmp_path_factory):
 
 def test_command(file):
     said = rnnrbm("baselines", "--data", file, "--split", "valid").stdout
-    assert said.startswith(f"Baselines on toy, valid, {sum(map(len, toy(1)))} frames")
+    assert said.startswith(f"Baselines on toy, valid: 3 pieces, {sum(map(len, toy(1)))} frames")
     rows = baselines.table(datasets.load(file), split="valid")
     for row in rows:
         assert row["model"] in said
