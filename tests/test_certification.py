@@ -17,6 +17,7 @@ def test_annealing_is_certified() -> None:
     assert done.stdout.rstrip().endswith("certified")
 
 
+@pytest.mark.slow
 def test_certification_can_fail() -> None:
     """Two temperatures are not enough."""
     command = [sys.executable, str(SCRIPT), "--epochs", "1", "--frames", "50", "--temperatures", "2", "--chains", "2"]
