@@ -177,10 +177,8 @@ def _read_primer(trained: Any, path: Path) -> Any:
 
     if trained.low is None:
         raise ValueError(f"{trained.folder}: was not trained on MIDI notes, so no MIDI file can prime it")
-    n_visible = trained.model.rbm.W.type.shape[0]
     # not by the rule of the data: "published" leaves a file's first frame out
-    drums = bool(trained.config.data.drums)
-    return midi.read(path, low=trained.low, high=trained.low + n_visible - 1, drums=drums, **trained.grid)
+    return midi.read(path, drums=bool(trained.config.data.drums), **trained.reading)
 
 
 def _toml_value(text: str) -> Any:

@@ -64,7 +64,7 @@ def evaluate(
         if data is None:
             own = loaded = run.load_data(trained.config.data)
         else:
-            loaded = datasets.load(data, **(_grid(trained) if datasets.is_folder(data) else {}))
+            loaded = datasets.load(data, **(trained.reading if datasets.is_folder(data) else {}))
             evaluation.check_columns(trained, loaded)
             own = _own_data(trained)
             typer.echo(str(loaded), err=True)
@@ -119,14 +119,6 @@ def _own_data(trained: Run) -> Dataset | None:
     except (OSError, ValueError) as error:
         typer.echo(f"warning: what the run was trained on cannot be read ({error})", err=True)
         return None
-
-
-def _grid(trained: Run) -> dict[str, Any]:
-    """How a folder of MIDI files is read, so that it is like what the run was trained on."""
-    options = dict(trained.grid)
-    if trained.low is not None:
-        options |= {"low": trained.low, "high": trained.low + trained.model.rbm.W.type.shape[0] - 1}
-    return options
 
 
 def _warn_of_another_grid(trained: Run, loaded: Dataset) -> None:

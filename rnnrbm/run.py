@@ -76,6 +76,13 @@ class Run:
             return {"seconds_per_frame": self.seconds_per_frame}
         return {"steps_per_beat": int(self.steps_per_beat or 2)}
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What reading MIDI asks for to give frames like those of training: the grid and, if known, the notes."""
+        if self.low is None:
+            return self.grid
+        return {**self.grid, "low": self.low, "high": self.low + self.model.rbm.W.type.shape[0] - 1}
+
 
 def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.ndarray | float = 0.0) -> RNNRBM:
     """Make the model a configuration asks for."""
