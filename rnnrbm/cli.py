@@ -178,7 +178,7 @@ def _read_primer(trained: Any, path: Path) -> Any:
     if trained.low is None:
         raise ValueError(f"{trained.folder}: was not trained on MIDI notes, so no MIDI file can prime it")
     # not by the rule of the data: "published" leaves a file's first frame out
-    return midi.read(path, drums=bool(trained.config.data.drums), **trained.reading)
+    return midi.read(path, **trained.reading)
 
 
 def _toml_value(text: str) -> Any:

@@ -196,22 +196,39 @@ def base_activation(
     return pt.log(mean / (np.asarray(1.0, v.dtype) - mean)), rng
 
 
-def _gain(unit: Unit, x: TensorVariable, before: TensorVariable, beta: TensorVariable) -> TensorVariable:
-    """Sum over a layer of A(beta x) - A(before x): (R, n) -> (R,)."""
+def _anneal_hidden(
+    unit: Unit, x: TensorVariable, low: TensorVariable, high: TensorVariable, *, upwards: bool, rng: Rng
+) -> tuple[TensorVariable, TensorVariable, Rng]:
+    """Sum over a layer of A(high x) - A(low x), (..., n) -> (...), and a sample at the temperature that comes next."""
+    here = high if upwards else low
     if not isinstance(unit, Bernoulli):
-        return (unit.log_partition(beta * x) - unit.log_partition(before * x)).sum(axis=-1, acc_dtype=x.dtype)
-    # With log(1 + exp x) = max(x, 0) + log(1 + exp -|x|), the logarithms of 8 units are taken at once, of the
-    # product of their arguments, each between 1 and 2: half the time of AIS went into them.
+        gain = (unit.log_partition(high * x) - unit.log_partition(low * x)).sum(axis=-1, acc_dtype=x.dtype)
+        h, rng = unit.sample(here * x, rng)
+        return gain, h, rng
+    # One exponential serves the sample too: P(h = 1) is 1 / (1 + e) or e / (1 + e), by the sign of x.
+    one, zero = np.asarray(1.0, x.dtype), np.asarray(0.0, x.dtype)
+    e = pt.exp(-pt.abs(here * x))
+    u, rng = rng.uniform(x)
+    h = pt.lt(u * (one + e), pt.switch(pt.gt(x, zero), one, e)).astype(x.dtype)
+    # With log(1 + exp a) = max(a, 0) + log(1 + exp -|a|), the logarithms of many units are taken at once, of the
+    # product of their arguments, each between 1 and 2.
     n = x.type.shape[-1]
-    group = next(g for g in (8, 4, 2, 1) if n % g == 0)
-    above = below = one = np.asarray(1.0, x.dtype)
-    positive: Any = np.asarray(0.0, x.dtype)
-    for i in range(group):
-        part = x[:, i * (n // group) : (i + 1) * (n // group)]
-        size = -pt.abs(part)
-        above, below = above * (one + pt.exp(beta * size)), below * (one + pt.exp(before * size))
-        positive = positive + pt.maximum(part, np.asarray(0.0, x.dtype))
-    return _row_sum(pt.log(above / below) + (beta - before) * positive)
+    width = n // _group(n)
+    here_product, there_product = one, one
+    positive: Any = zero
+    there = low if upwards else high
+    for first in range(0, n, width):
+        part = x[..., first : first + width]
+        here_product = here_product * (one + e[..., first : first + width])
+        there_product = there_product * (one + pt.exp(-pt.abs(there * part)))
+        positive = positive + pt.maximum(part, zero)
+    ratio = here_product / there_product if upwards else there_product / here_product
+    return _row_sum(pt.log(ratio) + (high - low) * positive), h, rng
+
+
+def _group(n: int) -> int:
+    """How many of n units share a logarithm: most of them in vectors of 8, and no product beyond 2**32."""
+    return max((g for g in range(1, 33) if n % g == 0), key=lambda g: (n // g % 8 == 0, g))
 
 
 def _row_sum(x: TensorVariable) -> TensorVariable:
@@ -257,18 +274,21 @@ def ladder(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
 
 
 class _Annealing:
-    """The chains of R machines, `n_chains` rows for each, and the ratio of two neighbouring distributions."""
+    """The chains of R machines, `n_chains` for each, and the ratio of two neighbouring distributions.
+
+    States have shape (R, n_chains, n). Biases have shape (R, 1, n): a copy for each chain would not fit caches.
+    """
 
     def __init__(self, rbm: RBM, base: TensorVariable, n_chains: int) -> None:
-        self.rbm = rbm._replace(b_v=self.expand(rbm.b_v, n_chains), b_h=self.expand(rbm.b_h, n_chains))
-        self.base, self.n_chains, self.dtype = self.expand(base, n_chains), n_chains, rbm.W.dtype
+        self.rbm = rbm._replace(b_v=rbm.b_v[:, None], b_h=rbm.b_h[:, None])
+        self.base, self.n_chains, self.dtype = base[:, None], n_chains, rbm.W.dtype
         log_Z_base = rbm.visible.log_partition(base).sum(axis=-1, acc_dtype=self.dtype)
         idle = rbm.hidden.log_partition(pt.zeros((rbm.W.type.shape[1],), self.dtype))
         self.log_Z_base = log_Z_base + idle.sum(acc_dtype=self.dtype)
 
-    @staticmethod
-    def expand(x: TensorVariable, n_chains: int) -> TensorVariable:
-        return pt.repeat(x, n_chains, axis=0)
+    def expand(self, x: TensorVariable) -> TensorVariable:
+        """The same for each chain: (R, n) or (R, 1, n) -> (R, n_chains, n)."""
+        return pt.repeat(x if x.ndim == 3 else x[:, None], self.n_chains, axis=1)
 
     def run(
         self, v: TensorVariable, betas: np.ndarray, rng: Rng, *, upwards: bool
@@ -287,11 +307,11 @@ class _Annealing:
             *tensors: TensorVariable,
         ) -> list[TensorVariable]:
             r = rows.with_tensors(list(tensors))
-            x = r.hidden_activation(v)
             own = _row_sum(r.visible.statistic(v) * (r.b_v - a))
-            log_w = log_w + _gain(r.hidden, x, low, high) + (high - low) * own
-            v, rng = self.move(r, a, x, high if upwards else low, Rng(key, draw))
-            return [v, log_w, rng.draw]
+            x = r.hidden_activation(v)
+            gain, h, rng = _anneal_hidden(r.hidden, x, low, high, upwards=upwards, rng=Rng(key, draw))
+            v, rng = self.visible(r, a, h, high if upwards else low, rng)
+            return [v, log_w + gain + (high - low) * own, rng.draw]
 
         high = np.asarray(betas, self.dtype)
         low = np.concatenate([np.zeros(1, self.dtype), high[:-1]])
@@ -300,28 +320,32 @@ class _Annealing:
         v, log_w, draw = pytensor.scan(
             step,
             sequences=[pt.as_tensor(high), pt.as_tensor(low)],
-            outputs_info=[v, pt.zeros_like(v[:, 0]), rng.draw],
+            outputs_info=[v, pt.zeros_like(v[..., 0]), rng.draw],
             non_sequences=[rng.key, self.base, *rows.tensors()],
             return_updates=False,
         )
-        return log_w[-1].reshape((-1, self.n_chains)), v[-1], rng._replace(draw=draw[-1])
+        return log_w[-1], v[-1], rng._replace(draw=draw[-1])
 
     def upwards(self, betas: np.ndarray, rng: Rng) -> tuple[TensorVariable, TensorVariable, Rng]:
         """Run from the base to the machine."""
-        v, rng = self.rbm.visible.sample(self.base, rng)
+        v, rng = self.rbm.visible.sample(self.expand(self.base), rng)
         return self.run(v, betas, rng, upwards=True)
+
+    def downwards(self, v: TensorVariable, betas: np.ndarray, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Run to the base from data v, shape (R, n_visible), after one Gibbs step of the machine itself."""
+        start, rng = self.rbm.gibbs_step(self.expand(v), rng)
+        log_w, _, rng = self.run(start, betas, rng, upwards=False)
+        return log_w, rng
 
     def outside(self, log_w: TensorVariable, v: TensorVariable, states: TensorVariable) -> TensorVariable:
         """The log weights of chains that ended at `v`, none of the states; minus infinity for the others."""
-        listed = _listed(v, states).reshape((-1, self.n_chains))
-        return pt.switch(listed, np.asarray(-np.inf, self.dtype), log_w)
+        return pt.switch(_listed(v, states), np.asarray(-np.inf, self.dtype), log_w)
 
     @staticmethod
-    def move(
-        r: RBM, a: TensorVariable, x: TensorVariable, beta: TensorVariable, rng: Rng
+    def visible(
+        r: RBM, a: TensorVariable, h: TensorVariable, beta: TensorVariable, rng: Rng
     ) -> tuple[TensorVariable, Rng]:
-        """One Gibbs step that leaves p_beta as it is, from rows whose hidden activations are `x`."""
-        h, rng = r.hidden.sample(beta * x, rng)
+        """Sample the visible units given the hidden ones at an inverse temperature."""
         # not (1 - beta) a + beta (...): PyTensor would compute the first term for all temperatures ahead of the scan
         return r.visible.sample(a + beta * (r.visible_activation(h) - a), rng)
 
@@ -345,7 +369,7 @@ class Annealed(NamedTuple):
 
 
 def _listed(v: TensorVariable, states: TensorVariable) -> TensorVariable:
-    """Whether each binary row is among some binary states: (R, n), (S, n) -> (R,)."""
+    """Whether each binary row is among some binary states: (..., n), (S, n) -> (...)."""
     both = v @ states.T
     equal = pt.eq(both, v.sum(axis=-1, keepdims=True)) & pt.eq(both, states.sum(axis=-1))
     return equal.any(axis=-1)
@@ -410,10 +434,7 @@ def raise_log_weights(
         probabilities is at most a little too low.
     """
     chains = _Annealing(rbm, base, n_chains)
-    start = chains.expand(v, n_chains)
-    one = pt.as_tensor(np.asarray(1.0, chains.dtype))
-    start, rng = chains.move(chains.rbm, chains.base, chains.rbm.hidden_activation(start), one, rng)
-    log_w, _, rng = chains.run(start, betas, rng, upwards=False)
+    log_w, rng = chains.downwards(v, betas, rng)
     if enumerated is None:
         return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
     few = _Annealing(rbm, base, max(2, n_chains // 5))

@@ -78,10 +78,11 @@ class Run:
 
     @property
     def reading(self) -> dict[str, Any]:
-        """What reading MIDI asks for to give frames like those of training: the grid and, if known, the notes."""
-        if self.low is None:
-            return self.grid
-        return {**self.grid, "low": self.low, "high": self.low + self.model.rbm.W.type.shape[0] - 1}
+        """What reading MIDI asks for to give frames like those of training: the grid, the drums, the notes if known."""
+        options = {**self.grid, "drums": bool(self.config.data.drums)}
+        if self.low is not None:
+            options |= {"low": self.low, "high": self.low + self.model.rbm.W.type.shape[0] - 1}
+        return options
 
 
 def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.ndarray | float = 0.0) -> RNNRBM:

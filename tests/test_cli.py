@@ -261,9 +261,12 @@ def test_drums_can_be_asked_for_as_the_error_says(place):
     advice = re.search(r"none of its 6 MIDI files can be used; .* (--set data\.drums=true)", said)[1]
     rnnrbm(*arguments, *advice.split(), cwd=place)
     assert config.read(place / "drummer" / "config.toml").data.drums is True
-    # a primer is read as the data were
+    # a primer is read as the data were, and so is another folder
     options = ["--steps", "3", "--count", "1", "--gibbs", "2", "--prime", folder / "0.mid"]
     assert "primed by 12 frames" in rnnrbm("generate", "drummer", *options, cwd=place).stdout
+    other = shutil.copytree(folder, place / "more drums")
+    said = rnnrbm("evaluate", "drummer", "--data", other, *QUICK, "--no-bracket", cwd=place).stdout
+    assert "more drums, test: 1 pieces, 12 frames" in said
 
 
 def test_a_primer_is_read_on_a_grid_of_seconds(place):
