@@ -23,23 +23,24 @@ from typing import Any
 import common
 import numpy as np
 
-from rnnrbm import RNNRBM, baselines, datasets, engine, fit, run
+import rnnrbm
+from rnnrbm import SequenceModel, baselines, datasets, engine, fit, run
 from rnnrbm.likelihood import Evaluator, frequent_frames
 
 N_KEPT = 20
 
 
-def trained(data: datasets.Dataset, epochs: int) -> RNNRBM:
+def trained(data: datasets.Dataset, epochs: int) -> SequenceModel:
     """A model trained on the chorales."""
     odds = baselines.NoteUnigram.fit(data.train).log_odds
-    model = RNNRBM.init(data.n_visible, n_hidden=150, n_recurrent=150, rng=np.random.default_rng(0), b_v=odds)
+    model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=150, n_recurrent=150, rng=np.random.default_rng(0), b_v=odds)
     for row in fit(model, data.train, epochs=epochs, k=[(0.0, 2), (0.5, 5)]):
         last = row
     print(f"trained for {epochs} epochs: pseudo-log-likelihood {last['pseudo_likelihood']:.2f}")
     return model
 
 
-def cut(model: RNNRBM, seed: int) -> RNNRBM:
+def cut(model: SequenceModel, seed: int) -> SequenceModel:
     """The model with only 20 hidden units, drawn with a chance proportional to the size of their weights."""
     values = {p.name: engine.to_numpy(p) for p in model.params}
     size = np.abs(values["W"]).sum(axis=0)

@@ -21,22 +21,22 @@ import jax.numpy as jnp
 import numpy as np
 
 import rnnrbm
-from rnnrbm import RNNRBM, devices
+from rnnrbm import SequenceModel, devices
 from rnnrbm.likelihood import Evaluator
 
 N_HIDDEN, N_CHAINS, N_TEMPERATURES = 200, 100, 1000
 
 
-def make_model() -> RNNRBM:
+def make_model() -> SequenceModel:
     """Weights of the size that training gives them."""
-    model = RNNRBM.init(88, N_HIDDEN, 150, rng=np.random.default_rng(0), b_v=-2.9, scale=0.3)
-    for name, p in (("W_uv", model.W_uv), ("W_uh", model.W_uh)):
+    model = rnnrbm.rnn_rbm(88, N_HIDDEN, 150, rng=np.random.default_rng(0), b_v=-2.9, scale=0.3)
+    for name, p in (("W_uv", model.writers[0]), ("W_uh", model.writers[1])):
         noise = np.random.default_rng(len(name)).normal(0.0, 0.1, p.type.shape)
         p.set_value(noise.astype(np.float32))
     return model
 
 
-def products(model: RNNRBM, n_rows: int, spread: bool) -> Any:
+def products(model: SequenceModel, n_rows: int, spread: bool) -> Any:
     """The matrix products of one chunk: two for each temperature."""
     place = devices.Spread(n_rows, sums=not spread)  # one device where the devices are cores
     W = np.linalg.qr(np.random.default_rng(0).normal(size=(N_HIDDEN, 88)))[0].T.astype(np.float32)  # v W W^T stays v

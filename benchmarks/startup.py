@@ -25,7 +25,7 @@ STEP = """
 import numpy as np
 import rnnrbm
 data = rnnrbm.load("bach")
-model = rnnrbm.RNNRBM.init(data.n_visible, rng=np.random.default_rng(0))
+model = rnnrbm.rnn_rbm(data.n_visible, rng=np.random.default_rng(0))
 class Done(Exception):
     pass
 def watch(done, total):

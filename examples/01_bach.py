@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 
 from rnnrbm import audio, baselines, datasets, engine, likelihood, metrics, midi, optim, plot, random, sampling
 from rnnrbm.batches import Corpus
-from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.train import gather
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -30,7 +30,7 @@ print(data)
 
 # The model: a GRU whose state writes the biases of an RBM for every frame.
 note = baselines.NoteUnigram.fit(data.train)
-model = RNNRBM.init(data.n_visible, n_hidden=256, n_recurrent=256, rng=np.random.default_rng(0), b_v=note.log_odds)
+model = rnn_rbm(data.n_visible, n_hidden=256, n_recurrent=256, rng=np.random.default_rng(0), b_v=note.log_odds)
 
 # The loss, as expressions: mean free energy of the data minus that of the end of a Gibbs chain that starts there.
 shape = (corpus.n_steps, corpus.batch_size)

@@ -30,7 +30,7 @@ print(data)
 size = 16 if args.smoke else 256
 note = baselines.NoteUnigram.fit(data.train)
 rng = np.random.default_rng(0)
-model = rnnrbm.RNNRBM.init(data.n_visible, n_hidden=size, n_recurrent=size, rng=rng, b_v=note.log_odds)
+model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=size, n_recurrent=size, rng=rng, b_v=note.log_odds)
 
 # fit yields the metrics of every epoch, so this loop is the place for anything of your own. All that training needs
 # to go on is in the state: State.load(path) and fit(..., state=state) continue where a saved one stopped.

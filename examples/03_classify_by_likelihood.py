@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 
 from rnnrbm import baselines, datasets, fit, frequent_frames, log_likelihood
-from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.rnnrbm import rnn_rbm
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--sets", nargs=2, metavar=("FIRST", "SECOND"), help="names or files, as rnnrbm.load takes them")
@@ -42,7 +42,7 @@ models = {}
 for name, (train, valid, _) in kinds.items():
     n_visible = train[0].shape[1]
     odds = baselines.NoteUnigram.fit(train).log_odds
-    model = RNNRBM.init(n_visible, n_hidden=150, n_recurrent=150, rng=np.random.default_rng(0), b_v=odds)
+    model = rnn_rbm(n_visible, n_hidden=150, n_recurrent=150, rng=np.random.default_rng(0), b_v=odds)
     stages = [(0.0, 2), (0.5, 5)]
     for row in fit(model, train[:n_pieces], valid[:n_pieces], epochs=epochs, k=stages, valid_every=10):
         if row["valid_ll"] == row["valid_ll"]:

@@ -2,7 +2,7 @@
 
     import rnnrbm
     data = rnnrbm.load("bach")
-    model = rnnrbm.RNNRBM.init(data.n_visible, rng=numpy.random.default_rng(0))
+    model = rnnrbm.build("rnn-rbm", data.n_visible, rng=numpy.random.default_rng(0))
     for row in rnnrbm.fit(model, data.train, data.valid, epochs=20):
         print(row)
     print(rnnrbm.log_likelihood(model, data.test, enumerated=rnnrbm.frequent_frames(data.train)))
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset, load
     from rnnrbm.likelihood import LogLikelihood, frequent_frames, log_likelihood
+    from rnnrbm.models import build
     from rnnrbm.rbm import RBM
-    from rnnrbm.rnnrbm import RNNRBM
+    from rnnrbm.rnnrbm import rnn_rbm, rtrbm
     from rnnrbm.sampling import generate
+    from rnnrbm.sequence import SequenceModel
     from rnnrbm.train import State, fit
 
 __version__ = "0.1.0"
@@ -30,27 +32,33 @@ _HOME = {
     "Dataset": "datasets",
     "LogLikelihood": "likelihood",
     "RBM": "rbm",
-    "RNNRBM": "rnnrbm",
+    "SequenceModel": "sequence",
     "State": "train",
+    "build": "models",
     "fit": "train",
     "frequent_frames": "likelihood",
     "generate": "sampling",
     "load": "datasets",
     "log_likelihood": "likelihood",
+    "rnn_rbm": "rnnrbm",
+    "rtrbm": "rnnrbm",
 }
 
 __all__ = [
     "RBM",
-    "RNNRBM",
     "Dataset",
     "LogLikelihood",
+    "SequenceModel",
     "State",
     "__version__",
+    "build",
     "fit",
     "frequent_frames",
     "generate",
     "load",
     "log_likelihood",
+    "rnn_rbm",
+    "rtrbm",
 ]
 
 

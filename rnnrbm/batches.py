@@ -92,6 +92,8 @@ class Corpus:
             raise ValueError(f"the data have {cells} cells; at most 2**31 - 1 can be indexed")
         self.frames = np.zeros((self._first[-1] + 1, self._width), pieces[0].dtype)
         self.frames[:-1, self._margin : self._margin + width] = np.concatenate(list(pieces))
+        #: the greatest number of units that are not zero in a frame
+        self.most_on = int(np.count_nonzero(self.frames, axis=1).max())
         self._shifts = np.array([self._shift_range(p, *transpose) for p in pieces])
         rows = len(self._pack(np.random.default_rng(0)))
         self.batch_size = min(batch_size, rows)

@@ -1,9 +1,14 @@
-"""Cells: one step of a recurrent network, as a value holding tensors; and the scan over time, written once.
+"""Cells: one step of a recurrent layer, as a value holding tensors; and the scan over time, written once.
 
 A cell is the elementwise part of a recurrence, ``u(t) = step(x(t), u(t-1) W_uu, u(t-1))``: what it reads from
 the frames, x = v W_vu + b_u, is one matrix product for the whole sequence (:meth:`Cell.project`), and the
 product with ``W_uu`` belongs to the scan (:func:`recur`). That lets the gradient through time be computed with
 a single sequential matrix product a step, forward and backward.
+
+The first columns of a state, as many as ``W_uu`` has rows, are the cell's output: what the cell itself and all others
+read of it. An LSTM has more than that.
+
+To add one: a class like :class:`GRU`, and a line in :data:`CELLS`.
 """
 
 from __future__ import annotations
@@ -19,7 +24,19 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
 
-__all__ = ["CELLS", "GRU", "Cell", "Tanh", "flatten", "init_cell", "initial_state", "recur", "states"]
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "Cell",
+    "Tanh",
+    "before",
+    "flatten",
+    "init_cell",
+    "initial_state",
+    "n_outputs",
+    "recur",
+]
 
 
 class Cell(Protocol):
@@ -27,11 +44,11 @@ class Cell(Protocol):
 
     @property
     def W_uu(self) -> TensorVariable:
-        """Recurrent weights, shape (n_recurrent, n_inputs)."""
+        """Recurrent weights, shape (n_recurrent, n_inputs); n_recurrent is the size of the output."""
 
     @property
     def u_0(self) -> TensorVariable:
-        """Learned initial state, shape (n_recurrent,)."""
+        """Learned initial state, shape (n_state,): the output comes first."""
 
     def tensors(self) -> list[TensorVariable]:
         """Every tensor the cell holds, in a fixed order."""
@@ -50,8 +67,8 @@ class Cell(Protocol):
         x : TensorVariable, shape (B, n_inputs)
             Projected frames.
         y : TensorVariable, shape (B, n_inputs)
-            ``u @ W_uu``.
-        u : TensorVariable, shape (B, n_recurrent)
+            The output before times ``W_uu``.
+        u : TensorVariable, shape (B, n_state)
             The state before.
         """
 
@@ -127,30 +144,100 @@ class GRU(NamedTuple):
         return candidate + z * (u - candidate)
 
 
-#: cell name -> (class, how many blocks of n_recurrent columns its weights have, further fields)
-CELLS: dict[str, tuple[type, int, dict]] = {
-    "tanh": (Tanh, 1, {"activation": "tanh"}),
-    "sigmoid": (Tanh, 1, {"activation": "sigmoid"}),
-    "gru": (GRU, 3, {}),
+class LSTM(NamedTuple):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+
+        i, f, o = sigmoid(v W + h U + b)      g = tanh(v W_g + h U_g + b_g)
+        c' = f c + i g                        h' = o tanh(c')
+
+    Attributes
+    ----------
+    W_vu : (n_inputs, 4 n_recurrent)
+        Input weights of i, f, o and g side by side.
+    W_uu : (n_recurrent, 4 n_recurrent)
+    b_u : (4 n_recurrent,)
+    u_0 : (2 n_recurrent,)
+        h and c side by side.
+    """
+
+    W_vu: TensorVariable
+    W_uu: TensorVariable
+    b_u: TensorVariable
+    u_0: TensorVariable
+
+    def tensors(self) -> list[TensorVariable]:
+        return [self.W_vu, self.W_uu, self.b_u, self.u_0]
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> LSTM:
+        W_vu, W_uu, b_u, u_0 = tensors
+        return LSTM(W_vu, W_uu, b_u, u_0)
+
+    def project(self, v: TensorVariable) -> TensorVariable:
+        return v @ self.W_vu + self.b_u
+
+    def step(self, x: TensorVariable, y: TensorVariable, u: TensorVariable) -> TensorVariable:
+        a = x + y
+        n = a.type.shape[-1] // 4
+        gates = pt.sigmoid(a[..., : 3 * n])
+        c = gates[..., n : 2 * n] * u[..., n:] + gates[..., :n] * pt.tanh(a[..., 3 * n :])
+        return pt.concatenate([gates[..., 2 * n :] * pt.tanh(c), c], axis=-1)
+
+
+class Kind(NamedTuple):
+    """How to make a cell.
+
+    Attributes
+    ----------
+    make : type
+    n_blocks : int
+        How many blocks of n_recurrent columns its weights have.
+    n_parts : int
+        How many parts of n_recurrent columns its state has.
+    remembering : int or None
+        The block whose biases start at 1, so that it remembers: the update gate, the forget gate.
+    fields : dict
+        Further fields.
+    """
+
+    make: type
+    n_blocks: int
+    n_parts: int = 1
+    remembering: int | None = None
+    fields: dict = {}  # noqa: RUF012  never changed
+
+
+CELLS: dict[str, Kind] = {
+    "tanh": Kind(Tanh, 1, fields={"activation": "tanh"}),
+    "sigmoid": Kind(Tanh, 1, fields={"activation": "sigmoid"}),
+    "gru": Kind(GRU, 3, remembering=1),
+    "lstm": Kind(LSTM, 4, n_parts=2, remembering=1),
 }
 
 
 def init_cell(
-    kind: str, n_visible: int, n_recurrent: int, *, rng: np.random.Generator, dtype: str | None = None
+    kind: str,
+    n_inputs: int,
+    n_recurrent: int,
+    *,
+    rng: np.random.Generator,
+    dtype: str | None = None,
+    suffix: str = "",
 ) -> Cell:
     """Make a cell whose fields are shared variables named after themselves.
 
-    Recurrent weights start orthogonal (Saxe et al. 2014), input weights with variance 1 / n_visible scaled
-    down for sparse binary frames, biases and the initial state at zero; a GRU's update gate starts at 1, so
-    that it remembers.
+    Recurrent weights start orthogonal (Saxe et al. 2014), input weights with variance 1 / n_inputs, biases and the
+    initial state at zero; the update gate of a GRU and the forget gate of an LSTM start at 1, so that they remember.
 
     Parameters
     ----------
-    kind : {"gru", "tanh", "sigmoid"}
-    n_visible, n_recurrent : int
+    kind : {"gru", "lstm", "tanh", "sigmoid"}
+    n_inputs, n_recurrent : int
+        What it reads (the visible units, or the layer below), and its output.
     rng : numpy.random.Generator
     dtype : str or None
         None stands for PyTensor's ``floatX``.
+    suffix : str
+        Of the names, to tell layers apart.
 
     Raises
     ------
@@ -159,20 +246,31 @@ def init_cell(
     """
     if kind not in CELLS:
         raise ValueError(f"cell {kind!r} is not one of {', '.join(CELLS)}")
-    if n_visible < 1 or n_recurrent < 1:
-        raise ValueError(f"n_visible and n_recurrent must be at least 1, got {n_visible} and {n_recurrent}")
-    make, blocks, fields = CELLS[kind]
-    b_u = np.zeros((blocks, n_recurrent))
-    if kind == "gru":
-        b_u[1] = 1.0
-    orthogonal = [np.linalg.qr(rng.normal(size=(n_recurrent, n_recurrent)))[0] for _ in range(blocks)]
+    if n_inputs < 1 or n_recurrent < 1:
+        raise ValueError(f"n_visible and n_recurrent must be at least 1, got {n_inputs} and {n_recurrent}")
+    make, n_blocks, n_parts, remembering, fields = CELLS[kind]
+    b_u = np.zeros((n_blocks, n_recurrent))
+    if remembering is not None:
+        b_u[remembering] = 1.0
+    orthogonal = [np.linalg.qr(rng.normal(size=(n_recurrent, n_recurrent)))[0] for _ in range(n_blocks)]
     return make(
-        engine.shared(rng.normal(0.0, n_visible**-0.5, (n_visible, blocks * n_recurrent)), "W_vu", dtype),
-        engine.shared(np.concatenate(orthogonal, axis=1), "W_uu", dtype),
-        engine.shared(b_u.ravel(), "b_u", dtype),
-        engine.shared(np.zeros(n_recurrent), "u_0", dtype),
+        engine.shared(rng.normal(0.0, n_inputs**-0.5, (n_inputs, n_blocks * n_recurrent)), f"W_vu{suffix}", dtype),
+        engine.shared(np.concatenate(orthogonal, axis=1), f"W_uu{suffix}", dtype),
+        engine.shared(b_u.ravel(), f"b_u{suffix}", dtype),
+        engine.shared(np.zeros(n_parts * n_recurrent), f"u_0{suffix}", dtype),
         **fields,
     )
+
+
+def n_outputs(cell: Cell) -> int:
+    """How many columns of a cell's state, the first ones, are its output."""
+    return cell.W_uu.type.shape[0]
+
+
+def output(cell: Cell, u: TensorVariable) -> TensorVariable:
+    """The output of a cell in states (..., n_state)."""
+    n = n_outputs(cell)
+    return u if cell.u_0.type.shape[0] == n else u[..., :n]
 
 
 def flatten(x: TensorVariable) -> TensorVariable:
@@ -195,10 +293,15 @@ def unflatten(rows: TensorVariable, like: TensorVariable) -> TensorVariable:
 
 
 def initial_state(cell: Cell, v: TensorVariable) -> TensorVariable:
-    """The learned initial state, once for each sequence of `v` (T, B, n_visible): (B, n_recurrent)."""
+    """The learned initial state, once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
+    return repeated(cell.u_0, v)
+
+
+def repeated(u_0: TensorVariable, v: TensorVariable) -> TensorVariable:
+    """A state (n_state,) once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
     n_batch = v.shape[1] if v.type.shape[1] is None else v.type.shape[1]
-    u_0 = pt.broadcast_to(cell.u_0, (n_batch, cell.u_0.type.shape[0]))
-    return pt.specify_shape(u_0, (v.type.shape[1], cell.u_0.type.shape[0]))
+    rows = pt.broadcast_to(u_0, (n_batch, u_0.type.shape[0]))
+    return pt.specify_shape(rows, (v.type.shape[1], u_0.type.shape[0]))
 
 
 def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
@@ -215,7 +318,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
 
     Returns
     -------
-    TensorVariable, shape (T, B, n_recurrent)
+    TensorVariable, shape (T, B, n_state)
     """
     x = unflatten(cell.project(flatten(v)), v)
     inputs = [x, initial_state(cell, v), cell.W_uu, *([] if start is None else [start])]
@@ -227,7 +330,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
             *start_t, u, u_0, W_uu = rest
             if start_t:
                 u = pt.switch(start_t[0][:, None], u_0, u)
-            return cell.step(x_t, u @ W_uu, u)
+            return cell.step(x_t, output(cell, u) @ W_uu, u)
 
         return pytensor.scan(
             step,
@@ -240,8 +343,11 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
 
     def pullback(inputs: list, outputs: list, output_grads: list) -> list:
         x, u_0, W_uu, *start = inputs
-        u = _before(outputs[0], u_0, *start)
-        y = unflatten(flatten(u) @ W_uu, u)
+        u = before(outputs[0], u_0, *start)
+        n = n_outputs(cell)
+        whole = cell.u_0.type.shape[0] == n
+        h = output(cell, flatten(u))
+        y = unflatten(h @ W_uu, u)
 
         def step(x_t: TensorVariable, y_t: TensorVariable, u_t: TensorVariable, *rest: TensorVariable) -> list:
             g_t, *start_t, g_later, W_uu = rest
@@ -249,7 +355,8 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
             g_x, g_y, g_u = pt.grad(  # type: ignore[call-overload]
                 None, [x_t, y_t, u_t], known_grads=g, disconnected_inputs="ignore", return_disconnected="zero"
             )
-            g_u = g_u + g_y @ W_uu.T
+            g_h = g_y @ W_uu.T
+            g_u = g_u + g_h if whole else pt.concatenate([g_u[:, :n] + g_h, g_u[:, n:]], axis=1)
             passed = pt.switch(start_t[0][:, None], np.asarray(0, g_u.dtype), g_u) if start_t else g_u
             return [g_x, g_y, g_u, passed]
 
@@ -263,7 +370,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
             return_updates=False,
         )
         g_x, g_y, g_u = g_x[::-1], g_y[::-1], g_u[::-1]
-        g_W_uu = flatten(u).T @ flatten(g_y)
+        g_W_uu = h.T @ flatten(g_y)
         if not start:
             return [g_x, g_u[0], g_W_uu]
         later = pt.switch(start[0][1:, :, None], g_u[1:], np.asarray(0, g_u.dtype))
@@ -278,12 +385,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
     return OpFromGraph(inner, [forward(*inner)], inline=True, pullback=pullback, on_unused_input="ignore")(*inputs)
 
 
-def _before(u: TensorVariable, u_0: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-    """Shift states by one frame: u(1) .. u(T) -> u(0) .. u(T-1)."""
-    before = pt.concatenate([u_0[None], u[:-1]], axis=0)
-    return before if start is None else pt.switch(start[:, :, None], u_0[None], before)
-
-
-def states(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-    """Like :func:`recur`, but the state *before* each frame: u(0) .. u(T-1), none of which has seen its frame."""
-    return _before(recur(cell, v, start), initial_state(cell, v), start)
+def before(u: TensorVariable, u_0: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+    """Shift states by one frame: u(1) .. u(T) -> u(0) .. u(T-1), none of which has seen its frame."""
+    shifted = pt.concatenate([u_0[None], u[:-1]], axis=0)
+    return shifted if start is None else pt.switch(start[:, :, None], u_0[None], shifted)

@@ -55,7 +55,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/DATA-1, -2 ...")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    cell: Annotated[str | None, typer.Option(help="Recurrent cell: gru, tanh (as published) or sigmoid.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="rnn-rbm, rtrbm, rnn-nade, rnn, mlp; rbm or nade of frames alone.")
+    ] = None,
+    cell: Annotated[str | None, typer.Option(help="Recurrent cell: gru, lstm, tanh (as published) or sigmoid.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. training.k=15; may be repeated."),
@@ -74,7 +77,8 @@ def train(
             if not equals:
                 raise configs.ConfigError(f"--set {item}: expected KEY=VALUE, as in training.epochs=20")
             changes[key.strip()] = _toml_value(value)
-        named = {"data.source": data, "training.epochs": epochs, "training.seed": seed, "model.cell": cell}
+        named = {"data.source": data, "training.epochs": epochs, "training.seed": seed}
+        named |= {"model.name": model, "model.cell": cell}
         changes |= {key: value for key, value in named.items() if value is not None}
         settings = None
         if resume:

@@ -33,8 +33,12 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Which pieces to score: train, valid or test.")] = "test",
     method: Annotated[
-        str, typer.Option(help="ais, with RAISE as its lower side; or exact (a layer of at most 25 units).")
-    ] = "ais",
+        str | None,
+        typer.Option(
+            help="ais, with RAISE as its lower side; or exact (a layer of at most 25 units). A model without a "
+            "partition function is scored exactly in any case."
+        ),
+    ] = None,
     chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and RAISE for each frame.")] = 100,
     temperatures: Annotated[int, typer.Option(min=2, help="Their temperatures.")] = 1000,
     ladder: Annotated[str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")] = "linear",
@@ -169,7 +173,7 @@ def _baseline(row: dict[str, Any]) -> Row:
 def _evaluated(results: dict[str, Any]) -> list[Row]:
     """The model's rows: log-likelihood and accuracies, and the lower side of the bracket."""
     rows: list[Row] = []
-    for key, name in (("log_likelihood", "this RNN-RBM"), ("raise", "  lower side")):
+    for key, name in (("log_likelihood", f"this {results['model']}"), ("raise", "  lower side")):
         if key in results:
             ll = results[key]
             percents = _percents(results["accuracy"]) if key == "log_likelihood" else ("",) * 4

@@ -81,11 +81,37 @@ class Data(_Settings):
 
 
 class Model(_Settings):
-    """The sequence model; ``cell = "tanh"`` is that of the 2012 tutorial, ``"sigmoid"`` the paper's."""
+    """The sequence model; ``model = "rnn-nade"`` in a configuration stands for ``[model]`` with that name.
 
-    cell: Literal["gru", "tanh", "sigmoid"] = "gru"
+    Attributes
+    ----------
+    name : str
+        See :mod:`rnnrbm.models`. What a model does not have cannot be chosen for it.
+    cell : {"gru", "lstm", "tanh", "sigmoid"}
+        Of the recurrent network; ``"tanh"`` is that of the 2012 tutorial, ``"sigmoid"`` the paper's.
+    n_hidden, n_recurrent : int
+        Hidden units of the frame density (of an MLP its only ones), and of each layer of the recurrent network.
+    n_layers : int
+        Of the recurrent network.
+    connections : {"plain", "residual", "skip"}
+        Between its layers; see :class:`rnnrbm.networks.Stack`.
+    window : int
+        Of an MLP: the frames it reads.
+    orderless : bool
+        Of a NADE: train on random orders.
+    visible : {"binary", "softmax", "gaussian"}
+        What the units of a frame are; ``"softmax"`` is one choice among all columns.
+    """
+
+    name: Literal["rnn-rbm", "rtrbm", "rnn-nade", "rnn", "mlp", "rbm", "nade"] = "rnn-rbm"
+    cell: Literal["gru", "lstm", "tanh", "sigmoid"] = "gru"
     n_hidden: Count = 256
     n_recurrent: Count = 256
+    n_layers: Count = 1
+    connections: Literal["plain", "residual", "skip"] = "plain"
+    window: Count = 8
+    orderless: bool = False
+    visible: Literal["binary", "softmax", "gaussian"] = "binary"
 
 
 class Training(_Settings):
@@ -106,8 +132,8 @@ class Training(_Settings):
         How the learning rate falls, to `final_rate` of its first value at the last step.
     warmup : float
         Share of all steps in which the learning rate rises from 0.
-    rbm_scale, rnn_scale : float
-        Factors on the learning rate of the RBM part (W, b_v, b_h) and of all other parameters.
+    density_scale, rnn_scale : float
+        Factors on the learning rate of the frame density (of an RBM W, b_v, b_h) and of all other parameters.
     clip : float
         Greatest global norm of the gradient; 0 does not clip.
     weight_decay : float
@@ -115,7 +141,7 @@ class Training(_Settings):
     averaging : float
         Decay of an exponential moving average of the parameters, which is what is validated and kept; 0 is off.
     state_dropout, input_dropout : float
-        See :meth:`rnnrbm.rnnrbm.RNNRBM.loss`.
+        See :meth:`rnnrbm.sequence.SequenceModel.loss`.
     transpose : (int, int)
         Range of the random transposition, semitones; (0, 0) is off.
     patience : int
@@ -141,7 +167,7 @@ class Training(_Settings):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     final_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
     warmup: Rate = 0.02
-    rbm_scale: Positive = 1.0
+    density_scale: Positive = 1.0
     rnn_scale: Positive = 1.0
     clip: Annotated[float, Field(ge=0.0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
@@ -239,6 +265,11 @@ class Config(_Settings):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     generation: Generation = Generation()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _by_name(cls, model: Any) -> Any:
+        return {"name": model} if isinstance(model, str) else model
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], *, where: str = "config") -> Config:

@@ -113,7 +113,9 @@ class Progress:
         if row is not None:
             if row["valid_ll"] == row["valid_ll"]:
                 self.valid = row["valid_ll"]
-            text = f"k {row['k']}  loss {row['loss']:+.3f}  pseudo-LL {row['pseudo_likelihood']:.3f}"
+            text = f"loss {row['loss']:+.3f}"
+            if row["k"] == row["k"]:  # of an energy
+                text = f"k {row['k']}  {text}  pseudo-LL {row['pseudo_likelihood']:.3f}"
             text += "" if math.isnan(self.valid) else f"  valid LL {self.valid:.3f}"
         if stage not in self.tasks:
             self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")

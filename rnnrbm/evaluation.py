@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnrbm import baselines, checkpoint, datasets, engine, metrics
 from rnnrbm.files import atomic, to_json
-from rnnrbm.likelihood import Evaluator, LogLikelihood, frequent_frames
+from rnnrbm.likelihood import Evaluator, LogLikelihood, known_frames
 from rnnrbm.midi_folder import SPLITS
 from rnnrbm.run import Interrupted, Run
 from rnnrbm.sampling import predict
@@ -102,7 +102,7 @@ def evaluate(
     data: datasets.Dataset,
     *,
     split: str = "test",
-    method: str = "ais",
+    method: str | None = None,
     n_chains: int = 100,
     n_temperatures: int = 1000,
     ladder: str | np.ndarray = "linear",
@@ -123,7 +123,9 @@ def evaluate(
     run : Run
     data : Dataset
     split : {"test", "valid", "train"}
-    method : {"ais", "exact"}
+    method : {"ais", "exact"} or None
+        None stands for AIS if Z has to be estimated; a normalized density is scored exactly.
+
         How the headline is computed.
     n_chains, n_temperatures, ladder
         Of annealing; see :func:`rnnrbm.likelihood.log_likelihood`.
@@ -159,6 +161,7 @@ def evaluate(
     Interrupted
         If `stop` answered True; called again with the same settings, it goes on from there.
     """
+    method = method or ("exact" if run.model.normalized else "ais")
     if method not in ("ais", "exact"):
         raise ValueError(f"method {method!r} is neither ais nor exact; RAISE comes with ais, as its lower side")
     if split not in SPLITS:
@@ -174,6 +177,7 @@ def evaluate(
     folder.mkdir(exist_ok=True)
     results: dict[str, Any] = {
         "run": str(run.folder),
+        "model": run.config.model.name,
         "data": data.name,
         "split": split,
         "pieces": len(pieces),
@@ -182,7 +186,7 @@ def evaluate(
         "epoch": run.best_epoch,
     }
     methods = [method, "raise"] if bracket and method == "ais" else [method]
-    states = frequent_frames(data.train if train is None else train, enumerated)
+    states = known_frames(run.model, data.train if train is None else train, enumerated)
     began = time.monotonic()
     for stage in methods:
         evaluator = Evaluator(
@@ -224,7 +228,7 @@ def evaluate(
 
 def check_columns(run: Run, data: datasets.Dataset) -> None:
     """Raise ValueError unless the columns of some data are those that the run was trained on."""
-    n_visible = run.model.rbm.W.type.shape[0]
+    n_visible = run.model.n_visible
     if data.n_visible != n_visible:
         raise ValueError(
             f"{run.folder}: was trained on {n_visible} visible units, but {data.name} has {data.n_visible}; "
@@ -255,5 +259,7 @@ def _accuracy(
         watch("accuracy", len(each), n_samples)
         if stop is not None and stop():
             raise Interrupted("stopped while frames were sampled")
-    how = f"sampled given the true past, {n_samples} times, {gibbs} Gibbs steps from the frame before"
+    how = f"sampled given the true past, {n_samples} times"
+    if not run.model.normalized:
+        how += f", {gibbs} Gibbs steps from the frame before"
     return {key: float(np.mean([a[key] for a in each])) for key in each[0]} | {"how": how}

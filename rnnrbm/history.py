@@ -1,4 +1,4 @@
-"""What the recurrent network has made of the past: its state before every frame of pieces of all lengths."""
+"""What the network has made of the past: its output before every frame of pieces of all lengths."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ import numpy as np
 import pytensor.tensor as pt
 
 from rnnrbm import devices, engine
-from rnnrbm.cells import Cell, states
-from rnnrbm.rbm import RBM
+from rnnrbm.densities import FrameDensity
+from rnnrbm.networks import before_frames
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli, Softmax
 
 __all__ = ["History", "check_pieces"]
 
 
-def check_pieces(pieces: Sequence[np.ndarray], rbm: RBM, *, name: str = "piece") -> None:
-    """Raise ValueError unless there are pieces that a machine can have as its visible units.
+def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: str = "piece") -> None:
+    """Raise ValueError unless there are pieces that a density can have as its visible units.
 
     Parameters
     ----------
     pieces : sequence of arrays (T, n_visible)
-        T is 1 or more; of 0 and 1 where the visible units are binary, finite where they are not.
-    rbm : RBM
+        T is 1 or more; of 0 and 1 where the visible units are binary, finite where they are not; one column of each
+        group of softmax units is on.
+    density : FrameDensity
     name : str
         What to call one of them.
     """
-    n_visible = rbm.W.type.shape[0]
+    n_visible = density.b_v.type.shape[-1]
     if not isinstance(pieces, (Sequence, np.ndarray)):
         raise TypeError(
             f"expected a list of arrays (T, {n_visible}), got {type(pieces).__name__}; of a data set give one of its "
@@ -42,7 +44,7 @@ def check_pieces(pieces: Sequence[np.ndarray], rbm: RBM, *, name: str = "piece")
                 f"{name} {i} has shape {np.shape(piece)}, expected (T, {n_visible}) with T of 1 or more: the model was "
                 f"made for {n_visible} visible units" + ("; put a single piece into a list" if alone else "")
             )
-        binary = isinstance(rbm.visible, (Bernoulli, Softmax))
+        binary = isinstance(density.visible, (Bernoulli, Softmax))
         wrong = (piece != 0) & (piece != 1) if binary else ~np.isfinite(piece)
         if wrong.any():
             t, j = (int(x) for x in np.argwhere(wrong)[0])
@@ -51,29 +53,39 @@ def check_pieces(pieces: Sequence[np.ndarray], rbm: RBM, *, name: str = "piece")
                 f"{name} {i} holds {piece[t, j]} in frame {t}, column {j}, and {wrong.sum()} such values in all; "
                 f"expected {expected}"
             )
+        if isinstance(density.visible, Softmax):
+            on = piece.reshape(len(piece), -1, density.visible.n_states).sum(axis=2)
+            if (on != 1).any():
+                t = int(np.argwhere(on != 1)[0][0])
+                raise ValueError(
+                    f"{name} {i} has {int(on[t].sum())} units on in frame {t}; expected one of each "
+                    f"{density.visible.n_states}, as the visible units are softmax units"
+                )
 
 
 class History:
-    """Compiled reading of pieces by a cell, to be called again and again while it learns.
+    """Compiled reading of pieces by a model's network, to be called again and again while it learns.
 
     Pieces of similar length run together, padded to a few fixed lengths, so that few programs are compiled. The longest
     piece is read whole.
 
     Parameters
     ----------
-    cell : Cell
+    model : SequenceModel
     mode : str or None
         See :func:`rnnrbm.engine.function`.
     """
 
-    def __init__(self, cell: Cell, mode: Any = None) -> None:
-        self.cell, self.mode = cell, mode
-        self.dtype = cell.W_uu.dtype
-        self._variables = engine.shared_inputs(cell.tensors())
+    def __init__(self, model: SequenceModel, mode: Any = None) -> None:
+        self.network, self.mode = model.network, mode
+        self.dtype = model.dtype
+        self._variables = engine.shared_inputs(model.network.tensors())
         self._programs: dict[tuple[int, ...], Any] = {}
 
     def __call__(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return u(t-1) of every frame of every piece: arrays (T, n_recurrent)."""
+        """Return the output before every frame of every piece: arrays (T, n_outputs)."""
+        if self.network.n_outputs == 0:
+            return [np.zeros((len(piece), 0), self.dtype) for piece in pieces]
         result: list[np.ndarray] = [np.empty(0)] * len(pieces)
         order = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
         while order:
@@ -92,10 +104,10 @@ class History:
         return result
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
-        """Padded sequences (T, B, n_visible) to states, batch first: (B, T, n_recurrent)."""
+        """Padded sequences (T, B, n_visible) to outputs, batch first: (B, T, n_outputs)."""
         if batch.shape not in self._programs:
             v = pt.tensor("v", dtype=self.dtype, shape=batch.shape)
-            compute = engine.function([v], states(self.cell, v), mode=self.mode, trust_input=True)
+            compute = engine.function([v], before_frames(self.network, v), mode=self.mode, trust_input=True)
             self._programs[batch.shape] = compute, devices.Spread(batch.shape[1], self.mode)
         compute, spread = self._programs[batch.shape]
         with spread.copies(self._variables):

@@ -1,7 +1,8 @@
 """What a model is worth: log-likelihoods of held-out sequences.
 
-Each frame's log-probability is ``log p(v(t) | past) = -F(v(t)) - log Z(t)``, with one partition function for
-every frame, since every frame has an RBM of its own. It is computed
+A frame density that is normalized says it exactly. Of an RBM, each frame's log-probability is
+``log p(v(t) | past) = -F(v(t)) - log Z(t)``, with one partition function for every frame, since every frame has an RBM
+of its own. It is computed
 
 * exactly, by enumerating the states of the smaller layer, for small machines;
 * by annealed importance sampling (AIS), which tends to overstate it, by about half the variance of log Z;
@@ -24,12 +25,14 @@ import numpy as np
 import pytensor.tensor as pt
 
 from rnnrbm import devices, engine, partition, random
+from rnnrbm.densities import FrameDensity, NormalizedDensity
 from rnnrbm.history import History, check_pieces
+from rnnrbm.networks import Nothing
 from rnnrbm.rbm import RBM
-from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli
 
-__all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_frames", "log_likelihood"]
+__all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_frames", "known_frames", "log_likelihood"]
 
 METHODS = ("ais", "raise", "exact")
 
@@ -173,14 +176,25 @@ def frequent_frames(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.nda
     return np.unpackbits(packed[order], axis=1, count=frames.shape[1])
 
 
+def known_frames(
+    model: SequenceModel | FrameDensity, pieces: Sequence[np.ndarray], at_most: int = 5000
+) -> np.ndarray | None:
+    """Return the :func:`frequent_frames` of training pieces if a model's Z can make use of them, else None."""
+    density = model.density if isinstance(model, SequenceModel) else model
+    if isinstance(density, NormalizedDensity) or not isinstance(density.visible, Bernoulli):
+        return None
+    return frequent_frames(pieces, at_most)
+
+
 class Evaluator:
     """A compiled likelihood, to be called again and again while its model learns.
 
     Parameters
     ----------
-    model : RNNRBM or RBM
-        An RBM stands by itself: its frames are independent of each other.
-    method : {"ais", "raise", "exact"}
+    model : SequenceModel or FrameDensity
+        An RBM, say, stands by itself: its frames are independent of each other.
+    method : {"ais", "raise", "exact"} or None
+        None stands for AIS if Z has to be estimated; a normalized density is scored exactly in any case.
     n_chains, n_temperatures : int
         Of AIS and RAISE.
     ladder : str or array
@@ -204,9 +218,9 @@ class Evaluator:
 
     def __init__(
         self,
-        model: RNNRBM | RBM,
+        model: SequenceModel | FrameDensity,
         *,
-        method: str = "ais",
+        method: str | None = None,
         n_chains: int = 20,
         n_temperatures: int = 500,
         ladder: str | np.ndarray = "linear",
@@ -214,16 +228,24 @@ class Evaluator:
         rows: int = 2048,
         mode: Any = None,
     ) -> None:
+        if isinstance(model, FrameDensity):
+            model = SequenceModel(Nothing(model.b_v.dtype), model)
+        if not isinstance(model, SequenceModel) or not isinstance(model.density, (RBM, NormalizedDensity)):
+            raise TypeError(
+                f"expected a SequenceModel, an RBM or a normalized density, whose likelihood is known, got "
+                f"{type(model).__name__}"
+            )
+        normalized = model.normalized
+        method = method or ("exact" if normalized else "ais")
         if method not in METHODS:
             raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
-        if not isinstance(model, (RNNRBM, RBM)):
-            raise TypeError(f"expected an RNNRBM or an RBM, whose likelihood is known, got {type(model).__name__}")
+        if normalized and method != "exact":
+            raise ValueError(f"{method} estimates log Z, and a {type(model.density).__name__} has none; use exact")
         if n_chains < 2:
             raise ValueError(f"n_chains must be at least 2, got {n_chains}")
         self.betas = betas = partition.ladder(ladder, n_temperatures)
-        self.rbm = model if isinstance(model, RBM) else model.rbm
-        self.n_visible = self.rbm.W.type.shape[0]
-        self.dtype = self.rbm.W.dtype
+        self.density: Any = model.density
+        self.n_visible, self.dtype = model.n_visible, model.dtype
         self.method, self.mode = method, mode
         self.n_chains = 1 if method == "exact" else n_chains
         self.settings = "exact"
@@ -235,21 +257,24 @@ class Evaluator:
         if enumerated is not None and method != "exact":
             states = self._enumerated(enumerated)
             self.settings += f", {len(enumerated)} frame{'s' if len(enumerated) > 1 else ''} enumerated"
-        self.chunk = 64 if method == "exact" else max(1, rows // n_chains)
-        self._model = model
+        self.chunk = max(1, rows // n_chains)
+        if method == "exact":
+            self.chunk = rows if normalized else 64
+        self._model: SequenceModel = model
         # the whole of a static machine's Z comes from one row
-        self.one_Z = isinstance(model, RBM) and method == "ais"
-        self.variables = engine.shared_inputs(self.rbm.tensors() if isinstance(model, RBM) else model.params)
+        self.one_Z = not model.writers and method == "ais"
+        self.variables = engine.shared_inputs(model.params)
         self.variables += [] if states is None else [states]
-        self._history = None if isinstance(model, RBM) else History(model.cell, mode)
+        self._history = History(model, mode)
         self._rng = random.shared(0)
-        n_recurrent = 0 if isinstance(model, RBM) else model.cell.u_0.type.shape[0]
-        u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, n_recurrent))
+        u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, model.network.n_outputs if model.writers else 0))
         v = pt.tensor("v", dtype=self.dtype, shape=(self.chunk, self.n_visible))
         rbm, rng = self._machine(u), self._rng
         log_w, common = pt.zeros((self.chunk, 1), self.dtype), pt.zeros((self.chunk,), self.dtype)
-        if method == "exact":
-            log_Z = partition.exact_log_Z(rbm)
+        if normalized:
+            log_p = rbm.log_prob(v)
+        elif method == "exact":
+            log_p = -rbm.free_energy(v) - partition.exact_log_Z(rbm)
         else:
             start = v
             if method == "raise":
@@ -261,16 +286,16 @@ class Evaluator:
             else:
                 annealed = partition.raise_log_weights(rbm, base, v, betas, n_chains, rng, states)
             log_Z, log_w, common, _ = annealed
-        outputs = [-rbm.free_energy(v) - log_Z, log_w, common]
+            log_p = log_Z if self.one_Z else -rbm.free_energy(v) - log_Z
+        outputs = [log_p, log_w, common]
         if self.one_Z:
-            outputs = [log_Z, log_w, common]
-            self._free_energy = engine.function([v], self.rbm.free_energy(v), mode=mode)
+            self._free_energy = engine.function([v], rbm.free_energy(v), mode=mode)
         self._score = engine.function([u, v], outputs, mode=mode, trust_input=True, on_unused_input="ignore")
         self._spread = devices.Spread(1 if self.one_Z else self.chunk, mode)
 
     def _enumerated(self, states: np.ndarray) -> Any:
-        if not isinstance(self.rbm.visible, Bernoulli):
-            raise ValueError(f"only states of binary visible units can be enumerated, not of {self.rbm.visible}")
+        if not isinstance(self.density.visible, Bernoulli):
+            raise ValueError(f"only states of binary visible units can be enumerated, not of {self.density.visible}")
         states = np.asarray(states)
         if states.ndim != 2 or not len(states) or states.shape[1] != self.n_visible:
             raise ValueError(f"enumerated has shape {states.shape}, expected (1 or more, {self.n_visible})")
@@ -280,18 +305,16 @@ class Evaluator:
             raise ValueError("enumerated holds a state more than once; see rnnrbm.likelihood.frequent_frames")
         return engine.shared(states, "enumerated", self.dtype)
 
-    def _machine(self, u: Any) -> RBM:
-        """The RBM of each row of a chunk; one row for a static machine if that is enough."""
-        if isinstance(self._model, RNNRBM):
+    def _machine(self, u: Any) -> Any:
+        """The density of each row of a chunk; one row for a static machine if that is enough."""
+        if self._model.writers:
             return self._model.conditional(u)
         n = 1 if self.one_Z else self.chunk
-        b_v, b_h = (pt.repeat(b[None], n, axis=0) for b in (self.rbm.b_v, self.rbm.b_h))
-        return self.rbm._replace(b_v=b_v, b_h=b_h)
+        density = self.density
+        return density._replace(**{bias: pt.repeat(getattr(density, bias)[None], n, axis=0) for bias in density.biases})
 
     def states(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return u(t-1) of every frame of every piece: arrays (T, n_recurrent), with no columns for an RBM."""
-        if self._history is None:
-            return [np.zeros((len(piece), 0), self.dtype) for piece in pieces]
+        """Return the network's output before every frame of every piece: arrays (T, n_outputs)."""
         return self._history(pieces)
 
     def chunks(
@@ -306,7 +329,7 @@ class Evaluator:
         done : int
             How many of the frames to be scored are known already: whole chunks among them are left out.
         """
-        check_pieces(pieces, self.rbm)
+        check_pieces(pieces, self.density)
         if frames is not None and frames < 1:
             raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
         chosen = _chosen(pieces, seed, frames)
@@ -410,10 +433,10 @@ def _filled(v: np.ndarray, size: int) -> np.ndarray:
 
 
 def log_likelihood(
-    model: RNNRBM | RBM,
+    model: SequenceModel | FrameDensity,
     pieces: Sequence[np.ndarray] | np.ndarray,
     *,
-    method: str = "ais",
+    method: str | None = None,
     n_chains: int = 100,
     n_temperatures: int = 1000,
     ladder: str | np.ndarray = "linear",
@@ -426,11 +449,12 @@ def log_likelihood(
 
     Parameters
     ----------
-    model : RNNRBM or RBM
-        The frames of an RBM are independent of each other.
+    model : SequenceModel or FrameDensity
+        The frames of a density alone are independent of each other.
     pieces : sequence of arrays (T, n_visible), or one such array
-    method : {"ais", "raise", "exact"}
-        AIS tends to overstate the log-likelihood, RAISE to understate it; ``"exact"`` enumerates, up to 25 units.
+    method : {"ais", "raise", "exact"} or None
+        None stands for AIS if Z has to be estimated, and a normalized density is scored exactly. AIS tends to overstate
+        the log-likelihood, RAISE to understate it; ``"exact"`` enumerates, up to 25 units.
     n_chains, n_temperatures : int
         Of AIS and RAISE; the defaults are those of the published figures.
     ladder : {"linear", "geometric", "sigmoid"} or array

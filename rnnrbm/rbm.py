@@ -11,34 +11,18 @@ Sources: Smolensky 1986; Hinton, "Training products of experts by minimizing con
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
+from rnnrbm.densities import check_biases
 from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["RBM", "FrameDensity"]
-
-
-@runtime_checkable
-class FrameDensity(Protocol):
-    """What a sequence model asks of the distribution of one frame. A protocol, not a base class."""
-
-    def free_energy(self, v: TensorVariable) -> TensorVariable:
-        """-log of the unnormalized probability of each row, nats: (..., n_visible) -> (...)."""
-
-    def gibbs_step(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """One sweep of a Markov chain that leaves the distribution of each row invariant."""
-
-    def tensors(self) -> list[TensorVariable]:
-        """Every tensor the density holds, in a fixed order."""
-
-    def with_tensors(self, tensors: list[TensorVariable]) -> Self:
-        """The same density holding other tensors; the inverse of :meth:`tensors`."""
+__all__ = ["RBM"]
 
 
 class RBM(NamedTuple):
@@ -100,15 +84,18 @@ class RBM(NamedTuple):
         """
         if n_visible < 1 or n_hidden < 1:
             raise ValueError(f"n_visible and n_hidden must be at least 1, got {n_visible} and {n_hidden}")
-        if np.ndim(b_v) and np.shape(b_v) != (n_visible,):
-            raise ValueError(f"b_v has shape {np.shape(b_v)}, expected ({n_visible},)")
+        biases = check_biases(b_v, n_visible)
         return cls(
             engine.shared(rng.normal(0.0, scale, (n_visible, n_hidden)), "W", dtype),
-            engine.shared(np.broadcast_to(b_v, (n_visible,)), "b_v", dtype),
+            engine.shared(biases, "b_v", dtype),
             engine.shared(np.zeros(n_hidden), "b_h", dtype),
             visible,
             hidden,
         )
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        return ("b_v", "b_h")
 
     def tensors(self) -> list[TensorVariable]:
         return [self.W, self.b_v, self.b_h, *([] if self.W_T is None else [self.W_T])]

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 
 import rnnrbm
-from rnnrbm import baselines, checkpoint, config, datasets, engine, metrics
+from rnnrbm import baselines, checkpoint, config, datasets, engine, metrics, models
 from rnnrbm.batches import transposed
 from rnnrbm.config import Config
 from rnnrbm.files import atomic, to_json
 from rnnrbm.midi_folder import SPLITS
-from rnnrbm.rnnrbm import RNNRBM
 from rnnrbm.run_folder import clear, free_folder, prepare
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.train import Diverged, State, fit
 
 __all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "load_data", "train", "write_samples"]
@@ -51,7 +51,7 @@ class Run:
     ----------
     folder : pathlib.Path
     config : Config
-    model : RNNRBM
+    model : SequenceModel
         With the best parameters.
     low : int or None
         MIDI note of column 0.
@@ -63,7 +63,7 @@ class Run:
 
     folder: Path
     config: Config
-    model: RNNRBM
+    model: SequenceModel
     low: int | None
     steps_per_beat: float | None
     seconds_per_frame: float | None
@@ -81,20 +81,24 @@ class Run:
         """What reading MIDI asks for to give frames like those of training: the grid, the drums, the notes if known."""
         options = {**self.grid, "drums": bool(self.config.data.drums)}
         if self.low is not None:
-            options |= {"low": self.low, "high": self.low + self.model.rbm.W.type.shape[0] - 1}
+            options |= {"low": self.low, "high": self.low + self.model.n_visible - 1}
         return options
 
 
-def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.ndarray | float = 0.0) -> RNNRBM:
-    """Make the model a configuration asks for."""
-    return RNNRBM.init(
-        n_visible,
-        settings.n_hidden,
-        settings.n_recurrent,
-        cell=settings.cell,
-        rng=np.random.default_rng(seed),
-        b_v=b_v,
-    )
+def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.ndarray | float = 0.0) -> SequenceModel:
+    """Make the model a configuration asks for.
+
+    Raises
+    ------
+    ValueError
+        If something is set that this model does not have.
+    """
+    known = models.options_of(settings.name)
+    options = settings.model_dump(exclude={"name"})
+    usual = config.Model().model_dump()
+    chosen = {name: value for name, value in options.items() if name in known or value != usual[name]}
+    rng = np.random.default_rng(seed)
+    return models.build(settings.name, n_visible, rng=rng, b_v=b_v, **{"visible": "binary", **chosen})
 
 
 def _versions(mode: Any) -> dict[str, str]:
@@ -269,13 +273,13 @@ def _finish(
     folder: Path,
     settings: Config,
     data: datasets.Dataset,
-    model: RNNRBM,
+    model: SequenceModel,
     state: State,
     mode: Any,
     watch: Watch,
 ) -> dict[str, Any]:
     """Score, sample and draw."""
-    from rnnrbm.likelihood import frequent_frames, log_likelihood
+    from rnnrbm.likelihood import known_frames, log_likelihood
     from rnnrbm.sampling import generate
 
     scored = log_likelihood(
@@ -283,7 +287,7 @@ def _finish(
         data.test,
         n_chains=settings.evaluation.chains,
         n_temperatures=settings.evaluation.temperatures,
-        enumerated=frequent_frames(data.train, settings.evaluation.enumerated),
+        enumerated=known_frames(model, data.train, settings.evaluation.enumerated),
         seed=settings.training.seed,
         mode=mode,
         progress=lambda done, total: watch("evaluate", done, total, None),
@@ -343,9 +347,10 @@ def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -
     if state.rows:
         columns = {name: [row[name] for row in state.rows] for name in state.rows[0]}
         plot.save(plot.learning_curves(columns), figures / "learning_curves.png")
-    plot.save(plot.filters(engine.to_numpy(run.model.rbm.W), low=data.low), figures / "filters.png")
+    if hasattr(run.model.density, "W"):
+        plot.save(plot.filters(engine.to_numpy(run.model.density.W), low=data.low), figures / "filters.png")
     low = 0 if data.low is None else data.low
-    title = f"A sample ({run.config.model.cell} RNN-RBM trained on {data.name})"
+    title = f"A sample ({run.config.model.name} trained on {data.name})"
     roll = plot.piano_roll(samples[0], low=low, steps_per_beat=int(data.steps_per_beat or 0) or None, title=title)
     plot.save(roll, figures / "sample.png")
     # training transposes, so samples come in all keys, and are compared with pieces in all keys

@@ -17,9 +17,10 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm.densities import EnergyDensity
 from rnnrbm.engine import Updates
 from rnnrbm.random import Rng
-from rnnrbm.rbm import RBM, FrameDensity
+from rnnrbm.rbm import RBM
 
 __all__ = ["cd", "gibbs", "pcd", "tempered"]
 
@@ -29,12 +30,12 @@ def _check_k(k: int) -> None:
         raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
 
 
-def gibbs(density: FrameDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
+def gibbs(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
     """Run `k` steps of the density's Markov chain.
 
     Parameters
     ----------
-    density : FrameDensity
+    density : EnergyDensity
     v : TensorVariable, shape (..., n_visible)
         Where the chains start.
     rng : Rng
@@ -63,12 +64,12 @@ def gibbs(density: FrameDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[T
     return v[-1], rng._replace(draw=draw[-1])
 
 
-def cd(density: FrameDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
+def cd(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
     """Contrastive divergence: `k` steps from the data.
 
     Parameters
     ----------
-    density : FrameDensity
+    density : EnergyDensity
     v : TensorVariable, shape (..., n_visible)
         Data.
     rng : Rng
@@ -86,14 +87,14 @@ def cd(density: FrameDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[
     return disconnected_grad(negative), rng.updates()
 
 
-def pcd(density: FrameDensity, particles: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
+def pcd(density: EnergyDensity, particles: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
     """Persistent contrastive divergence: `k` steps from where the chains stood after the last update.
 
     For a static density only: the chains of a conditional RBM belong to biases that have moved away.
 
     Parameters
     ----------
-    density : FrameDensity
+    density : EnergyDensity
     particles : shared variable, shape (n_chains, n_visible)
         Chains, for example a batch of data at first.
     rng : Rng

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from rnnrbm import devices, engine, random, samplers
-from rnnrbm.cells import recur
+from rnnrbm import devices, engine, random
 from rnnrbm.history import History, check_pieces
 from rnnrbm.metrics import copy_previous
-from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.networks import read
+from rnnrbm.rbm import RBM
+from rnnrbm.sequence import SequenceModel, draw_frame
 from rnnrbm.units import Bernoulli
 
 __all__ = ["Sampler", "generate", "predict"]
@@ -23,7 +24,7 @@ class Sampler:
 
     Parameters
     ----------
-    model : RNNRBM
+    model : SequenceModel
     n_steps : int
         Frames of each sequence.
     k : int
@@ -32,37 +33,39 @@ class Sampler:
         See :func:`rnnrbm.engine.function`.
     """
 
-    def __init__(self, model: RNNRBM, n_steps: int, *, k: int = 25, mode: Any = None) -> None:
-        if not isinstance(model, RNNRBM):
-            raise TypeError(f"expected an RNNRBM, a model of sequences, got {type(model).__name__}")
+    def __init__(self, model: SequenceModel, n_steps: int, *, k: int = 25, mode: Any = None) -> None:
+        if not isinstance(model, SequenceModel):
+            raise TypeError(f"expected a SequenceModel, got {type(model).__name__}")
         if n_steps < 1:
             raise ValueError(f"n_steps must be at least 1, got {n_steps}")
         if k < 1:
             raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
-        self.n_visible = model.rbm.W.type.shape[0]
-        self.dtype = model.rbm.W.dtype
+        self.n_visible, self.dtype = model.n_visible, model.dtype
         self._model, self._n_steps, self._k, self._mode = model, n_steps, k, mode
         self._rng = random.shared(0)
         self._programs: dict[int, Any] = {}
-        prime = pt.tensor("prime", dtype=self.dtype, shape=(None, 1, self.n_visible))
-        self._read = engine.function([prime], recur(model.cell, prime)[-1, 0], mode=mode)
-        self._begin = engine.function([], model.cell.u_0, mode=mode)
+        prime = pt.tensor("prime", dtype=self.dtype, shape=(None, self.n_visible))
+        self._read = engine.function([prime], read(model.network, prime), mode=mode, on_unused_input="ignore")
+        self._begin = engine.function([], model.network.u_0, mode=mode)
         self._variables = [*engine.shared_inputs(model.params), self._rng.key, self._rng.draw]
 
-    def _single(self) -> RNNRBM:
+    def _single(self) -> SequenceModel:
         """The model as one row is sampled fastest, whose time goes into products of a matrix with a vector.
 
         W lies in memory both ways (see :class:`rnnrbm.rbm.RBM`), and idle hidden units, connected to nothing, fill
         their number up to a multiple of 8, what a processor multiplies at once. Samples are the same.
         """
-        model = self._model
-        rbm, n_hidden = model.rbm, model.rbm.W.type.shape[1]
-        idle = -n_hidden % 8 if isinstance(rbm.hidden, Bernoulli) else 0
+        model, rbm = self._model, self._model.density
+        tied = {id(t) for t in model.network.tensors()} & {id(t) for t in rbm.tensors()}
+        if not isinstance(rbm, RBM) or tied or not model.writers:
+            return model
+        idle = -rbm.W.type.shape[1] % 8 if isinstance(rbm.hidden, Bernoulli) else 0
+        W_uv, W_uh = model.writers
         W, b_h, W_uh = (
             pt.concatenate([x, pt.zeros((*x.type.shape[:-1], idle), self.dtype)], axis=-1) if idle else x
-            for x in (rbm.W, rbm.b_h, model.W_uh)
+            for x in (rbm.W, rbm.b_h, W_uh)
         )
-        return model._replace(rbm=rbm._replace(W=W, b_h=b_h, W_T=W.T), W_uh=W_uh)
+        return model._replace(density=rbm._replace(W=W, b_h=b_h, W_T=W.T), writers=(W_uv, W_uh))
 
     def _program(self, ndim: int) -> Any:
         """The compiled generator, of states and frames: of one sequence (`ndim` 1) or of several (2)."""
@@ -73,7 +76,7 @@ class Sampler:
                 single = self._single()
                 params = [pt.tensor(dtype=self.dtype, shape=p.type.shape) for p in single.params]
                 model, lay_out = single.with_params(params), engine.function([], single.params, mode=self._mode)
-            u = pt.tensor("u", dtype=self.dtype, shape=(*rows, model.cell.u_0.type.shape[0]))
+            u = pt.tensor("u", dtype=self.dtype, shape=(*rows, self._model.n_state))
             v = pt.tensor("v", dtype=self.dtype, shape=(*rows, self.n_visible))
             sequence, _ = model.generate(self._n_steps, u, v, rng=self._rng, k=self._k)
             # not all cells use all their parameters in a step
@@ -107,7 +110,7 @@ class Sampler:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         if prime is not None:
-            check_pieces([prime], self._model.rbm, name="prime")
+            check_pieces([prime], self._model.density, name="prime")
         n_devices = devices.available(self._mode) if count > 1 else 1
         # filled up to a number that divides; what a row samples does not depend on the rows after it
         size = count if count < n_devices else -(-count // n_devices) * n_devices
@@ -117,7 +120,7 @@ class Sampler:
             u = self._begin()
             last = np.zeros(self.n_visible, self.dtype)
             if prime is not None:
-                u, last = self._read(prime.astype(self.dtype)[:, None]), prime[-1].astype(self.dtype)
+                u, last = self._read(prime.astype(self.dtype)), prime[-1].astype(self.dtype)
             if count == 1:
                 return engine.to_numpy(self._program(1)(u, last))[None]
             rows = (spread.rows(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
@@ -125,7 +128,7 @@ class Sampler:
 
 
 def generate(
-    model: RNNRBM,
+    model: SequenceModel,
     n_steps: int,
     *,
     count: int = 1,
@@ -144,7 +147,7 @@ def generate(
 
 
 def predict(
-    model: RNNRBM,
+    model: SequenceModel,
     pieces: Sequence[np.ndarray],
     *,
     count: int = 1,
@@ -154,11 +157,11 @@ def predict(
 ) -> Iterator[list[np.ndarray]]:
     """Sample every frame of pieces anew, given its true past: what accuracies are taken of.
 
-    Each frame's chain starts at the frame before it (silence before the first) and takes `k` Gibbs steps.
+    Of an energy, each frame's chain starts at the frame before it (silence before the first) and takes `k` Gibbs steps.
 
     Parameters
     ----------
-    model : RNNRBM
+    model : SequenceModel
     pieces : sequence of arrays (T, n_visible)
     count : int
         How often.
@@ -177,9 +180,9 @@ def predict(
     ValueError
         If there are no pieces, or one does not fit the model.
     """
-    n_visible, dtype = model.rbm.W.type.shape[0], model.rbm.W.dtype
-    check_pieces(pieces, model.rbm)
-    history = History(model.cell, mode)
+    n_visible, dtype = model.n_visible, model.dtype
+    check_pieces(pieces, model.density)
+    history = History(model, mode)
     lengths = [len(piece) for piece in pieces]
     u = np.concatenate(history(pieces))
     before = np.concatenate(copy_previous(pieces)).astype(dtype)
@@ -188,8 +191,8 @@ def predict(
     u_t = pt.tensor("u", dtype=dtype, shape=(size, u.shape[1]))
     v_t = pt.tensor("v", dtype=dtype, shape=(size, n_visible))
     rng = random.shared(0)
-    sample, _ = samplers.gibbs(model.conditional(u_t), v_t, rng, k)
-    step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True)
+    sample, _ = draw_frame(model.conditional(u_t), v_t, rng=rng, k=k)
+    step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True, on_unused_input="ignore")
     for i in range(count):
         frames = np.empty((len(u), n_visible), dtype)
         for first in range(0, len(u), size):

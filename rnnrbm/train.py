@@ -24,8 +24,8 @@ from rnnrbm import checkpoint, devices, engine, optim, random
 from rnnrbm.batches import Corpus
 from rnnrbm.config import Training
 from rnnrbm.history import check_pieces
-from rnnrbm.likelihood import Evaluator, frequent_frames
-from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.likelihood import Evaluator, known_frames
+from rnnrbm.sequence import SequenceModel
 
 __all__ = ["Diverged", "State", "fit", "gather"]
 
@@ -97,7 +97,7 @@ class State:
             self._loaded = {}
         self.variables = dict(variables)
 
-    def restore_best(self, model: RNNRBM) -> None:
+    def restore_best(self, model: SequenceModel) -> None:
         """Give the model the best parameters."""
         if self.best:
             checkpoint.assign({p.name: p for p in model.params}, self.best, where="best parameters")
@@ -125,9 +125,9 @@ def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
 class _Steps:
     """The compiled training step, one program for each k, all on the same variables."""
 
-    def __init__(self, model: RNNRBM, corpus: Corpus, settings: Training, mode: Any) -> None:
+    def __init__(self, model: SequenceModel, corpus: Corpus, settings: Training, mode: Any) -> None:
         self.model, self.corpus, self.settings, self.mode = model, corpus, settings, mode
-        dtype = model.rbm.W.dtype
+        dtype = model.dtype
         self.frames = engine.shared(corpus.frames.ravel(), "frames", corpus.frames.dtype)
         self.rate = engine.shared(0.0, "learning_rate", dtype)
         self.rng = random.shared(settings.seed)
@@ -140,7 +140,7 @@ class _Steps:
         self[settings.k_at(0)]  # so that all state variables exist
 
     @property
-    def kept(self) -> RNNRBM:
+    def kept(self) -> SequenceModel:
         """The model to validate and keep: the averaged one, if averaging is on."""
         return self.model.with_params(self.average) if self.average else self.model
 
@@ -149,6 +149,7 @@ class _Steps:
         return {variable.name: variable for variable in listed}
 
     def __getitem__(self, k: int) -> Any:
+        k = 1 if self.model.normalized else k  # without Gibbs chains, one program for all epochs
         if k not in self._compiled:
             self._compiled[k] = self._compile(k)
         return self._compiled[k]
@@ -159,7 +160,7 @@ class _Steps:
         place = pt.tensor("place", dtype="int32", shape=shape)
         mask = pt.tensor("mask", dtype="float32", shape=shape)
         start = pt.tensor("start", dtype="bool", shape=shape)
-        v = gather(self.frames, place, self.corpus.n_visible, model.rbm.W.dtype)
+        v = gather(self.frames, place, self.corpus.n_visible, model.dtype)
         loss = model.loss(
             v,
             mask,
@@ -168,13 +169,14 @@ class _Steps:
             k=k,
             input_dropout=settings.input_dropout,
             state_dropout=settings.state_dropout,
+            most_on=self.corpus.most_on,
         )
         params = model.params
         grads: Any = pt.grad(loss.cost, params)
         if settings.clip:
             grads = optim.clip_by_global_norm(grads, settings.clip)
         scales = {p.name: settings.rnn_scale for p in params}
-        scales |= {p.name: settings.rbm_scale for p in model.rbm.tensors()}
+        scales |= {p.name: settings.density_scale for p in model.density.tensors()}
         make = optim.OPTIMISERS[settings.optimiser]
         updates = make(grads, params, self.rate, scales=scales, state=self.optimiser) | loss.updates
         if settings.weight_decay:
@@ -188,11 +190,13 @@ class _Steps:
             updates |= {t: t + one}
             updates |= {a: a + (one - decay) * (updates[p] - a) for a, p in zip(self.average, params, strict=True)}
         outputs = [loss.cost, loss.pseudo_log_likelihood]
-        return engine.function([place, mask, start], outputs, updates, mode=self.mode, trust_input=True)
+        return engine.function(  # a model without a past has no use for starts
+            [place, mask, start], outputs, updates, mode=self.mode, trust_input=True, on_unused_input="ignore"
+        )
 
 
 def fit(
-    model: RNNRBM,
+    model: SequenceModel,
     train: Sequence[np.ndarray],
     valid: Sequence[np.ndarray] | None = None,
     settings: Training | None = None,
@@ -210,7 +214,7 @@ def fit(
 
     Parameters
     ----------
-    model : RNNRBM
+    model : SequenceModel
     train, valid : sequences of arrays (T, n_visible) of 0 and 1
         `valid` may be None: then nothing is validated and nothing stops early.
     settings : Training or None
@@ -229,8 +233,9 @@ def fit(
     Yields
     ------
     dict
-        ``epoch`` (from 1), ``k``, ``learning_rate``, ``loss``, ``pseudo_likelihood`` (of the training batches, with
-        dropout), ``valid_ll``, ``valid_se`` (nats per frame; NaN where not validated), ``seconds`` (so far),
+        ``epoch`` (from 1), ``k`` (NaN of a normalized density), ``learning_rate``, ``loss`` (of a normalized density
+        -log p, nats per frame), ``pseudo_likelihood`` (of binary RBMs; both of the training batches, with dropout),
+        ``valid_ll``, ``valid_se`` (nats per frame; NaN where not validated), ``seconds`` (so far),
         ``frames_per_second``.
 
     Raises
@@ -242,19 +247,18 @@ def fit(
     """
     if settings is not None and changes:
         raise ValueError("give either settings or single settings by name, not both")
-    if not isinstance(model, RNNRBM):
+    if not isinstance(model, SequenceModel):
         raise TypeError(
-            f"fit trains a model of sequences, an RNNRBM, got {type(model).__name__}; for a static RBM build the step "
-            "from rnnrbm.samplers and rnnrbm.optim (see README)"
+            f"fit trains a SequenceModel, got {type(model).__name__}; see rnnrbm.models for one without past"
         )
     settings = settings or Training.named(changes, where="fit")
     state = State() if state is None else state
     if state.finished:
         state.restore_best(model)
         return
-    check_pieces(train, model.rbm, name="train piece")
+    check_pieces(train, model.density, name="train piece")
     if valid:
-        check_pieces(valid, model.rbm, name="valid piece")
+        check_pieces(valid, model.density, name="valid piece")
     corpus = Corpus(
         train,
         n_steps=settings.n_steps,
@@ -271,7 +275,7 @@ def fit(
             steps.kept,
             n_chains=settings.valid_chains,
             n_temperatures=settings.valid_temperatures,
-            enumerated=frequent_frames(train, settings.valid_enumerated),
+            enumerated=known_frames(model, train, settings.valid_enumerated),
             mode=mode,
         )
     spread.everywhere([steps.frames, *state.variables.values()])
@@ -328,7 +332,7 @@ def _epochs(
         state.partial = []
         row: Row = {
             "epoch": epoch + 1,
-            "k": k,
+            "k": math.nan if steps.model.normalized else k,
             "learning_rate": float(steps.rate.get_value()),
             "loss": float(loss),
             "pseudo_likelihood": float(pseudo),
@@ -360,7 +364,7 @@ def _epochs(
 
 
 def _check_finite(state: State, epoch: int) -> None:
-    finite = np.isfinite(state.partial).all()
+    finite = np.isfinite([loss for loss, _ in state.partial]).all()
     bad = [n for n, v in state.variables.items() if not np.isfinite(engine.to_numpy(v)).all()]
     if finite and not bad:
         return

@@ -111,8 +111,10 @@ class Softmax:
         if self.n_states < 2:
             raise ValueError(f"n_states must be at least 2, got {self.n_states}")
 
-    def _grouped(self, a: TensorVariable) -> TensorVariable:
-        return a.reshape((*(a.shape[i] for i in range(a.ndim - 1)), -1, self.n_states))
+    def _grouped(self, x: TensorVariable, like: TensorVariable | None = None) -> TensorVariable:
+        """Units by group: (..., n) -> (..., n / n_states, n_states); `like` is of that shape, if it is known better."""
+        like = x if like is None else like
+        return x.reshape((*(like.shape[i] for i in range(x.ndim - 1)), -1, self.n_states))
 
     def statistic(self, x: TensorVariable) -> TensorVariable:
         return x
@@ -132,7 +134,7 @@ class Softmax:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         u, rng = rng.uniform(a)
         # Gumbel-max: the state whose activation plus Gumbel noise is highest. 1 - u is never 0.
-        noisy = self._grouped(a - pt.log(-pt.log(np.float32(1.0) - u)).astype(a.dtype))
+        noisy = self._grouped(a - pt.log(-pt.log(np.float32(1.0) - u)).astype(a.dtype), a)
         best = pt.argmax(noisy, axis=-1, keepdims=True)
         one_hot = pt.eq(pt.arange(self.n_states), best).astype(a.dtype)
         return one_hot.reshape(a.shape), rng

@@ -196,7 +196,18 @@ def gibbs(W: np.ndarray, b_v: np.ndarray, b_h: np.ndarray, v: np.ndarray, stream
 
 
 def cell_step(kind: str, p: Params, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """u(t) from v(t) and u(t-1), rows at once; kinds tanh, sigmoid, gru."""
+    """u(t) from v(t) and u(t-1), rows at once; kinds tanh, sigmoid, gru, lstm (whose u is h and c)."""
+    if kind == "lstm":
+        n = u.shape[-1] // 2
+        h, c = u[..., :n], u[..., n:]
+        i, f, o, g = (
+            squash(
+                v @ p["W_vu"][:, k * n : (k + 1) * n] + h @ p["W_uu"][:, k * n : (k + 1) * n] + p["b_u"][k * n :][:n]
+            )
+            for k, squash in enumerate((expit, expit, expit, np.tanh))
+        )
+        c = f * c + i * g
+        return np.concatenate([o * np.tanh(c), c], axis=-1)
     if kind == "gru":
         n = u.shape[-1]
         W = [p["W_vu"][:, i * n : (i + 1) * n] for i in range(3)]
@@ -208,6 +219,11 @@ def cell_step(kind: str, p: Params, v: np.ndarray, u: np.ndarray) -> np.ndarray:
         return (1.0 - z) * c + z * u
     a = v @ p["W_vu"] + u @ p["W_uu"] + p["b_u"]
     return np.tanh(a) if kind == "tanh" else expit(a)
+
+
+def output(kind: str, u: np.ndarray) -> np.ndarray:
+    """What others read of a state: all of it, or the h of an LSTM."""
+    return u[..., : u.shape[-1] // 2] if kind == "lstm" else u
 
 
 def run_cell(kind: str, p: Params, v: np.ndarray, start: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -251,15 +267,26 @@ def backpropagate(kind: str, p: Params, v: np.ndarray, g_before: np.ndarray, sta
                 d_x = np.concatenate([d_r, d_z, d_c])
                 d_y = np.concatenate([d_r, d_z, d_c * r])
                 direct = later * z
+            elif kind == "lstm":
+                m = n // 2
+                a = x @ p["W_vu"] + p["b_u"] + u[:m] @ p["W_uu"]
+                i, f, o = (expit(a[j * m : (j + 1) * m]) for j in range(3))
+                c_new, g_in = u_next[m:], np.tanh(a[3 * m :])
+                d_c = later[m:] + later[:m] * o * (1.0 - np.tanh(c_new) ** 2)
+                d_o = later[:m] * np.tanh(c_new) * o * (1.0 - o)
+                d_f, d_i = d_c * u[m:] * f * (1.0 - f), d_c * g_in * i * (1.0 - i)
+                d_x = d_y = np.concatenate([d_i, d_f, d_o, d_c * i * (1.0 - g_in**2)])
+                direct = np.concatenate([np.zeros(m), d_c * f])
             else:
                 slope = 1.0 - u_next**2 if kind == "tanh" else u_next * (1.0 - u_next)
                 d_x = d_y = later * slope
                 direct = np.zeros(n)
             g["W_vu"] += np.outer(x, d_x)
-            g["W_uu"] += np.outer(u, d_y)
+            g["W_uu"] += np.outer(output(kind, u), d_y)
             g["b_u"] += d_x
             g["v"][t, b] = p["W_vu"] @ d_x
-            later = direct + p["W_uu"] @ d_y + g_before[t, b]
+            later = direct + g_before[t, b]
+            later[: len(p["W_uu"])] += p["W_uu"] @ d_y
             if t == 0 or (start is not None and start[t, b]):
                 g["u_0"] += later
                 later = np.zeros(n)
@@ -306,8 +333,8 @@ def time_major(rows: np.ndarray, T: int, B: int) -> np.ndarray:
 
 def conditional_biases(kind: str, p: Params, v: np.ndarray, start: np.ndarray | None = None) -> tuple:
     """b_v(t) and b_h(t) of every frame, (T, B, n)."""
-    before, _ = run_cell(kind, p, v, start)
-    return p["b_v"] + before @ p["W_uv"], p["b_h"] + before @ p["W_uh"]
+    u = output(kind, run_cell(kind, p, v, start)[0])
+    return p["b_v"] + u @ p["W_uv"], p["b_h"] + u @ p["W_uh"]
 
 
 def cd_cost(
@@ -359,7 +386,7 @@ def training_step(
     h_data, h_model = expit(rows @ p["W"] + b_h), expit(negative @ p["W"] + b_h)
     g_b_v, g_b_h = -w * (rows - negative), -w * (h_data - h_model)
     before, _ = run_cell(kind, p, v, start)
-    u = batch_major(before)
+    u = output(kind, batch_major(before))
     grads = {
         "W": -(w * rows).T @ h_data + (w * negative).T @ h_model,
         "b_v": g_b_v.sum(0),
@@ -367,7 +394,8 @@ def training_step(
         "W_uv": u.T @ g_b_v,
         "W_uh": u.T @ g_b_h,
     }
-    g_before = time_major(g_b_v @ p["W_uv"].T + g_b_h @ p["W_uh"].T, T, B)
+    g_before = np.zeros_like(before)
+    g_before[..., : u.shape[1]] = time_major(g_b_v @ p["W_uv"].T + g_b_h @ p["W_uh"].T, T, B)
     through_time = backpropagate(kind, p, v, g_before, start)
     grads |= {name: through_time[name] for name in ("W_vu", "W_uu", "b_u", "u_0")}
     negative = time_major(negative, T, B)
@@ -383,7 +411,8 @@ def sequence_probabilities(kind: str, p: Params, n_steps: int) -> dict[tuple[int
         if len(prefix) == n_steps:
             out[prefix] = prob
             return
-        q = {"W": p["W"], "b_v": p["b_v"] + u @ p["W_uv"], "b_h": p["b_h"] + u @ p["W_uh"]}
+        x = output(kind, u)
+        q = {"W": p["W"], "b_v": p["b_v"] + x @ p["W_uv"], "b_h": p["b_h"] + x @ p["W_uh"]}
         for i, chance in enumerate(probabilities(q)):
             go((*prefix, i), cell_step(kind, p, frames[i][None], u[None])[0], prob * chance)
 

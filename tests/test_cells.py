@@ -1,6 +1,7 @@
 """Cells against NumPy recurrences, and the written-out gradient through time against finite differences."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import oracles
@@ -9,19 +10,28 @@ import pytest
 from oracles import Params
 
 from rnnrbm import engine
-from rnnrbm.cells import CELLS, flatten, init_cell, initial_state, recur, states, unflatten
+from rnnrbm.cells import CELLS, before, flatten, init_cell, initial_state, recur, unflatten
 
-KINDS = ["tanh", "sigmoid", "gru"]
+KINDS = ["tanh", "sigmoid", "gru", "lstm"]
 T, B, N_VISIBLE, N = 6, 3, 4, 3
 NAMES = ["W_vu", "W_uu", "b_u", "u_0"]
 START = np.zeros((T, B), bool)
 START[0, 1] = START[2, 0] = START[3, 2] = START[4, 2] = START[5, 1] = True  # also two in a row and the last one
 
 
+def n_state(kind: str) -> int:
+    return CELLS[kind].n_parts * N
+
+
+def states(cell: Any, v: Any, *start: Any) -> Any:
+    """States before every frame."""
+    return before(recur(cell, v, *start), initial_state(cell, v), *start)
+
+
 def parameters(kind: str, seed: int = 0) -> Params:
     rng = np.random.default_rng(seed)
-    columns = CELLS[kind][1] * N
-    shapes = {"W_vu": (N_VISIBLE, columns), "W_uu": (N, columns), "b_u": (columns,), "u_0": (N,)}
+    columns = CELLS[kind].n_blocks * N
+    shapes = {"W_vu": (N_VISIBLE, columns), "W_uu": (N, columns), "b_u": (columns,), "u_0": (n_state(kind),)}
     return {k: 0.8 * rng.normal(size=s).astype(np.float32).astype(np.float64) for k, s in shapes.items()}
 
 
@@ -32,19 +42,19 @@ def frames(seed: int = 1) -> np.ndarray:
 @cache
 def compiled(kind: str, with_start: bool) -> tuple:
     """States before and after every frame, and the gradient of two weighted sums of them."""
-    make, blocks, fields = CELLS[kind]
-    columns = blocks * N
-    shapes = [(N_VISIBLE, columns), (N, columns), (columns,), (N,)]
+    make, fields = CELLS[kind].make, CELLS[kind].fields
+    columns = CELLS[kind].n_blocks * N
+    shapes = [(N_VISIBLE, columns), (N, columns), (columns,), (n_state(kind),)]
     params = [pt.tensor(name, dtype="float32", shape=s) for name, s in zip(NAMES, shapes, strict=True)]
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
     start = [pt.tensor("start", dtype="bool", shape=(T, B))] if with_start else []
-    weight = pt.tensor("weight", dtype="float32", shape=(T, B, N))
+    weight = pt.tensor("weight", dtype="float32", shape=(T, B, n_state(kind)))
     cell = make(*params, **fields)
-    before, after = states(cell, v, *start), recur(cell, v, *start)
+    earlier, after = states(cell, v, *start), recur(cell, v, *start)
     wrt = [*params, v]
-    g_before = pt.grad((weight * before).sum(), wrt)
+    g_before = pt.grad((weight * earlier).sum(), wrt)
     g_after = pt.grad((weight * after).sum(), wrt)
-    return engine.function([*params, v, weight, *start], [before, after, *g_before, *g_after])
+    return engine.function([*params, v, weight, *start], [earlier, after, *g_before, *g_after])
 
 
 def evaluate(kind: str, p: Params, v: np.ndarray, weight: np.ndarray, start: np.ndarray | None) -> tuple:
@@ -66,7 +76,7 @@ def evaluate(kind: str, p: Params, v: np.ndarray, weight: np.ndarray, start: np.
 @pytest.mark.parametrize("kind", KINDS)
 def test_states_and_gradients_equal_numpy(kind: str, start: np.ndarray | None) -> None:
     p, v = parameters(kind), frames()
-    weight = np.random.default_rng(2).normal(size=(T, B, N)).astype(np.float32).astype(np.float64)
+    weight = np.random.default_rng(2).normal(size=(T, B, n_state(kind))).astype(np.float32).astype(np.float64)
     before, after, g_before, g_after = evaluate(kind, p, v, weight, start)
     expected_before, expected_after = oracles.run_cell(kind, p, v, start)
     np.testing.assert_allclose(before, expected_before, atol=3e-6)
@@ -89,7 +99,7 @@ def test_states_and_gradients_equal_numpy(kind: str, start: np.ndarray | None) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_start_makes_separate_pieces(kind: str) -> None:
     p, v = parameters(kind, 3), frames(4)
-    weight = np.random.default_rng(5).normal(size=(T, B, N))
+    weight = np.random.default_rng(5).normal(size=(T, B, n_state(kind)))
     start = np.zeros((T, B), bool)
     start[4] = True
     before, after, grads, _ = evaluate(kind, p, v, weight, start)
@@ -112,7 +122,7 @@ def test_a_start_makes_separate_pieces(kind: str) -> None:
 @pytest.mark.parametrize("start", [None, START], ids=["one piece", "starts"])
 def test_the_state_of_a_frame_has_not_seen_it(kind: str, start: np.ndarray | None) -> None:
     p, v = parameters(kind), frames()
-    weight = np.zeros((T, B, N))
+    weight = np.zeros((T, B, n_state(kind)))
     before, after, *_ = evaluate(kind, p, v, weight, start)
     for t in range(T):
         other = v.copy()
@@ -173,22 +183,28 @@ def test_flatten_is_batch_major_and_unflatten_undoes_it() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_init(kind: str) -> None:
     cell = init_cell(kind, 9, 5, rng=np.random.default_rng(0))
-    blocks = CELLS[kind][1]
+    blocks = CELLS[kind].n_blocks
     assert [t.name for t in cell.tensors()] == NAMES
-    assert [t.type.shape for t in cell.tensors()] == [(9, blocks * 5), (5, blocks * 5), (blocks * 5,), (5,)]
+    assert [t.type.shape for t in cell.tensors()] == [
+        (9, blocks * 5),
+        (5, blocks * 5),
+        (blocks * 5,),
+        (CELLS[kind].n_parts * 5,),
+    ]
     assert {t.dtype for t in cell.tensors()} == {"float32"}
     assert cell.with_tensors(cell.tensors()) == cell
     for block in np.split(engine.to_numpy(cell.W_uu).astype(np.float64), blocks, axis=1):
         np.testing.assert_allclose(block @ block.T, np.eye(5), atol=1e-6)
     biases = engine.to_numpy(cell.tensors()[2]).reshape(blocks, 5)
-    assert (biases == ([[0], [1], [0]] if kind == "gru" else [[0]])).all()
+    remembers = {"gru": [[0], [1], [0]], "lstm": [[0], [1], [0], [0]]}
+    assert (biases == remembers.get(kind, [[0]])).all()
     v = pt.tensor("v", dtype="float32", shape=(2, 7, 9))
-    assert initial_state(cell, v).type.shape == (7, 5)
+    assert initial_state(cell, v).type.shape == (7, CELLS[kind].n_parts * 5)
 
 
 def test_impossible_cells_are_refused() -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="'lstn' is not one of tanh, sigmoid, gru"):
+    with pytest.raises(ValueError, match="'lstn' is not one of tanh, sigmoid, gru, lstm"):
         init_cell("lstn", 3, 2, rng=rng)
     for sizes in ((0, 2), (3, 0)):
         with pytest.raises(ValueError, match="must be at least 1"):

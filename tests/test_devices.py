@@ -86,14 +86,14 @@ def test_a_loan_leaves_variables_as_they_were() -> None:
 
 SCORING = """
 import numpy as np
-from rnnrbm import RNNRBM, devices, generate
+from rnnrbm import rnn_rbm, devices, generate
 from rnnrbm.likelihood import Evaluator
 from rnnrbm.sampling import predict
 from rnnrbm.units import Gaussian, Softmax
 
 assert devices.available() == 4
 for cell, units in (("gru", {}), ("tanh", {"visible": Gaussian()}), ("sigmoid", {"hidden": Softmax(3)})):
-    model = RNNRBM.init(12, 9, 5, rng=np.random.default_rng(0), cell=cell, **units)
+    model = rnn_rbm(12, 9, 5, rng=np.random.default_rng(0), cell=cell, **units)
     pieces = [np.zeros((70, 12), np.float32) for _ in range(8)]
     for method in ("ais", "raise", "exact")[: 2 if "hidden" in units else 3]:
         for listed in (None, None if "visible" in units else np.eye(3, 12)):

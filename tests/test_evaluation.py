@@ -13,8 +13,8 @@ from rnnrbm.config import Model
 from rnnrbm.datasets import Dataset
 from rnnrbm.evaluation import evaluate, score
 from rnnrbm.likelihood import Evaluator, frequent_frames, log_likelihood
-from rnnrbm.rnnrbm import RNNRBM
 from rnnrbm.sampling import predict
+from rnnrbm.sequence import SequenceModel
 
 WIDTH = 6
 QUICK: dict[str, Any] = {"n_chains": 8, "n_temperatures": 5, "gibbs": 3, "n_samples": 2}
@@ -33,7 +33,7 @@ def toy(width: int = WIDTH) -> Dataset:
 
 
 @cache
-def model() -> RNNRBM:
+def model() -> SequenceModel:
     made = run.build_model(Model(n_hidden=7, n_recurrent=4), WIDTH, seed=0)
     rng = np.random.default_rng(3)
     for p in made.params:
@@ -134,7 +134,7 @@ def test_what_was_kept_of_something_else_is_not_used(tmp_path: Path, change: str
     evaluator = Evaluator(made, n_chains=4, n_temperatures=3)
     score(evaluator, pieces, partial=partial)
     if change == "parameters":
-        made.rbm.b_v.set_value(made.rbm.b_v.get_value() + np.float32(1))
+        made.density.b_v.set_value(made.density.b_v.get_value() + np.float32(1))
     elif change == "pieces":
         pieces[0][5, 2] ^= 1
     elif change == "settings":

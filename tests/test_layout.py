@@ -15,7 +15,8 @@ NAMES = {p.stem for p in FILES}
 
 ENGINE_LIBRARIES = {"pytensor", "jax", "numba"}
 # what is built from PyTensor graphs, and what reads and writes files; a module of neither kind may import both
-MODELS = {"units", "rbm", "samplers", "cells", "rnnrbm", "nade", "boltzmann", "convrbm", "deep", "autoencoder"}
+MODELS = {"units", "densities", "rbm", "samplers", "cells", "networks", "sequence", "rnnrbm", "nade", "models"}
+MODELS |= {"boltzmann", "convrbm", "deep", "autoencoder"}
 GRAPHS = MODELS | {"random", "engine", "devices", "optim", "partition", "history", "likelihood"}
 NO_GRAPHS = {"batches", "checkpoint", "config", "datasets", "midi", "midi_folder", "rolls", "audio", "metrics", "plot"}
 NO_GRAPHS |= {"files", "report", "formats", "published", "cli_data", "run_folder"}

@@ -13,17 +13,18 @@ from rnnrbm import engine, random
 from rnnrbm.likelihood import Evaluator, LogLikelihood, frequent_frames, log_likelihood
 from rnnrbm.partition import ais_log_weights, base_activation, ladder
 from rnnrbm.rbm import RBM
-from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Gaussian
 
 KINDS = ["tanh", "sigmoid", "gru"]
 N_VISIBLE, N_HIDDEN, N_RECURRENT = 5, 6, 3
 
 
-def make(kind: str, sizes: tuple[int, int, int], seed: int = 0, scale: float = 0.7) -> tuple[RNNRBM, Params]:
+def make(kind: str, sizes: tuple[int, int, int], seed: int = 0, scale: float = 0.7) -> tuple[SequenceModel, Params]:
     """A model whose parameters are all random, and the same for NumPy."""
     rng = np.random.default_rng(seed)
-    model = RNNRBM.init(*sizes, rng=rng, cell=kind)
+    model = rnn_rbm(*sizes, rng=rng, cell=kind)
     for t in model.params:
         t.set_value((scale * rng.normal(size=t.type.shape)).astype(np.float32))
     return model, {t.name: engine.to_numpy(t).astype(np.float64) for t in model.params}
@@ -200,13 +201,15 @@ def test_settings_that_are_impossible(options, message):
 def test_models_that_cannot_be_scored():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="only states of binary visible units can be enumerated, not of Gaussian"):
-        Evaluator(RNNRBM.init(3, 3, 2, rng=rng, visible=Gaussian()), enumerated=np.zeros((1, 3)))
+        Evaluator(rnn_rbm(3, 3, 2, rng=rng, visible=Gaussian()), enumerated=np.zeros((1, 3)))
     with pytest.raises(ValueError, match="got 26 visible"):
-        Evaluator(RNNRBM.init(26, 26, 2, rng=rng), method="exact")
-    with pytest.raises(TypeError, match="expected an RNNRBM or an RBM, whose likelihood is known, got GRU"):
-        log_likelihood(RNNRBM.init(3, 3, 2, rng=rng).cell, [np.zeros((2, 3))])
+        Evaluator(rnn_rbm(26, 26, 2, rng=rng), method="exact")
+    with pytest.raises(
+        TypeError, match="expected a SequenceModel, an RBM or a normalized density, whose likelihood is known, got GRU"
+    ):
+        log_likelihood(rnn_rbm(3, 3, 2, rng=rng).network.layers[0], [np.zeros((2, 3))])
     with pytest.raises(TypeError, match=r"got dict; of a data set give one of its lists, .train, .valid or .test"):
-        log_likelihood(RNNRBM.init(3, 3, 2, rng=rng), {"test": [np.zeros((2, 3))]})
+        log_likelihood(rnn_rbm(3, 3, 2, rng=rng), {"test": [np.zeros((2, 3))]})
 
 
 # --- the arithmetic of the result -------------------------------------------------------------------
@@ -260,7 +263,7 @@ CHAINS, TEMPERATURES = 12, 40
 
 
 @cache
-def annealed() -> tuple[Evaluator, Evaluator, RNNRBM, list[np.ndarray]]:
+def annealed() -> tuple[Evaluator, Evaluator, SequenceModel, list[np.ndarray]]:
     """AIS and enumeration of one model, whose machines are hard enough to leave some error."""
     model, _ = make("gru", (7, 8, N_RECURRENT), seed=8, scale=1.1)
     ais = Evaluator(model, n_chains=CHAINS, n_temperatures=TEMPERATURES)
@@ -397,7 +400,7 @@ def chords() -> list[Any]:
     Returned with it: 400 frames to learn from and 60 to be scored, drawn from it exactly.
     """
     rng = np.random.default_rng(0)
-    model = RNNRBM.init(24, 12, 2, rng=rng)
+    model = rnn_rbm(24, 12, 2, rng=rng)
     modes = np.zeros((12, 24), np.uint8)
     for mode in modes:
         mode[rng.choice(24, 3, replace=False)] = 1

@@ -12,8 +12,9 @@ from oracles import Params, UnitRef
 from scipy import stats
 
 from rnnrbm import engine, random
+from rnnrbm.densities import EnergyDensity, NormalizedDensity
 from rnnrbm.random import uniform_numpy
-from rnnrbm.rbm import RBM, FrameDensity
+from rnnrbm.rbm import RBM
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 
 # name -> (unit, reference, number of units); few where the layer is integrated on a grid
@@ -245,7 +246,8 @@ def test_saturated_units_stay_finite(visible: str, hidden: str) -> None:
 
 def test_init() -> None:
     rbm = RBM.init(4, 3, rng=np.random.default_rng(0), b_v=np.arange(4.0), scale=0.5, hidden=ReLU())
-    assert isinstance(rbm, FrameDensity)
+    assert isinstance(rbm, EnergyDensity)
+    assert not isinstance(rbm, NormalizedDensity)
     assert [t.name for t in rbm.tensors()] == ["W", "b_v", "b_h"]
     assert [t.type.shape for t in rbm.tensors()] == [(4, 3), (4,), (3,)]
     assert {t.dtype for t in rbm.tensors()} == {"float32"}

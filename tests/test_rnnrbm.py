@@ -11,19 +11,21 @@ from scipy import stats
 from scipy.special import expit
 
 from rnnrbm import engine, random
-from rnnrbm.cells import flatten, initial_state, states
+from rnnrbm.cells import flatten
+from rnnrbm.networks import before_frames, initial_states
 from rnnrbm.random import key_from_seed, uniform_numpy
-from rnnrbm.rnnrbm import RNNRBM, keep_mask, masked_mean
+from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.sequence import SequenceModel, keep_mask, masked_mean
 
-KINDS = ["tanh", "sigmoid", "gru"]
+KINDS = ["tanh", "sigmoid", "gru", "lstm"]
 T, B, N_VISIBLE, N_HIDDEN, N_RECURRENT, K = 5, 3, 4, 3, 2, 3
 ALPHA = 1e-4  # p-values must be above it; the random numbers are fixed
 
 
-def make(kind: str, sizes: tuple = (N_VISIBLE, N_HIDDEN, N_RECURRENT), seed: int = 0) -> tuple[RNNRBM, Params]:
+def make(kind: str, sizes: tuple = (N_VISIBLE, N_HIDDEN, N_RECURRENT), seed: int = 0) -> tuple[SequenceModel, Params]:
     """A model whose parameters are all random, none symmetric, none zero."""
     rng = np.random.default_rng(seed)
-    model = RNNRBM.init(*sizes, rng=rng, cell=kind)
+    model = rnn_rbm(*sizes, rng=rng, cell=kind)
     for t in model.params:
         t.set_value((0.8 * rng.normal(size=t.type.shape)).astype(np.float32))
     return model, {t.name: engine.to_numpy(t).astype(np.float64) for t in model.params}
@@ -219,10 +221,10 @@ def test_impossible_dropout_is_refused(rate: float) -> None:
 def test_dropout_of_the_loss_equals_numpy() -> None:
     """Inputs lose notes without scaling, states are scaled; the frames to explain stay whole."""
     model, p = make("tanh")
-    model.rbm.W.set_value(np.zeros((N_VISIBLE, N_HIDDEN), np.float32))  # then F(v) = -v b_v(t) + constant
+    model.density.W.set_value(np.zeros((N_VISIBLE, N_HIDDEN), np.float32))  # then F(v) = -v b_v(t) + constant
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
     loss = model.loss(v, rng=random.shared(16), k=1, input_dropout=0.3, state_dropout=0.4)
-    f = engine.function([v], [loss.cost, pt.grad(loss.cost, model.W_uv)], loss.updates)
+    f = engine.function([v], [loss.cost, pt.grad(loss.cost, model.writers[0])], loss.updates)
     key = key_from_seed(16)
     draw = 0
 
@@ -253,7 +255,7 @@ def test_generated_pieces_have_the_exact_probabilities(kind: str) -> None:
     model, p = make(kind, (2, 3, 2), seed=4)
     n, n_steps = 40_000, 3
     v = pt.tensor("v", dtype="float32", shape=(n, 2))
-    u = initial_state(model.cell, v[None])
+    u = initial_states(model.network, v[None])
     pieces, after = model.generate(n_steps, u, v, rng=random.shared(20), k=40)
     f = engine.function([v], pieces, after.updates())
     out = np.asarray(f(np.zeros((n, 2), np.float32)))
@@ -303,7 +305,7 @@ def test_generation_goes_on_from_a_state_as_training_reads_it() -> None:
     primer = batch()[:, :1]
     v = pt.tensor("v", dtype="float32", shape=(T, 1, N_VISIBLE))
     rbm, _ = model.frames(v)
-    last = states(model.cell, v)[-1]
+    last = before_frames(model.network, v)[-1]  # of a GRU the whole state
     u = pt.tile(last, (n, 1))
     pieces, _ = model.generate(1, u, pt.tile(v[-2], (n, 1)), rng=random.shared(2), k=40)
     b_v, b_h, out = (np.asarray(t) for t in engine.function([v], [rbm.b_v, rbm.b_h, pieces])(primer))
@@ -313,7 +315,7 @@ def test_generation_goes_on_from_a_state_as_training_reads_it() -> None:
 
 
 def test_names_and_shapes() -> None:
-    model = RNNRBM.init(6, 5, 4, rng=np.random.default_rng(0), b_v=np.arange(6.0), scale=0.1)
+    model = rnn_rbm(6, 5, 4, rng=np.random.default_rng(0), b_v=np.arange(6.0), scale=0.1)
     shapes = {t.name: t.type.shape for t in model.params}
     assert shapes == {
         "W": (6, 5),
@@ -329,7 +331,7 @@ def test_names_and_shapes() -> None:
     assert len(shapes) == len(model.params)
     v = pt.tensor("v", dtype="float32", shape=(T, B, 6))
     assert flatten(v).type.shape == (T * B, 6)
-    np.testing.assert_array_equal(engine.to_numpy(model.rbm.b_v), np.arange(6.0))
-    other = RNNRBM.init(6, 5, 4, rng=np.random.default_rng(0), b_v=np.arange(6.0), scale=0.1)
+    np.testing.assert_array_equal(engine.to_numpy(model.density.b_v), np.arange(6.0))
+    other = rnn_rbm(6, 5, 4, rng=np.random.default_rng(0), b_v=np.arange(6.0), scale=0.1)
     for a, b in zip(model.params, other.params, strict=True):
         np.testing.assert_array_equal(engine.to_numpy(a), engine.to_numpy(b))

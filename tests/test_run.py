@@ -360,7 +360,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path, data):
     # the untrained model, which begins with the notes' own frequencies
     model = run.load(tmp_path).model
     odds = baselines.NoteUnigram.fit(datasets.load(data).train).log_odds
-    np.testing.assert_allclose(engine.to_numpy(model.rbm.b_v), odds, rtol=1e-6)
+    np.testing.assert_allclose(engine.to_numpy(model.density.b_v), odds, rtol=1e-6)
     assert results["test_ll"] == pytest.approx(results["baselines"]["note 1-gram"], abs=0.05)
 
 

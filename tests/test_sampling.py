@@ -9,17 +9,18 @@ from oracles import Params
 
 from rnnrbm import engine
 from rnnrbm.random import key_from_seed
-from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.sampling import Sampler, generate
+from rnnrbm.sequence import SequenceModel
 
 N_VISIBLE, N_HIDDEN, N_RECURRENT, STEPS, K = 5, 4, 3, 6, 2
 PRIME = np.array([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1]], np.uint8)
 
 
 @cache
-def make(kind: str = "gru") -> tuple[RNNRBM, Sampler, Params]:
+def make(kind: str = "gru") -> tuple[SequenceModel, Sampler, Params]:
     rng = np.random.default_rng(3)
-    model = RNNRBM.init(N_VISIBLE, N_HIDDEN, N_RECURRENT, rng=rng, cell=kind)
+    model = rnn_rbm(N_VISIBLE, N_HIDDEN, N_RECURRENT, rng=rng, cell=kind)
     for t in model.params:
         t.set_value(rng.normal(size=t.type.shape).astype(np.float32))
     sampler = Sampler(model, STEPS, k=K)
@@ -87,12 +88,12 @@ def test_a_primer_of_any_type_and_length():
 
 def test_the_sampler_follows_its_model():
     model, sampler, _ = make()
-    before = engine.to_numpy(model.rbm.b_v)
+    before = engine.to_numpy(model.density.b_v)
     try:
-        model.rbm.b_v.set_value(np.full(N_VISIBLE, -40, np.float32))
+        model.density.b_v.set_value(np.full(N_VISIBLE, -40, np.float32))
         assert not sampler(5).any()
     finally:
-        model.rbm.b_v.set_value(before)
+        model.density.b_v.set_value(before)
     assert sampler(5).any()
 
 

@@ -11,7 +11,8 @@ from rnnrbm import checkpoint, engine
 from rnnrbm.batches import Corpus
 from rnnrbm.checkpoint import CheckpointError
 from rnnrbm.config import Training
-from rnnrbm.rnnrbm import RNNRBM
+from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.train import Diverged, State, fit
 
 N_VISIBLE, N_HIDDEN, N_RECURRENT = 6, 5, 4
@@ -40,16 +41,18 @@ PLAIN = {
 }
 
 
-def make(seed: int = 0, sizes: tuple[int, int, int] = (N_VISIBLE, N_HIDDEN, N_RECURRENT), **options: Any) -> RNNRBM:
+def make(
+    seed: int = 0, sizes: tuple[int, int, int] = (N_VISIBLE, N_HIDDEN, N_RECURRENT), **options: Any
+) -> SequenceModel:
     """Every parameter random, so that none is forgotten."""
     rng = np.random.default_rng(seed)
-    model = RNNRBM.init(*sizes, rng=rng, **options)
+    model = rnn_rbm(*sizes, rng=rng, **options)
     for t in model.params:
         t.set_value((0.3 * rng.normal(size=t.type.shape)).astype(np.float32))
     return model
 
 
-def values(model: RNNRBM) -> dict[str, np.ndarray]:
+def values(model: SequenceModel) -> dict[str, np.ndarray]:
     return {p.name: engine.to_numpy(p) for p in model.params}
 
 
@@ -73,7 +76,7 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def test_it_learns_what_can_be_learned():
-    model = RNNRBM.init(N_VISIBLE, 16, 12, rng=np.random.default_rng(0))
+    model = rnn_rbm(N_VISIBLE, 16, 12, rng=np.random.default_rng(0))
     settings = Training(
         epochs=150,
         batch_size=4,
@@ -163,7 +166,7 @@ def test_separate_learning_rates_and_weight_decay():
     step = {name: after[name] - before[name] for name in before}
     assert all(np.abs(s).max() > 1e-4 for s in step.values())
 
-    _, scaled = one_step(rbm_scale=2.0, rnn_scale=0.5)
+    _, scaled = one_step(density_scale=2.0, rnn_scale=0.5)
     for name in before:
         factor = 2.0 if name in {"W", "b_v", "b_h"} else 0.5
         np.testing.assert_allclose(scaled[name] - before[name], factor * step[name], atol=2e-7, err_msg=name)
@@ -302,7 +305,7 @@ def test_divergence_is_noticed_and_what_was_saved_stays_good(tmp_path):
     rows = fit(model, TRAIN, None, settings, state=state)
     next(rows)
     state.save(path)
-    model.rbm.W.set_value(np.full((N_VISIBLE, N_HIDDEN), np.nan, np.float32))
+    model.density.W.set_value(np.full((N_VISIBLE, N_HIDDEN), np.nan, np.float32))
     with pytest.raises(Diverged, match=r"became NaN or infinite in epoch 2; try a learning rate three times lower"):
         next(rows)
     saved, _ = State.load(path)
@@ -359,7 +362,7 @@ def whole() -> tuple[State, dict[str, np.ndarray], dict[str, np.ndarray], int]:
     return state, last, values(model), batches
 
 
-def run_interrupted(stops: list[int], path: os.PathLike[str]) -> tuple[State, dict[str, np.ndarray], RNNRBM]:
+def run_interrupted(stops: list[int], path: os.PathLike[str]) -> tuple[State, dict[str, np.ndarray], SequenceModel]:
     """Train, stopping after so many batches each time, saving, and going on with a new model."""
     state, meta = State(), {}
     last: dict[str, np.ndarray] = {}

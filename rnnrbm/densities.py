@@ -1,0 +1,151 @@
+"""What a sequence model asks of the distribution of one frame, and the simplest such distribution.
+
+Protocols, not base classes. An :class:`EnergyDensity` (the RBM) has a free energy and a Markov chain; a
+:class:`NormalizedDensity` (NADE, independent units) has log-probabilities and draws samples at once. Which of its
+fields are biases, to be written by a network for each frame, it says itself.
+
+To add one: a ``NamedTuple`` with the methods of one of the two, and a line in :data:`rnnrbm.models.MODELS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm import engine
+from rnnrbm.random import Rng
+from rnnrbm.units import Bernoulli, Unit
+
+__all__ = ["EnergyDensity", "FrameDensity", "Independent", "NormalizedDensity", "check_biases"]
+
+
+@runtime_checkable
+class FrameDensity(Protocol):
+    """A distribution of frames, or of many, if its biases have leading axes: one for each row of them."""
+
+    @property
+    def visible(self) -> Unit:
+        """What the units of a frame are."""
+
+    @property
+    def b_v(self) -> TensorVariable:
+        """Biases of the visible units, shape (..., n_visible)."""
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        """Names of the fields that a network writes."""
+
+    def tensors(self) -> list[TensorVariable]:
+        """Every tensor the density holds, in a fixed order."""
+
+    def with_tensors(self, tensors: list[TensorVariable]) -> Self:
+        """The same density holding other tensors; the inverse of :meth:`tensors`."""
+
+    @property
+    def _replace(self) -> Callable[..., Any]:
+        """As of a ``NamedTuple``: the same density with some other fields."""
+
+
+@runtime_checkable
+class EnergyDensity(FrameDensity, Protocol):
+    """A density that is known but for a factor: contrastive divergence, Gibbs chains, annealing."""
+
+    def free_energy(self, v: TensorVariable) -> TensorVariable:
+        """-log of the unnormalized probability of each row, nats: (..., n_visible) -> (...)."""
+
+    def gibbs_step(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """One sweep of a Markov chain that leaves the distribution of each row invariant."""
+
+    def pseudo_log_likelihood(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Estimate of the log pseudo-likelihood of binary rows, nats: (R, n_visible) -> (R,)."""
+
+
+@runtime_checkable
+class NormalizedDensity(FrameDensity, Protocol):
+    """A density that is known: maximum likelihood, exact samples, exact scores."""
+
+    def log_prob(self, v: TensorVariable, most_on: int | None = None) -> TensorVariable:
+        """Log-probability of each row, nats: (R, n_visible) -> (R,).
+
+        `most_on`, if it is known, is the greatest number of units that are on in a row; of use where few are.
+        """
+
+    def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
+        """What training minimizes: -log_prob, or something of the same mean: (R, n_visible) -> (R,)."""
+
+    def sample(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Rows drawn from the density, as many as `like` (..., n_visible) has."""
+
+
+class Independent(NamedTuple):
+    """Units that know nothing of each other: log p(v) = sum of s(v) b_v - base(v) - A(b_v).
+
+    With an RNN it is the usual baseline that predicts the next frame; with softmax units, one group, it is the
+    character-level RNN.
+
+    Attributes
+    ----------
+    b_v : TensorVariable, shape (..., n_visible)
+        Activations of the units: log odds if they are binary.
+    visible : Unit
+    """
+
+    b_v: TensorVariable
+    visible: Unit = Bernoulli()
+
+    @classmethod
+    def init(
+        cls,
+        n_visible: int,
+        *,
+        b_v: np.ndarray | float = 0.0,
+        visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
+        dtype: str | None = None,
+    ) -> Independent:
+        """Make one whose biases are a shared variable; the parameters are those of :meth:`rnnrbm.rbm.RBM.init`."""
+        return cls(engine.shared(check_biases(b_v, n_visible), "b_v", dtype), visible)
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        return ("b_v",)
+
+    def tensors(self) -> list[TensorVariable]:
+        return [self.b_v]
+
+    def with_tensors(self, tensors: list[TensorVariable]) -> Independent:
+        (b_v,) = tensors
+        return self._replace(b_v=b_v)
+
+    def log_prob(self, v: TensorVariable, most_on: int | None = None) -> TensorVariable:
+        dtype = self.b_v.dtype
+        terms = self.visible.statistic(v) * self.b_v
+        base = self.visible.base(v)
+        terms = terms if base is None else terms - base
+        # softmax units have one log partition for each group
+        return terms.sum(axis=-1, acc_dtype=dtype) - self.visible.log_partition(self.b_v).sum(axis=-1, acc_dtype=dtype)
+
+    def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
+        return -self.log_prob(v), rng
+
+    def sample(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        a = self.b_v if self.b_v.ndim == like.ndim else self.b_v + pt.zeros_like(like)
+        return self.visible.sample(a, rng)
+
+
+def check_biases(b_v: np.ndarray | float, n_visible: int) -> np.ndarray:
+    """Initial visible biases as an array (n_visible,).
+
+    Raises
+    ------
+    ValueError
+        If `b_v` is neither one number nor so many.
+    """
+    if n_visible < 1:
+        raise ValueError(f"n_visible must be at least 1, got {n_visible}")
+    if np.ndim(b_v) and np.shape(b_v) != (n_visible,):
+        raise ValueError(f"b_v has shape {np.shape(b_v)}, expected ({n_visible},)")
+    return np.broadcast_to(b_v, (n_visible,))

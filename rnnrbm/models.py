@@ -1,0 +1,184 @@
+"""The family: published sequence models by name, each a network and a frame density.
+
+| name | network | frame density |
+| --- | --- | --- |
+| ``rnn-rbm`` | recurrent | RBM (Boulanger-Lewandowski et al. 2012) |
+| ``rtrbm`` | the RBM's own hidden units | RBM (Sutskever et al. 2008) |
+| ``rnn-nade`` | recurrent | NADE (Boulanger-Lewandowski et al. 2012) |
+| ``rnn`` | recurrent | independent units: predict the next frame; of softmax units, the char-RNN |
+| ``mlp`` | a window of past frames | independent units |
+| ``rbm`` | none | RBM |
+| ``nade`` | none | NADE |
+
+To add one: a function like those below, and a line in :data:`MODELS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rnnrbm.densities import FrameDensity, Independent
+from rnnrbm.nade import NADE
+from rnnrbm.networks import Network, Nothing, init_stack, init_window
+from rnnrbm.rbm import RBM
+from rnnrbm.rnnrbm import rnn_rbm, rtrbm
+from rnnrbm.sequence import SequenceModel, init_writers
+from rnnrbm.units import Bernoulli, Gaussian, Softmax, Unit
+
+__all__ = ["MODELS", "build", "frame_nade", "frame_rbm", "mlp", "options_of", "rnn", "rnn_nade"]
+
+
+def rnn_nade(
+    n_visible: int,
+    n_hidden: int = 256,
+    n_recurrent: int = 256,
+    *,
+    rng: np.random.Generator,
+    cell: str = "gru",
+    n_layers: int = 1,
+    connections: str = "plain",
+    orderless: bool = False,
+    b_v: np.ndarray | float = 0.0,
+    dtype: str | None = None,
+) -> SequenceModel:
+    """Make an RNN-NADE; see :func:`rnnrbm.rnnrbm.rnn_rbm` and :meth:`rnnrbm.nade.NADE.init` for the parameters."""
+    density = NADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, orderless=orderless, dtype=dtype)
+    network = init_stack(cell, n_visible, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
+    return _model(network, density, rng, dtype)
+
+
+def rnn(
+    n_visible: int,
+    n_recurrent: int = 256,
+    *,
+    rng: np.random.Generator,
+    cell: str = "gru",
+    n_layers: int = 1,
+    connections: str = "plain",
+    visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
+    b_v: np.ndarray | float = 0.0,
+    dtype: str | None = None,
+) -> SequenceModel:
+    """Make an RNN that predicts each unit of the next frame by itself; ``visible=Softmax(n_visible)``: a char-RNN."""
+    density = Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype)
+    network = init_stack(cell, n_visible, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
+    return _model(network, density, rng, dtype)
+
+
+def mlp(
+    n_visible: int,
+    n_hidden: int = 256,
+    window: int = 8,
+    *,
+    rng: np.random.Generator,
+    visible: Unit = Bernoulli(),  # noqa: B008
+    b_v: np.ndarray | float = 0.0,
+    dtype: str | None = None,
+) -> SequenceModel:
+    """Make a network with one hidden layer that predicts the next frame from the latest `window` ones."""
+    network = init_window(n_visible, n_hidden, window, rng=rng, dtype=dtype)
+    return _model(network, Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype), rng, dtype)
+
+
+def frame_rbm(
+    n_visible: int,
+    n_hidden: int = 256,
+    *,
+    rng: np.random.Generator,
+    b_v: np.ndarray | float = 0.0,
+    dtype: str | None = None,
+    **rbm_options: Any,
+) -> SequenceModel:
+    """Make an RBM of frames that are independent of each other; see :meth:`rnnrbm.rbm.RBM.init`."""
+    density = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
+    return SequenceModel(Nothing(density.b_v.dtype), density)
+
+
+def frame_nade(
+    n_visible: int,
+    n_hidden: int = 256,
+    *,
+    rng: np.random.Generator,
+    orderless: bool = False,
+    b_v: np.ndarray | float = 0.0,
+    dtype: str | None = None,
+) -> SequenceModel:
+    """Make a NADE of frames that are independent of each other; see :meth:`rnnrbm.nade.NADE.init`."""
+    density = NADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, orderless=orderless, dtype=dtype)
+    return SequenceModel(Nothing(density.b_v.dtype), density)
+
+
+def _model(network: Network, density: FrameDensity, rng: np.random.Generator, dtype: str | None) -> SequenceModel:
+    return SequenceModel(network, density, init_writers(network.n_outputs, density, rng=rng, dtype=dtype))
+
+
+#: published name -> the function that makes it
+MODELS: dict[str, Callable[..., SequenceModel]] = {
+    "rnn-rbm": rnn_rbm,
+    "rtrbm": rtrbm,
+    "rnn-nade": rnn_nade,
+    "rnn": rnn,
+    "mlp": mlp,
+    "rbm": frame_rbm,
+    "nade": frame_nade,
+}
+
+
+def options_of(name: str) -> set[str]:
+    """What a model can be told besides its visible units: ``n_hidden``, ``cell`` ..."""
+    parameters = inspect.signature(MODELS[name]).parameters.values()
+    options = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"n_visible", "rng", "b_v", "dtype"}
+    return options | ({"visible"} if any(p.kind is p.VAR_KEYWORD for p in parameters) else set())
+
+
+def build(
+    name: str,
+    n_visible: int,
+    *,
+    rng: np.random.Generator,
+    b_v: np.ndarray | float = 0.0,
+    visible: str | Unit = "binary",
+    dtype: str | None = None,
+    **options: Any,
+) -> SequenceModel:
+    """Make a model by its published name.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`MODELS`.
+    n_visible : int
+    rng : numpy.random.Generator
+    b_v : array of shape (n_visible,) or float
+        Initial visible biases.
+    visible : {"binary", "softmax", "gaussian"} or Unit
+        What the units of a frame are; ``"softmax"`` is one choice among all of them.
+    dtype : str or None
+        None stands for PyTensor's ``floatX``.
+    **options
+        Those of the function in :data:`MODELS`: ``n_hidden``, ``n_recurrent``, ``cell`` ...
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, it has no such option, or an option is impossible.
+    """
+    if name not in MODELS:
+        raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
+    known = options_of(name)
+    if wrong := sorted(set(options) - known):
+        raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}, which has {', '.join(sorted(known))}")
+    if isinstance(visible, str):
+        kinds: dict[str, Unit] = {"binary": Bernoulli(), "softmax": Softmax(max(2, n_visible)), "gaussian": Gaussian()}
+        if visible not in kinds:
+            raise ValueError(f"visible {visible!r} is not one of {', '.join(kinds)}")
+        visible = kinds[visible]
+    if "visible" in known:
+        options["visible"] = visible
+    elif visible != Bernoulli():
+        raise ValueError(f"{name} has binary visible units, not {visible}")
+    return MODELS[name](n_visible, rng=rng, b_v=b_v, dtype=dtype, **options)

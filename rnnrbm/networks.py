@@ -1,0 +1,290 @@
+"""Networks: what reads the past of a sequence, as values holding tensors.
+
+A network has a state, which one frame after the other moves on, and an output, which is a function of the state alone
+and of which the frame density is told. Layers of recurrent cells (:class:`Stack`), a window of past frames
+(:class:`Window`), or nothing at all (:class:`Nothing`): the frame-level models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm import engine
+from rnnrbm.cells import Cell, before, init_cell, n_outputs, output, recur, repeated
+
+__all__ = ["CONNECTIONS", "Network", "Nothing", "Stack", "Window", "before_frames", "init_stack", "init_window", "read"]
+
+CONNECTIONS = ("plain", "residual", "skip")
+
+
+@runtime_checkable
+class Network(Protocol):
+    """The contract of a network. States have shape (..., n_state)."""
+
+    @property
+    def u_0(self) -> TensorVariable:
+        """Initial state, shape (n_state,)."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Size of the output; 0 if the frames are not told of the past."""
+
+    def tensors(self) -> list[TensorVariable]:
+        """Every parameter, in a fixed order."""
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Self:
+        """The same network holding other tensors; the inverse of :meth:`tensors`."""
+
+    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+        """States after each frame, (T, B, n_visible) -> (T, B, n_state); `start` as for :func:`rnnrbm.cells.recur`."""
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        """The state after a frame: (..., n_visible), (..., n_state) -> (..., n_state)."""
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        """What the frame density is told: (..., n_state) -> (..., n_outputs)."""
+
+
+class Stack(NamedTuple):
+    """Layers of recurrent cells.
+
+    Attributes
+    ----------
+    layers : tuple of Cell
+        The first reads the frames, each of the others what is below it.
+    connections : {"plain", "residual", "skip"}
+        ``"residual"``: from the second on, a layer's output is added to what it has read. ``"skip"``: each layer reads
+        the frames too, and the density is told of all layers (Graves 2013).
+    """
+
+    layers: tuple[Cell, ...]
+    connections: str = "plain"
+
+    @property
+    def u_0(self) -> TensorVariable:
+        return _joined([layer.u_0 for layer in self.layers])
+
+    @property
+    def n_outputs(self) -> int:
+        sizes = [n_outputs(layer) for layer in self.layers]
+        return sum(sizes) if self.connections == "skip" else sizes[-1]
+
+    def tensors(self) -> list[TensorVariable]:
+        return [t for layer in self.layers for t in layer.tensors()]
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Stack:
+        left, layers = list(tensors), []
+        for layer in self.layers:
+            n = len(layer.tensors())
+            layers.append(layer.with_tensors(left[:n]))
+            left = left[n:]
+        return Stack(tuple(layers), self.connections)
+
+    def _split(self, u: TensorVariable) -> list[TensorVariable]:
+        """The states of each layer."""
+        if len(self.layers) == 1:
+            return [u]
+        ends = np.cumsum([layer.u_0.type.shape[0] for layer in self.layers])
+        return [u[..., end - layer.u_0.type.shape[0] : end] for end, layer in zip(ends, self.layers, strict=True)]
+
+    def _reads(self, i: int, v: TensorVariable, below: TensorVariable | None) -> TensorVariable:
+        if below is None:
+            return v
+        return _joined([v, below]) if self.connections == "skip" else below
+
+    def _passed(self, below: TensorVariable | None, h: TensorVariable) -> TensorVariable:
+        return h if below is None or self.connections != "residual" else below + h
+
+    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+        below, states = None, []
+        for i, layer in enumerate(self.layers):
+            states.append(recur(layer, self._reads(i, v, below), start))
+            below = self._passed(below, output(layer, states[-1]))
+        return _joined(states)
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        below, states = None, []
+        for i, (layer, u_i) in enumerate(zip(self.layers, self._split(u), strict=True)):
+            x = layer.project(self._reads(i, v, below))
+            states.append(layer.step(x, output(layer, u_i) @ layer.W_uu, u_i))
+            below = self._passed(below, output(layer, states[-1]))
+        return _joined(states)
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        outputs = [output(layer, u_i) for layer, u_i in zip(self.layers, self._split(u), strict=True)]
+        if self.connections == "skip":
+            return _joined(outputs)
+        top = outputs[-1]
+        for h in outputs[:-1] if self.connections == "residual" else []:
+            top = top + h
+        return top
+
+
+class Window(NamedTuple):
+    """One hidden layer over the latest frames: tanh(window W_vu + b_u). Frames before the first are silent.
+
+    Attributes
+    ----------
+    W_vu : TensorVariable, shape (n_frames * n_visible, n_hidden)
+        The latest frame first.
+    b_u : TensorVariable, shape (n_hidden,)
+    n_frames : int
+    """
+
+    W_vu: TensorVariable
+    b_u: TensorVariable
+    n_frames: int
+
+    @property
+    def u_0(self) -> TensorVariable:
+        return pt.zeros((self.W_vu.type.shape[0],), self.W_vu.dtype)
+
+    @property
+    def n_outputs(self) -> int:
+        return self.W_vu.type.shape[1]
+
+    def tensors(self) -> list[TensorVariable]:
+        return [self.W_vu, self.b_u]
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Window:
+        W_vu, b_u = tensors
+        return Window(W_vu, b_u, self.n_frames)
+
+    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+        frames = [v]
+        for _ in range(self.n_frames - 1):
+            frames.append(before(frames[-1], pt.zeros_like(v[0]), start))
+        return _joined(frames)
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        n = self.W_vu.type.shape[0] // self.n_frames
+        return pt.concatenate([v, u[..., :-n]], axis=-1) if self.n_frames > 1 else v
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        return pt.tanh(u @ self.W_vu + self.b_u)
+
+
+class Nothing(NamedTuple):
+    """No past: each frame is independent of all others.
+
+    Attributes
+    ----------
+    dtype : str
+        Of its empty states.
+    """
+
+    dtype: str
+
+    @property
+    def u_0(self) -> TensorVariable:
+        return pt.zeros((0,), self.dtype)
+
+    @property
+    def n_outputs(self) -> int:
+        return 0
+
+    def tensors(self) -> list[TensorVariable]:
+        return []
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Nothing:
+        return self
+
+    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+        return v[..., :0]
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        return u
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        return u
+
+
+def _joined(parts: list[TensorVariable]) -> TensorVariable:
+    return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=-1)
+
+
+def initial_states(network: Network, v: TensorVariable) -> TensorVariable:
+    """The initial state, once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
+    return repeated(network.u_0, v)
+
+
+def before_frames(network: Network, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+    """The output *before* each frame, (T, B, n_visible) -> (T, B, n_outputs): none of them has seen its frame."""
+    return network.output(before(network.run(v, start), initial_states(network, v), start))
+
+
+def read(network: Network, v: TensorVariable) -> TensorVariable:
+    """The state after all frames of one sequence of any length: (T, n_visible) -> (n_state,)."""
+
+    def step(v_t: TensorVariable, u: TensorVariable, *tensors: TensorVariable) -> TensorVariable:
+        return network.with_tensors(tensors).step(v_t, u)
+
+    u = pytensor.scan(
+        step, sequences=[v], outputs_info=[network.u_0], non_sequences=network.tensors(), return_updates=False
+    )
+    return u[-1]
+
+
+def init_stack(
+    kind: str,
+    n_visible: int,
+    n_recurrent: int,
+    n_layers: int = 1,
+    *,
+    rng: np.random.Generator,
+    connections: str = "plain",
+    dtype: str | None = None,
+) -> Stack:
+    """Make layers of cells; the names of their parameters end in ``_2``, ``_3`` from the second layer on.
+
+    Parameters
+    ----------
+    kind : {"gru", "lstm", "tanh", "sigmoid"}
+    n_visible, n_recurrent, n_layers : int
+    rng : numpy.random.Generator
+    connections : {"plain", "residual", "skip"}
+        See :class:`Stack`.
+    dtype : str or None
+        None stands for PyTensor's ``floatX``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such cell or kind of connections, or a size is below 1.
+    """
+    if connections not in CONNECTIONS:
+        raise ValueError(f"connections {connections!r} is not one of {', '.join(CONNECTIONS)}")
+    if n_layers < 1:
+        raise ValueError(f"n_layers must be at least 1, got {n_layers}")
+    layers = []
+    for i in range(n_layers):
+        n_inputs = n_visible if i == 0 else n_recurrent + (n_visible if connections == "skip" else 0)
+        suffix = f"_{i + 1}" if i else ""
+        layers.append(init_cell(kind, n_inputs, n_recurrent, rng=rng, dtype=dtype, suffix=suffix))
+    return Stack(tuple(layers), connections)
+
+
+def init_window(
+    n_visible: int, n_hidden: int, n_frames: int, *, rng: np.random.Generator, dtype: str | None = None
+) -> Window:
+    """Make a hidden layer over the latest `n_frames` frames, with weights of variance 1 / inputs.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1.
+    """
+    if min(n_visible, n_hidden, n_frames) < 1:
+        raise ValueError(f"sizes must be at least 1, got {n_visible} visible, {n_hidden} hidden, {n_frames} frames")
+    n_inputs = n_frames * n_visible
+    return Window(
+        engine.shared(rng.normal(0.0, n_inputs**-0.5, (n_inputs, n_hidden)), "W_vu", dtype),
+        engine.shared(np.zeros(n_hidden), "b_u", dtype),
+        n_frames,
+    )

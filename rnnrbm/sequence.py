@@ -1,0 +1,280 @@
+"""Sequence models: a network that reads the past, and the density of a frame whose biases it writes.
+
+    P(v(1) .. v(T)) = product over t of P(v(t); biases(t)),     bias(t) = bias + output(t-1) W
+
+where output(t-1) is what the network has made of v(1) .. v(t-1), and there is a W for every bias of the density. The
+published names are ways to choose the two: see :mod:`rnnrbm.models`.
+
+During training all frames are given, so only the recurrence is sequential: the T x B conditional densities of a batch
+are trained as one batch of B*T rows. Sequences are time first, (T, B, n_visible).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm import engine, samplers
+from rnnrbm.cells import flatten
+from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity
+from rnnrbm.engine import Updates
+from rnnrbm.networks import Network, before_frames
+from rnnrbm.random import Rng
+from rnnrbm.units import Bernoulli
+
+__all__ = ["Loss", "SequenceModel", "draw_frame", "init_writers", "keep_mask", "masked_mean"]
+
+
+class Loss(NamedTuple):
+    """What a training step needs, as expressions.
+
+    Attributes
+    ----------
+    cost : scalar
+        To be minimized, nats per frame. Of a normalized density the mean of -log p over frames that count. Of an energy
+        the mean of F(data) - F(negative sample): its gradient is the contrastive divergence one, its value measures
+        nothing.
+    updates : dict
+        Moves the random stream on; merge it with those of the optimiser.
+    pseudo_log_likelihood : scalar
+        Of the batch, nats per frame; see :meth:`rnnrbm.rbm.RBM.pseudo_log_likelihood`. NaN of a normalized density, and
+        of units that are not binary.
+    """
+
+    cost: TensorVariable
+    updates: Updates
+    pseudo_log_likelihood: TensorVariable
+
+
+def masked_mean(rows: TensorVariable, mask: TensorVariable | None) -> TensorVariable:
+    """Mean of flattened frames (B*T,), counting only those whose mask (T, B) is 1."""
+    if mask is None:
+        return rows.mean(acc_dtype=rows.dtype)
+    weight = flatten(mask).astype(rows.dtype)
+    total = pt.maximum(weight.sum(acc_dtype=rows.dtype), np.asarray(1.0, rows.dtype))
+    # switch, not a product: whatever a padded row holds, even an infinity, must not count
+    return pt.switch(pt.gt(weight, 0), rows, np.asarray(0.0, rows.dtype)).sum(acc_dtype=rows.dtype) / total
+
+
+def keep_mask(x: TensorVariable, rate: float, rng: Rng) -> tuple[TensorVariable, Rng]:
+    """Return 0 with probability `rate` and 1 otherwise, in the shape of `x`."""
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"a dropout rate must be at least 0 and below 1, got {rate}")
+    u, rng = rng.uniform(x)
+    return pt.ge(u, np.float32(rate)).astype(x.dtype), rng
+
+
+def init_writers(
+    n_outputs: int, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
+) -> tuple[Any, ...]:
+    """Make the weights from a network's output to each bias, nearly zero: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``."""
+    if n_outputs == 0:
+        return ()
+    return tuple(
+        engine.shared(rng.normal(0.0, 1e-4, (n_outputs, getattr(density, bias).type.shape[-1])), name, dtype)
+        for bias, name in ((bias, f"W_u{bias.removeprefix('b_')}") for bias in density.biases)
+    )
+
+
+def draw_frame(density: FrameDensity, v: TensorVariable, *, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
+    """Build the graph that samples a frame for each row.
+
+    Parameters
+    ----------
+    density : FrameDensity
+        With biases of one row, or as many as `v`.
+    v : TensorVariable, shape (..., n_visible)
+        Where the Gibbs chains of an energy start; of a normalized density only the shape matters.
+    rng : Rng
+    k : int
+        Gibbs steps of an energy.
+    """
+    if isinstance(density, NormalizedDensity):
+        return density.sample(v, rng)
+    assert isinstance(density, EnergyDensity)
+    return samplers.gibbs(density, v, rng, k)
+
+
+class SequenceModel(NamedTuple):
+    """A sequence model.
+
+    Attributes
+    ----------
+    network : Network
+        What reads the past.
+    density : FrameDensity
+        What a frame is drawn from.
+    writers : tuple of TensorVariable, each (n_outputs, size of a bias)
+        One for each of ``density.biases``, in their order; none if frames know nothing of the past. A tensor may occur
+        more than once in a model: then its weights are tied.
+    """
+
+    network: Network
+    density: FrameDensity
+    writers: tuple[Any, ...] = ()
+
+    @property
+    def params(self) -> list[Any]:
+        """The parameters, each once: those of the density, then of the network, then what writes the biases."""
+        every = [*self.density.tensors(), *self.network.tensors(), *self.writers]
+        return list({id(t): t for t in every}.values())
+
+    def with_params(self, params: Sequence[Any]) -> SequenceModel:
+        """The same model holding other tensors, in the order of :attr:`params`; what was tied stays tied."""
+        new = {id(old): t for old, t in zip(self.params, params, strict=True)}
+
+        def swapped(tensors: Sequence[Any]) -> list[Any]:
+            return [new[id(t)] for t in tensors]
+
+        return SequenceModel(
+            self.network.with_tensors(swapped(self.network.tensors())),
+            self.density.with_tensors(swapped(self.density.tensors())),
+            tuple(swapped(self.writers)),
+        )
+
+    @property
+    def n_visible(self) -> int:
+        return self.density.b_v.type.shape[-1]
+
+    @property
+    def n_state(self) -> int:
+        return self.network.u_0.type.shape[0]
+
+    @property
+    def normalized(self) -> bool:
+        """Whether the log-probability of a frame is known exactly, without a partition function to estimate."""
+        return isinstance(self.density, NormalizedDensity)
+
+    @property
+    def dtype(self) -> str:
+        return self.density.b_v.dtype
+
+    def conditional(self, output: TensorVariable) -> Any:
+        """The densities that outputs (..., n_outputs) of the network call for: biases with the same leading axes."""
+        if not self.writers:
+            return self.density
+        names = self.density.biases
+        return self.density._replace(
+            **{name: getattr(self.density, name) + output @ W for name, W in zip(names, self.writers, strict=True)}
+        )
+
+    def frames(self, v: TensorVariable, start: TensorVariable | None = None) -> tuple[Any, TensorVariable]:
+        """Return the conditional density of every frame, one to a row, and the frames in the same order.
+
+        Parameters
+        ----------
+        v : TensorVariable, shape (T, B, n_visible)
+        start : TensorVariable of bool or None, shape (T, B)
+            See :func:`rnnrbm.cells.recur`.
+
+        Returns
+        -------
+        density : FrameDensity with biases of B*T rows
+        rows : TensorVariable, shape (B*T, n_visible)
+        """
+        return self.conditional(flatten(before_frames(self.network, v, start))), flatten(v)
+
+    def loss(
+        self,
+        v: TensorVariable,
+        mask: TensorVariable | None = None,
+        start: TensorVariable | None = None,
+        *,
+        rng: Rng,
+        k: int = 15,
+        input_dropout: float = 0.0,
+        state_dropout: float = 0.0,
+        most_on: int | None = None,
+    ) -> Loss:
+        """Build the loss of a batch: contrastive divergence, or -log p of a density that is normalized.
+
+        Parameters
+        ----------
+        v : TensorVariable, shape (T, B, n_visible)
+            Frames.
+        mask : TensorVariable or None, shape (T, B)
+            1 for a frame that counts, 0 for padding or context. Padding after the last frame that counts changes
+            neither the loss nor its gradient; context before it is read by the network.
+        start : TensorVariable of bool or None, shape (T, B)
+            True where a new piece begins (see :func:`rnnrbm.cells.recur`).
+        rng : Rng
+        k : int
+            Number of Gibbs steps of CD-k.
+        input_dropout : float
+            Probability that the network misses a note of its input; the frame to explain stays whole. Notes that
+            remain are not scaled, since at generation the network reads notes of 0 and 1.
+        state_dropout : float
+            Dropout rate of the network's output on its way to the biases.
+        most_on : int or None
+            Greatest number of units that are on in any frame, if known: a NADE is the faster the fewer.
+        """
+        read = v
+        if mask is not None:
+            # Whatever padding holds, infinities included, must not reach the gradient. The network still reads the
+            # frames that do not count, if they are numbers: they may be the context of those that do.
+            zero, counts = np.asarray(0.0, v.dtype), pt.gt(mask[:, :, None], 0)
+            finite = pt.lt(pt.abs(v), np.asarray(np.inf, v.dtype))
+            read = pt.switch(pt.or_(counts, finite), v, zero)
+            v = pt.switch(counts, v, zero)
+        if input_dropout:
+            keep, rng = keep_mask(v, input_dropout, rng)
+            read = read * keep
+        u = flatten(before_frames(self.network, read, start))
+        if state_dropout:
+            keep, rng = keep_mask(u, state_dropout, rng)
+            u = u * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)
+        density, rows = self.conditional(u), flatten(v)
+        nan = pt.as_tensor(np.asarray(np.nan, self.dtype))
+        if isinstance(density, NormalizedDensity):
+            losses, rng = density.surrogate(rows, rng, most_on)
+            return Loss(masked_mean(losses, mask), rng.updates(), nan)
+        if isinstance(density.visible, Bernoulli):
+            pseudo, rng = density.pseudo_log_likelihood(rows, rng)
+        negative, updates = samplers.cd(density, rows, rng, k)
+        difference = density.free_energy(rows) - density.free_energy(negative)
+        told = masked_mean(pseudo, mask) if isinstance(density.visible, Bernoulli) else nan
+        return Loss(masked_mean(difference, mask), updates, told)
+
+    def generate(
+        self, n_steps: int, u: TensorVariable, v: TensorVariable, *, rng: Rng, k: int = 25
+    ) -> tuple[TensorVariable, Rng]:
+        """Build the graph that samples sequences, each frame given those before it.
+
+        Parameters
+        ----------
+        n_steps : int
+            Frames to sample.
+        u : TensorVariable, shape (B, n_state)
+            States to go on from: the initial one, or the state after a primer.
+        v : TensorVariable, shape (B, n_visible)
+            Frame before the first one; each frame's Gibbs chain starts from the frame before it.
+        rng : Rng
+        k : int
+            Gibbs steps for each frame, of an energy.
+
+        Returns
+        -------
+        v : TensorVariable, shape (n_steps, B, n_visible)
+        rng : Rng
+        """
+
+        def step(
+            v: TensorVariable, u: TensorVariable, draw: TensorVariable, key: TensorVariable, *params: Any
+        ) -> list[TensorVariable]:
+            model = self.with_params(params)
+            v, inner = draw_frame(model.conditional(model.network.output(u)), v, rng=Rng(key, draw), k=k)
+            return [v, model.network.step(v, u), inner.draw]
+
+        v, _, draw = pytensor.scan(
+            step,
+            outputs_info=[v, u, rng.draw],
+            non_sequences=[rng.key, *self.params],
+            n_steps=n_steps,
+            return_updates=False,
+        )
+        return v, rng._replace(draw=draw[-1])

@@ -1,0 +1,137 @@
+"""Networks: whole sequences against one frame after the other, what outputs have seen, layers against NumPy."""
+
+from typing import Any
+
+import numpy as np
+import oracles
+import pytensor.tensor as pt
+import pytest
+
+from rnnrbm import engine
+from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_stack, init_window
+
+T, B, N_VISIBLE, N = 6, 3, 4, 3
+START = np.zeros((T, B), bool)
+START[0, 1] = START[2, 0] = START[3, 2] = START[4, 2] = True
+RNG = np.random.default_rng
+
+
+def make(name: str) -> Any:
+    if name == "nothing":
+        return Nothing("float32")
+    if name.startswith("window"):
+        network: Any = init_window(N_VISIBLE, 5, int(name[6:]), rng=RNG(0))
+    else:
+        kind, layers, connections = name.split()
+        network = init_stack(kind, N_VISIBLE, N, int(layers), rng=RNG(0), connections=connections)
+    for t in network.tensors():
+        t.set_value((0.7 * RNG(len(t.name)).normal(size=t.type.shape)).astype(np.float32))
+    return network
+
+
+STACKS = ["gru 1 plain", "lstm 2 plain", "gru 3 residual", "lstm 2 residual", "tanh 3 skip", "lstm 2 skip"]
+NAMES = [*STACKS, "window1", "window3", "window9", "nothing"]
+
+
+def frames(seed: int = 1) -> np.ndarray:
+    return (RNG(seed).random((T, B, N_VISIBLE)) < 0.5).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("start", [None, START], ids=["one piece", "starts"])
+def test_sequences_are_read_as_one_frame_after_the_other(name, start):
+    network = make(name)
+    assert isinstance(network, Network)
+    v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
+    s = [] if start is None else [pt.tensor("start", dtype="bool", shape=(T, B))]
+    u = network.run(v, *s)
+    f = engine.function([v, *s], [u, network.output(u), before_frames(network, v, *s)], on_unused_input="ignore")
+    states, outputs, earlier = (np.asarray(x) for x in f(frames(), *([] if start is None else [start])))
+    n_state = network.u_0.type.shape[0]
+    assert states.shape == (T, B, n_state)
+    assert outputs.shape == earlier.shape == (T, B, network.n_outputs)
+    v_t = pt.tensor("v_t", dtype="float32", shape=(B, N_VISIBLE))
+    u_t = pt.tensor("u_t", dtype="float32", shape=(B, n_state))
+    step = engine.function([v_t, u_t], [network.step(v_t, u_t), network.output(u_t)], on_unused_input="ignore")
+    u_0 = np.asarray(engine.function([], network.u_0)())
+    now = np.tile(u_0, (B, 1))
+    for t in range(T):
+        if start is not None:
+            now = np.where(start[t][:, None], u_0, now)
+        after, told = (np.asarray(x) for x in step(frames()[t], now))
+        np.testing.assert_allclose(earlier[t], told, atol=3e-6)
+        np.testing.assert_allclose(states[t], after, atol=3e-6)
+        now = after
+    np.testing.assert_allclose(outputs[:-1][~START[1:]], earlier[1:][~START[1:]], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "nothing"])
+def test_outputs_have_not_seen_their_frame(name):
+    network = make(name)
+    v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
+    f = engine.function([v], before_frames(network, v))
+    x = frames()
+    whole = np.asarray(f(x))
+    for t in range(T):
+        y = x.copy()
+        y[t, 1] = 1 - y[t, 1]
+        other = np.asarray(f(y))
+        np.testing.assert_array_equal(other[: t + 1], whole[: t + 1])
+        np.testing.assert_array_equal(other[:, [0, 2]], whole[:, [0, 2]])
+        reach = network.n_frames if name.startswith("window") else T
+        changed = (other[:, 1] != whole[:, 1]).any(axis=1)
+        np.testing.assert_array_equal(changed, (np.arange(T) > t) & (np.arange(T) <= t + reach))
+
+
+@pytest.mark.parametrize("connections", ["plain", "residual", "skip"])
+def test_layers_equal_numpy(connections):
+    """Two layers of tanh, each a recurrence of its own on what it reads."""
+    network = make(f"tanh 2 {connections}")
+    p = {t.name: engine.to_numpy(t).astype(np.float64) for t in network.tensors()}
+    assert set(p) == {f"{name}{layer}" for name in ("W_vu", "W_uu", "b_u", "u_0") for layer in ("", "_2")}
+    v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
+    got = np.asarray(engine.function([v], network.output(network.run(v)))(frames()))
+    x = frames().astype(np.float64)
+    first = oracles.run_cell("tanh", p, x)[1]
+    second = {name: p[f"{name}_2"] for name in ("W_vu", "W_uu", "b_u", "u_0")}
+    reads = np.concatenate([x, first], axis=2) if connections == "skip" else first
+    top = oracles.run_cell("tanh", second, reads)[1]
+    expected = {"plain": top, "residual": first + top, "skip": np.concatenate([first, top], axis=2)}[connections]
+    np.testing.assert_allclose(got, expected, atol=3e-6)
+
+
+def test_a_window_equals_numpy():
+    network = make("window3")
+    p = {t.name: engine.to_numpy(t).astype(np.float64) for t in network.tensors()}
+    v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
+    got = np.asarray(engine.function([v], before_frames(network, v))(frames()))
+    silent = np.zeros((B, N_VISIBLE))
+    x = [silent, silent, silent, *frames().astype(np.float64)]
+    for t in range(T):
+        latest = np.concatenate([x[t + 2], x[t + 1], x[t]], axis=1)
+        np.testing.assert_allclose(got[t], np.tanh(latest @ p["W_vu"] + p["b_u"]), atol=3e-6)
+
+
+@pytest.mark.parametrize("name", NAMES[:-1])
+def test_every_parameter_gets_a_gradient(name):
+    network = make(name)
+    v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
+    weight = RNG(3).normal(size=(T, B, network.n_outputs)).astype(np.float32)
+    total = (before_frames(network, v) * weight).sum()
+    for t, g in zip(network.tensors(), engine.function([v], pt.grad(total, network.tensors()))(frames()), strict=True):
+        assert np.isfinite(np.asarray(g)).all()
+        # a later layer's first c is read by no one: its state is, at every frame
+        assert np.abs(np.asarray(g)).max() > 1e-4, t.name
+    assert network.with_tensors(network.tensors()) == network
+
+
+def test_impossible_networks_are_refused():
+    for options, message in (
+        ({"connections": "dense"}, "'dense' is not one of plain, residual, skip"),
+        ({"n_layers": 0}, "n_layers must be at least 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            init_stack("gru", 3, 2, **{"n_layers": 1, "rng": RNG(0), **options})
+    with pytest.raises(ValueError, match="got 3 visible, 2 hidden, 0 frames"):
+        init_window(3, 2, 0, rng=RNG(0))
+    assert isinstance(init_stack("gru", 3, 2, rng=RNG(0)), Stack)
