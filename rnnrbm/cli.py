@@ -203,7 +203,7 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     table.add_column("nats per frame", justify="right")
     table.add_column("how")
     score = f"{results['test_ll']:.3f} ± {results['test_se']:.3f}"
-    table.add_row("this RNN-RBM", score, f"{results['method']}; epoch {results['best_epoch']}")
+    table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; epoch {results['best_epoch']}")
     for name, value in results["baselines"].items():
         table.add_row(name, f"{value:.3f}", "exact")
     console.print(table)

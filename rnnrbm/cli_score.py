@@ -173,7 +173,7 @@ def _baseline(row: dict[str, Any]) -> Row:
 def _evaluated(results: dict[str, Any]) -> list[Row]:
     """The model's rows: log-likelihood and accuracies, and the lower side of the bracket."""
     rows: list[Row] = []
-    for key, name in (("log_likelihood", f"this {results['model']}"), ("raise", "  lower side")):
+    for key, name in (("log_likelihood", f"this {results['model'].upper()}"), ("raise", "  lower side")):
         if key in results:
             ll = results[key]
             percents = _percents(results["accuracy"]) if key == "log_likelihood" else ("",) * 4

@@ -32,6 +32,8 @@ from rnnrbm.train import Diverged, State, fit
 
 __all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "load_data", "train", "write_samples"]
 
+SIZES = ("n_hidden", "n_recurrent", "window")  # of models
+
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
 
 #: called with (stage, done, total, row of metrics or None); stages are train, batch (of the epoch under way), evaluate,
@@ -90,15 +92,23 @@ def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.nd
 
     Raises
     ------
-    ValueError
+    ConfigError
         If something is set that this model does not have.
     """
-    known = models.options_of(settings.name)
-    options = settings.model_dump(exclude={"name"})
-    usual = config.Model().model_dump()
-    chosen = {name: value for name, value in options.items() if name in known or value != usual[name]}
     rng = np.random.default_rng(seed)
-    return models.build(settings.name, n_visible, rng=rng, b_v=b_v, **{"visible": "binary", **chosen})
+    return models.build(settings.name, n_visible, rng=rng, b_v=b_v, **_model_options(settings))
+
+
+def _model_options(settings: config.Model) -> dict[str, Any]:
+    """The options that a model has; of others, only a size may have been chosen, so that one file serves all models."""
+    known, usual = models.options_of(settings.name), config.Model().model_dump()
+    options = settings.model_dump(exclude={"name"})
+    for name, value in options.items():
+        if name not in known and name not in SIZES and value != usual[name]:
+            raise config.ConfigError(
+                f"model.{name} cannot be chosen for {settings.name}, which has {', '.join(sorted(known))}; leave it out"
+            )
+    return {name: value for name, value in options.items() if name in known}
 
 
 def _versions(mode: Any) -> dict[str, str]:
@@ -168,6 +178,8 @@ def train(
     folder = Path(folder)
     watch = watch or (lambda stage, done, total, row: None)
     engine.resolve_mode(mode)
+    if settings is not None:
+        _model_options(settings.model)
     settings = prepare(folder, settings, resume=resume, overwrite=overwrite)
     data = load_data(settings.data)
     settings = _resolved(settings)
@@ -307,6 +319,7 @@ def _finish(
         run, list(samples), folder / "samples", watch=lambda i: watch("sample", i, len(samples), None)
     )
     results = {
+        "model": settings.model.name,
         "data": settings.data.source,
         "test_ll": scored.mean,
         "test_se": scored.standard_error,

@@ -171,7 +171,12 @@ def test_options_change_settings(place):
         (["--set", "epochs=3"], r"'epochs' is no setting; did you mean 'training\.epochs'\?"),
         (["--set", "training.epochs"], r"--set training\.epochs: expected KEY=VALUE, as in training\.epochs=20"),
         (["--set", "training.epochs=many"], r"training\.epochs: .*got 'many'"),
-        (["--cell", "lstm"], r"model\.cell: .*got 'lstm'"),
+        (["--cell", "lstn"], r"model\.cell: .*got 'lstn'"),
+        (["--model", "rnn-made"], r"model\.name: .*got 'rnn-made'"),
+        (
+            ["--model", "nade", "--cell", "lstm"],
+            r"model\.cell cannot be chosen for nade, which has n_hidden, orderless",
+        ),
         (["--seed", "-1"], r"training\.seed: .*got -1"),
         (["--set", "training.k=0"], r"training\.k: expected a whole number of at least 1, or stages [^;]*, got 0$"),
         (["--set", "data.split=[0.9,0.2,0.2]", "--out", "new"], r"split cannot be chosen for the embedded set 'bach'"),
@@ -280,6 +285,22 @@ def test_a_primer_is_read_on_a_grid_of_seconds(place):
 # --- evaluating -------------------------------------------------------------------------------------
 
 QUICK = ["--chains", "4", "--temperatures", "3", "--samples", "2", "--gibbs", "3"]
+
+
+@pytest.mark.parametrize("model", ["rnn-nade", "mlp", "rtrbm", "rbm"])
+def test_other_models_are_trained_scored_and_sampled(place, model):
+    options = ["--model", model, "--epochs", "2", "--set", "generation.count=1", "--out", model]
+    said = rnnrbm("train", "tiny.toml", "--data", "toy.npz", *options, cwd=place).stdout
+    assert f"this {model.upper()}" in said
+    exact = model in ("rnn-nade", "mlp")
+    assert ("exact; epoch" in said) == exact
+    said = rnnrbm("evaluate", model, *QUICK, cwd=place).stdout
+    assert ("lower side" in said) != exact
+    assert ("Gibbs steps from the frame before" in said) != exact
+    assert re.search(rf"this {model.upper()} .* -\d+\.\d+ ± 0\.000 .*exact", said) or not exact
+    done = rnnrbm("generate", model, "--steps", "3", "--count", "1", cwd=place)
+    assert "notes a frame" in done.stdout
+    assert config.read(place / model / "config.toml").model.name == model
 
 
 def test_evaluate(place, trained):
