@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from rnnrbm import cli_data, cli_score
-from rnnrbm.console import Progress, friendly, interruptible
+from rnnrbm.console import Progress, friendly, interruptible, own_data
 from rnnrbm.files import check_folder
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
@@ -133,6 +133,14 @@ def generate(
     count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
     gibbs: Annotated[int, typer.Option(min=1, help="Gibbs steps for each frame.")] = 50,
+    known: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="They start from one of so many frequent training frames, by their weight; 0: from the frame "
+            "before. By default as the run's own samples.",
+        ),
+    ] = None,
     prime: Annotated[Path | None, typer.Option(help="MIDI file to begin with and go on from.")] = None,
     prime_steps: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
@@ -145,6 +153,7 @@ def generate(
 
         from rnnrbm import metrics, run
         from rnnrbm import sampling as sample
+        from rnnrbm.likelihood import known_frames
 
         if prime is None and prime_steps is not None:
             raise ValueError("--prime-steps needs --prime, the MIDI file to begin with")
@@ -161,9 +170,18 @@ def generate(
         if prime is not None:
             primer = _read_primer(trained, prime)[: prime_steps or 16]
             typer.echo(f"primed by {len(primer)} frames of {prime}")
-        rolls = sample.generate(trained.model, steps, count=count, k=gibbs, seed=seed, prime=primer, mode=mode).astype(
-            np.uint8
-        )
+        number = trained.config.generation.known if known is None else known
+        own = own_data(trained) if number and not trained.model.normalized else None
+        rolls = sample.generate(
+            trained.model,
+            steps,
+            count=count,
+            k=gibbs,
+            seed=seed,
+            prime=primer,
+            known=None if own is None else known_frames(trained.model, own.train, number),
+            mode=mode,
+        ).astype(np.uint8)
         pieces = list(rolls if primer is None else [np.concatenate([primer, roll]) for roll in rolls])
         folder.mkdir(parents=True, exist_ok=True)
         files = run.write_samples(trained, pieces, folder, name=name, primed=0 if primer is None else len(primer))

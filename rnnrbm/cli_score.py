@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnrbm.console import Progress, friendly, interruptible
+from rnnrbm.console import Progress, friendly, interruptible, own_data
 from rnnrbm.files import to_json
 
 # As in cli.py: what is heavier is imported inside the commands.
@@ -70,7 +70,7 @@ def evaluate(
         else:
             loaded = datasets.load(data, **(trained.reading if datasets.is_folder(data) else {}))
             evaluation.check_columns(trained, loaded)
-            own = _own_data(trained)
+            own = own_data(trained)
             typer.echo(str(loaded), err=True)
             _warn_of_another_grid(trained, loaded)
         with Progress(quiet=as_json) as progress, interruptible() as stop:
@@ -112,17 +112,6 @@ def evaluate(
             if complaint := results.get(key, {}).get("complaint"):
                 typer.echo(f"warning: {complaint}", err=True)
         _say(f"written to {trained.folder / 'evaluations'}")
-
-
-def _own_data(trained: Run) -> Dataset | None:
-    """What the run was trained on, or None with a warning if that cannot be read any more."""
-    from rnnrbm import run
-
-    try:
-        return run.load_data(trained.config.data)
-    except (OSError, ValueError) as error:
-        typer.echo(f"warning: what the run was trained on cannot be read ({error})", err=True)
-        return None
 
 
 def _warn_of_another_grid(trained: Run, loaded: Dataset) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -24,7 +24,18 @@ from pydantic import (
 
 from rnnrbm.files import atomic, read_bytes
 
-__all__ = ["Config", "ConfigError", "Data", "Evaluation", "Generation", "Model", "Training", "read", "write"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Data",
+    "Evaluation",
+    "Generation",
+    "Model",
+    "Training",
+    "check_name",
+    "read",
+    "write",
+]
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -83,6 +94,9 @@ class Data(_Settings):
 class Model(_Settings):
     """The sequence model; ``model = "rnn-nade"`` in a configuration stands for ``[model]`` with that name.
 
+    Which names there are is for the tables of :mod:`rnnrbm.models`, :mod:`rnnrbm.cells` and :mod:`rnnrbm.networks` to
+    say, so that one can add to them; :func:`rnnrbm.run.train` asks them before anything else.
+
     Attributes
     ----------
     name : str
@@ -104,15 +118,15 @@ class Model(_Settings):
         What the units of a frame are; ``"softmax"`` is one choice among all columns.
     """
 
-    name: Literal["rnn-rbm", "rtrbm", "rnn-nade", "rnn", "mlp", "rbm", "nade"] = "rnn-rbm"
-    cell: Literal["gru", "lstm", "tanh", "sigmoid"] = "gru"
+    name: str = "rnn-rbm"
+    cell: str = "gru"
     n_hidden: Count = 256
     n_recurrent: Count = 256
     n_layers: Count = 1
-    connections: Literal["plain", "residual", "skip"] = "plain"
+    connections: str = "plain"
     window: Count = 8
     orderless: bool = False
-    visible: Literal["binary", "softmax", "gaussian"] = "binary"
+    visible: str = "binary"
 
 
 class Training(_Settings):
@@ -122,6 +136,9 @@ class Training(_Settings):
     ----------
     epochs : int
         Passes over the training set; zero only evaluates the initial model.
+    pretrain_density, pretrain_network : int
+        Epochs of training the frame density without a past, and the network by predicting each unit of the next frame,
+        before; see :mod:`rnnrbm.pretrain`.
     batch_size, n_steps, context : int
         Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.batches.Corpus`.
     k : int or list of (float, int)
@@ -159,6 +176,8 @@ class Training(_Settings):
     """
 
     epochs: Annotated[int, Field(ge=0)] = 120
+    pretrain_density: Annotated[int, Field(ge=0)] = 0
+    pretrain_network: Annotated[int, Field(ge=0)] = 0
     batch_size: Count = 6
     n_steps: Count = 96
     context: Annotated[int, Field(ge=0)] = 16
@@ -250,11 +269,25 @@ class Evaluation(_Settings):
 
 
 class Generation(_Settings):
-    """Samples at the end: how many, frames of each, Gibbs steps a frame, beats a minute."""
+    """Samples at the end.
+
+    Attributes
+    ----------
+    count, steps : int
+        How many, and frames of each.
+    gibbs : int
+        Gibbs steps for each frame, of an energy.
+    known : int
+        They start from one of so many of the most frequent training frames, drawn by what it weighs at that moment; 0
+        starts them from the frame before. See :class:`rnnrbm.sampling.Sampler`.
+    tempo : float
+        Beats a minute.
+    """
 
     count: Count = 4
     steps: Count = 64
     gibbs: Count = 50
+    known: Annotated[int, Field(ge=0)] = 5000
     tempo: Positive = 100.0
 
 
@@ -313,6 +346,14 @@ class Config(_Settings):
                 raise ConfigError(f"{where}: {key!r} is no setting; {_nearest(key, _all_keys())}")
             tables[table][name] = value
         return Config.from_dict(tables, where=where)
+
+
+def check_name(key: str, name: str, known: Iterable[str]) -> None:
+    """Raise ConfigError, with the nearest one, unless a name is known."""
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        raise ConfigError(f"{key}: no such name, got {name!r}; {hint}")
 
 
 def _all_keys() -> list[str]:

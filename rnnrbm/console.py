@@ -8,11 +8,15 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-__all__ = ["Progress", "friendly", "interruptible"]
+if TYPE_CHECKING:
+    from rnnrbm.datasets import Dataset
+    from rnnrbm.run import Run
+
+__all__ = ["Progress", "friendly", "interruptible", "own_data"]
 
 
 @contextmanager
@@ -58,6 +62,8 @@ class Progress:
     """A live bar on a terminal; a line now and then elsewhere."""
 
     STAGES = {  # noqa: RUF012
+        "pretrain density": "Density first",
+        "pretrain network": "Network first",
         "train": "Training",
         "evaluate": "Test likelihood",
         "sample": "Sampling",
@@ -125,3 +131,14 @@ class Progress:
         if not self.live and not self.quiet and (now - self.last > 15 or done in (0, total)):
             self.last = now
             typer.echo(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip(), err=True)
+
+
+def own_data(trained: Run) -> Dataset | None:
+    """What the run was trained on, or None with a warning if that cannot be read any more."""
+    from rnnrbm import run
+
+    try:
+        return run.load_data(trained.config.data)
+    except (OSError, ValueError) as error:
+        typer.echo(f"warning: what the run was trained on cannot be read ({error})", err=True)
+        return None

@@ -116,8 +116,9 @@ def _prepare(mode: str | Mode) -> None:
     elif mode == "JAX":
         start_jax()
         _shorten_nested_traces()
-        # PyTensor sums float32 in float64; without 64-bit types JAX sums in float32 and says so each time.
-        warnings.filterwarnings("ignore", "Explicitly requested dtype float64", UserWarning)
+        # PyTensor sums float32 in float64, and counts in int64; without 64-bit types JAX takes those of 32 bits and
+        # says so each time.
+        warnings.filterwarnings("ignore", "Explicitly requested dtype (float64|int64)", UserWarning)
 
 
 def function(

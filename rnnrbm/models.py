@@ -128,6 +128,14 @@ MODELS: dict[str, Callable[..., SequenceModel]] = {
 }
 
 
+#: names of units, for configurations: from the number of columns to the unit
+VISIBLE: dict[str, Callable[[int], Unit]] = {
+    "binary": lambda n: Bernoulli(),
+    "softmax": lambda n: Softmax(max(2, n)),
+    "gaussian": lambda n: Gaussian(),
+}
+
+
 def options_of(name: str) -> set[str]:
     """What a model can be told besides its visible units: ``n_hidden``, ``cell`` ..."""
     parameters = inspect.signature(MODELS[name]).parameters.values()
@@ -173,10 +181,9 @@ def build(
     if wrong := sorted(set(options) - known):
         raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}, which has {', '.join(sorted(known))}")
     if isinstance(visible, str):
-        kinds: dict[str, Unit] = {"binary": Bernoulli(), "softmax": Softmax(max(2, n_visible)), "gaussian": Gaussian()}
-        if visible not in kinds:
-            raise ValueError(f"visible {visible!r} is not one of {', '.join(kinds)}")
-        visible = kinds[visible]
+        if visible not in VISIBLE:
+            raise ValueError(f"visible {visible!r} is not one of {', '.join(VISIBLE)}")
+        visible = VISIBLE[visible](n_visible)
     if "visible" in known:
         options["visible"] = visible
     elif visible != Bernoulli():

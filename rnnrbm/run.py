@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import rnnrbm
-from rnnrbm import baselines, checkpoint, config, datasets, engine, metrics, models
+from rnnrbm import baselines, cells, checkpoint, config, datasets, engine, metrics, models, networks, pretrain
 from rnnrbm.batches import transposed
 from rnnrbm.config import Config
 from rnnrbm.files import atomic, to_json
@@ -36,8 +36,8 @@ SIZES = ("n_hidden", "n_recurrent", "window")  # of models
 
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
 
-#: called with (stage, done, total, row of metrics or None); stages are train, batch (of the epoch under way), evaluate,
-#: sample, draw; and note, where the row is {"text": what to say}
+#: called with (stage, done, total, row of metrics or None); stages are pretrain density, pretrain network, train, batch
+#: (of the epoch under way), evaluate, sample, draw; and note, where the row is {"text": what to say}
 Watch = Callable[[str, int, int, "dict[str, Any] | None"], Any]
 
 
@@ -101,8 +101,11 @@ def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.nd
 
 def _model_options(settings: config.Model) -> dict[str, Any]:
     """The options that a model has; of others, only a size may have been chosen, so that one file serves all models."""
-    known, usual = models.options_of(settings.name), config.Model().model_dump()
-    options = settings.model_dump(exclude={"name"})
+    options, usual = settings.model_dump(exclude={"name"}), config.Model().model_dump()
+    tables = {"cell": cells.CELLS, "connections": networks.CONNECTIONS, "visible": models.VISIBLE}
+    for name, table in ({"name": models.MODELS} | tables).items():
+        config.check_name(f"model.{name}", getattr(settings, name), table)
+    known = models.options_of(settings.name)
     for name, value in options.items():
         if name not in known and name not in SIZES and value != usual[name]:
             raise config.ConfigError(
@@ -209,6 +212,8 @@ def train(
 
     odds = baselines.NoteUnigram.fit(data.train).log_odds
     model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=odds)
+    if not saved.exists():
+        _pretrain(model, data, settings.training, folder, mode, stop, watch)
     epochs = settings.training.epochs
     since = state.seconds
     watch("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
@@ -247,6 +252,25 @@ def train(
         watch(stage, done, total, row)
 
     return _finish(folder, settings, data, model, state, mode, watch_or_stop)
+
+
+def _pretrain(
+    model: SequenceModel,
+    data: datasets.Dataset,
+    settings: config.Training,
+    folder: Path,
+    mode: Any,
+    stop: Callable[[], bool] | None,
+    watch: Watch,
+) -> None:
+    """Train parts of the model first; interrupted, that begins anew."""
+    for name, part, own in pretrain.stages(model, settings):
+        state = State()
+        watch(f"pretrain {name}", 0, own.epochs, None)
+        for row in fit(part, data.train, None, own, state=state, stop=stop, mode=mode):
+            watch(f"pretrain {name}", state.epoch, own.epochs, row)
+        if not state.finished:
+            raise Interrupted(f"stopped while the {name} was trained first; {folder} begins with that again")
 
 
 def load_data(settings: config.Data) -> datasets.Dataset:
@@ -311,6 +335,7 @@ def _finish(
         count=settings.generation.count,
         k=settings.generation.gibbs,
         seed=settings.training.seed,
+        known=known_frames(model, data.train, settings.generation.known),
         mode=mode,
     ).astype(np.uint8)
     run = Run(folder, settings, model, data.low, data.steps_per_beat, data.seconds_per_frame, state.best_epoch)

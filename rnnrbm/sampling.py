@@ -29,11 +29,17 @@ class Sampler:
         Frames of each sequence.
     k : int
         Gibbs steps for each frame; each frame's chain starts from the frame before it.
+    known : array of shape (S, n_visible) or None
+        Frames, such as the :func:`rnnrbm.likelihood.known_frames` of the training set: each frame's chain starts from
+        one of them instead, drawn by what they weigh at that moment. Where a model has narrow modes, a chain from the
+        frame before stays in one of them for long. A normalized density, which is sampled exactly, has no use for it.
     mode : str or None
         See :func:`rnnrbm.engine.function`.
     """
 
-    def __init__(self, model: SequenceModel, n_steps: int, *, k: int = 25, mode: Any = None) -> None:
+    def __init__(
+        self, model: SequenceModel, n_steps: int, *, k: int = 25, known: np.ndarray | None = None, mode: Any = None
+    ) -> None:
         if not isinstance(model, SequenceModel):
             raise TypeError(f"expected a SequenceModel, got {type(model).__name__}")
         if n_steps < 1:
@@ -42,12 +48,17 @@ class Sampler:
             raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
         self.n_visible, self.dtype = model.n_visible, model.dtype
         self._model, self._n_steps, self._k, self._mode = model, n_steps, k, mode
+        self._known = None
+        if known is not None and not model.normalized:
+            check_pieces([known], model.density, name="known")
+            self._known = engine.shared(known, "known", self.dtype)
         self._rng = random.shared(0)
         self._programs: dict[int, Any] = {}
         prime = pt.tensor("prime", dtype=self.dtype, shape=(None, self.n_visible))
         self._read = engine.function([prime], read(model.network, prime), mode=mode, on_unused_input="ignore")
         self._begin = engine.function([], model.network.u_0, mode=mode)
         self._variables = [*engine.shared_inputs(model.params), self._rng.key, self._rng.draw]
+        self._variables += [] if self._known is None else [self._known]
 
     def _single(self) -> SequenceModel:
         """The model as one row is sampled fastest, whose time goes into products of a matrix with a vector.
@@ -78,7 +89,7 @@ class Sampler:
                 model, lay_out = single.with_params(params), engine.function([], single.params, mode=self._mode)
             u = pt.tensor("u", dtype=self.dtype, shape=(*rows, self._model.n_state))
             v = pt.tensor("v", dtype=self.dtype, shape=(*rows, self.n_visible))
-            sequence, _ = model.generate(self._n_steps, u, v, rng=self._rng, k=self._k)
+            sequence, _ = model.generate(self._n_steps, u, v, rng=self._rng, k=self._k, known=self._known)
             # not all cells use all their parameters in a step
             program = engine.function(
                 [u, v, *params], sequence, mode=self._mode, trust_input=True, on_unused_input="ignore"
@@ -135,6 +146,7 @@ def generate(
     k: int = 25,
     seed: int = 0,
     prime: np.ndarray | None = None,
+    known: np.ndarray | None = None,
     mode: Any = None,
 ) -> np.ndarray:
     """Sample sequences from a model; see :class:`Sampler` for the parameters.
@@ -143,7 +155,7 @@ def generate(
     -------
     numpy.ndarray, shape (count, n_steps, n_visible)
     """
-    return Sampler(model, n_steps, k=k, mode=mode)(count, seed=seed, prime=prime)
+    return Sampler(model, n_steps, k=k, known=known, mode=mode)(count, seed=seed, prime=prime)
 
 
 def predict(

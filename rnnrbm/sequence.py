@@ -81,7 +81,9 @@ def init_writers(
     )
 
 
-def draw_frame(density: FrameDensity, v: TensorVariable, *, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
+def draw_frame(
+    density: FrameDensity, v: TensorVariable, *, rng: Rng, k: int, known: TensorVariable | None = None
+) -> tuple[TensorVariable, Rng]:
     """Build the graph that samples a frame for each row.
 
     Parameters
@@ -93,10 +95,14 @@ def draw_frame(density: FrameDensity, v: TensorVariable, *, rng: Rng, k: int) ->
     rng : Rng
     k : int
         Gibbs steps of an energy.
+    known : TensorVariable or None, shape (S, n_visible)
+        Frames of which one, drawn by what they weigh, is where the chain starts instead.
     """
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng)
     assert isinstance(density, EnergyDensity)
+    if known is not None:
+        v, rng = samplers.pick(density, known, rng)
     return samplers.gibbs(density, v, rng, k)
 
 
@@ -241,7 +247,14 @@ class SequenceModel(NamedTuple):
         return Loss(masked_mean(difference, mask), updates, told)
 
     def generate(
-        self, n_steps: int, u: TensorVariable, v: TensorVariable, *, rng: Rng, k: int = 25
+        self,
+        n_steps: int,
+        u: TensorVariable,
+        v: TensorVariable,
+        *,
+        rng: Rng,
+        k: int = 25,
+        known: TensorVariable | None = None,
     ) -> tuple[TensorVariable, Rng]:
         """Build the graph that samples sequences, each frame given those before it.
 
@@ -256,24 +269,30 @@ class SequenceModel(NamedTuple):
         rng : Rng
         k : int
             Gibbs steps for each frame, of an energy.
+        known : TensorVariable or None, shape (S, n_visible)
+            Frames of which one, drawn by what they weigh at that moment, is where the chain starts instead of at the
+            frame before it; see :func:`rnnrbm.samplers.pick`.
 
         Returns
         -------
         v : TensorVariable, shape (n_steps, B, n_visible)
         rng : Rng
         """
+        params = self.params
 
         def step(
-            v: TensorVariable, u: TensorVariable, draw: TensorVariable, key: TensorVariable, *params: Any
+            v: TensorVariable, u: TensorVariable, draw: TensorVariable, key: TensorVariable, *rest: Any
         ) -> list[TensorVariable]:
-            model = self.with_params(params)
-            v, inner = draw_frame(model.conditional(model.network.output(u)), v, rng=Rng(key, draw), k=k)
+            model = self.with_params(rest[: len(params)])
+            states = rest[len(params)] if known is not None else None
+            density = model.conditional(model.network.output(u))
+            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, known=states)
             return [v, model.network.step(v, u), inner.draw]
 
         v, _, draw = pytensor.scan(
             step,
             outputs_info=[v, u, rng.draw],
-            non_sequences=[rng.key, *self.params],
+            non_sequences=[rng.key, *params, *([] if known is None else [known])],
             n_steps=n_steps,
             return_updates=False,
         )

@@ -124,7 +124,6 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\nk = [[0.0, 2], [0.5, 3], [0.5, 4]]", r"training\.k: stages must .* follow each other"),
         ("[training]\nk = [[0.0, 2], [0.6, 3], [0.5, 4]]", r"training\.k: stages must .* follow each other"),
         ("[training]\nvalid_chains = 1", r"training\.valid_chains: .*greater than or equal to 2, got 1"),
-        ("[model]\ncell = 'lstn'", r"model\.cell: .*'gru'.*'tanh'.*'sigmoid'.*got 'lstn'"),
         ("[data]\nsplit = [0.5, 0.5, 0.0]", r"data\.split: .*greater than 0"),
         ("[data]\nrule = 'strict'", r"data\.rule: .*'sounding' or 'published', got 'strict'"),
         ("[data]\nhigh = 128", r"data\.high: .*less than or equal to 127, got 128"),

@@ -264,7 +264,7 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
     scored = log_likelihood(back.model, toy.test, n_chains=3, n_temperatures=4, enumerated=known, seed=0)
     assert scored.mean == results["test_ll"]
     assert scored.standard_error == results["test_se"]
-    rolls = generate(back.model, 10, count=2, k=3, seed=0).astype(np.uint8)
+    rolls = generate(back.model, 10, count=2, k=3, seed=0, known=known).astype(np.uint8)
     assert results["statistics"]["samples"]["notes_per_frame"] == pytest.approx(rolls.sum(axis=2).mean())
     for i, roll in enumerate(rolls, 1):
         read = midi.read(folder / "samples" / f"sample-{i}.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
@@ -478,6 +478,25 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_again(tmp_path, whole,
     config.write(tmp_path / "config.toml", tiny(data))
     run.train(None, tmp_path, resume=True)
     same_training(tmp_path, whole[0])
+
+
+def test_parts_trained_first_and_an_interruption_of_that_begins_anew(tmp_path, data):
+    changes = {"training.pretrain_density": 2, "training.pretrain_network": 3, "training.epochs": 1}
+    settings = tiny(data).replaced(changes)
+    seen = []
+    run.train(settings, tmp_path / "a", watch=lambda stage, done, total, row: seen.append((stage, done, total)))
+    firsts = [("pretrain density", 2, 2), ("pretrain network", 3, 3), ("train", 1, 1)]
+    assert [x for x in seen if x in firsts] == firsts
+    run.train(settings.replaced(dict.fromkeys(list(changes)[:2], 0)), tmp_path / "plain")
+    for name, stop in (("density", 1), ("network", 8)):
+        folder = tmp_path / name
+        with pytest.raises(run.Interrupted, match=f"stopped while the {name} was trained first"):
+            run.train(settings, folder, stop=stop_after(stop))
+        assert not (folder / "checkpoint.npz").exists()
+        run.train(None, folder, resume=True)
+        same_training(folder, tmp_path / "a")
+    with pytest.raises(AssertionError):
+        same_training(tmp_path / "plain", tmp_path / "a")
 
 
 def test_data_of_another_width_cannot_go_on(tmp_path):

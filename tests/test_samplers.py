@@ -225,3 +225,36 @@ def test_the_negative_sample_has_no_gradient() -> None:
     negative, _ = samplers.cd(rbm, v, random.shared(0), 1)
     with pytest.raises(pytensor.gradient.DisconnectedInputError):
         pt.grad(negative.sum(), rbm.W)
+
+
+# --- starts among known states ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_rows", [None, 3])
+def test_known_states_are_picked_by_what_they_weigh(n_rows):
+    """For each row by its own biases, and among the given states only."""
+    rng = np.random.default_rng(4)
+    n, repeats = 4, 20_000
+    W = rng.normal(size=(n, 3)).astype(np.float32)
+    shape = () if n_rows is None else (n_rows,)
+    b_v, b_h = (rng.normal(size=(*shape, size)).astype(np.float32) for size in (n, 3))
+    states = oracles.all_states(n)[[0, 3, 5, 6, 9, 15]].astype(np.float32)
+    rows = [np.repeat(np.atleast_2d(b), repeats, axis=0) for b in (b_v, b_h)]
+    rbm = RBM(engine.shared(W, "W"), *(pt.as_tensor(x) for x in rows))
+    v, after = samplers.pick(rbm, pt.as_tensor(states), random.shared(3))
+    got, draw = (engine.to_numpy(x) for x in engine.function([], [v, after.draw])())
+    assert draw == 1
+    for r, part in enumerate(np.split(oracles.state_index(got), n_rows or 1)):
+        p = {
+            "W": W.astype(float),
+            "b_v": np.atleast_2d(b_v)[r].astype(float),
+            "b_h": np.atleast_2d(b_h)[r].astype(float),
+        }
+        weight = np.exp(-oracles.free_energy(p, states.astype(float)))
+        counts = np.bincount(part, minlength=2**n)[oracles.state_index(states)]
+        assert counts.sum() == repeats
+        assert stats.chisquare(counts, repeats * weight / weight.sum()).pvalue > 1e-4
+    if n_rows is None:  # one machine, one row, no leading axis
+        alone = rbm._replace(b_v=pt.as_tensor(b_v), b_h=pt.as_tensor(b_h))
+        one, _ = samplers.pick(alone, pt.as_tensor(states), random.shared(3))
+        np.testing.assert_array_equal(engine.to_numpy(engine.function([], one)()), got[0])
