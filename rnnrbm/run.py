@@ -388,7 +388,7 @@ def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -
     if hasattr(run.model.density, "W"):
         plot.save(plot.filters(engine.to_numpy(run.model.density.W), low=data.low), figures / "filters.png")
     low = 0 if data.low is None else data.low
-    title = f"A sample ({run.config.model.name} trained on {data.name})"
+    title = f"A sample ({run.config.model.name.upper()} trained on {data.name})"
     roll = plot.piano_roll(samples[0], low=low, steps_per_beat=int(data.steps_per_beat or 0) or None, title=title)
     plot.save(roll, figures / "sample.png")
     # training transposes, so samples come in all keys, and are compared with pieces in all keys
