@@ -111,4 +111,5 @@ class History:
             self._programs[batch.shape] = compute, devices.Spread(batch.shape[1], self.mode)
         compute, spread = self._programs[batch.shape]
         with spread.copies(self._variables):
-            return engine.to_numpy(compute(spread.rows(batch, axis=1))).swapaxes(0, 1)
+            rows = engine.to_numpy(compute(spread.rows(batch, axis=1)))
+        return rows.reshape((batch.shape[1], batch.shape[0], -1))

@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
-from rnnrbm.cells import Cell, before, init_cell, n_outputs, output, recur, repeated
+from rnnrbm.cells import Cell, before, flatten, init_cell, n_outputs, output, recur, repeated
 
 __all__ = ["CONNECTIONS", "Network", "Nothing", "Stack", "Window", "before_frames", "init_stack", "init_window", "read"]
 
@@ -215,8 +215,11 @@ def initial_states(network: Network, v: TensorVariable) -> TensorVariable:
 
 
 def before_frames(network: Network, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-    """The output *before* each frame, (T, B, n_visible) -> (T, B, n_outputs): none of them has seen its frame."""
-    return network.output(before(network.run(v, start), initial_states(network, v), start))
+    """The output *before* each frame, which has not seen it: (T, B, n_visible) -> (B*T, n_outputs).
+
+    Rows are those of :func:`rnnrbm.cells.flatten`: as rows, products with weights are one for the whole batch.
+    """
+    return network.output(flatten(before(network.run(v, start), initial_states(network, v), start)))
 
 
 def read(network: Network, v: TensorVariable) -> TensorVariable:

@@ -183,7 +183,7 @@ class SequenceModel(NamedTuple):
         density : FrameDensity with biases of B*T rows
         rows : TensorVariable, shape (B*T, n_visible)
         """
-        return self.conditional(flatten(before_frames(self.network, v, start))), flatten(v)
+        return self.conditional(before_frames(self.network, v, start)), flatten(v)
 
     def loss(
         self,
@@ -230,7 +230,7 @@ class SequenceModel(NamedTuple):
         if input_dropout:
             keep, rng = keep_mask(v, input_dropout, rng)
             read = read * keep
-        u = flatten(before_frames(self.network, read, start))
+        u = before_frames(self.network, read, start)
         if state_dropout:
             keep, rng = keep_mask(u, state_dropout, rng)
             u = u * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)

@@ -47,6 +47,7 @@ def test_sequences_are_read_as_one_frame_after_the_other(name, start):
     u = network.run(v, *s)
     f = engine.function([v, *s], [u, network.output(u), before_frames(network, v, *s)], on_unused_input="ignore")
     states, outputs, earlier = (np.asarray(x) for x in f(frames(), *([] if start is None else [start])))
+    earlier = oracles.time_major(earlier, T, B)
     n_state = network.u_0.type.shape[0]
     assert states.shape == (T, B, n_state)
     assert outputs.shape == earlier.shape == (T, B, network.n_outputs)
@@ -69,13 +70,17 @@ def test_sequences_are_read_as_one_frame_after_the_other(name, start):
 def test_outputs_have_not_seen_their_frame(name):
     network = make(name)
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    f = engine.function([v], before_frames(network, v))
+    compiled = engine.function([v], before_frames(network, v))
+
+    def f(x: np.ndarray) -> np.ndarray:
+        return oracles.time_major(np.asarray(compiled(x)), T, B)
+
     x = frames()
-    whole = np.asarray(f(x))
+    whole = f(x)
     for t in range(T):
         y = x.copy()
         y[t, 1] = 1 - y[t, 1]
-        other = np.asarray(f(y))
+        other = f(y)
         np.testing.assert_array_equal(other[: t + 1], whole[: t + 1])
         np.testing.assert_array_equal(other[:, [0, 2]], whole[:, [0, 2]])
         reach = network.n_frames if name.startswith("window") else T
@@ -104,7 +109,7 @@ def test_a_window_equals_numpy():
     network = make("window3")
     p = {t.name: engine.to_numpy(t).astype(np.float64) for t in network.tensors()}
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    got = np.asarray(engine.function([v], before_frames(network, v))(frames()))
+    got = oracles.time_major(np.asarray(engine.function([v], before_frames(network, v))(frames())), T, B)
     silent = np.zeros((B, N_VISIBLE))
     x = [silent, silent, silent, *frames().astype(np.float64)]
     for t in range(T):
@@ -116,7 +121,7 @@ def test_a_window_equals_numpy():
 def test_every_parameter_gets_a_gradient(name):
     network = make(name)
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    weight = RNG(3).normal(size=(T, B, network.n_outputs)).astype(np.float32)
+    weight = RNG(3).normal(size=(T * B, network.n_outputs)).astype(np.float32)
     total = (before_frames(network, v) * weight).sum()
     for t, g in zip(network.tensors(), engine.function([v], pt.grad(total, network.tensors()))(frames()), strict=True):
         assert np.isfinite(np.asarray(g)).all()

@@ -305,7 +305,7 @@ def test_generation_goes_on_from_a_state_as_training_reads_it() -> None:
     primer = batch()[:, :1]
     v = pt.tensor("v", dtype="float32", shape=(T, 1, N_VISIBLE))
     rbm, _ = model.frames(v)
-    last = before_frames(model.network, v)[-1]  # of a GRU the whole state
+    last = before_frames(model.network, v)[-1:]  # of a GRU the whole state; there is one piece
     u = pt.tile(last, (n, 1))
     pieces, _ = model.generate(1, u, pt.tile(v[-2], (n, 1)), rng=random.shared(2), k=40)
     b_v, b_h, out = (np.asarray(t) for t in engine.function([v], [rbm.b_v, rbm.b_h, pieces])(primer))
