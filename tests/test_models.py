@@ -108,7 +108,7 @@ def test_every_parameter_is_trained_and_every_start_is_a_new_piece(variant):
         assert cost == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if "LSTM" not in v])  # which take 20 s
 def test_trained_interrupted_and_resumed(variant, tmp_path):
     """Fit learns; stopped within an epoch, saved and read back, it ends with the same bits."""
     pattern = np.eye(6, dtype=np.uint8)[np.arange(40) % 6]
