@@ -206,6 +206,7 @@ class Kind(NamedTuple):
     fields: dict = {}  # noqa: RUF012  never changed
 
 
+#: cell name -> how it is made
 CELLS: dict[str, Kind] = {
     "tanh": Kind(Tanh, 1, fields={"activation": "tanh"}),
     "sigmoid": Kind(Tanh, 1, fields={"activation": "sigmoid"}),
@@ -292,13 +293,8 @@ def unflatten(rows: TensorVariable, like: TensorVariable) -> TensorVariable:
     return rows.reshape((n_batch, n_steps, rows.type.shape[1])).dimshuffle(1, 0, 2)
 
 
-def initial_state(cell: Cell, v: TensorVariable) -> TensorVariable:
-    """The learned initial state, once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
-    return repeated(cell.u_0, v)
-
-
-def repeated(u_0: TensorVariable, v: TensorVariable) -> TensorVariable:
-    """A state (n_state,) once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
+def initial_state(u_0: TensorVariable, v: TensorVariable) -> TensorVariable:
+    """An initial state (n_state,), once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
     n_batch = v.shape[1] if v.type.shape[1] is None else v.type.shape[1]
     rows = pt.broadcast_to(u_0, (n_batch, u_0.type.shape[0]))
     return pt.specify_shape(rows, (v.type.shape[1], u_0.type.shape[0]))
@@ -321,7 +317,7 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
     TensorVariable, shape (T, B, n_state)
     """
     x = unflatten(cell.project(flatten(v)), v)
-    inputs = [x, initial_state(cell, v), cell.W_uu, *([] if start is None else [start])]
+    inputs = [x, initial_state(cell.u_0, v), cell.W_uu, *([] if start is None else [start])]
 
     # The gradient is written out below instead of left to scan: scan would add up the gradient of W_uu step by
     # step, a (n_recurrent, n_inputs) sum at every frame, and compute u W_uu a second time. Half the time of a step.

@@ -20,7 +20,7 @@ from rnnrbm import engine
 from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["EnergyDensity", "FrameDensity", "Independent", "NormalizedDensity", "check_biases"]
+__all__ = ["EnergyDensity", "FrameDensity", "Independent", "NormalizedDensity", "check_biases", "map_biases"]
 
 
 @runtime_checkable
@@ -134,6 +134,11 @@ class Independent(NamedTuple):
     def sample(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         a = self.b_v if self.b_v.ndim == like.ndim else self.b_v + pt.zeros_like(like)
         return self.visible.sample(a, rng)
+
+
+def map_biases(density: Any, change: Callable[[TensorVariable], TensorVariable]) -> Any:
+    """The same density with each of its biases changed."""
+    return density._replace(**{name: change(getattr(density, name)) for name in density.biases})
 
 
 def check_biases(b_v: np.ndarray | float, n_visible: int) -> np.ndarray:

@@ -25,7 +25,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from rnnrbm import devices, engine, partition, random
-from rnnrbm.densities import FrameDensity, NormalizedDensity
+from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
 from rnnrbm.history import History, check_pieces
 from rnnrbm.networks import Nothing
 from rnnrbm.rbm import RBM
@@ -267,7 +267,7 @@ class Evaluator:
         self.variables += [] if states is None else [states]
         self._history = History(model, mode)
         self._rng = random.shared(0)
-        u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, model.network.n_outputs if model.writers else 0))
+        u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, model.network.n_outputs))
         v = pt.tensor("v", dtype=self.dtype, shape=(self.chunk, self.n_visible))
         rbm, rng = self._machine(u), self._rng
         log_w, common = pt.zeros((self.chunk, 1), self.dtype), pt.zeros((self.chunk,), self.dtype)
@@ -310,8 +310,7 @@ class Evaluator:
         if self._model.writers:
             return self._model.conditional(u)
         n = 1 if self.one_Z else self.chunk
-        density = self.density
-        return density._replace(**{bias: pt.repeat(getattr(density, bias)[None], n, axis=0) for bias in density.biases})
+        return map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0))
 
     def states(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the network's output before every frame of every piece: arrays (T, n_outputs)."""

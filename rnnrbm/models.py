@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm.densities import FrameDensity, Independent
+from rnnrbm.densities import Independent
 from rnnrbm.nade import NADE
-from rnnrbm.networks import Network, Nothing, init_stack, init_window
+from rnnrbm.networks import Nothing, init_stack, init_window
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm, rtrbm
-from rnnrbm.sequence import SequenceModel, init_writers
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli, Gaussian, Softmax, Unit
 
 __all__ = ["MODELS", "build", "frame_nade", "frame_rbm", "mlp", "options_of", "rnn", "rnn_nade"]
@@ -48,7 +48,7 @@ def rnn_nade(
     """Make an RNN-NADE; see :func:`rnnrbm.rnnrbm.rnn_rbm` and :meth:`rnnrbm.nade.NADE.init` for the parameters."""
     density = NADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, orderless=orderless, dtype=dtype)
     network = init_stack(cell, n_visible, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
-    return _model(network, density, rng, dtype)
+    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
 
 
 def rnn(
@@ -66,7 +66,7 @@ def rnn(
     """Make an RNN that predicts each unit of the next frame by itself; ``visible=Softmax(n_visible)``: a char-RNN."""
     density = Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype)
     network = init_stack(cell, n_visible, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
-    return _model(network, density, rng, dtype)
+    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
 
 
 def mlp(
@@ -80,8 +80,9 @@ def mlp(
     dtype: str | None = None,
 ) -> SequenceModel:
     """Make a network with one hidden layer that predicts the next frame from the latest `window` ones."""
+    density = Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype)
     network = init_window(n_visible, n_hidden, window, rng=rng, dtype=dtype)
-    return _model(network, Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype), rng, dtype)
+    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
 
 
 def frame_rbm(
@@ -110,10 +111,6 @@ def frame_nade(
     """Make a NADE of frames that are independent of each other; see :meth:`rnnrbm.nade.NADE.init`."""
     density = NADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, orderless=orderless, dtype=dtype)
     return SequenceModel(Nothing(density.b_v.dtype), density)
-
-
-def _model(network: Network, density: FrameDensity, rng: np.random.Generator, dtype: str | None) -> SequenceModel:
-    return SequenceModel(network, density, init_writers(network.n_outputs, density, rng=rng, dtype=dtype))
 
 
 #: published name -> the function that makes it

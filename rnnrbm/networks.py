@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
-from rnnrbm.cells import Cell, before, flatten, init_cell, n_outputs, output, recur, repeated
+from rnnrbm.cells import Cell, before, flatten, init_cell, initial_state, n_outputs, output, recur
 
 __all__ = ["CONNECTIONS", "Network", "Nothing", "Stack", "Window", "before_frames", "init_stack", "init_window", "read"]
 
@@ -209,17 +209,12 @@ def _joined(parts: list[TensorVariable]) -> TensorVariable:
     return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=-1)
 
 
-def initial_states(network: Network, v: TensorVariable) -> TensorVariable:
-    """The initial state, once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
-    return repeated(network.u_0, v)
-
-
 def before_frames(network: Network, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
     """The output *before* each frame, which has not seen it: (T, B, n_visible) -> (B*T, n_outputs).
 
     Rows are those of :func:`rnnrbm.cells.flatten`: as rows, products with weights are one for the whole batch.
     """
-    return network.output(flatten(before(network.run(v, start), initial_states(network, v), start)))
+    return network.output(flatten(before(network.run(v, start), initial_state(network.u_0, v), start)))
 
 
 def read(network: Network, v: TensorVariable) -> TensorVariable:

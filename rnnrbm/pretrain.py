@@ -16,7 +16,7 @@ from rnnrbm import engine
 from rnnrbm.config import Training
 from rnnrbm.densities import Independent
 from rnnrbm.networks import Nothing
-from rnnrbm.sequence import SequenceModel, init_writers
+from rnnrbm.sequence import SequenceModel
 
 __all__ = ["Stage", "stages"]
 
@@ -64,6 +64,4 @@ def _predictor(model: SequenceModel, seed: int) -> SequenceModel:
     """The model's network with independent units, which have biases and weights of their own."""
     density = Independent(engine.shared(engine.to_numpy(model.density.b_v), "b_v", model.dtype), model.density.visible)
     rng = np.random.default_rng(seed)
-    return SequenceModel(
-        model.network, density, init_writers(model.network.n_outputs, density, rng=rng, dtype=model.dtype)
-    )
+    return SequenceModel.init(model.network, density, rng=rng, dtype=model.dtype)

@@ -64,7 +64,7 @@ def rnn_rbm(
     """
     rbm = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
     network = init_stack(cell, n_visible, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
-    return SequenceModel(network, rbm, init_writers(network.n_outputs, rbm, rng=rng, dtype=dtype))
+    return SequenceModel.init(network, rbm, rng=rng, dtype=dtype)
 
 
 def rtrbm(

@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm.densities import EnergyDensity
+from rnnrbm.densities import EnergyDensity, map_biases
 from rnnrbm.engine import Updates
 from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM
@@ -82,7 +82,7 @@ def pick(density: EnergyDensity, states: TensorVariable, rng: Rng) -> tuple[Tens
     v : TensorVariable, shape (..., n_visible)
     rng : Rng
     """
-    rows = density._replace(**{bias: pt.expand_dims(getattr(density, bias), -2) for bias in density.biases})
+    rows = map_biases(density, lambda b: pt.expand_dims(b, -2))
     log_weight = -rows.free_energy(states)
     u, rng = rng.uniform(log_weight)
     # Gumbel-max; the logarithm of the largest 1 - u, which is 1, would be nothing to take a logarithm of

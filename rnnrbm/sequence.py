@@ -124,6 +124,13 @@ class SequenceModel(NamedTuple):
     density: FrameDensity
     writers: tuple[Any, ...] = ()
 
+    @classmethod
+    def init(
+        cls, network: Network, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
+    ) -> SequenceModel:
+        """Join a network and a density by new weights; see :func:`init_writers`."""
+        return cls(network, density, init_writers(network.n_outputs, density, rng=rng, dtype=dtype))
+
     @property
     def params(self) -> list[Any]:
         """The parameters, each once: those of the density, then of the network, then what writes the biases."""

@@ -25,7 +25,7 @@ def n_state(kind: str) -> int:
 
 def states(cell: Any, v: Any, *start: Any) -> Any:
     """States before every frame."""
-    return before(recur(cell, v, *start), initial_state(cell, v), *start)
+    return before(recur(cell, v, *start), initial_state(cell.u_0, v), *start)
 
 
 def parameters(kind: str, seed: int = 0) -> Params:
@@ -199,7 +199,7 @@ def test_init(kind: str) -> None:
     remembers = {"gru": [[0], [1], [0]], "lstm": [[0], [1], [0], [0]]}
     assert (biases == remembers.get(kind, [[0]])).all()
     v = pt.tensor("v", dtype="float32", shape=(2, 7, 9))
-    assert initial_state(cell, v).type.shape == (7, CELLS[kind].n_parts * 5)
+    assert initial_state(cell.u_0, v).type.shape == (7, CELLS[kind].n_parts * 5)
 
 
 def test_impossible_cells_are_refused() -> None:

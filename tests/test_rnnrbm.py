@@ -11,8 +11,8 @@ from scipy import stats
 from scipy.special import expit
 
 from rnnrbm import engine, random
-from rnnrbm.cells import flatten
-from rnnrbm.networks import before_frames, initial_states
+from rnnrbm.cells import flatten, initial_state
+from rnnrbm.networks import before_frames
 from rnnrbm.random import key_from_seed, uniform_numpy
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.sequence import SequenceModel, keep_mask, masked_mean
@@ -255,7 +255,7 @@ def test_generated_pieces_have_the_exact_probabilities(kind: str) -> None:
     model, p = make(kind, (2, 3, 2), seed=4)
     n, n_steps = 40_000, 3
     v = pt.tensor("v", dtype="float32", shape=(n, 2))
-    u = initial_states(model.network, v[None])
+    u = initial_state(model.network.u_0, v[None])
     pieces, after = model.generate(n_steps, u, v, rng=random.shared(20), k=40)
     f = engine.function([v], pieces, after.updates())
     out = np.asarray(f(np.zeros((n, 2), np.float32)))
