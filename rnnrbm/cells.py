@@ -31,12 +31,16 @@ __all__ = [
     "Cell",
     "Tanh",
     "before",
+    "blocks",
     "flatten",
     "init_cell",
     "initial_state",
     "n_outputs",
     "recur",
 ]
+
+
+Blocks = Sequence[TensorVariable]
 
 
 class Cell(Protocol):
@@ -59,14 +63,14 @@ class Cell(Protocol):
     def project(self, v: TensorVariable) -> TensorVariable:
         """What frames bring to their steps: (R, n_visible) -> (R, n_inputs)."""
 
-    def step(self, x: TensorVariable, y: TensorVariable, u: TensorVariable) -> TensorVariable:
+    def step(self, x: Blocks, y: Blocks, u: TensorVariable) -> TensorVariable:
         """The next state, element by element.
 
         Parameters
         ----------
-        x : TensorVariable, shape (B, n_inputs)
-            Projected frames.
-        y : TensorVariable, shape (B, n_inputs)
+        x : sequence of TensorVariable, each (B, n_recurrent)
+            Projected frames, block by block of the columns of ``W_uu``: the gates of a GRU, say.
+        y : sequence of TensorVariable, each (B, n_recurrent)
             The output before times ``W_uu``.
         u : TensorVariable, shape (B, n_state)
             The state before.
@@ -101,9 +105,9 @@ class Tanh(NamedTuple):
     def project(self, v: TensorVariable) -> TensorVariable:
         return v @ self.W_vu + self.b_u
 
-    def step(self, x: TensorVariable, y: TensorVariable, u: TensorVariable) -> TensorVariable:
+    def step(self, x: Blocks, y: Blocks, u: TensorVariable) -> TensorVariable:
         squash = {"tanh": pt.tanh, "sigmoid": pt.sigmoid}[self.activation]
-        return squash(x + y)
+        return squash(x[0] + y[0])
 
 
 class GRU(NamedTuple):
@@ -136,11 +140,9 @@ class GRU(NamedTuple):
     def project(self, v: TensorVariable) -> TensorVariable:
         return v @ self.W_vu + self.b_u
 
-    def step(self, x: TensorVariable, y: TensorVariable, u: TensorVariable) -> TensorVariable:
-        n = u.type.shape[-1]
-        gates = pt.sigmoid(x[..., : 2 * n] + y[..., : 2 * n])
-        r, z = gates[..., :n], gates[..., n:]
-        candidate = pt.tanh(x[..., 2 * n :] + r * y[..., 2 * n :])
+    def step(self, x: Blocks, y: Blocks, u: TensorVariable) -> TensorVariable:
+        r, z = pt.sigmoid(x[0] + y[0]), pt.sigmoid(x[1] + y[1])
+        candidate = pt.tanh(x[2] + r * y[2])
         return candidate + z * (u - candidate)
 
 
@@ -175,12 +177,10 @@ class LSTM(NamedTuple):
     def project(self, v: TensorVariable) -> TensorVariable:
         return v @ self.W_vu + self.b_u
 
-    def step(self, x: TensorVariable, y: TensorVariable, u: TensorVariable) -> TensorVariable:
-        a = x + y
-        n = a.type.shape[-1] // 4
-        gates = pt.sigmoid(a[..., : 3 * n])
-        c = gates[..., n : 2 * n] * u[..., n:] + gates[..., :n] * pt.tanh(a[..., 3 * n :])
-        return pt.concatenate([gates[..., 2 * n :] * pt.tanh(c), c], axis=-1)
+    def step(self, x: Blocks, y: Blocks, u: TensorVariable) -> TensorVariable:
+        i, f, o = (pt.sigmoid(x[gate] + y[gate]) for gate in range(3))
+        c = f * u[..., y[0].type.shape[-1] :] + i * pt.tanh(x[3] + y[3])
+        return pt.concatenate([o * pt.tanh(c), c], axis=-1)
 
 
 class Kind(NamedTuple):
@@ -268,6 +268,12 @@ def n_outputs(cell: Cell) -> int:
     return cell.W_uu.type.shape[0]
 
 
+def blocks(x: TensorVariable, n: int) -> list[TensorVariable]:
+    """Columns (..., n_blocks * n) block by block: processors work through gates that lie apart much faster."""
+    size = x.type.shape[-1]
+    return [x] if size == n else [x[..., i : i + n] for i in range(0, size, n)]
+
+
 def output(cell: Cell, u: TensorVariable) -> TensorVariable:
     """The output of a cell in states (..., n_state)."""
     n = n_outputs(cell)
@@ -316,23 +322,25 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
     -------
     TensorVariable, shape (T, B, n_state)
     """
-    x = unflatten(cell.project(flatten(v)), v)
-    inputs = [x, initial_state(cell.u_0, v), cell.W_uu, *([] if start is None else [start])]
+    inputs = [unflatten(cell.project(flatten(v)), v), initial_state(cell.u_0, v), cell.W_uu]
+    inputs += [] if start is None else [start]
+    n, n_blocks = n_outputs(cell), cell.W_uu.type.shape[1] // n_outputs(cell)
 
     # The gradient is written out below instead of left to scan: scan would add up the gradient of W_uu step by
     # step, a (n_recurrent, n_inputs) sum at every frame, and compute u W_uu a second time. Half the time of a step.
     def forward(x: TensorVariable, u_0: TensorVariable, W_uu: TensorVariable, *start: TensorVariable) -> TensorVariable:
-        def step(x_t: TensorVariable, *rest: TensorVariable) -> TensorVariable:
-            *start_t, u, u_0, W_uu = rest
+        def step(*args: TensorVariable) -> TensorVariable:
+            x_t, (*start_t, u, u_0), W_uu = args[:n_blocks], args[n_blocks:-n_blocks], args[-n_blocks:]
             if start_t:
                 u = pt.switch(start_t[0][:, None], u_0, u)
-            return cell.step(x_t, output(cell, u) @ W_uu, u)
+            h = output(cell, u)
+            return cell.step(x_t, [h @ W for W in W_uu], u)
 
         return pytensor.scan(
             step,
-            sequences=[x, *start],
+            sequences=[*blocks(x, n), *start],
             outputs_info=[u_0],
-            non_sequences=[u_0, W_uu],
+            non_sequences=[u_0, *blocks(W_uu, n)],
             strict=True,
             return_updates=False,
         )
@@ -340,33 +348,33 @@ def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) ->
     def pullback(inputs: list, outputs: list, output_grads: list) -> list:
         x, u_0, W_uu, *start = inputs
         u = before(outputs[0], u_0, *start)
-        n = n_outputs(cell)
         whole = cell.u_0.type.shape[0] == n
         h = output(cell, flatten(u))
         y = unflatten(h @ W_uu, u)
 
-        def step(x_t: TensorVariable, y_t: TensorVariable, u_t: TensorVariable, *rest: TensorVariable) -> list:
-            g_t, *start_t, g_later, W_uu = rest
+        def step(*args: TensorVariable) -> list:
+            x_t, y_t, W_uu = args[:n_blocks], args[n_blocks : 2 * n_blocks], args[-n_blocks:]
+            u_t, g_t, *start_t, g_later = args[2 * n_blocks : -n_blocks]
             g = {cell.step(x_t, y_t, u_t): g_t + g_later}
-            g_x, g_y, g_u = pt.grad(  # type: ignore[call-overload]
-                None, [x_t, y_t, u_t], known_grads=g, disconnected_inputs="ignore", return_disconnected="zero"
+            *g_xy, g_u = pt.grad(  # type: ignore[call-overload]
+                None, [*x_t, *y_t, u_t], known_grads=g, disconnected_inputs="ignore", return_disconnected="zero"
             )
-            g_h = g_y @ W_uu.T
+            g_h = sum(g_y @ W.T for g_y, W in zip(g_xy[n_blocks:], W_uu, strict=True))
             g_u = g_u + g_h if whole else pt.concatenate([g_u[:, :n] + g_h, g_u[:, n:]], axis=1)
             passed = pt.switch(start_t[0][:, None], np.asarray(0, g_u.dtype), g_u) if start_t else g_u
-            return [g_x, g_y, g_u, passed]
+            return [*g_xy, g_u, passed]
 
-        g_x, g_y, g_u, _ = pytensor.scan(
+        *g_xy, g_u, _ = pytensor.scan(
             step,
-            sequences=[x, y, u, output_grads[0], *start],
-            outputs_info=[None, None, None, pt.zeros_like(u_0)],
-            non_sequences=[W_uu],
+            sequences=[*blocks(x, n), *blocks(y, n), u, output_grads[0], *start],
+            outputs_info=[*[None] * (2 * n_blocks + 1), pt.zeros_like(u_0)],
+            non_sequences=blocks(W_uu, n),
             go_backwards=True,
             strict=True,
             return_updates=False,
         )
-        g_x, g_y, g_u = g_x[::-1], g_y[::-1], g_u[::-1]
-        g_W_uu = h.T @ flatten(g_y)
+        g_u, g_x = g_u[::-1], pt.concatenate([g[::-1] for g in g_xy[:n_blocks]], axis=-1)
+        g_W_uu = pt.concatenate([h.T @ flatten(g[::-1]) for g in g_xy[n_blocks:]], axis=1)
         if not start:
             return [g_x, g_u[0], g_W_uu]
         later = pt.switch(start[0][1:, :, None], g_u[1:], np.asarray(0, g_u.dtype))

@@ -94,6 +94,9 @@ class Data(_Settings):
 class Model(_Settings):
     """The sequence model; ``model = "rnn-nade"`` in a configuration stands for ``[model]`` with that name.
 
+    Only `name` has a default here: of the others, what is not set is the model's own, and the ``config.toml`` of a run
+    says what that was.
+
     Which names there are is for the tables of :mod:`rnnrbm.models`, :mod:`rnnrbm.cells` and :mod:`rnnrbm.networks` to
     say, so that one can add to them; :func:`rnnrbm.run.train` asks them before anything else.
 
@@ -105,13 +108,16 @@ class Model(_Settings):
     cell : {"gru", "lstm", "tanh", "sigmoid"}
         Of the recurrent network; ``"tanh"`` is that of the 2012 tutorial, ``"sigmoid"`` the paper's.
     n_hidden, n_recurrent : int
-        Hidden units of the frame density (of an MLP its only ones), and of each layer of the recurrent network.
+        Hidden units of the frame density (of an MLP its only ones), and of each layer of the recurrent network;
+        those of one note where weights are shared over pitch.
     n_layers : int
         Of the recurrent network.
     connections : {"plain", "residual", "skip"}
         Between its layers; see :class:`rnnrbm.networks.Stack`.
     window : int
         Of an MLP: the frames it reads.
+    reach : int
+        Where weights are shared over pitch: how many notes below and above its own each note's network reads.
     orderless : bool
         Of a NADE: train on random orders.
     visible : {"binary", "softmax", "gaussian"}
@@ -119,14 +125,15 @@ class Model(_Settings):
     """
 
     name: str = "rnn-rbm"
-    cell: str = "gru"
-    n_hidden: Count = 256
-    n_recurrent: Count = 256
-    n_layers: Count = 1
-    connections: str = "plain"
-    window: Count = 8
-    orderless: bool = False
-    visible: str = "binary"
+    cell: str | None = None
+    n_hidden: Count | None = None
+    n_recurrent: Count | None = None
+    n_layers: Count | None = None
+    connections: str | None = None
+    window: Count | None = None
+    reach: Count | None = None
+    orderless: bool | None = None
+    visible: str | None = None
 
 
 class Training(_Settings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,10 @@ def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: s
                 )
 
 
+#: What the network says of all frames of some pieces may fill so much memory.
+_BYTES = 2**28
+
+
 class History:
     """Compiled reading of pieces by a model's network, to be called again and again while it learns.
 
@@ -81,6 +85,8 @@ class History:
         self.dtype = model.dtype
         self._variables = engine.shared_inputs(model.network.tensors())
         self._programs: dict[tuple[int, ...], Any] = {}
+        # frames at a time: fewer of a network with large states
+        self._at_once = min(4096, 2**24 // (1 + model.n_state))
 
     def __call__(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the output before every frame of every piece: arrays (T, n_outputs)."""
@@ -92,7 +98,7 @@ class History:
             length = 64
             while length < len(pieces[order[0]]):
                 length *= 2
-            size = max(1, 4096 // length)
+            size = max(1, self._at_once // length)
             group = [i for i in order[:size] if len(pieces[i]) <= length]
             order = order[len(group) :]
             batch = np.zeros((length, size, pieces[0].shape[1]), self.dtype)
@@ -102,6 +108,43 @@ class History:
             for column, i in enumerate(group):
                 result[i] = u[column, : len(pieces[i])].copy()
         return result
+
+    def blocks(
+        self, pieces: Sequence[np.ndarray], size: int, chosen: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the output before frames of some pieces, without ever holding that of all.
+
+        Parameters
+        ----------
+        pieces : sequence of arrays (T, n_visible)
+        size : int
+            Frames at a time; the last are fewer.
+        chosen : array of int or None
+            Which frames, counted through all pieces, in rising order; None stands for all.
+
+        Yields
+        ------
+        frames : numpy.ndarray, shape (n,), int
+            Positions in `chosen`.
+        outputs : numpy.ndarray, shape (n, n_outputs)
+        """
+        lengths = np.array([len(piece) for piece in pieces])
+        chosen = np.arange(lengths.sum()) if chosen is None else chosen
+        ends = np.cumsum(lengths)
+        group = (ends - lengths) // max(1, _BYTES // (1 + self.network.n_outputs * np.dtype(self.dtype).itemsize))
+        waiting, first = np.zeros((0, self.network.n_outputs), self.dtype), 0
+        for i in np.unique(group):
+            among = np.flatnonzero(group == i)
+            members = pieces[int(among[0]) : int(among[-1]) + 1]
+            begin, end = ends[among[0]] - lengths[among[0]], ends[among[-1]]
+            inside = chosen[np.searchsorted(chosen, begin) : np.searchsorted(chosen, end)] - begin
+            if len(inside):
+                outputs = np.concatenate(self(members))[inside]
+                waiting = np.concatenate([waiting, outputs]) if len(waiting) else outputs
+            while len(waiting) >= size or (end == ends[-1] and len(waiting)):
+                n = min(size, len(waiting))
+                yield np.arange(first, first + n), waiting[:n]
+                waiting, first = waiting[n:], first + n
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         """Padded sequences (T, B, n_visible) to outputs, batch first: (B, T, n_outputs)."""

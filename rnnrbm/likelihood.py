@@ -30,6 +30,7 @@ from rnnrbm.history import History, check_pieces
 from rnnrbm.networks import Nothing
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.tied import as_rbm
 from rnnrbm.units import Bernoulli
 
 __all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_frames", "known_frames", "log_likelihood"]
@@ -230,7 +231,7 @@ class Evaluator:
     ) -> None:
         if isinstance(model, FrameDensity):
             model = SequenceModel(Nothing(model.b_v.dtype), model)
-        if not isinstance(model, SequenceModel) or not isinstance(model.density, (RBM, NormalizedDensity)):
+        if not isinstance(model, SequenceModel) or not isinstance(as_rbm(model.density), (RBM, NormalizedDensity)):
             raise TypeError(
                 f"expected a SequenceModel, an RBM or a normalized density, whose likelihood is known, got "
                 f"{type(model).__name__}"
@@ -308,9 +309,9 @@ class Evaluator:
     def _machine(self, u: Any) -> Any:
         """The density of each row of a chunk; one row for a static machine if that is enough."""
         if self._model.writers:
-            return self._model.conditional(u)
+            return as_rbm(self._model.conditional(u))
         n = 1 if self.one_Z else self.chunk
-        return map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0))
+        return as_rbm(map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0)))
 
     def states(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the network's output before every frame of every piece: arrays (T, n_outputs)."""
@@ -332,22 +333,21 @@ class Evaluator:
         if frames is not None and frames < 1:
             raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
         chosen = _chosen(pieces, seed, frames)
-        u, v = np.concatenate(self.states(pieces))[chosen], np.concatenate(pieces)[chosen].astype(self.dtype)
+        v = np.concatenate(pieces)[chosen].astype(self.dtype)
         n = len(chosen)
         if self.one_Z:
             yield self._score_static(v, seed)
             return
-        for first in range(0, n, self.chunk):
-            rows = np.arange(first, min(first + self.chunk, n))
+        for rows, u in self._history.blocks(pieces, self.chunk, chosen):
             if rows[-1] < done:
                 continue
-            padded = np.resize(rows, self.chunk)  # the last chunk is filled up by repetition
-            log_p, log_w, common = self._anneal(u[padded], v[padded], seed, first // self.chunk)
+            filled = np.resize(np.arange(len(rows)), self.chunk)  # the last chunk is filled up by repetition
+            log_p, log_w, common = self._anneal(u[filled], v[rows[filled]], seed, rows[0] // self.chunk)
             if self.method == "exact":
                 values = np.stack([log_p, np.zeros(self.chunk), np.ones(self.chunk)])
             else:
                 # each chunk has its own stream, so that it does not matter which were scored before
-                resampling = np.random.default_rng((seed, first))
+                resampling = np.random.default_rng((seed, rows[0]))
                 sign = 1.0 if self.method == "ais" else -1.0
                 values = _log_mean(sign * log_w, resampling)
                 values[0] = log_p - sign * values[0]

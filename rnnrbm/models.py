@@ -27,6 +27,7 @@ from rnnrbm.networks import Nothing, init_stack, init_window
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm, rtrbm
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.tied import tied_rnn_nade, tied_rnn_rbm
 from rnnrbm.units import Bernoulli, Gaussian, Softmax, Unit
 
 __all__ = ["MODELS", "build", "frame_nade", "frame_rbm", "mlp", "options_of", "rnn", "rnn_nade"]
@@ -118,6 +119,8 @@ MODELS: dict[str, Callable[..., SequenceModel]] = {
     "rnn-rbm": rnn_rbm,
     "rtrbm": rtrbm,
     "rnn-nade": rnn_nade,
+    "tied-rnn-rbm": tied_rnn_rbm,
+    "tied-rnn-nade": tied_rnn_nade,
     "rnn": rnn,
     "mlp": mlp,
     "rbm": frame_rbm,
@@ -133,11 +136,14 @@ VISIBLE: dict[str, Callable[[int], Unit]] = {
 }
 
 
-def options_of(name: str) -> set[str]:
-    """What a model can be told besides its visible units: ``n_hidden``, ``cell`` ..."""
+def options_of(name: str) -> dict[str, Any]:
+    """What a model can be told, and what it does if it is not: ``{"n_hidden": 256, "cell": "gru"}``."""
     parameters = inspect.signature(MODELS[name]).parameters.values()
-    options = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"n_visible", "rng", "b_v", "dtype"}
-    return options | ({"visible"} if any(p.kind is p.VAR_KEYWORD for p in parameters) else set())
+    given = {"n_visible", "rng", "b_v", "dtype"}
+    options = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in given}
+    if "visible" in options or any(p.kind is p.VAR_KEYWORD for p in parameters):
+        options["visible"] = "binary"
+    return options
 
 
 def build(
@@ -175,7 +181,7 @@ def build(
     if name not in MODELS:
         raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
     known = options_of(name)
-    if wrong := sorted(set(options) - known):
+    if wrong := sorted(set(options) - set(known)):
         raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}, which has {', '.join(sorted(known))}")
     if isinstance(visible, str):
         if visible not in VISIBLE:

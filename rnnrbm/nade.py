@@ -26,7 +26,7 @@ from rnnrbm.densities import check_biases
 from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["NADE"]
+__all__ = ["NADE", "log_prob_of_units"]
 
 #: Beyond so many units that are on, a row is gone through unit by unit.
 MOST_SEGMENTS = 32
@@ -149,7 +149,7 @@ class NADE(NamedTuple):
             inputs = self._by_segments(x, most_on)
         else:
             inputs = self._unit_by_unit(x)
-        return _log_prob(x, inputs + b_v).sum(axis=-1, acc_dtype=self.W.dtype)
+        return log_prob_of_units(x, inputs + b_v).sum(axis=-1, acc_dtype=self.W.dtype)
 
     def _by_segments(self, x: TensorVariable, most_on: int) -> TensorVariable:
         """Inputs of all units, without biases: one matrix product for each number of units that were on before."""
@@ -200,7 +200,7 @@ class NADE(NamedTuple):
         told = pt.lt(u, t).astype(self.W.dtype)
         h = pt.sigmoid(self.b_h + (v * told) @ self.W + told @ self.U)
         asked = one - told
-        loss = -(_log_prob(v, h @ self.V.T + self.b_v) * asked).sum(axis=-1, acc_dtype=self.W.dtype)
+        loss = -(log_prob_of_units(v, h @ self.V.T + self.b_v) * asked).sum(axis=-1, acc_dtype=self.W.dtype)
         number = pt.maximum(asked.sum(axis=-1, acc_dtype=self.W.dtype), one)
         return loss * np.asarray(n + 1, self.W.dtype) / number, rng
 
@@ -222,6 +222,6 @@ class NADE(NamedTuple):
         return (x if self.order is None else pt.take(x, np.argsort(self.order), axis=-1)), rng
 
 
-def _log_prob(x: TensorVariable, logits: TensorVariable) -> TensorVariable:
+def log_prob_of_units(x: TensorVariable, logits: TensorVariable) -> TensorVariable:
     """Log-probability of binary units with these log odds, each by itself."""
     return x * logits - pt.softplus(logits)

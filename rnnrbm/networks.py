@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
-from rnnrbm.cells import Cell, before, flatten, init_cell, initial_state, n_outputs, output, recur
+from rnnrbm.cells import Cell, before, blocks, flatten, init_cell, initial_state, n_outputs, output, recur
 
 __all__ = ["CONNECTIONS", "Network", "Nothing", "Stack", "Window", "before_frames", "init_stack", "init_window", "read"]
 
@@ -34,6 +34,10 @@ class Network(Protocol):
     @property
     def n_outputs(self) -> int:
         """Size of the output; 0 if the frames are not told of the past."""
+
+    @property
+    def n_parts(self) -> int:
+        """In how many equal parts the output falls; each writes its part of the biases, all with the same weights."""
 
     def tensors(self) -> list[TensorVariable]:
         """Every parameter, in a fixed order."""
@@ -75,6 +79,10 @@ class Stack(NamedTuple):
         sizes = [n_outputs(layer) for layer in self.layers]
         return sum(sizes) if self.connections == "skip" else sizes[-1]
 
+    @property
+    def n_parts(self) -> int:
+        return 1
+
     def tensors(self) -> list[TensorVariable]:
         return [t for layer in self.layers for t in layer.tensors()]
 
@@ -111,8 +119,9 @@ class Stack(NamedTuple):
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
         below, states = None, []
         for i, (layer, u_i) in enumerate(zip(self.layers, self._split(u), strict=True)):
-            x = layer.project(self._reads(i, v, below))
-            states.append(layer.step(x, output(layer, u_i) @ layer.W_uu, u_i))
+            x, y = layer.project(self._reads(i, v, below)), output(layer, u_i) @ layer.W_uu
+            n = n_outputs(layer)
+            states.append(layer.step(blocks(x, n), blocks(y, n), u_i))
             below = self._passed(below, output(layer, states[-1]))
         return _joined(states)
 
@@ -148,6 +157,10 @@ class Window(NamedTuple):
     @property
     def n_outputs(self) -> int:
         return self.W_vu.type.shape[1]
+
+    @property
+    def n_parts(self) -> int:
+        return 1
 
     def tensors(self) -> list[TensorVariable]:
         return [self.W_vu, self.b_u]
@@ -188,6 +201,10 @@ class Nothing(NamedTuple):
     @property
     def n_outputs(self) -> int:
         return 0
+
+    @property
+    def n_parts(self) -> int:
+        return 1
 
     def tensors(self) -> list[TensorVariable]:
         return []

@@ -32,7 +32,7 @@ from rnnrbm.train import Diverged, State, fit
 
 __all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "load_data", "train", "write_samples"]
 
-SIZES = ("n_hidden", "n_recurrent", "window")  # of models
+SIZES = ("n_hidden", "n_recurrent", "window", "reach")  # of models
 
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
 
@@ -101,17 +101,17 @@ def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.nd
 
 def _model_options(settings: config.Model) -> dict[str, Any]:
     """The options that a model has; of others, only a size may have been chosen, so that one file serves all models."""
-    options, usual = settings.model_dump(exclude={"name"}), config.Model().model_dump()
+    options = settings.model_dump(exclude={"name"}, exclude_none=True)
     tables = {"cell": cells.CELLS, "connections": networks.CONNECTIONS, "visible": models.VISIBLE}
     for name, table in ({"name": models.MODELS} | tables).items():
-        config.check_name(f"model.{name}", getattr(settings, name), table)
+        if name == "name" or name in options:
+            config.check_name(f"model.{name}", getattr(settings, name), table)
     known = models.options_of(settings.name)
-    for name, value in options.items():
-        if name not in known and name not in SIZES and value != usual[name]:
-            raise config.ConfigError(
-                f"model.{name} cannot be chosen for {settings.name}, which has {', '.join(sorted(known))}; leave it out"
-            )
-    return {name: value for name, value in options.items() if name in known}
+    if wrong := [name for name in options if name not in known and name not in SIZES]:
+        raise config.ConfigError(
+            f"model.{wrong[0]} cannot be chosen for {settings.name}, which has {', '.join(sorted(known))}; leave it out"
+        )
+    return known | {name: value for name, value in options.items() if name in known}
 
 
 def _versions(mode: Any) -> dict[str, str]:
@@ -287,9 +287,10 @@ def _options(settings: config.Data) -> dict[str, Any]:
 
 
 def _resolved(settings: Config) -> Config:
-    """The settings with those of the data that were chosen for the user, so that later defaults change no run."""
+    """The settings with what was chosen for the user of data and model, so that later defaults change no run."""
     options = datasets.resolved(settings.data.source, **_options(settings.data))
-    return settings.replaced({f"data.{'split_seed' if k == 'seed' else k}": v for k, v in options.items()})
+    chosen = {f"data.{'split_seed' if k == 'seed' else k}": v for k, v in options.items()}
+    return settings.replaced(chosen | {f"model.{k}": v for k, v in _model_options(settings.model).items()})
 
 
 def _facts(data: datasets.Dataset) -> dict[str, Any]:

@@ -196,21 +196,20 @@ def predict(
     check_pieces(pieces, model.density)
     history = History(model, mode)
     lengths = [len(piece) for piece in pieces]
-    u = np.concatenate(history(pieces))
     before = np.concatenate(copy_previous(pieces)).astype(dtype)
-    size = min(2048, len(u))
+    size = min(2048, len(before))
     spread = devices.Spread(size, mode)
-    u_t = pt.tensor("u", dtype=dtype, shape=(size, u.shape[1]))
+    u_t = pt.tensor("u", dtype=dtype, shape=(size, model.network.n_outputs))
     v_t = pt.tensor("v", dtype=dtype, shape=(size, n_visible))
     rng = random.shared(0)
     sample, _ = draw_frame(model.conditional(u_t), v_t, rng=rng, k=k)
     step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True, on_unused_input="ignore")
     for i in range(count):
-        frames = np.empty((len(u), n_visible), dtype)
-        for first in range(0, len(u), size):
-            n = min(size, len(u) - first)
-            rows = np.resize(np.arange(first, first + n), size)  # the last ones are filled up
-            rng.key.set_value(random.key_from_seed(seed, first // size + i * (len(u) // size + 1)))
+        frames = np.empty((len(before), n_visible), dtype)
+        for rows, u in history.blocks(pieces, size):
+            filled = np.resize(np.arange(len(rows)), size)  # the last ones are filled up
+            rng.key.set_value(random.key_from_seed(seed, rows[0] // size + i * (len(before) // size + 1)))
             with spread.copies([*engine.shared_inputs(model.params), rng.key, rng.draw]):
-                frames[first : first + n] = engine.to_numpy(step(spread.rows(u[rows]), spread.rows(before[rows])))[:n]
+                sampled = step(spread.rows(u[filled]), spread.rows(before[rows[filled]]))
+            frames[rows] = engine.to_numpy(sampled)[: len(rows)]
         yield np.split(frames, np.cumsum(lengths)[:-1])

@@ -70,15 +70,29 @@ def keep_mask(x: TensorVariable, rate: float, rng: Rng) -> tuple[TensorVariable,
 
 
 def init_writers(
-    n_outputs: int, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
+    n_outputs: int, density: FrameDensity, *, rng: np.random.Generator, n_parts: int = 1, dtype: str | None = None
 ) -> tuple[Any, ...]:
-    """Make the weights from a network's output to each bias, nearly zero: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``."""
+    """Make the weights from a network's output to each bias, nearly zero: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``.
+
+    With `n_parts` they are those of one part of the output to one of each bias.
+    """
     if n_outputs == 0:
         return ()
+    sizes = {bias: getattr(density, bias).type.shape[-1] for bias in density.biases}
     return tuple(
-        engine.shared(rng.normal(0.0, 1e-4, (n_outputs, getattr(density, bias).type.shape[-1])), name, dtype)
-        for bias, name in ((bias, f"W_u{bias.removeprefix('b_')}") for bias in density.biases)
+        engine.shared(rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts)), f"W_u{bias[2:]}", dtype)
+        for bias, size in sizes.items()
     )
+
+
+def written(output: TensorVariable, W: TensorVariable) -> TensorVariable:
+    """What weights make of outputs (..., n_outputs); those of one part of the output (see `Network`) do it to each."""
+    n_outputs, (n_rows, n_columns) = output.type.shape[-1], W.type.shape
+    if n_outputs == n_rows:
+        return output @ W
+    n_parts = n_outputs // n_rows
+    sizes = tuple(-1 if size is None else size for size in output.type.shape[:-1])  # one may be left open
+    return (output.reshape((-1, n_rows)) @ W).reshape((*sizes, n_parts * n_columns))
 
 
 def draw_frame(
@@ -116,8 +130,9 @@ class SequenceModel(NamedTuple):
     density : FrameDensity
         What a frame is drawn from.
     writers : tuple of TensorVariable, each (n_outputs, size of a bias)
-        One for each of ``density.biases``, in their order; none if frames know nothing of the past. A tensor may occur
-        more than once in a model: then its weights are tied.
+        One for each of ``density.biases``, in their order; none if frames know nothing of the past. Of a network whose
+        output has parts, from one part of it to one of the bias. A tensor may occur more than once in a model: then its
+        weights are tied.
     """
 
     network: Network
@@ -129,7 +144,8 @@ class SequenceModel(NamedTuple):
         cls, network: Network, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
     ) -> SequenceModel:
         """Join a network and a density by new weights; see :func:`init_writers`."""
-        return cls(network, density, init_writers(network.n_outputs, density, rng=rng, dtype=dtype))
+        writers = init_writers(network.n_outputs, density, rng=rng, n_parts=network.n_parts, dtype=dtype)
+        return cls(network, density, writers)
 
     @property
     def params(self) -> list[Any]:
@@ -172,8 +188,9 @@ class SequenceModel(NamedTuple):
         if not self.writers:
             return self.density
         names = self.density.biases
+        biases = {name: getattr(self.density, name) for name in names}
         return self.density._replace(
-            **{name: getattr(self.density, name) + output @ W for name, W in zip(names, self.writers, strict=True)}
+            **{name: b + written(output, W) for (name, b), W in zip(biases.items(), self.writers, strict=True)}
         )
 
     def frames(self, v: TensorVariable, start: TensorVariable | None = None) -> tuple[Any, TensorVariable]:

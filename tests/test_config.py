@@ -50,7 +50,7 @@ def test_written_and_read_back(tmp_path):
         assert tables.pop("run") == {"version": "1.2", "seed": 3}
         # every setting is there, except those that are not set
         assert {n: set(t) for n, t in tables.items()} == {
-            name: {key for key, value in table.items() if value is not None or name != "data"}
+            name: {key for key, value in table.items() if value is not None or name not in ("data", "model")}
             for name, table in settings.model_dump().items()
         }
         assert len(tables["data"]) == (10 if settings.data.drums is False else 1)
