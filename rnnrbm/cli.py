@@ -220,8 +220,12 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     table.add_column("model")
     table.add_column("nats per frame", justify="right")
     table.add_column("how")
-    score = f"{results['test_ll']:.3f} ± {results['test_se']:.3f}"
-    table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; epoch {results['best_epoch']}")
+    epoch = f"epoch {results['best_epoch']}"
+    if results["test_ll"] is None:
+        table.add_row(f"this {results['model'].upper()}", "not asked for", epoch)
+    else:
+        score = f"{results['test_ll']:.3f} ± {results['test_se']:.3f}"
+        table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; {epoch}")
     for name, value in results["baselines"].items():
         table.add_row(name, f"{value:.3f}", "exact")
     console.print(table)

@@ -1,4 +1,4 @@
-"""The command line, what scores: ``rnnrbm evaluate`` and ``rnnrbm baselines``."""
+"""The command line, what scores: ``rnnrbm evaluate``, ``rnnrbm baselines`` and ``rnnrbm reproduce``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
     from rnnrbm.run import Run
 
-__all__ = ["baselines", "register"]
+__all__ = ["baselines", "evaluate", "register", "reproduce"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(evaluate)
     app.command()(baselines)
+    app.command()(reproduce)
 
 
 def evaluate(
@@ -147,6 +148,45 @@ def baselines(
             f"Baselines on {loaded.name}, {split}: {pieces} pieces, {frames} frames", [_baseline(row) for row in rows]
         )
         _say("ACC of frames expected when they are drawn given the true past.")
+
+
+def reproduce(
+    table: Annotated[str, typer.Argument(help="A folder of configurations in examples/: table1.")] = "table1",
+    data: Annotated[str | None, typer.Option(help="Only the rows of this data set.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only the rows of this model.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Where the runs go; by default runs/TABLE.")] = None,
+    examples: Annotated[Path, typer.Option(help="Where the tables are.")] = Path("examples"),
+    out: Annotated[Path, typer.Option(help="The report.")] = Path("docs/results.md"),
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Train and score a table of models from its configurations, and write the report; interrupted, go on later."""
+    with friendly():
+        from rnnrbm import reproduce as tables
+        from rnnrbm import run
+        from rnnrbm.files import atomic
+
+        folder = examples / table
+        for path, settings in tables.rows(folder, data, model):
+            typer.echo(f"{path}", err=True)
+            with Progress() as progress, interruptible() as stop:
+                try:
+                    row = tables.make_row(
+                        path,
+                        settings,
+                        (runs or Path("runs") / table) / path.stem,
+                        mode=mode,
+                        stop=stop,
+                        watch=progress.watch,
+                    )
+                except (run.Interrupted, KeyboardInterrupt) as interrupt:
+                    progress.close()
+                    typer.echo(f"{interrupt or 'stopped'}; the same command goes on from there", err=True)
+                    raise typer.Exit(130) from None
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(out) as temporary:
+                temporary.write_text(tables.report(folder), encoding="utf-8")
+            test = row["test"]["ll"]
+            _say(f"{path.stem}: test {test['micro']:.3f} ± {test['standard_error']:.3f} nats per frame, {out}")
 
 
 Row = tuple[str, ...]

@@ -268,8 +268,17 @@ class Training(_Settings):
 
 
 class Evaluation(_Settings):
-    """AIS on the test set at the end; `enumerated` as in training."""
+    """How the test set is scored at the end.
 
+    Attributes
+    ----------
+    test : bool
+        Whether it is. While settings are being chosen, on *valid*, it better is not.
+    chains, temperatures, enumerated : int
+        Of AIS, as for training.
+    """
+
+    test: bool = True
     chains: Annotated[int, Field(ge=2)] = 10
     temperatures: Annotated[int, Field(ge=2)] = 500
     enumerated: Annotated[int, Field(ge=0)] = 5000

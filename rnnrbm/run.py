@@ -30,7 +30,17 @@ from rnnrbm.run_folder import clear, free_folder, prepare
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.train import Diverged, State, fit
 
-__all__ = ["Interrupted", "Run", "build_model", "free_folder", "load", "load_data", "train", "write_samples"]
+__all__ = [
+    "Interrupted",
+    "Run",
+    "build_model",
+    "free_folder",
+    "load",
+    "load_data",
+    "resolved",
+    "train",
+    "write_samples",
+]
 
 SIZES = ("n_hidden", "n_recurrent", "window", "reach")  # of models
 
@@ -185,7 +195,7 @@ def train(
         _model_options(settings.model)
     settings = prepare(folder, settings, resume=resume, overwrite=overwrite)
     data = load_data(settings.data)
-    settings = _resolved(settings)
+    settings = resolved(settings)
     if not resume:  # only now, when there is something to put in its place
         clear(folder)
     saved = folder / "checkpoint.npz"
@@ -286,8 +296,8 @@ def _options(settings: config.Data) -> dict[str, Any]:
     return options
 
 
-def _resolved(settings: Config) -> Config:
-    """The settings with what was chosen for the user of data and model, so that later defaults change no run."""
+def resolved(settings: Config) -> Config:
+    """Return the settings with what was chosen for the user of data and model, so that later defaults change no run."""
     options = datasets.resolved(settings.data.source, **_options(settings.data))
     chosen = {f"data.{'split_seed' if k == 'seed' else k}": v for k, v in options.items()}
     return settings.replaced(chosen | {f"model.{k}": v for k, v in _model_options(settings.model).items()})
@@ -319,16 +329,19 @@ def _finish(
     from rnnrbm.likelihood import known_frames, log_likelihood
     from rnnrbm.sampling import generate
 
-    scored = log_likelihood(
-        model,
-        data.test,
-        n_chains=settings.evaluation.chains,
-        n_temperatures=settings.evaluation.temperatures,
-        enumerated=known_frames(model, data.train, settings.evaluation.enumerated),
-        seed=settings.training.seed,
-        mode=mode,
-        progress=lambda done, total: watch("evaluate", done, total, None),
-    )
+    known = known_frames(model, data.train, max(settings.evaluation.enumerated, settings.generation.known))
+    scored = None
+    if settings.evaluation.test:
+        scored = log_likelihood(
+            model,
+            data.test,
+            n_chains=settings.evaluation.chains,
+            n_temperatures=settings.evaluation.temperatures,
+            enumerated=_at_most(known, settings.evaluation.enumerated),
+            seed=settings.training.seed,
+            mode=mode,
+            progress=lambda done, total: watch("evaluate", done, total, None),
+        )
     watch("sample", 0, settings.generation.count, None)
     samples = generate(
         model,
@@ -336,7 +349,7 @@ def _finish(
         count=settings.generation.count,
         k=settings.generation.gibbs,
         seed=settings.training.seed,
-        known=known_frames(model, data.train, settings.generation.known),
+        known=_at_most(known, settings.generation.known),
         mode=mode,
     ).astype(np.uint8)
     run = Run(folder, settings, model, data.low, data.steps_per_beat, data.seconds_per_frame, state.best_epoch)
@@ -344,20 +357,23 @@ def _finish(
     files = write_samples(
         run, list(samples), folder / "samples", watch=lambda i: watch("sample", i, len(samples), None)
     )
-    results = {
+    results: dict[str, Any] = {
         "model": settings.model.name,
         "data": settings.data.source,
-        "test_ll": scored.mean,
-        "test_se": scored.standard_error,
-        "method": scored.settings,
+        "test_ll": scored.mean if scored else None,
+        "test_se": scored.standard_error if scored else None,
+        "method": scored.settings if scored else None,
         "test_frames": int(sum(len(p) for p in data.test)),
         "best_epoch": state.best_epoch,
         "best_valid_ll": state.best_ll if np.isfinite(state.best_ll) else None,
         "epochs": state.epoch,
         "training_seconds": round(state.seconds, 1),
         "baselines": {
-            "note 1-gram": baselines.NoteUnigram.fit(data.train).log_likelihood(data.test),
-            "previous frame copied": baselines.NoteCopy.fit(data.train).log_likelihood(data.test),
+            name: kind.fit(data.train).log_likelihood(data.test)
+            for name, kind in (
+                ("note 1-gram", baselines.NoteUnigram),
+                ("previous frame copied", baselines.NoteCopy),
+            )
         },
         "statistics": {
             name: {
@@ -376,6 +392,10 @@ def _finish(
     _draw(run, samples, data, state)
     watch("draw", 1, 1, None)
     return results
+
+
+def _at_most(frames: np.ndarray | None, n: int) -> np.ndarray | None:
+    return None if frames is None or n == 0 else frames[:n]
 
 
 def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -> None:

@@ -23,10 +23,11 @@ from rnnrbm.train import State
 from rnnrbm.units import Gaussian, ReLU, Softmax
 
 ALPHA = 1e-4
-SIZES = {"n_hidden": 3, "n_recurrent": 2, "window": 2}
+SIZES = {"n_hidden": 3, "n_recurrent": 2, "window": 2, "reach": 2}
 #: a model of each kind, and some that differ in more than sizes
 VARIANTS: dict[str, dict[str, Any]] = {
     **{name: {} for name in MODELS},
+    "tied-rnn-nade": {"n_layers": 1},  # random weights of two hand little of the past on
     "rnn-rbm of two LSTMs": {"cell": "lstm", "n_layers": 2, "connections": "residual"},
     "rnn-nade of any order": {"orderless": True},
     "rnn of softmax": {"visible": "softmax"},
@@ -118,7 +119,7 @@ def test_trained_interrupted_and_resumed(variant, tmp_path):
 
     def fresh() -> SequenceModel:
         name = variant.split(" ")[0]
-        options = {key: 12 if key != "window" else 2 for key in SIZES if key in options_of(name)}
+        options = {key: 12 if key not in ("window", "reach") else 2 for key in SIZES if key in options_of(name)}
         return build(name, 6, rng=np.random.default_rng(0), **{**options, **VARIANTS[variant]})
 
     whole = fresh()

@@ -9,6 +9,7 @@ import pytest
 
 from rnnrbm import engine
 from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_stack, init_window
+from rnnrbm.tied import init_tied
 
 T, B, N_VISIBLE, N = 6, 3, 4, 3
 START = np.zeros((T, B), bool)
@@ -19,8 +20,10 @@ RNG = np.random.default_rng
 def make(name: str) -> Any:
     if name == "nothing":
         return Nothing("float32")
-    if name.startswith("window"):
-        network: Any = init_window(N_VISIBLE, 5, int(name[6:]), rng=RNG(0))
+    if name.startswith("tied"):
+        network: Any = init_tied(*name.split()[1:2], N_VISIBLE, N, 2, rng=RNG(0), reach=2, octave=3)
+    elif name.startswith("window"):
+        network = init_window(N_VISIBLE, 5, int(name[6:]), rng=RNG(0))
     else:
         kind, layers, connections = name.split()
         network = init_stack(kind, N_VISIBLE, N, int(layers), rng=RNG(0), connections=connections)
@@ -30,7 +33,7 @@ def make(name: str) -> Any:
 
 
 STACKS = ["gru 1 plain", "lstm 2 plain", "gru 3 residual", "lstm 2 residual", "tanh 3 skip", "lstm 2 skip"]
-NAMES = [*STACKS, "window1", "window3", "window9", "nothing"]
+NAMES = [*STACKS, "tied gru", "tied lstm", "window1", "window3", "window9", "nothing"]
 
 
 def frames(seed: int = 1) -> np.ndarray:

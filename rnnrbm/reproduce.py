@@ -1,0 +1,252 @@
+"""A table of results from committed configurations: train each, score it, write the report.
+
+A table is a folder with a configuration for each of its rows, ``DATA-MODEL.toml``. What comes of a row is kept beside
+them, in ``results/``: its settings and epochs, and what it scored; and of the best model of each data set the
+parameters, in ``checkpoints/``, a run folder to be evaluated or sampled like any other. The report is made of the
+results alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnrbm import config, engine, run
+from rnnrbm.config import Config
+from rnnrbm.evaluation import evaluate
+from rnnrbm.files import atomic, to_json
+from rnnrbm.models import MODELS
+from rnnrbm.train import State
+
+__all__ = ["PUBLISHED", "make_row", "report", "rows"]
+
+#: Test log-likelihood (nats per frame) and accuracy (percent), Boulanger-Lewandowski et al. 2012, table 1, on the four
+#: sets in the order of DATA; the same names with "(HF)" are the paper's Hessian-free trained ones.
+PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
+    "rbm": ((-10.17, 5.63), (-5.25, 5.81), (-9.56, 8.19), (-7.43, 4.47)),
+    "nade": ((-10.28, 5.82), (-5.48, 22.67), (-10.06, 7.65), (-7.19, 17.88)),
+    "mlp": ((-8.13, 20.29), (-4.38, 63.46), (-7.94, 25.68), (-8.70, 30.41)),
+    "rnn": ((-8.37, 19.33), (-4.46, 62.93), (-8.13, 23.25), (-8.71, 28.46)),
+    "rtrbm": ((-7.36, 22.99), (-2.62, 75.01), (-6.35, 30.85), (-6.35, 30.17)),
+    "rnn-rbm": ((-7.09, 28.92), (-2.39, 75.40), (-6.01, 34.02), (-6.27, 33.12)),
+    "rnn-nade": ((-7.48, 20.69), (-2.91, 64.95), (-6.74, 24.91), (-5.83, 32.11)),
+    "rnn-nade (HF)": ((-7.05, 23.42), (-2.31, 71.50), (-5.60, 32.60), (-5.56, 32.50)),
+}
+DATA = ("piano-midi", "nottingham", "musedata", "jsb")
+
+_HEAD = """\
+# Results
+
+Made by `rnnrbm reproduce {name}` from the configurations in [`{folder}`](../{folder}), whose `results/` hold the epochs
+of every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean over all frames of the test set; models
+without a partition function are exact, of the others AIS and, below it, RAISE are a bracket ([how](likelihood.md)).
+Settings and the best epoch were chosen on *valid*. ACC and ACC (Bay) in percent, as explained by `rnnrbm evaluate`;
+*paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS without a lower side. Bold: better than the
+paper's figure for the model; a star: than the paper's best of any kind."""
+
+#: called with (stage, done, total, row of metrics or None), as by :func:`rnnrbm.run.train`
+Watch = Callable[..., Any]
+
+
+def rows(table: Path, data: str | None = None, model: str | None = None) -> Iterator[tuple[Path, Config]]:
+    """Yield the configurations of a table, or those of one data set or model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no table in the folder.
+    ValueError
+        If it has no such data set or model.
+    ConfigError
+        If a configuration cannot be used.
+    """
+    found = [(path, config.read(path)) for path in sorted(table.glob("*.toml"))]
+    if not found:
+        raise FileNotFoundError(f"{table}: no table there (no .toml files); run this in a clone of the repository")
+    chosen = [
+        (path, settings)
+        for path, settings in found
+        if data in (None, settings.data.source) and model in (None, settings.model.name)
+    ]
+    if not chosen:
+        names = ", ".join(path.stem for path, _ in found)
+        raise ValueError(f"{table} has no row for {' and '.join(filter(None, (data, model)))}; it has {names}")
+    yield from sorted(chosen, key=lambda row: _place(row[1].data.source, row[1].model.name))
+
+
+def _place(data: str, model: str) -> tuple[int, int]:
+    """Where a row belongs in the report."""
+    return [*DATA, data].index(data), [*MODELS, model].index(model)
+
+
+def make_row(
+    path: Path,
+    settings: Config,
+    folder: Path,
+    *,
+    mode: Any = None,
+    stop: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Train and score one row; what was done already of it is gone on with.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The configuration.
+    settings : Config
+        What it holds.
+    folder : pathlib.Path
+        Of the run. A run of other settings in it is an error, not replaced.
+    mode, stop, watch
+        As for :func:`rnnrbm.run.train`.
+
+    Returns
+    -------
+    dict
+        What is written to ``results/NAME.json`` beside the configuration.
+
+    Raises
+    ------
+    ValueError
+        If `folder` holds a run of other settings.
+    Interrupted
+        If `stop` answered True.
+    """
+    watch = watch or (lambda stage, done, total, row=None: None)
+    # choices are made on valid: test is scored once, here
+    wanted = run.resolved(settings.replaced({"evaluation.test": False}))
+    there = (folder / "config.toml").exists()
+    if there and config.read(folder / "config.toml") != wanted:
+        raise ValueError(f"{folder}: holds a run of other settings than {path}; move it away, or choose another folder")
+    if not (folder / "results.json").exists():
+        run.train(None if there else wanted, folder, resume=there, mode=mode, stop=stop, watch=watch)
+    trained = run.load(folder)
+    scored = evaluate(
+        trained,
+        run.load_data(wanted.data),
+        n_chains=settings.evaluation.chains,
+        n_temperatures=settings.evaluation.temperatures,
+        enumerated=settings.evaluation.enumerated,
+        seed=settings.training.seed,
+        mode=mode,
+        stop=stop,
+        watch=lambda stage, done, total: watch(stage, done, total, None),
+    )
+    state, _ = State.load(folder / "checkpoint.npz")
+    sides = {"ll": scored["log_likelihood"], "raise": scored.get("raise")}
+    row = {
+        "data": wanted.data.source,
+        "model": wanted.model.name,
+        "config": path.name,
+        "test": {
+            side: {key: values[key] for key in ("micro", "standard_error", "macro", "settings")}
+            for side, values in sides.items()
+            if values
+        },
+        "frames": scored["frames"],
+        "accuracy": {key: scored["accuracy"][key] for key in ("frame", "bay", "how")},
+        "valid": state.best_ll,
+        "best_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "seed": wanted.training.seed,
+        "parameters": sum(engine.to_numpy(p).size for p in trained.model.params),
+        "training_minutes": round(state.seconds / 60, 1),
+        "scoring_minutes": round(scored["seconds"] / 60, 1),
+        "machine": machine(),
+        "engine": engine.describe(mode),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    results = path.parent / "results"
+    results.mkdir(exist_ok=True)
+    shutil.copyfile(folder / "metrics.csv", results / f"{path.stem}.csv")
+    with atomic(results / f"{path.stem}.json") as temporary:
+        temporary.write_text(to_json(row), encoding="utf-8")
+    _keep_best(path.parent, row, folder)
+    return row
+
+
+def machine() -> str:
+    """Name of the processor, and how many of its cores this process may use."""
+    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = names[0] if names else name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
+
+
+def _read(table: Path) -> list[dict[str, Any]]:
+    """What all rows that were made have scored, in their order."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(table.glob("results/*.json"))]
+    return sorted(found, key=lambda row: _place(row["data"], row["model"]))
+
+
+def _keep_best(table: Path, row: dict[str, Any], folder: Path) -> None:
+    """Keep the parameters of the model that explains a data set best, by *valid*; no state of its training."""
+    rivals = [other["valid"] for other in _read(table) if other["data"] == row["data"]]
+    if row["valid"] < max(rivals):
+        return
+    kept = table / "checkpoints" / row["data"]
+    kept.mkdir(parents=True, exist_ok=True)
+    state, meta = State.load(folder / "checkpoint.npz")
+    State(epoch=state.epoch, best_epoch=state.best_epoch, best_ll=state.best_ll, finished=True, best=state.best).save(
+        kept / "checkpoint.npz", meta
+    )
+    shutil.copyfile(folder / "config.toml", kept / "config.toml")
+
+
+def report(table: Path) -> str:
+    """Return the results of a table as Markdown."""
+    made = _read(table)
+    lines = [_HEAD.format(name=table.name, folder=table.as_posix())]
+    for data in dict.fromkeys(row["data"] for row in made):
+        lines += ["", f"## {data}", ""]
+        lines += ["| model | test LL | below | valid LL | ACC | (Bay) | paper | parameters | best epoch | min | seed |"]
+        lines += ["| --- |" + " ---: |" * 10]
+        mine = [row for row in made if row["data"] == data]
+        lines += [_line(row) for row in mine]
+        lines += ["", f"To make it again: `rnnrbm reproduce {table.name} --data {data}`."]
+        settings = sorted({side["settings"] for row in mine for side in row["test"].values()})
+        lines += [f"Scored by: {'; '.join(settings)}; {mine[0]['frames']} frames."]
+        lines += [f"Machine: {'; '.join(sorted({row['machine'] for row in mine}))}."]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: dict[str, Any]) -> str:
+    test = row["test"]
+    ll = test["ll"]["micro"]
+    said, theirs = f"{ll:.3f}", ""
+    error = test["ll"]["standard_error"]
+    if error:
+        said += f" ± {error:.3f}"
+    if row["data"] in DATA:
+        column = DATA.index(row["data"])
+        published = PUBLISHED.get(row["model"])
+        if published:
+            theirs = "{:.2f} / {:.2f}".format(*published[column])
+            if ll > published[column][0]:
+                said = f"**{said}**"
+        if ll > max(figures[column][0] for figures in PUBLISHED.values()):
+            said += " *"
+    below = f"{test['raise']['micro']:.3f}" if "raise" in test else "exact"
+    accuracy = [f"{100 * row['accuracy'][key]:.1f}" for key in ("frame", "bay")]
+    cells: Sequence[Any] = (
+        row["model"],
+        said,
+        below,
+        f"{row['valid']:.3f}",
+        *accuracy,
+        theirs,
+        f"{row['parameters']:,}".replace(",", " "),
+        f"{row['best_epoch']} of {row['epochs']}",
+        f"{row['training_minutes']:.0f}",
+        row["seed"],
+    )
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"

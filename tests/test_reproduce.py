@@ -1,0 +1,143 @@
+"""A table of results: trained, scored, kept and reported; gone on with; what is in the way is not replaced."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rnnrbm import config, datasets, reproduce, run
+from rnnrbm.cli import app
+from rnnrbm.models import MODELS
+
+ROW = """
+[data]
+source = "toy.npz"
+[model]
+name = "{name}"
+n_hidden = 4
+n_recurrent = 4
+[training]
+epochs = 2
+valid_every = 1
+n_steps = 16
+context = 0
+batch_size = 2
+[evaluation]
+chains = 2
+temperatures = 5
+[generation]
+count = 1
+steps = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A table of two rows, made in a folder of its own by the command."""
+    folder = tmp_path_factory.mktemp("table")
+    rng = np.random.default_rng(0)
+    pieces = [(rng.random((20, 6)) < 0.3).astype(np.uint8) for _ in range(6)]
+    names = {"train": ["a", "b", "c"], "valid": ["d", "e"], "test": ["f"]}
+    toy = datasets.Dataset("toy", pieces[:3], pieces[3:5], pieces[5:], 60, 2.0, None, names)
+    datasets.save(folder / "toy.npz", toy)
+    table = folder / "examples" / "mine"
+    table.mkdir(parents=True)
+    for name in ("rnn", "rnn-rbm"):
+        (table / f"toy-{name}.toml").write_text(ROW.format(name=name), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = CliRunner().invoke(app, ["reproduce", "mine"])
+        assert result.exit_code == 0, result.output
+    return folder, table
+
+
+def test_what_is_kept(made):
+    folder, table = made
+    rows = [json.loads((table / "results" / f"toy-{name}.json").read_text()) for name in ("rnn-rbm", "rnn")]
+    assert [row["model"] for row in rows] == ["rnn-rbm", "rnn"]
+    assert set(rows[0]["test"]) == {"ll", "raise"}
+    assert set(rows[1]["test"]) == {"ll"}
+    for row in rows:
+        assert (row["frames"], row["epochs"], row["seed"]) == (20, 2, 0)
+        stem = f"toy-{row['model']}"
+        evaluated = json.loads((folder / "runs/mine" / stem / "evaluations" / "toy-test.json").read_text())
+        assert row["test"]["ll"]["micro"] == evaluated["log_likelihood"]["micro"]
+        epochs = (table / "results" / f"{stem}.csv").read_text().splitlines()
+        assert len(epochs) == 3
+        # nothing was scored on test before
+        assert json.loads((folder / "runs/mine" / stem / "results.json").read_text())["test_ll"] is None
+
+
+def test_report(made):
+    folder, table = made
+    text = (folder / "docs/results.md").read_text(encoding="utf-8")
+    assert text == reproduce.report(table).replace(table.as_posix(), "examples/mine")
+    for name in ("rnn-rbm", "rnn"):
+        row = json.loads((table / "results" / f"toy-{name}.json").read_text())
+        line = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+        assert f"{row['test']['ll']['micro']:.3f}" in line
+        assert ("exact" in line) == (name == "rnn")
+
+
+def test_best_parameters_are_kept_and_nothing_else(made):
+    folder, table = made
+    best = max(
+        (json.loads(path.read_text()) for path in (table / "results").glob("*.json")), key=lambda row: row["valid"]
+    )
+    kept, whole = table / "checkpoints" / "toy.npz", folder / "runs/mine" / f"toy-{best['model']}"
+    trained, again = run.load(whole), run.load(kept)
+    assert again.config.model.name == best["model"]
+    for ours, theirs in zip(trained.model.params, again.model.params, strict=True):
+        np.testing.assert_array_equal(ours.get_value(), theirs.get_value())
+    assert (kept / "checkpoint.npz").stat().st_size < 0.5 * (whole / "checkpoint.npz").stat().st_size
+
+
+def test_made_rows_are_not_made_again_and_others_not_replaced(made, monkeypatch):
+    folder, table = made
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(run, "train", lambda *a, **k: pytest.fail("trained again"))
+    path, settings = next(reproduce.rows(table, model="rnn"))
+    before = json.loads((table / "results" / "toy-rnn.json").read_text())
+    again = reproduce.make_row(path, settings, folder / "runs/mine/toy-rnn")
+    assert again["test"] == before["test"]
+    with pytest.raises(ValueError, match=r"toy-rnn: holds a run of other settings than .*toy-rnn\.toml"):
+        reproduce.make_row(path, settings.replaced({"training.seed": 3}), folder / "runs/mine/toy-rnn")
+
+
+def test_an_interrupted_row_goes_on(made, tmp_path, monkeypatch):
+    folder, table = made
+    monkeypatch.chdir(folder)
+    shutil.copytree(table, tmp_path / "t")
+    path, settings = next(reproduce.rows(tmp_path / "t", model="rnn"))
+    asked = []
+    with pytest.raises(run.Interrupted):
+        reproduce.make_row(path, settings, tmp_path / "run", stop=lambda: asked.append(0) or len(asked) > 1)
+    row = reproduce.make_row(path, settings, tmp_path / "run")
+    assert row["test"]["ll"]["micro"] == pytest.approx(
+        json.loads((table / "results" / "toy-rnn.json").read_text())["test"]["ll"]["micro"]
+    )
+
+
+def test_rows_that_are_not_there(made, tmp_path):
+    _, table = made
+    with pytest.raises(FileNotFoundError, match="no table there"):
+        next(reproduce.rows(tmp_path))
+    with pytest.raises(ValueError, match="has no row for jsb and rnn; it has toy-rnn-rbm, toy-rnn"):
+        next(reproduce.rows(table, "jsb", "rnn"))
+
+
+def test_the_committed_tables(pytestconfig):
+    """Every configuration can be used and is called after what it is."""
+    tables = [
+        path for path in (pytestconfig.rootpath / "examples").iterdir() if path.is_dir() and any(path.glob("*.toml"))
+    ]
+    assert tables
+    for table in tables:
+        for path, settings in reproduce.rows(table):
+            assert path.stem == f"{settings.data.source}-{settings.model.name}"
+            run.resolved(settings)
+            assert settings.evaluation.test
+    assert set(reproduce.PUBLISHED) - {"rnn-nade (HF)"} <= set(MODELS)
+    assert config.Config().evaluation.test
