@@ -9,7 +9,7 @@ To add one: a ``NamedTuple`` with the methods of one of the two, and a line in :
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -20,7 +20,7 @@ from rnnrbm import engine
 from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["EnergyDensity", "FrameDensity", "Independent", "NormalizedDensity", "check_biases", "map_biases"]
+__all__ = ["EnergyDensity", "FrameDensity", "Independent", "NormalizedDensity", "check_biases", "clamped", "map_biases"]
 
 
 @runtime_checkable
@@ -77,8 +77,15 @@ class NormalizedDensity(FrameDensity, Protocol):
     def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
         """What training minimizes: -log_prob, or something of the same mean: (R, n_visible) -> (R,)."""
 
-    def sample(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """Rows drawn from the density, as many as `like` (..., n_visible) has."""
+    @property
+    def fixed_order(self) -> Sequence[int] | None:
+        """The order in which units are drawn, if there is only one: then those to be clamped must come first in it."""
+
+    def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
+        """Rows drawn from the density, as many as `like` (..., n_visible) has.
+
+        Units keep the values that `clamp` (n_visible,) has for them and are drawn given these where it is NaN.
+        """
 
 
 class Independent(NamedTuple):
@@ -131,9 +138,19 @@ class Independent(NamedTuple):
     def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
         return -self.log_prob(v), rng
 
-    def sample(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+    @property
+    def fixed_order(self) -> Sequence[int] | None:
+        return None
+
+    def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
         a = self.b_v if self.b_v.ndim == like.ndim else self.b_v + pt.zeros_like(like)
-        return self.visible.sample(a, rng)
+        v, rng = self.visible.sample(a, rng)
+        return clamped(v, clamp), rng
+
+
+def clamped(v: TensorVariable, clamp: TensorVariable | None) -> TensorVariable:
+    """Put given values in their places: those of `clamp` (..., n_visible) where it is not NaN."""
+    return v if clamp is None else pt.switch(pt.isnan(clamp), v, clamp)
 
 
 def map_biases(density: Any, change: Callable[[TensorVariable], TensorVariable]) -> Any:

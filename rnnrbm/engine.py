@@ -21,6 +21,7 @@ import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.traversal import graph_inputs
+from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.files import cache_folder
 
@@ -30,6 +31,7 @@ __all__ = [
     "cache_folder",
     "describe",
     "function",
+    "leading",
     "resolve_mode",
     "shared",
     "shared_inputs",
@@ -47,6 +49,14 @@ Updates = dict[Any, Any]
 
 if type(pytensor.config).floatX.is_default:  # type: ignore[attr-defined]
     pytensor.config.floatX = "float32"
+
+
+def leading(x: TensorVariable) -> tuple[int, ...]:
+    """All sizes of a tensor but the last, for a reshape, in which one may be left open.
+
+    JAX wants numbers, or an array's own shape; a shape that PyTensor has to work out draws warnings.
+    """
+    return tuple(-1 if size is None else size for size in x.type.shape[:-1])
 
 
 def resolve_mode(mode: str | Mode | None = None) -> str | Mode:

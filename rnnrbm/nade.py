@@ -22,7 +22,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
-from rnnrbm.densities import check_biases
+from rnnrbm.densities import check_biases, clamped
 from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
@@ -204,20 +204,37 @@ class NADE(NamedTuple):
         number = pt.maximum(asked.sum(axis=-1, acc_dtype=self.W.dtype), one)
         return loss * np.asarray(n + 1, self.W.dtype) / number, rng
 
-    def sample(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """Draw rows exactly, unit by unit: as many as `like` (..., n_visible) has."""
+    @property
+    def fixed_order(self) -> Sequence[int] | None:
+        """The order of drawing, if it was trained on this one only."""
+        if self.U is not None:
+            return None
+        return range(self.W.type.shape[0]) if self.order is None else self.order
+
+    def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
+        """Draw rows exactly, unit by unit: as many as `like` (..., n_visible) has.
+
+        With random orders, the units that `clamp` (n_visible,) has values for come first. With a fixed one they must
+        come first in it.
+        """
 
         def step(u_i: Any, b_i: Any, W_i: Any, V_i: Any, *rest: Any) -> list:
-            *U_i, a = rest
+            given, U_i, a = rest[: len(kept)], rest[len(kept) : -1], rest[-1]
             x_i = pt.lt(u_i, pt.sigmoid(pt.sigmoid(a) @ V_i + b_i)).astype(a.dtype)
-            return [self._told(a, x_i, W_i, *U_i), x_i]
+            x_i = clamped(x_i, *given) if given else x_i
+            told = self._told(a, x_i, W_i, *U_i)
+            # with random orders it has been told before
+            return [pt.switch(pt.isnan(given[0]), told, a) if given and U_i else told, x_i]
 
         u, rng = rng.uniform(like)
         b_v = self._ordered(self.b_v + pt.zeros_like(like), -1)
         columns = [pt.moveaxis(t, -1, 0) for t in (self._ordered(u, -1), b_v)]
-        _, x = pytensor.scan(
-            step, sequences=[*columns, *self._weights()], outputs_info=[self._start(like), None], return_updates=False
-        )
+        W, V, *U = self._weights()
+        kept, a = [] if clamp is None else [self._ordered(clamp, -1)], self._start(like)
+        if kept and U:
+            free = pt.isnan(kept[0])
+            a = a + pt.switch(free, np.asarray(0, a.dtype), kept[0]) @ W + (1 - free.astype(a.dtype)) @ U[0]
+        _, x = pytensor.scan(step, sequences=[*columns, W, V, *kept, *U], outputs_info=[a, None], return_updates=False)
         x = pt.moveaxis(x, 0, -1)
         return (x if self.order is None else pt.take(x, np.argsort(self.order), axis=-1)), rng
 

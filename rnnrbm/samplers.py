@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm.densities import EnergyDensity, map_biases
+from rnnrbm.densities import EnergyDensity, clamped, map_biases
 from rnnrbm.engine import Updates
 from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM
@@ -30,7 +30,9 @@ def _check_k(k: int) -> None:
         raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
 
 
-def gibbs(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
+def gibbs(
+    density: EnergyDensity, v: TensorVariable, rng: Rng, k: int, clamp: TensorVariable | None = None
+) -> tuple[TensorVariable, Rng]:
     """Run `k` steps of the density's Markov chain.
 
     Parameters
@@ -41,6 +43,10 @@ def gibbs(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[
     rng : Rng
     k : int
         Number of steps, at least 1; fixed when the graph is built.
+    clamp : TensorVariable or None, shape (..., n_visible)
+        Values that units keep, NaN for those that are free. The chain is then one of the free units given the others:
+        of an RBM, whose visible units are independent given the hidden ones, its stationary distribution is exactly
+        that conditional.
 
     Returns
     -------
@@ -50,14 +56,17 @@ def gibbs(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int) -> tuple[
     """
     _check_k(k)
 
-    def step(v: TensorVariable, draw: TensorVariable, key: TensorVariable, *tensors: TensorVariable) -> list:
-        v, inner = density.with_tensors(list(tensors)).gibbs_step(v, Rng(key, draw))
-        return [v, inner.draw]
+    n_tensors = len(density.tensors())
+
+    def step(v: TensorVariable, draw: TensorVariable, key: TensorVariable, *rest: TensorVariable) -> list:
+        tensors, kept = list(rest[:n_tensors]), rest[n_tensors:]
+        v, inner = density.with_tensors(tensors).gibbs_step(v, Rng(key, draw))
+        return [clamped(v, *kept) if kept else v, inner.draw]
 
     v, draw = pytensor.scan(
         step,
-        outputs_info=[v, rng.draw],
-        non_sequences=[rng.key, *density.tensors()],
+        outputs_info=[clamped(v, clamp), rng.draw],
+        non_sequences=[rng.key, *density.tensors(), *([] if clamp is None else [clamp])],
         n_steps=k,
         return_updates=False,
     )

@@ -9,12 +9,13 @@ import numpy as np
 import pytensor.tensor as pt
 
 from rnnrbm import devices, engine, random
+from rnnrbm.densities import NormalizedDensity
 from rnnrbm.history import History, check_pieces
 from rnnrbm.metrics import copy_previous
 from rnnrbm.networks import read
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel, draw_frame
-from rnnrbm.units import Bernoulli
+from rnnrbm.units import Bernoulli, Softmax
 
 __all__ = ["Sampler", "generate", "predict"]
 
@@ -53,7 +54,7 @@ class Sampler:
             check_pieces([known], model.density, name="known")
             self._known = engine.shared(known, "known", self.dtype)
         self._rng = random.shared(0)
-        self._programs: dict[int, Any] = {}
+        self._programs: dict[tuple[int, bool], Any] = {}
         prime = pt.tensor("prime", dtype=self.dtype, shape=(None, self.n_visible))
         self._read = engine.function([prime], read(model.network, prime), mode=mode, on_unused_input="ignore")
         self._begin = engine.function([], model.network.u_0, mode=mode)
@@ -78,9 +79,9 @@ class Sampler:
         )
         return model._replace(density=rbm._replace(W=W, b_h=b_h, W_T=W.T), writers=(W_uv, W_uh))
 
-    def _program(self, ndim: int) -> Any:
+    def _program(self, ndim: int, clamps: bool) -> Any:
         """The compiled generator, of states and frames: of one sequence (`ndim` 1) or of several (2)."""
-        if ndim not in self._programs:
+        if (ndim, clamps) not in self._programs:
             model, rows = self._model, (None,) * (ndim - 1)
             params: list[Any] = []
             if ndim == 1:  # its parameters are laid out by a function of their own, once a call
@@ -89,15 +90,24 @@ class Sampler:
                 model, lay_out = single.with_params(params), engine.function([], single.params, mode=self._mode)
             u = pt.tensor("u", dtype=self.dtype, shape=(*rows, self._model.n_state))
             v = pt.tensor("v", dtype=self.dtype, shape=(*rows, self.n_visible))
-            sequence, _ = model.generate(self._n_steps, u, v, rng=self._rng, k=self._k, known=self._known)
+            clamp = pt.tensor("clamp", dtype=self.dtype, shape=(self._n_steps, self.n_visible)) if clamps else None
+            sequence, _ = model.generate(self._n_steps, u, v, rng=self._rng, k=self._k, known=self._known, clamp=clamp)
+            inputs = [u, v, *([] if clamp is None else [clamp])]
             # not all cells use all their parameters in a step
             program = engine.function(
-                [u, v, *params], sequence, mode=self._mode, trust_input=True, on_unused_input="ignore"
+                [*inputs, *params], sequence, mode=self._mode, trust_input=True, on_unused_input="ignore"
             )
-            self._programs[ndim] = program if ndim == 2 else lambda u, v: program(u, v, *lay_out())
-        return self._programs[ndim]
+            self._programs[ndim, clamps] = program if ndim == 2 else lambda *given: program(*given, *lay_out())
+        return self._programs[ndim, clamps]
 
-    def __call__(self, count: int = 1, *, seed: int = 0, prime: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self,
+        count: int = 1,
+        *,
+        seed: int = 0,
+        prime: np.ndarray | None = None,
+        clamp: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Sample sequences.
 
         Parameters
@@ -108,6 +118,9 @@ class Sampler:
             Of the sampling: the same seed gives the same sequences.
         prime : numpy.ndarray or None, shape (T, n_visible)
             A beginning that the model reads and goes on from; it is not part of the result.
+        clamp : numpy.ndarray or None, shape (n_steps, n_visible)
+            Values that units have, NaN for those that are sampled: a voice to be harmonized, say, or a gap to be
+            filled. Each frame is sampled given the frames before it and what is clamped in it; it does not look ahead.
 
         Returns
         -------
@@ -116,12 +129,14 @@ class Sampler:
         Raises
         ------
         ValueError
-            If `count` is below 1, or `prime` is empty, of another width, or of values that the units cannot have.
+            If `count` is below 1; if `prime` is empty, or it or `clamp` is of another shape or has values that the
+            units cannot have; or if a NADE of a fixed order is to keep others than the first units in it.
         """
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         if prime is not None:
             check_pieces([prime], self._model.density, name="prime")
+        kept = [] if clamp is None else [self._checked(clamp)]
         n_devices = devices.available(self._mode) if count > 1 else 1
         # filled up to a number that divides; what a row samples does not depend on the rows after it
         size = count if count < n_devices else -(-count // n_devices) * n_devices
@@ -133,9 +148,32 @@ class Sampler:
             if prime is not None:
                 u, last = self._read(prime.astype(self.dtype)), prime[-1].astype(self.dtype)
             if count == 1:
-                return engine.to_numpy(self._program(1)(u, last))[None]
+                return engine.to_numpy(self._program(1, bool(kept))(u, last, *kept))[None]
             rows = (spread.rows(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
-            return engine.to_numpy(self._program(2)(*rows)).swapaxes(0, 1)[:count]
+            return engine.to_numpy(self._program(2, bool(kept))(*rows, *kept)).swapaxes(0, 1)[:count]
+
+    def _checked(self, clamp: np.ndarray) -> np.ndarray:
+        """What is to be clamped, if that is possible."""
+        clamp, density = np.asarray(clamp, self.dtype), self._model.density
+        if clamp.shape != (self._n_steps, self.n_visible):
+            raise ValueError(f"clamp has shape {clamp.shape}, expected {(self._n_steps, self.n_visible)}")
+        given = ~np.isnan(clamp)
+        anything = np.zeros(self.n_visible, self.dtype)  # that free units may be
+        if isinstance(density.visible, Softmax):
+            groups = given.reshape(self._n_steps, -1, density.visible.n_states)
+            if (groups.any(axis=2) != groups.all(axis=2)).any():
+                raise ValueError("clamp must keep all units of a softmax group or none")
+            anything[:: density.visible.n_states] = 1.0
+        check_pieces([np.where(given, clamp, anything)], density, name="clamp")
+        order = density.fixed_order if isinstance(density, NormalizedDensity) else None
+        if order is not None:
+            drawn = given[:, list(order)]
+            if (drawn[:, 1:] & ~drawn[:, :-1]).any():
+                raise ValueError(
+                    f"a {type(density).__name__} that draws its units in one order can only keep the first of them; "
+                    "train an rnn-nade with orderless = true, or a model with an RBM"
+                )
+        return clamp
 
 
 def generate(
@@ -147,6 +185,7 @@ def generate(
     seed: int = 0,
     prime: np.ndarray | None = None,
     known: np.ndarray | None = None,
+    clamp: np.ndarray | None = None,
     mode: Any = None,
 ) -> np.ndarray:
     """Sample sequences from a model; see :class:`Sampler` for the parameters.
@@ -155,7 +194,7 @@ def generate(
     -------
     numpy.ndarray, shape (count, n_steps, n_visible)
     """
-    return Sampler(model, n_steps, k=k, known=known, mode=mode)(count, seed=seed, prime=prime)
+    return Sampler(model, n_steps, k=k, known=known, mode=mode)(count, seed=seed, prime=prime, clamp=clamp)
 
 
 def predict(

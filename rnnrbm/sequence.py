@@ -21,7 +21,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine, samplers
 from rnnrbm.cells import flatten
-from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity
+from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, clamped
 from rnnrbm.engine import Updates
 from rnnrbm.networks import Network, before_frames
 from rnnrbm.random import Rng
@@ -91,12 +91,17 @@ def written(output: TensorVariable, W: TensorVariable) -> TensorVariable:
     if n_outputs == n_rows:
         return output @ W
     n_parts = n_outputs // n_rows
-    sizes = tuple(-1 if size is None else size for size in output.type.shape[:-1])  # one may be left open
-    return (output.reshape((-1, n_rows)) @ W).reshape((*sizes, n_parts * n_columns))
+    return (output.reshape((-1, n_rows)) @ W).reshape((*engine.leading(output), n_parts * n_columns))
 
 
 def draw_frame(
-    density: FrameDensity, v: TensorVariable, *, rng: Rng, k: int, known: TensorVariable | None = None
+    density: FrameDensity,
+    v: TensorVariable,
+    *,
+    rng: Rng,
+    k: int,
+    known: TensorVariable | None = None,
+    clamp: TensorVariable | None = None,
 ) -> tuple[TensorVariable, Rng]:
     """Build the graph that samples a frame for each row.
 
@@ -111,13 +116,15 @@ def draw_frame(
         Gibbs steps of an energy.
     known : TensorVariable or None, shape (S, n_visible)
         Frames of which one, drawn by what they weigh, is where the chain starts instead.
+    clamp : TensorVariable or None, shape (n_visible,)
+        Values that units have, NaN for those that are to be sampled given these.
     """
     if isinstance(density, NormalizedDensity):
-        return density.sample(v, rng)
+        return density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
     if known is not None:
-        v, rng = samplers.pick(density, known, rng)
-    return samplers.gibbs(density, v, rng, k)
+        v, rng = samplers.pick(density, clamped(known, clamp), rng)
+    return samplers.gibbs(density, v, rng, k, clamp)
 
 
 class SequenceModel(NamedTuple):
@@ -279,6 +286,7 @@ class SequenceModel(NamedTuple):
         rng: Rng,
         k: int = 25,
         known: TensorVariable | None = None,
+        clamp: TensorVariable | None = None,
     ) -> tuple[TensorVariable, Rng]:
         """Build the graph that samples sequences, each frame given those before it.
 
@@ -296,6 +304,9 @@ class SequenceModel(NamedTuple):
         known : TensorVariable or None, shape (S, n_visible)
             Frames of which one, drawn by what they weigh at that moment, is where the chain starts instead of at the
             frame before it; see :func:`rnnrbm.samplers.pick`.
+        clamp : TensorVariable or None, shape (n_steps, n_visible)
+            Values that units have, NaN for those that are sampled: each frame given what comes before it and what is
+            clamped in it.
 
         Returns
         -------
@@ -304,17 +315,17 @@ class SequenceModel(NamedTuple):
         """
         params = self.params
 
-        def step(
-            v: TensorVariable, u: TensorVariable, draw: TensorVariable, key: TensorVariable, *rest: Any
-        ) -> list[TensorVariable]:
+        def step(*args: Any) -> list[TensorVariable]:
+            kept, (v, u, draw, key, *rest) = (args[0], args[1:]) if clamp is not None else (None, args)
             model = self.with_params(rest[: len(params)])
             states = rest[len(params)] if known is not None else None
             density = model.conditional(model.network.output(u))
-            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, known=states)
+            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, known=states, clamp=kept)
             return [v, model.network.step(v, u), inner.draw]
 
         v, _, draw = pytensor.scan(
             step,
+            sequences=[] if clamp is None else [clamp],
             outputs_info=[v, u, rng.draw],
             non_sequences=[rng.key, *params, *([] if known is None else [known])],
             n_steps=n_steps,

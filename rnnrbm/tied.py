@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
-from rnnrbm.densities import check_biases
+from rnnrbm.densities import check_biases, clamped
 from rnnrbm.nade import log_prob_of_units
 from rnnrbm.networks import Stack, init_stack
 from rnnrbm.random import Rng
@@ -88,7 +88,7 @@ class TiedParallel(NamedTuple):
         x = x.reshape((-1 if n_steps is None else n_steps, -1 if rows is None else rows, x.type.shape[-1]))
         starts = None if start is None else pt.repeat(start, self.n_visible, axis=1)
         u = self.stack.run(x, starts)
-        return u.reshape((*_leading(v, 2), self.n_visible * u.type.shape[-1]))
+        return u.reshape((*engine.leading(v), self.n_visible * u.type.shape[-1]))
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
         return self._flat(self.stack.step(_rows(self.seen(v), 1), _rows(u, self.n_visible)), u)
@@ -97,12 +97,7 @@ class TiedParallel(NamedTuple):
         return self._flat(self.stack.output(_rows(u, self.n_visible)), u)
 
     def _flat(self, x: TensorVariable, like: TensorVariable) -> TensorVariable:
-        return x.reshape((*_leading(like, like.ndim - 1), self.n_visible * x.type.shape[-1]))
-
-
-def _leading(x: TensorVariable, n: int) -> tuple[int, ...]:
-    """The first `n` sizes of a tensor for a reshape, in which one may be left open."""
-    return tuple(-1 if size is None else size for size in x.type.shape[:n])
+        return x.reshape((*engine.leading(like), self.n_visible * x.type.shape[-1]))
 
 
 def _rows(x: TensorVariable, n_parts: int) -> TensorVariable:
@@ -119,7 +114,7 @@ def _around(n: int, below: int, above: int) -> np.ndarray:
 def _looked_up(x: TensorVariable, index: np.ndarray, otherwise: np.ndarray) -> TensorVariable:
     """Columns of (..., n), laid out like `index`, and where that is -1 the numbers of `otherwise`."""
     taken = pt.take(x, np.maximum(index, 0).ravel(), axis=-1)
-    taken = taken.reshape((*_leading(x, x.ndim - 1), *index.shape))
+    taken = taken.reshape((*engine.leading(x), *index.shape))
     return pt.switch(pt.as_tensor(index >= 0), taken, pt.as_tensor(otherwise.astype(x.dtype)))
 
 
@@ -248,24 +243,35 @@ class TiedNADE(NamedTuple):
     def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
         return -self.log_prob(v), rng
 
-    def sample(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """Draw rows exactly, note by note: as many as `like` (..., n_visible) has."""
+    @property
+    def fixed_order(self) -> Sequence[int]:
+        """From low to high."""
+        return range(self.b_v.type.shape[-1])
+
+    def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
+        """Draw rows exactly, note by note: as many as `like` (..., n_visible) has.
+
+        The notes that `clamp` (n_visible,) has values for must be the lowest.
+        """
         n, (reach, n_hidden) = self.b_v.type.shape[-1], self.W.type.shape
 
-        def step(u_i: Any, b_v_i: Any, b_h_i: Any, there: Any, below: Any, W: Any, V: Any) -> list:
+        def step(u_i: Any, b_v_i: Any, b_h_i: Any, there: Any, *rest: Any) -> list:
+            *given, below, W, V = rest
             logit = (pt.sigmoid((below * there) @ W + b_h_i) @ V)[..., 0] + b_v_i
             x_i = pt.lt(u_i, pt.sigmoid(logit)).astype(below.dtype)
+            x_i = clamped(x_i, *given) if given else x_i
             return [pt.concatenate([x_i[..., None], below[..., :-1]], axis=-1), x_i]
 
         u, rng = rng.uniform(like)
-        b_v, b_h = self.b_v, self.b_h.reshape((*_leading(self.b_h, self.b_h.ndim - 1), n, n_hidden))
+        b_v, b_h = self.b_v, self.b_h.reshape((*engine.leading(self.b_h), n, n_hidden))
         if b_v.ndim < like.ndim:  # one density for all rows
             b_v, b_h = b_v + pt.zeros_like(like), b_h + pt.zeros_like(like[..., None])
         # what the notes below the lowest are to begin with does not matter: they are not there
         there = pt.as_tensor(np.tri(n, reach, -1, dtype=like.dtype))
+        by_note = [pt.moveaxis(t, axis, 0) for t, axis in ((u, -1), (b_v, -1), (b_h, -2))]
         _, x = pytensor.scan(
             step,
-            sequences=[*(pt.moveaxis(t, axis, 0) for t, axis in ((u, -1), (b_v, -1), (b_h, -2))), there],
+            sequences=[*by_note, there, *([] if clamp is None else [clamp])],
             outputs_info=[pt.take(like, np.arange(reach) % n, axis=-1), None],
             non_sequences=[self.W, self.V],
             return_updates=False,

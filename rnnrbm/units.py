@@ -19,6 +19,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm import engine
 from rnnrbm.random import Rng
 
 __all__ = ["Bernoulli", "Gaussian", "ReLU", "Softmax", "Unit"]
@@ -114,6 +115,8 @@ class Softmax:
     def _grouped(self, x: TensorVariable, like: TensorVariable | None = None) -> TensorVariable:
         """Units by group: (..., n) -> (..., n / n_states, n_states); `like` is of that shape, if it is known better."""
         like = x if like is None else like
+        if None not in like.type.shape[-1:] and like.type.shape[:-1].count(None) <= 1:
+            return x.reshape((*engine.leading(like), like.type.shape[-1] // self.n_states, self.n_states))
         return x.reshape((*(like.shape[i] for i in range(x.ndim - 1)), -1, self.n_states))
 
     def statistic(self, x: TensorVariable) -> TensorVariable:
@@ -137,6 +140,8 @@ class Softmax:
         noisy = self._grouped(a - pt.log(-pt.log(np.float32(1.0) - u)).astype(a.dtype), a)
         best = pt.argmax(noisy, axis=-1, keepdims=True)
         one_hot = pt.eq(pt.arange(self.n_states), best).astype(a.dtype)
+        if a.type.shape.count(None) <= 1:
+            return one_hot.reshape((*engine.leading(a), -1 if a.type.shape[-1] is None else a.type.shape[-1])), rng
         return one_hot.reshape(a.shape), rng
 
 

@@ -14,11 +14,13 @@ from scipy import stats
 from rnnrbm import engine, fit, generate, log_likelihood, random
 from rnnrbm.densities import EnergyDensity, Independent, NormalizedDensity
 from rnnrbm.models import MODELS, build, options_of, rnn
+from rnnrbm.nade import NADE
 from rnnrbm.networks import Nothing
 from rnnrbm.random import key_from_seed
 from rnnrbm.rnnrbm import rtrbm
 from rnnrbm.sampling import Sampler, predict
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.tied import TiedNADE
 from rnnrbm.train import State
 from rnnrbm.units import Gaussian, ReLU, Softmax
 
@@ -77,6 +79,50 @@ def test_probabilities_of_all_sequences_add_up_and_samples_have_them(variant):
     first = np.bincount(index[:, 0], minlength=len(frames)) / n
     alone = np.einsum("i,j,k->ijk", first, first, first).ravel()
     assert (np.abs(alone - exact).sum() < 0.05) == isinstance(model.network, Nothing)
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if "softmax" not in v and "LSTM" not in v])
+@pytest.mark.parametrize("unit", [0, 1])
+def test_clamped_units_stay_and_others_are_sampled_given_them(variant, unit):
+    """Of two units one is clamped in the first and the last of three frames; what is left has its exact conditional."""
+    model = make(variant, 2)
+    frames = frames_of(model)
+    pieces = [np.array(piece) for piece in product(frames, repeat=3)]
+    clamp = np.full((3, 2), np.nan)
+    clamp[0, unit], clamp[2, unit] = 1, 0
+    if isinstance(model.density, (NADE, TiedNADE)) and unit == 1:
+        if model.density.fixed_order is not None:
+            with pytest.raises(ValueError, match="in one order can only keep the first of them; train an rnn-nade"):
+                generate(model, 3, clamp=clamp)
+            return
+        # what is clamped comes first: that is the other order
+        exact = log_likelihood(model._replace(density=model.density._replace(order=(1, 0))), pieces, method="exact")
+        free = log_likelihood(model, pieces, method="exact")
+        by_frame = [np.where([1, 0, 1], a, b) for a, b in zip(exact.frames, free.frames, strict=True)]
+    else:
+        by_frame = log_likelihood(model, pieces, method="exact").frames
+    p = np.exp(np.array(by_frame)).reshape(4, 4, 4, 3)
+    allowed = [frames[:, unit] == 1, np.ones(4, bool), frames[:, unit] == 0]
+    expected = np.ones((4, 4, 4))
+    for t in range(3):
+        here = p[..., t] * allowed[t].reshape([-1 if axis == t else 1 for axis in range(3)])
+        expected *= here / here.sum(axis=t, keepdims=True)
+    assert expected.sum() == pytest.approx(1.0, abs=1e-4)
+    n = 10_000
+    v = generate(model, 3, count=n, k=30, seed=3, clamp=clamp).astype(int)
+    given = ~np.isnan(clamp)
+    assert (v[:, given] == clamp[given]).all()
+    code = {tuple(frame): i for i, frame in enumerate(frames.tolist())}
+    index = np.array([[code[tuple(f)] for f in piece] for piece in v.tolist()])
+    counts = np.bincount(index @ [16, 4, 1], minlength=64)
+    probable = expected.ravel() > 5e-4
+    assert counts[expected.ravel() < 1e-9].sum() == 0
+    chi = stats.chisquare(
+        counts[probable], expected.ravel()[probable] / expected.ravel()[probable].sum() * counts[probable].sum()
+    )
+    assert chi.pvalue > ALPHA
+    one = generate(model, 3, k=30, seed=3, clamp=clamp)[0]
+    assert (one[given] == clamp[given]).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -12,6 +12,7 @@ from rnnrbm.random import key_from_seed
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.sampling import Sampler, generate
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.units import Gaussian, Softmax
 
 N_VISIBLE, N_HIDDEN, N_RECURRENT, STEPS, K = 5, 4, 3, 6, 2
 PRIME = np.array([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1]], np.uint8)
@@ -117,3 +118,37 @@ def test_errors():
     for prime, shape in ((PRIME[:, :4], r"\(3, 4\)"), (PRIME[:0], r"\(0, 5\)"), (PRIME[0], r"\(5,\)")):
         with pytest.raises(ValueError, match=rf"prime 0 has shape {shape}, expected \(T, 5\) with T of 1 or more"):
             sampler(prime=prime)
+
+
+def clamps(**values: float) -> np.ndarray:
+    clamp = np.full((2, 4), np.nan)
+    for place, value in values.items():
+        clamp[int(place[1]), int(place[3])] = value
+    return clamp
+
+
+@pytest.mark.parametrize(
+    ("options", "clamp", "message"),
+    [
+        ({}, clamps()[:1], r"clamp has shape \(1, 4\), expected \(2, 4\)"),
+        ({}, clamps(t0i1=0.5), r"clamp 0 .*0\.5"),
+        ({"visible": Softmax(2)}, clamps(t0i0=1), "all units of a softmax group or none"),
+        ({"visible": Softmax(2)}, clamps(t0i0=1, t0i1=1), "3 units on in frame 0; expected one of each 2"),
+    ],
+)
+def test_what_cannot_be_clamped(options, clamp, message):
+    model = rnn_rbm(4, 3, 2, rng=np.random.default_rng(0), **options)
+    with pytest.raises(ValueError, match=message):
+        generate(model, 2, clamp=clamp)
+
+
+def test_softmax_groups_and_real_units_can_be_clamped():
+    model = rnn_rbm(4, 3, 2, rng=np.random.default_rng(0), visible=Softmax(2))
+    v = generate(model, 2, count=20, clamp=clamps(t0i0=0, t0i1=1))
+    assert (v[:, 0, :2] == [0, 1]).all()
+    assert (v.reshape(20, 2, 2, 2).sum(axis=3) == 1).all()
+    assert v[:, 1, :2].mean(axis=0).min() > 0  # free there
+    model = rnn_rbm(4, 3, 2, rng=np.random.default_rng(0), visible=Gaussian())
+    v = generate(model, 2, count=20, clamp=clamps(t1i2=-3.25))
+    assert (v[:, 1, 2] == -3.25).all()
+    assert v[:, 0, 2].std() > 0
