@@ -50,6 +50,8 @@ class Corpus:
         Rows in a batch; reduced to the number of rows there are, if that is smaller.
     context : int
         Frames of context before a segment from the middle of a piece; below half of `n_steps`.
+    align : int
+        Segments, context included, begin at multiples of so many frames; at most `n_steps` - `context`.
     transpose : (int, int)
         Each piece is transposed anew every epoch, by a whole number of columns drawn uniformly from this range,
         both ends included, and narrowed for each piece so that no note leaves the roll.
@@ -67,6 +69,7 @@ class Corpus:
         n_steps: int = 128,
         batch_size: int = 16,
         context: int = 16,
+        align: int = 1,
         transpose: tuple[int, int] = (0, 0),
     ) -> None:
         if len(pieces) == 0:
@@ -79,9 +82,14 @@ class Corpus:
             raise ValueError(f"n_steps and batch_size must be at least 1, got {n_steps} and {batch_size}")
         if not 0 <= context <= n_steps // 2:
             raise ValueError(f"context must be between 0 and half of n_steps ({n_steps // 2}), got {context}")
+        if not 1 <= align <= n_steps - context:
+            raise ValueError(
+                f"align must be between 1 and n_steps - context ({n_steps - context}), got {align}; "
+                "a model with a clock asks for it"
+            )
         if transpose[0] > transpose[1] or transpose[0] > 0 or transpose[1] < 0:
             raise ValueError(f"transpose must be a range around 0, such as (-5, 6), got {transpose}")
-        self.n_steps, self.context, self.n_visible = n_steps, context, width
+        self.n_steps, self.context, self.n_visible, self._align = n_steps, context, width, align
         self.lengths = np.array([len(p) for p in pieces])
         # silent columns on both sides, so that a transposed frame is a window; and one silent frame for padding
         self._margin = max(-transpose[0], transpose[1])
@@ -112,12 +120,13 @@ class Corpus:
             if length <= self.n_steps:
                 segments.append((piece, 0, 0, int(length)))
                 continue
-            stride = self.n_steps - self.context
+            stride = self.n_steps - self.context - (self._align - 1)
             end = int(rng.integers(1, stride + 1))
             begin = 0
             while begin < length:
                 end = min(end, int(length))
                 context = min(self.context, begin)
+                context += (begin - context) % self._align
                 segments.append((piece, begin - context, context, end - begin + context))
                 begin, end = end, end + stride
         return [segments[i] for i in rng.permutation(len(segments))]

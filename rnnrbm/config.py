@@ -116,6 +116,8 @@ class Model(_Settings):
         Between its layers; see :class:`rnnrbm.networks.Stack`.
     window : int
         Of an MLP: the frames it reads.
+    clock : int
+        Frames in a bar, of whose place in it a recurrent network is told; pieces are counted from their beginning.
     reach : int
         Where weights are shared over pitch: how many notes below and above its own each note's network reads.
     orderless : bool
@@ -131,6 +133,7 @@ class Model(_Settings):
     n_layers: Count | None = None
     connections: str | None = None
     window: Count | None = None
+    clock: Annotated[int, Field(ge=0)] | None = None
     reach: Count | None = None
     orderless: bool | None = None
     visible: str | None = None
@@ -150,6 +153,9 @@ class Training(_Settings):
         Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.batches.Corpus`.
     k : int or list of (float, int)
         Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
+    candidates : int
+        How many other frames of the batch the chain of CD may start from, instead of from its own, drawn by their
+        weight; see :func:`rnnrbm.samplers.cd`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
     learning_rate : float
         At the start.
@@ -189,6 +195,7 @@ class Training(_Settings):
     n_steps: Count = 96
     context: Annotated[int, Field(ge=0)] = 16
     k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
+    candidates: Annotated[int, Field(ge=0)] = 0
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
     learning_rate: Positive = 3e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"

@@ -8,7 +8,7 @@ and of which the frame density is told. Layers of recurrent cells (:class:`Stack
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pytensor
@@ -18,7 +18,19 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm import engine
 from rnnrbm.cells import Cell, before, blocks, flatten, init_cell, initial_state, n_outputs, output, recur
 
-__all__ = ["CONNECTIONS", "Network", "Nothing", "Stack", "Window", "before_frames", "init_stack", "init_window", "read"]
+__all__ = [
+    "CONNECTIONS",
+    "Clocked",
+    "Network",
+    "Nothing",
+    "Stack",
+    "Window",
+    "before_frames",
+    "init_recurrent",
+    "init_stack",
+    "init_window",
+    "read",
+]
 
 CONNECTIONS = ("plain", "residual", "skip")
 
@@ -222,6 +234,64 @@ class Nothing(NamedTuple):
         return u
 
 
+class Clocked(NamedTuple):
+    """A network that is told where in the bar the next frame is, besides what it reads.
+
+    A clock is part of its state: frames since the beginning of the piece, modulo `period`. So pieces have to begin at
+    the same place in their bars, or be told apart by the network.
+
+    Attributes
+    ----------
+    network : Network
+        Reads frames with `period` columns more, of which the one of the next frame's place is 1.
+    period : int
+        Frames in a bar, or in whatever is to be counted.
+    """
+
+    network: Network
+    period: int
+
+    @property
+    def u_0(self) -> TensorVariable:
+        u_0 = self.network.u_0
+        return pt.concatenate([pt.zeros((1,), u_0.dtype), u_0])
+
+    @property
+    def n_outputs(self) -> int:
+        return self.network.n_outputs
+
+    @property
+    def n_parts(self) -> int:
+        return self.network.n_parts
+
+    def tensors(self) -> list[TensorVariable]:
+        return self.network.tensors()
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Clocked:
+        return Clocked(self.network.with_tensors(tensors), self.period)
+
+    def _told(self, v: TensorVariable, place: TensorVariable) -> TensorVariable:
+        """Frames (..., n) and the places (..., 1) of those after them: (..., n + period)."""
+        return pt.concatenate([v, pt.eq(place, np.arange(self.period, dtype=v.dtype)).astype(v.dtype)], axis=-1)
+
+    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+        frame = pt.arange(v.shape[0] if v.type.shape[0] is None else v.type.shape[0])
+        since = frame[:, None]
+        if start is not None:  # the latest start that is not later than each frame
+            begun = pt.and_(pt.ge(frame[:, None], frame)[:, :, None], start)
+            since = since - pt.switch(begun, frame[:, None], 0).max(axis=1)
+        place = ((since + 1) % self.period).astype(v.dtype)[:, :, None]
+        place = pt.broadcast_to(place, (*v.shape[:2], 1)) if start is None else place
+        return pt.concatenate([place, self.network.run(self._told(v, place), start)], axis=-1)
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        place = (u[..., :1] + np.asarray(1, u.dtype)) % np.asarray(self.period, u.dtype)
+        return pt.concatenate([place, self.network.step(self._told(v, place), u[..., 1:])], axis=-1)
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        return self.network.output(u[..., 1:])
+
+
 def _joined(parts: list[TensorVariable]) -> TensorVariable:
     return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=-1)
 
@@ -244,6 +314,16 @@ def read(network: Network, v: TensorVariable) -> TensorVariable:
         step, sequences=[v], outputs_info=[network.u_0], non_sequences=network.tensors(), return_updates=False
     )
     return u[-1]
+
+
+def init_recurrent(
+    kind: str, n_visible: int, n_recurrent: int, n_layers: int = 1, *, clock: int = 0, **options: Any
+) -> Network:
+    """Make layers of cells (:func:`init_stack`) that are told by a clock of that period where they are; 0: of none."""
+    if clock < 0:
+        raise ValueError(f"clock, the frames of a bar, must be at least 0, got {clock}")
+    stack = init_stack(kind, n_visible + clock, n_recurrent, n_layers, **options)
+    return Clocked(stack, clock) if clock else stack
 
 
 def init_stack(

@@ -21,7 +21,7 @@ import numpy as np
 
 from rnnrbm import engine
 from rnnrbm.cells import Tanh
-from rnnrbm.networks import Stack, init_stack
+from rnnrbm.networks import Stack, init_recurrent
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel, init_writers
 from rnnrbm.units import Bernoulli
@@ -38,6 +38,7 @@ def rnn_rbm(
     cell: str = "gru",
     n_layers: int = 1,
     connections: str = "plain",
+    clock: int = 0,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
     **rbm_options: Any,
@@ -55,6 +56,9 @@ def rnn_rbm(
         Of the recurrent network.
     connections : {"plain", "residual", "skip"}
         See :class:`rnnrbm.networks.Stack`.
+    clock : int
+        Frames in a bar: the network is told where in it each frame is (:class:`rnnrbm.networks.Clocked`); 0 tells it
+        nothing.
     b_v : array of shape (n_visible,) or float
         Initial visible biases.
     dtype : str or None
@@ -63,7 +67,9 @@ def rnn_rbm(
         Handed on to :meth:`rnnrbm.rbm.RBM.init`: ``visible``, ``hidden``, ``scale``.
     """
     rbm = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
-    network = init_stack(cell, n_visible, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
+    network = init_recurrent(
+        cell, n_visible, n_recurrent, n_layers, clock=clock, rng=rng, connections=connections, dtype=dtype
+    )
     return SequenceModel.init(network, rbm, rng=rng, dtype=dtype)
 
 

@@ -73,7 +73,9 @@ def gibbs(
     return v[-1], rng._replace(draw=draw[-1])
 
 
-def pick(density: EnergyDensity, states: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+def pick(
+    density: EnergyDensity, states: TensorVariable, rng: Rng, own: TensorVariable | None = None
+) -> tuple[TensorVariable, Rng]:
     """Draw one of some states for each row, by what they weigh under the density of that row.
 
     A good start for a chain where a density has narrow modes that are known, such as the chords of the training set:
@@ -85,6 +87,8 @@ def pick(density: EnergyDensity, states: TensorVariable, rng: Rng) -> tuple[Tens
         With biases of shape (..., n).
     states : TensorVariable, shape (S, n_visible)
     rng : Rng
+    own : TensorVariable or None, shape (..., n_visible)
+        A state of each row's own, which may be drawn too.
 
     Returns
     -------
@@ -93,14 +97,27 @@ def pick(density: EnergyDensity, states: TensorVariable, rng: Rng) -> tuple[Tens
     """
     rows = map_biases(density, lambda b: pt.expand_dims(b, -2))
     log_weight = -rows.free_energy(states)
+    if own is not None:
+        own_weight = -density.free_energy(own)[..., None]
+        # a static density weighs the states once for all rows
+        log_weight = pt.concatenate([own_weight, log_weight + pt.zeros_like(own_weight)], axis=-1)
     u, rng = rng.uniform(log_weight)
     # Gumbel-max; the logarithm of the largest 1 - u, which is 1, would be nothing to take a logarithm of
     exponential = pt.maximum(-pt.log(np.float32(1.0) - u), np.float32(2.0**-25)).astype(log_weight.dtype)
-    return states[pt.argmax(log_weight - pt.log(exponential), axis=-1)], rng
+    best = pt.argmax(log_weight - pt.log(exponential), axis=-1)
+    if own is None:
+        return states[best], rng
+    return pt.switch(pt.eq(best, 0)[..., None], own, states[pt.maximum(best - 1, 0)]), rng
 
 
-def cd(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
+def cd(
+    density: EnergyDensity, v: TensorVariable, rng: Rng, k: int = 1, *, candidates: int = 0
+) -> tuple[TensorVariable, Updates]:
     """Contrastive divergence: `k` steps from the data.
+
+    From its own datum a chain hardly ever comes to modes that are far away, so it never unlearns them. With
+    `candidates`, each starts from its own datum or one of so many others, drawn by what they weigh
+    (:func:`pick`): where modes are as narrow as chords, that is nearly a sample of the model.
 
     Parameters
     ----------
@@ -110,6 +127,8 @@ def cd(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple
     rng : Rng
     k : int
         Number of Gibbs steps.
+    candidates : int
+        How many other data, drawn with replacement; `v` then has shape (R, n_visible).
 
     Returns
     -------
@@ -118,6 +137,10 @@ def cd(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple
     updates : dict
         Moves the random stream on.
     """
+    if candidates:
+        u, rng = rng.uniform(pt.zeros((candidates,), "float32"))
+        some = v[pt.minimum(pt.floor(u * v.shape[0]).astype("int64"), v.shape[0] - 1)]
+        v, rng = pick(density, some, rng, v)
     negative, rng = gibbs(density, v, rng, k)
     return disconnected_grad(negative), rng.updates()
 

@@ -227,6 +227,7 @@ class SequenceModel(NamedTuple):
         input_dropout: float = 0.0,
         state_dropout: float = 0.0,
         most_on: int | None = None,
+        candidates: int = 0,
     ) -> Loss:
         """Build the loss of a batch: contrastive divergence, or -log p of a density that is normalized.
 
@@ -249,6 +250,8 @@ class SequenceModel(NamedTuple):
             Dropout rate of the network's output on its way to the biases.
         most_on : int or None
             Greatest number of units that are on in any frame, if known: a NADE is the faster the fewer.
+        candidates : int
+            How many other frames of the batch a chain may start from; see :func:`rnnrbm.samplers.cd`.
         """
         read = v
         if mask is not None:
@@ -272,7 +275,7 @@ class SequenceModel(NamedTuple):
             return Loss(masked_mean(losses, mask), rng.updates(), nan)
         if isinstance(density.visible, Bernoulli):
             pseudo, rng = density.pseudo_log_likelihood(rows, rng)
-        negative, updates = samplers.cd(density, rows, rng, k)
+        negative, updates = samplers.cd(density, rows, rng, k, candidates=candidates)
         difference = density.free_energy(rows) - density.free_energy(negative)
         told = masked_mean(pseudo, mask) if isinstance(density.visible, Bernoulli) else nan
         return Loss(masked_mean(difference, mask), updates, told)

@@ -19,7 +19,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm import engine
 from rnnrbm.densities import check_biases, clamped
 from rnnrbm.nade import log_prob_of_units
-from rnnrbm.networks import Stack, init_stack
+from rnnrbm.networks import Clocked, Network, Stack, init_stack
 from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel
@@ -43,12 +43,15 @@ class TiedParallel(NamedTuple):
     reach : int
     octave : int
         Columns in an octave; 0 if columns have no pitch classes.
+    n_beyond : int
+        Columns that follow the notes and are no notes: those of a clock.
     """
 
     stack: Stack
     n_visible: int
     reach: int
     octave: int = 12
+    n_beyond: int = 0
 
     @property
     def u_0(self) -> TensorVariable:
@@ -69,17 +72,20 @@ class TiedParallel(NamedTuple):
         return self._replace(stack=self.stack.with_tensors(tensors))
 
     def seen(self, v: TensorVariable) -> TensorVariable:
-        """What each note's network reads: (..., n_visible) -> (..., n_visible, :func:`n_seen`)."""
-        n = self.n_visible
+        """What each note's network reads: (..., n_visible) -> (..., n_visible, :func:`n_seen`).
+
+        Columns beyond `n_visible` (those of a clock) are read by all.
+        """
+        n, width = self.n_visible, self.n_visible + self.n_beyond
         index, fixed = _around(n, self.reach, self.reach), _which_note(n, self.octave)
         if self.octave:
             classes = np.arange(n) % self.octave
-            counts = v @ pt.as_tensor(np.eye(self.octave, dtype=v.dtype)[classes])
-            v = pt.concatenate([v, counts], axis=-1)
-            index = np.concatenate([index, n + (classes[:, None] + np.arange(self.octave)) % self.octave], axis=1)
-        return _looked_up(
-            v, np.concatenate([index, np.full(fixed.shape, -1)], axis=1), np.pad(fixed, ((0, 0), (index.shape[1], 0)))
-        )
+            counts = v[..., :n] @ pt.as_tensor(np.eye(self.octave, dtype=v.dtype)[classes])
+            by_class = width + (classes[:, None] + np.arange(self.octave)) % self.octave
+            v, index = pt.concatenate([v, counts], axis=-1), np.concatenate([index, by_class], axis=1)
+        before = index.shape[1]
+        index = np.concatenate([index, np.full(fixed.shape, -1), np.tile(np.arange(n, width), (n, 1))], axis=1)
+        return _looked_up(v, index, np.pad(fixed, ((0, 0), (before, self.n_beyond))))
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
         n_steps, n_batch = v.type.shape[:2]
@@ -141,14 +147,16 @@ def init_tied(
     reach: int = 24,
     octave: int = 12,
     connections: str = "plain",
+    clock: int = 0,
     dtype: str | None = None,
-) -> TiedParallel:
-    """Make a network of one note for all; see :class:`TiedParallel` and :func:`rnnrbm.networks.init_stack`."""
-    if reach < 1 or octave < 0:
-        raise ValueError(f"reach must be at least 1 and octave at least 0, got {reach} and {octave}")
-    inputs = n_seen(n_visible, reach, octave)
+) -> Network:
+    """Make a network of one note for all; see :class:`TiedParallel` and :func:`rnnrbm.networks.init_recurrent`."""
+    if min(reach - 1, octave, clock) < 0:
+        raise ValueError(f"reach must be at least 1, octave and clock at least 0, got {reach}, {octave} and {clock}")
+    inputs = n_seen(n_visible, reach, octave) + clock
     stack = init_stack(cell, inputs, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
-    return TiedParallel(stack, n_visible, reach, octave)
+    tied = TiedParallel(stack, n_visible, reach, octave, clock)
+    return Clocked(tied, clock) if clock else tied
 
 
 class TiedNADE(NamedTuple):
@@ -368,6 +376,7 @@ def tied_rnn_rbm(
     cell: str = "gru",
     n_layers: int = 2,
     connections: str = "plain",
+    clock: int = 0,
     reach: int = 24,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
@@ -375,7 +384,15 @@ def tied_rnn_rbm(
     """Make an RNN-RBM whose weights are shared over pitch; the parameters are those of :func:`tied_rnn_nade`."""
     density = TiedRBM.init(n_visible, n_hidden, rng=rng, reach=reach, b_v=b_v, dtype=dtype)
     network = init_tied(
-        cell, n_visible, n_recurrent, n_layers, rng=rng, connections=connections, reach=reach, dtype=dtype
+        cell,
+        n_visible,
+        n_recurrent,
+        n_layers,
+        rng=rng,
+        connections=connections,
+        clock=clock,
+        reach=reach,
+        dtype=dtype,
     )
     return SequenceModel.init(network, density, rng=rng, dtype=dtype)
 
@@ -389,6 +406,7 @@ def tied_rnn_nade(
     cell: str = "gru",
     n_layers: int = 2,
     connections: str = "plain",
+    clock: int = 0,
     reach: int = 24,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
@@ -404,6 +422,14 @@ def tied_rnn_nade(
     """
     density = TiedNADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype)
     network = init_tied(
-        cell, n_visible, n_recurrent, n_layers, rng=rng, connections=connections, reach=reach, dtype=dtype
+        cell,
+        n_visible,
+        n_recurrent,
+        n_layers,
+        rng=rng,
+        connections=connections,
+        clock=clock,
+        reach=reach,
+        dtype=dtype,
     )
     return SequenceModel.init(network, density, rng=rng, dtype=dtype)

@@ -25,6 +25,7 @@ from rnnrbm.batches import Corpus
 from rnnrbm.config import Training
 from rnnrbm.history import check_pieces
 from rnnrbm.likelihood import Evaluator, known_frames
+from rnnrbm.networks import Clocked
 from rnnrbm.sequence import SequenceModel
 
 __all__ = ["Diverged", "State", "fit", "gather"]
@@ -170,6 +171,7 @@ class _Steps:
             input_dropout=settings.input_dropout,
             state_dropout=settings.state_dropout,
             most_on=self.corpus.most_on,
+            candidates=settings.candidates,
         )
         params = model.params
         grads: Any = pt.grad(loss.cost, params)
@@ -264,6 +266,7 @@ def fit(
         n_steps=settings.n_steps,
         batch_size=settings.batch_size,
         context=settings.context,
+        align=model.network.period if isinstance(model.network, Clocked) else 1,
         transpose=settings.transpose,
     )
     steps = _Steps(model, corpus, settings, mode)

@@ -272,3 +272,26 @@ def test_transposed_pieces_are_shifted_within_the_range_and_keep_their_notes() -
     assert shifts <= set(range(-5, 4))
     assert len(shifts) > 4
     np.testing.assert_array_equal(transposed(pieces[:1], (0, 0))[0], pieces[0])
+
+
+@pytest.mark.parametrize("align", [1, 3, 8])
+def test_segments_begin_where_a_clock_is_at_zero(align):
+    pieces = [np.full((n, 2), i + 1, np.uint8) for i, n in enumerate((100, 31, 7, 64))]
+    for i, piece in enumerate(pieces):
+        piece[:, 1] = np.arange(len(piece))  # which frame it is
+        piece[:, 0] = i + 1
+    corpus = Corpus(pieces, n_steps=32, batch_size=2, context=4, align=align)
+    counted = np.zeros((4, 100), int)
+    for epoch in range(3):
+        for batch in corpus.epoch((0, epoch)):
+            frames = corpus.dense(batch)
+            began = frames[batch.start]
+            assert (began[:, 1] % align == 0).all()
+            for piece, frame in frames[batch.mask > 0].astype(int):
+                counted[piece - 1, frame] += 1
+            for t, b in np.argwhere((batch.mask > 0) & ~batch.start):  # one frame after the other
+                assert frames[t, b, 1] == frames[t - 1, b, 1] + 1
+    lengths = [len(p) for p in pieces]
+    assert all((counted[i, :n] >= 3).all() and (counted[i, n:] == 0).all() for i, n in enumerate(lengths))
+    with pytest.raises(ValueError, match=r"align must be between 1 and n_steps - context \(28\), got 29"):
+        Corpus(pieces, n_steps=32, context=4, align=29)

@@ -32,6 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tied-rnn-nade": {"n_layers": 1},  # random weights of two hand little of the past on
     "rnn-rbm of two LSTMs": {"cell": "lstm", "n_layers": 2, "connections": "residual"},
     "rnn-nade of any order": {"orderless": True},
+    "rnn-nade with a clock": {"clock": 2},
     "rnn of softmax": {"visible": "softmax"},
 }
 

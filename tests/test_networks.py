@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 import pytest
 
 from rnnrbm import engine
-from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_stack, init_window
+from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_recurrent, init_stack, init_window
 from rnnrbm.tied import init_tied
 
 T, B, N_VISIBLE, N = 6, 3, 4, 3
@@ -20,8 +20,12 @@ RNG = np.random.default_rng
 def make(name: str) -> Any:
     if name == "nothing":
         return Nothing("float32")
-    if name.startswith("tied"):
-        network: Any = init_tied(*name.split()[1:2], N_VISIBLE, N, 2, rng=RNG(0), reach=2, octave=3)
+    if name.startswith("clock"):
+        network: Any = init_recurrent("gru", N_VISIBLE, N, clock=int(name[5:]), rng=RNG(0))
+    elif name == "tied clock":
+        network = init_tied("gru", N_VISIBLE, N, rng=RNG(0), reach=1, octave=3, clock=3)
+    elif name.startswith("tied"):
+        network = init_tied(*name.split()[1:2], N_VISIBLE, N, 2, rng=RNG(0), reach=2, octave=3)
     elif name.startswith("window"):
         network = init_window(N_VISIBLE, 5, int(name[6:]), rng=RNG(0))
     else:
@@ -33,7 +37,7 @@ def make(name: str) -> Any:
 
 
 STACKS = ["gru 1 plain", "lstm 2 plain", "gru 3 residual", "lstm 2 residual", "tanh 3 skip", "lstm 2 skip"]
-NAMES = [*STACKS, "tied gru", "tied lstm", "window1", "window3", "window9", "nothing"]
+NAMES = [*STACKS, "tied gru", "tied lstm", "clock2", "clock4", "tied clock", "window1", "window3", "window9", "nothing"]
 
 
 def frames(seed: int = 1) -> np.ndarray:
@@ -143,3 +147,24 @@ def test_impossible_networks_are_refused():
     with pytest.raises(ValueError, match="got 3 visible, 2 hidden, 0 frames"):
         init_window(3, 2, 0, rng=RNG(0))
     assert isinstance(init_stack("gru", 3, 2, rng=RNG(0)), Stack)
+
+
+def test_a_clock_counts_the_frames_of_each_piece():
+    network = make("clock4")
+    v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
+    start = pt.tensor("start", dtype="bool", shape=(T, B))
+    place = engine.to_numpy(engine.function([v, start], network.run(v, start))(frames(), START))[:, :, 0]
+    for b in range(B):
+        since = 0
+        for t in range(T):
+            since = 0 if START[t, b] else since + (t > 0)
+            assert place[t, b] == (since + 1) % 4
+    # what the network is told besides the frames, a one in the place of the next
+    inner = network.network
+    told = engine.function([v], inner.run(network._told(v, pt.as_tensor(np.full((T, B, 1), 2, np.float32)))))
+    with_columns = np.concatenate([frames(), np.tile(np.eye(4, dtype=np.float32)[2], (T, B, 1))], axis=2)
+    w = pt.tensor("w", dtype="float32", shape=with_columns.shape)
+    expected = engine.function([w], inner.run(w))(with_columns)
+    np.testing.assert_allclose(engine.to_numpy(told(frames())), engine.to_numpy(expected), atol=1e-6)
+    with pytest.raises(ValueError, match="clock, the frames of a bar, must be at least 0, got -1"):
+        init_recurrent("gru", 4, 3, clock=-1, rng=RNG(0))

@@ -258,3 +258,26 @@ def test_known_states_are_picked_by_what_they_weigh(n_rows):
         alone = rbm._replace(b_v=pt.as_tensor(b_v), b_h=pt.as_tensor(b_h))
         one, _ = samplers.pick(alone, pt.as_tensor(states), random.shared(3))
         np.testing.assert_array_equal(engine.to_numpy(engine.function([], one)()), got[0])
+
+
+def test_chains_of_cd_may_start_from_other_data():
+    """Two narrow modes far apart: from its own datum a chain never leaves its mode, from candidates it has shares."""
+    n = 12
+    W = np.zeros((n, 1), np.float32)
+    W[: n // 2], W[n // 2 :] = 12.0, -12.0
+    b_v = np.where(np.arange(n) < n // 2, -6.0, 6.0).astype(np.float32)
+    # P(h = 1) = 0.7
+    b_h = np.array([np.log(0.7 / 0.3)], np.float32)
+    rbm = RBM(pt.as_tensor(W), pt.as_tensor(b_v), pt.as_tensor(b_h))
+    modes = np.stack([np.repeat([1, 0], n // 2), np.repeat([0, 1], n // 2)]).astype(np.float32)
+    data = np.repeat(modes, 1000, axis=0)
+    v = pt.tensor("v", dtype="float32", shape=data.shape)
+    shares = {}
+    for candidates in (0, 8):
+        negative, updates = samplers.cd(rbm, v, random.shared(1), 3, candidates=candidates)
+        sampled = engine.to_numpy(engine.function([v], negative, updates)(data))
+        shares[candidates] = [sampled[half, 0].mean() for half in (slice(0, 1000), slice(1000, None))]
+    assert shares[0][0] > 0.95
+    assert shares[0][1] < 0.05
+    for share in shares[8]:
+        assert share == pytest.approx(0.7, abs=0.13)  # a candidate in ten is a row's own
