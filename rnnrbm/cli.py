@@ -56,7 +56,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="rnn-rbm, rtrbm, rnn-nade, rnn, mlp; rbm or nade of frames alone.")
+        str | None,
+        typer.Option(
+            help="rnn-rbm, rtrbm, rnn-nade, rnn, mlp, tied-rnn-rbm, tied-rnn-nade; rbm or nade of frames alone."
+        ),
     ] = None,
     cell: Annotated[str | None, typer.Option(help="Recurrent cell: gru, lstm, tanh (as published) or sigmoid.")] = None,
     set_: Annotated[

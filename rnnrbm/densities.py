@@ -9,7 +9,7 @@ To add one: a ``NamedTuple`` with the methods of one of the two, and a line in :
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -77,14 +77,12 @@ class NormalizedDensity(FrameDensity, Protocol):
     def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
         """What training minimizes: -log_prob, or something of the same mean: (R, n_visible) -> (R,)."""
 
-    @property
-    def fixed_order(self) -> Sequence[int] | None:
-        """The order in which units are drawn, if there is only one: then those to be clamped must come first in it."""
-
     def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
         """Rows drawn from the density, as many as `like` (..., n_visible) has.
 
-        Units keep the values that `clamp` (n_visible,) has for them and are drawn given these where it is NaN.
+        Units keep the values that `clamp` (n_visible,) has for them and are drawn given these where it is NaN; only
+        asked for if something is clamped. A density that draws its units in one order and no other has that as
+        ``fixed_order``: units to be clamped must then come first in it.
         """
 
 
@@ -137,10 +135,6 @@ class Independent(NamedTuple):
 
     def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
         return -self.log_prob(v), rng
-
-    @property
-    def fixed_order(self) -> Sequence[int] | None:
-        return None
 
     def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
         a = self.b_v if self.b_v.ndim == like.ndim else self.b_v + pt.zeros_like(like)

@@ -5,6 +5,8 @@
 | ``rnn-rbm`` | recurrent | RBM (Boulanger-Lewandowski et al. 2012) |
 | ``rtrbm`` | the RBM's own hidden units | RBM (Sutskever et al. 2008) |
 | ``rnn-nade`` | recurrent | NADE (Boulanger-Lewandowski et al. 2012) |
+| ``tied-rnn-rbm`` | recurrent, the same for every note | convolutional RBM |
+| ``tied-rnn-nade`` | recurrent, the same for every note | NADE by distance (Johnson 2017) |
 | ``rnn`` | recurrent | independent units: predict the next frame; of softmax units, the char-RNN |
 | ``mlp`` | a window of past frames | independent units |
 | ``rbm`` | none | RBM |

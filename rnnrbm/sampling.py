@@ -9,7 +9,6 @@ import numpy as np
 import pytensor.tensor as pt
 
 from rnnrbm import devices, engine, random
-from rnnrbm.densities import NormalizedDensity
 from rnnrbm.history import History, check_pieces
 from rnnrbm.metrics import copy_previous
 from rnnrbm.networks import read
@@ -165,7 +164,7 @@ class Sampler:
                 raise ValueError("clamp must keep all units of a softmax group or none")
             anything[:: density.visible.n_states] = 1.0
         check_pieces([np.where(given, clamp, anything)], density, name="clamp")
-        order = density.fixed_order if isinstance(density, NormalizedDensity) else None
+        order = getattr(density, "fixed_order", None)
         if order is not None:
             drawn = given[:, list(order)]
             if (drawn[:, 1:] & ~drawn[:, :-1]).any():

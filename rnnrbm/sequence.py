@@ -120,7 +120,7 @@ def draw_frame(
         Values that units have, NaN for those that are to be sampled given these.
     """
     if isinstance(density, NormalizedDensity):
-        return density.sample(v, rng, clamp)
+        return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
     if known is not None:
         v, rng = samplers.pick(density, clamped(known, clamp), rng)
