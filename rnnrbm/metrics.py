@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 __all__ = [
+    "Nearest",
     "accuracy",
     "check_pieces",
     "copy_previous",
     "expected_accuracy",
     "frame_accuracy",
+    "longest_copy",
+    "nearest_piece",
+    "note_lengths",
     "notes_per_frame",
     "pitch_histogram",
     "previous",
@@ -144,6 +149,103 @@ def notes_per_frame(pieces: Pieces) -> np.ndarray:
     """Number of notes in each frame of all pieces, shape (frames,)."""
     check_pieces(pieces)
     return np.concatenate([np.asarray(p) > 0 for p in pieces]).sum(axis=1)
+
+
+def note_lengths(pieces: Pieces) -> np.ndarray:
+    """Frames that each note sounds without a break, one number for each note of all pieces, those at ends included."""
+    check_pieces(pieces)
+    lengths = []
+    for piece in pieces:
+        on = np.pad(np.asarray(piece) > 0, ((1, 1), (0, 0)))
+        begins, ends = on[1:] & ~on[:-1], ~on[1:] & on[:-1]
+        # column by column, so that each end belongs to the beginning before it
+        lengths.append(np.nonzero(ends.T)[1] - np.nonzero(begins.T)[1])
+    return np.concatenate(lengths)
+
+
+class Nearest(NamedTuple):
+    """Where a piece comes nearest to a roll.
+
+    Attributes
+    ----------
+    distance : float
+        Cells that differ, per frame.
+    piece : int
+    frame : int
+        Where in the piece the roll would begin.
+    shift : int
+        Columns by which the roll would be moved up.
+    """
+
+    distance: float
+    piece: int
+    frame: int
+    shift: int
+
+
+def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] = (0, 0)) -> Nearest:
+    """Lay a roll over every place of every piece, and find where the fewest cells differ.
+
+    Parameters
+    ----------
+    roll : array (T, n_visible) of 0 and 1
+    pieces : sequence of arrays (T, n_visible)
+        Those shorter than the roll are left out.
+    transpose : (int, int)
+        Least and greatest shift of the roll, in columns; notes that leave the roll count as different.
+
+    Raises
+    ------
+    ValueError
+        If no piece is as long as the roll.
+    """
+    check_pieces([roll])
+    check_pieces(pieces)
+    n_steps, n = roll.shape
+    best = Nearest(np.inf, -1, -1, 0)
+    margin = max(-transpose[0], transpose[1], 0)
+    wide = np.pad(np.asarray(roll, np.float32), ((0, 0), (margin, margin)))
+    for i, piece in enumerate(pieces):
+        if len(piece) < n_steps:
+            continue
+        there = np.asarray(piece, np.float32)
+        notes = np.cumsum(np.pad(there.sum(axis=1), (1, 0)))
+        notes = notes[n_steps:] - notes[:-n_steps]
+        for shift in range(transpose[0], transpose[1] + 1):
+            common = wide[:, margin - shift : margin - shift + n] @ there.T
+            # the sum along diagonals: frame t of the roll on frame begin + t of the piece
+            both = np.array([common.diagonal(begin).sum() for begin in range(len(piece) - n_steps + 1)])
+            distance = (roll.sum() + notes - 2 * both) / n_steps
+            begin = int(distance.argmin())
+            if distance[begin] < best.distance:
+                best = Nearest(float(distance[begin]), i, begin, shift)
+    if best.piece < 0:
+        raise ValueError(f"no piece is as long as the roll, {n_steps} frames")
+    return best
+
+
+def longest_copy(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] = (0, 0)) -> int:
+    """Greatest number of frames in a row of a roll that are also in a row in some piece, transposed or not.
+
+    Runs of one repeated frame, and silence, count like others: compare with what held-out pieces have.
+    """
+    check_pieces([roll])
+    check_pieces(pieces)
+    longest = 0
+    margin = max(-transpose[0], transpose[1], 0)
+    wide = np.pad(np.asarray(roll) > 0, ((0, 0), (margin, margin)))
+    n = roll.shape[1]
+    for shift in range(transpose[0], transpose[1] + 1):
+        moved = wide[:, margin - shift : margin - shift + n]
+        if moved.sum() < wide.sum():  # notes would leave the roll
+            continue
+        for piece in pieces:
+            run = np.zeros(len(piece) + 1, int)
+            for frame in moved:
+                equal = (np.asarray(piece) == frame).all(axis=1)
+                run[1:] = np.where(equal, run[:-1] + 1, 0)
+                longest = max(longest, int(run.max()))
+    return longest
 
 
 def repeated_frame_rate(pieces: Pieces) -> float:

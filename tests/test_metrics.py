@@ -201,3 +201,53 @@ def test_histogram_is_a_distribution(some, low, classes):
 def test_no_pieces_are_an_error(call, bad):
     with pytest.raises(ValueError, match=r"at least one piece, each an array \(T, n_visible\)"):
         call(bad)
+
+
+def test_note_lengths_are_those_of_a_loop():
+    rng = np.random.default_rng(0)
+    pieces = [(rng.random((n, 5)) < 0.6).astype(np.uint8) for n in (9, 1, 30)]
+    expected = []
+    for piece in pieces:
+        for column in piece.T:
+            expected += [len(run) for run in "".join(map(str, column)).split("0") if run]
+    assert sorted(metrics.note_lengths(pieces)) == sorted(expected)
+    assert len(metrics.note_lengths([np.zeros((3, 2), np.uint8)])) == 0
+
+
+def test_nearest_piece_is_found_where_it_was_taken_from():
+    rng = np.random.default_rng(1)
+    pieces = [(rng.random((n, 20)) < 0.2).astype(np.uint8) for n in (40, 12, 60, 5)]
+    for piece in pieces:
+        piece[:, :3] = piece[:, -3:] = 0
+    taken = pieces[2][17:29].copy()
+    assert metrics.nearest_piece(taken, pieces) == (0.0, 2, 17, 0)
+    taken[3, 8] ^= 1
+    taken[5, 10] ^= 1
+    assert metrics.nearest_piece(taken, pieces) == (pytest.approx(2 / 12), 2, 17, 0)
+    up = np.roll(taken, 2, axis=1)
+    assert metrics.nearest_piece(up, pieces, (-3, 3)) == (pytest.approx(2 / 12), 2, 17, -2)
+    assert metrics.nearest_piece(up, pieces).distance > 1
+    # against a loop
+    best = min(
+        np.abs(up.astype(int) - piece[begin : begin + 12]).sum() / 12
+        for piece in pieces
+        for begin in range(len(piece) - 11)
+    )
+    assert metrics.nearest_piece(up, pieces).distance == pytest.approx(best)
+    with pytest.raises(ValueError, match="no piece is as long as the roll, 61 frames"):
+        metrics.nearest_piece(np.zeros((61, 20)), pieces)
+
+
+def test_longest_copy():
+    rng = np.random.default_rng(2)
+    pieces = [(rng.random((50, 20)) < 0.3).astype(np.uint8) for _ in range(3)]
+    for piece in pieces:
+        piece[:, :4] = piece[:, -4:] = 0
+    roll = (rng.random((30, 20)) < 0.3).astype(np.uint8)
+    assert metrics.longest_copy(roll, pieces) <= 1  # by chance
+    roll[4:11] = pieces[1][20:27]
+    roll[20:25] = np.roll(pieces[2][0:5], 3, axis=1)
+    assert metrics.longest_copy(roll, pieces) == 7
+    assert metrics.longest_copy(roll[12:], pieces) <= 1
+    roll[:, :4] = 0
+    assert metrics.longest_copy(roll[12:], pieces, (-3, 0)) == 5
