@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 __all__ = [
     "Nearest",
@@ -213,8 +214,9 @@ def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] =
         notes = notes[n_steps:] - notes[:-n_steps]
         for shift in range(transpose[0], transpose[1] + 1):
             common = wide[:, margin - shift : margin - shift + n] @ there.T
-            # the sum along diagonals: frame t of the roll on frame begin + t of the piece
-            both = np.array([common.diagonal(begin).sum() for begin in range(len(piece) - n_steps + 1)])
+            # frame t of the roll on frame begin + t of the piece: sums along diagonals
+            steps = (common.strides[0] + common.strides[1], common.strides[1])
+            both = as_strided(common, (n_steps, len(piece) - n_steps + 1), steps, writeable=False).sum(axis=0)
             distance = (roll.sum() + notes - 2 * both) / n_steps
             begin = int(distance.argmin())
             if distance[begin] < best.distance:
@@ -231,20 +233,23 @@ def longest_copy(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] = 
     """
     check_pieces([roll])
     check_pieces(pieces)
-    longest = 0
+    number: dict[bytes, int] = {}
+    there = []
+    for piece in pieces:
+        packed = np.packbits(np.asarray(piece) > 0, axis=1)
+        there += [-1, *(number.setdefault(frame.tobytes(), len(number)) for frame in packed)]
+    places = np.array(there)
     margin = max(-transpose[0], transpose[1], 0)
     wide = np.pad(np.asarray(roll) > 0, ((0, 0), (margin, margin)))
-    n = roll.shape[1]
+    longest, n = 0, roll.shape[1]
     for shift in range(transpose[0], transpose[1] + 1):
         moved = wide[:, margin - shift : margin - shift + n]
         if moved.sum() < wide.sum():  # notes would leave the roll
             continue
-        for piece in pieces:
-            run = np.zeros(len(piece) + 1, int)
-            for frame in moved:
-                equal = (np.asarray(piece) == frame).all(axis=1)
-                run[1:] = np.where(equal, run[:-1] + 1, 0)
-                longest = max(longest, int(run.max()))
+        run = np.zeros(len(places), int)
+        for frame in np.packbits(moved, axis=1):
+            run[1:] = np.where(places[1:] == number.get(frame.tobytes(), -2), run[:-1] + 1, 0)
+            longest = max(longest, int(run.max()))
     return longest
 
 
