@@ -157,6 +157,10 @@ def reproduce(
     runs: Annotated[Path | None, typer.Option(help="Where the runs go; by default runs/TABLE.")] = None,
     examples: Annotated[Path, typer.Option(help="Where the tables are.")] = Path("examples"),
     out: Annotated[Path, typer.Option(help="The report.")] = Path("docs/results.md"),
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Only sample the best model of each set, and write the page about it here: docs/samples.md."),
+    ] = None,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Train and score a table of models from its configurations, and write the report; interrupted, go on later."""
@@ -166,6 +170,12 @@ def reproduce(
         from rnnrbm.files import atomic
 
         folder = examples / table
+        if samples is not None:
+            from rnnrbm.gallery import write_gallery
+
+            write_gallery(folder / "checkpoints", samples, mode=mode)
+            _say(f"written to {samples} and {samples.with_suffix('')}")
+            return
         for path, settings in tables.rows(folder, data, model):
             typer.echo(f"{path}", err=True)
             with Progress() as progress, interruptible() as stop:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rnnrbm import config, datasets, reproduce, run
+from rnnrbm import config, datasets, gallery, reproduce, run
 from rnnrbm.cli import app
 from rnnrbm.models import MODELS
 
@@ -126,6 +126,31 @@ def test_rows_that_are_not_there(made, tmp_path):
         next(reproduce.rows(tmp_path))
     with pytest.raises(ValueError, match="has no row for jsb and rnn; it has toy-rnn-rbm, toy-rnn"):
         next(reproduce.rows(table, "jsb", "rnn"))
+
+
+def test_samples_of_the_best_model(made, monkeypatch):
+    folder, _ = made
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, ["reproduce", "mine", "--samples", "docs/samples.md"])
+    assert result.exit_code == 0, result.output
+    page = (folder / "docs/samples.md").read_text(encoding="utf-8")
+    files = {path.name for path in (folder / "docs/samples").iterdir()}
+    assert files == {f"toy.npz-{i}.{kind}" for i in (1, 2) for kind in ("mid", "png")}
+    assert all(f"(samples/{name})" in page for name in files if name.endswith("png"))
+    assert page.count("| samples |") == page.count("| test set |") == 1
+
+
+def test_statistics_tell_a_copy_from_a_new_piece():
+    rng = np.random.default_rng(0)
+    train = [np.pad((rng.random((60, 20)) < 0.2).astype(np.uint8), ((0, 0), (4, 4))) for _ in range(3)]
+    new = [np.pad((rng.random((16, 20)) < 0.2).astype(np.uint8), ((0, 0), (4, 4))) for _ in range(3)]
+    copied = [np.roll(roll, 2, axis=1) for roll in gallery.excerpts(train, 16, 3)]
+    ours, theirs = (gallery.statistics(x, train, low=60, keys=(-3, 3)) for x in (new, copied))
+    assert (theirs["nearest"], theirs["longest_copy"]) == (0.0, 16.0)
+    assert ours["nearest"] > 3
+    assert ours["longest_copy"] <= 1
+    assert ours["notes_per_frame"] == pytest.approx(np.concatenate(new).sum(axis=1).mean())
+    assert [len(x) for x in gallery.excerpts(train, 99, 2)] == [60, 60]
 
 
 def test_the_committed_tables(pytestconfig):
