@@ -121,14 +121,14 @@ def gallery(
         ).astype(np.uint8)
         lines += [f"## {name}, {trained.config.model.name.upper()}", ""]
         for i, roll in enumerate(rolls[:shown], 1):
-            stem = folder / f"{name}-{i}"
+            stem = f"{name}-{i}"  # may have a dot
             if trained.low is not None:
-                midi.write(stem.with_suffix(".mid"), roll, low=low, tempo=generation.tempo, **trained.grid)
+                midi.write(folder / f"{stem}.mid", roll, low=low, tempo=generation.tempo, **trained.grid)
             drawn = plot.piano_roll(
                 roll, low=low, steps_per_beat=trained.grid.get("steps_per_beat"), title=f"{name}, sample {i}"
             )
-            plot.save(drawn, stem.with_suffix(".png"))
-            lines += [f"![{stem.name}]({folder.name}/{stem.name}.png)", ""]
+            plot.save(drawn, folder / f"{stem}.png")
+            lines += [f"![{stem}]({folder.name}/{stem}.png)", ""]
         keys = trained.config.training.transpose
         lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
         lines += ["| --- |" + " ---: |" * 6]

@@ -453,16 +453,16 @@ def write_samples(
     files = []
     grid = run.grid
     for i, roll in enumerate(samples, 1):
-        stem = folder / f"{name}-{i}"
+        mid, wav, png = (folder / f"{name}-{i}.{kind}" for kind in ("mid", "wav", "png"))  # the name may have a dot
         if run.low is not None:
             options = {"low": run.low, "tempo": run.config.generation.tempo, **grid}
-            midi.write(stem.with_suffix(".mid"), roll, **options)
-            audio.write_wav(stem.with_suffix(".wav"), roll, **options)
-            files += [stem.with_suffix(".mid"), stem.with_suffix(".wav")]
+            midi.write(mid, roll, **options)
+            audio.write_wav(wav, roll, **options)
+            files += [mid, wav]
         low, per_beat = run.low or 0, grid.get("steps_per_beat")
-        drawn = plot.piano_roll(roll, low=low, steps_per_beat=per_beat, title=stem.name, primed=primed)
-        plot.save(drawn, stem.with_suffix(".png"))
-        files.append(stem.with_suffix(".png"))
+        drawn = plot.piano_roll(roll, low=low, steps_per_beat=per_beat, title=png.stem, primed=primed)
+        plot.save(drawn, png)
+        files.append(png)
         if watch is not None:
             watch(i)
     return files

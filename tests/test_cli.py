@@ -510,9 +510,9 @@ def test_samples_are_not_overwritten(place, trained):
     rnnrbm(*options, "--overwrite", "--steps", "9", cwd=place)
     assert (place / "kept" / "seed0-1.mid").read_bytes() != before
     assert "--prime-steps needs --prime" in refused(*options, "--prime-steps", "4", cwd=place)
-    midi.write(place / "tune [1].mid", np.eye(7, WIDTH, dtype=np.uint8), low=LOW, steps_per_beat=2)
-    rnnrbm(*options, "--prime", "tune [1].mid", cwd=place)
-    assert "exists already" in refused(*options, "--prime", "tune [1].mid", cwd=place)
+    midi.write(place / "tune.op [1].mid", np.eye(7, WIDTH, dtype=np.uint8), low=LOW, steps_per_beat=2)
+    rnnrbm(*options, "--prime", "tune.op [1].mid", cwd=place)
+    assert "exists already" in refused(*options, "--prime", "tune.op [1].mid", cwd=place)
 
 
 def test_what_cannot_be_generated_is_said_in_one_line(place, trained):
