@@ -118,6 +118,8 @@ class Model(_Settings):
         Of an MLP: the frames it reads.
     clock : int
         Frames in a bar, of whose place in it a recurrent network is told; pieces are counted from their beginning.
+    n_local : int
+        Hidden units of a layer for every note beside the recurrent network, the same for all; 0 is none.
     reach : int
         Where weights are shared over pitch: how many notes below and above its own each note's network reads.
     orderless : bool
@@ -134,6 +136,7 @@ class Model(_Settings):
     connections: str | None = None
     window: Count | None = None
     clock: Annotated[int, Field(ge=0)] | None = None
+    n_local: Annotated[int, Field(ge=0)] | None = None
     reach: Count | None = None
     orderless: bool | None = None
     visible: str | None = None

@@ -25,9 +25,9 @@ import numpy as np
 
 from rnnrbm.densities import Independent
 from rnnrbm.nade import NADE
-from rnnrbm.networks import Nothing, init_recurrent, init_window
+from rnnrbm.networks import Nothing, init_window
 from rnnrbm.rbm import RBM
-from rnnrbm.rnnrbm import rnn_rbm, rtrbm
+from rnnrbm.rnnrbm import init_network, rnn_rbm, rtrbm
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.tied import tied_rnn_nade, tied_rnn_rbm
 from rnnrbm.units import Bernoulli, Gaussian, Softmax, Unit
@@ -45,14 +45,23 @@ def rnn_nade(
     n_layers: int = 1,
     connections: str = "plain",
     clock: int = 0,
+    n_local: int = 0,
     orderless: bool = False,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
 ) -> SequenceModel:
     """Make an RNN-NADE; see :func:`rnnrbm.rnnrbm.rnn_rbm` and :meth:`rnnrbm.nade.NADE.init` for the parameters."""
     density = NADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, orderless=orderless, dtype=dtype)
-    network = init_recurrent(
-        cell, n_visible, n_recurrent, n_layers, clock=clock, rng=rng, connections=connections, dtype=dtype
+    network = init_network(
+        cell,
+        n_visible,
+        n_recurrent,
+        n_layers,
+        rng=rng,
+        connections=connections,
+        clock=clock,
+        n_local=n_local,
+        dtype=dtype,
     )
     return SequenceModel.init(network, density, rng=rng, dtype=dtype)
 
@@ -66,14 +75,23 @@ def rnn(
     n_layers: int = 1,
     connections: str = "plain",
     clock: int = 0,
+    n_local: int = 0,
     visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
 ) -> SequenceModel:
     """Make an RNN that predicts each unit of the next frame by itself; ``visible=Softmax(n_visible)``: a char-RNN."""
     density = Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype)
-    network = init_recurrent(
-        cell, n_visible, n_recurrent, n_layers, clock=clock, rng=rng, connections=connections, dtype=dtype
+    network = init_network(
+        cell,
+        n_visible,
+        n_recurrent,
+        n_layers,
+        rng=rng,
+        connections=connections,
+        clock=clock,
+        n_local=n_local,
+        dtype=dtype,
     )
     return SequenceModel.init(network, density, rng=rng, dtype=dtype)
 

@@ -8,7 +8,7 @@ and of which the frame density is told. Layers of recurrent cells (:class:`Stack
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pytensor
@@ -26,7 +26,6 @@ __all__ = [
     "Stack",
     "Window",
     "before_frames",
-    "init_recurrent",
     "init_stack",
     "init_window",
     "read",
@@ -50,6 +49,10 @@ class Network(Protocol):
     @property
     def n_parts(self) -> int:
         """In how many equal parts the output falls; each writes its part of the biases, all with the same weights."""
+
+    @property
+    def n_direct(self) -> int:
+        """How many of the last outputs are a visible unit's each: spared by dropout, at first added to its bias."""
 
     def tensors(self) -> list[TensorVariable]:
         """Every parameter, in a fixed order."""
@@ -94,6 +97,10 @@ class Stack(NamedTuple):
     @property
     def n_parts(self) -> int:
         return 1
+
+    @property
+    def n_direct(self) -> int:
+        return 0
 
     def tensors(self) -> list[TensorVariable]:
         return [t for layer in self.layers for t in layer.tensors()]
@@ -174,6 +181,10 @@ class Window(NamedTuple):
     def n_parts(self) -> int:
         return 1
 
+    @property
+    def n_direct(self) -> int:
+        return 0
+
     def tensors(self) -> list[TensorVariable]:
         return [self.W_vu, self.b_u]
 
@@ -182,17 +193,26 @@ class Window(NamedTuple):
         return Window(W_vu, b_u, self.n_frames)
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-        frames = [v]
-        for _ in range(self.n_frames - 1):
-            frames.append(before(frames[-1], pt.zeros_like(v[0]), start))
-        return _joined(frames)
+        return latest(v, self.n_frames, start)
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
-        n = self.W_vu.type.shape[0] // self.n_frames
-        return pt.concatenate([v, u[..., :-n]], axis=-1) if self.n_frames > 1 else v
+        return shifted(v, u, self.W_vu.type.shape[0] // self.n_frames)
 
     def output(self, u: TensorVariable) -> TensorVariable:
         return pt.tanh(u @ self.W_vu + self.b_u)
+
+
+def latest(v: TensorVariable, n_frames: int, start: TensorVariable | None = None) -> TensorVariable:
+    """Each frame and those before it in its piece, the latest first: (T, B, n) -> (T, B, n_frames * n)."""
+    frames = [v]
+    for _ in range(n_frames - 1):
+        frames.append(before(frames[-1], pt.zeros_like(v[0]), start))
+    return _joined(frames)
+
+
+def shifted(v: TensorVariable, frames: TensorVariable, n: int) -> TensorVariable:
+    """Put a frame (..., n) before the latest ones (..., n_frames * n), and forget the oldest of these."""
+    return pt.concatenate([v, frames[..., :-n]], axis=-1) if frames.type.shape[-1] > n else v
 
 
 class Nothing(NamedTuple):
@@ -217,6 +237,10 @@ class Nothing(NamedTuple):
     @property
     def n_parts(self) -> int:
         return 1
+
+    @property
+    def n_direct(self) -> int:
+        return 0
 
     def tensors(self) -> list[TensorVariable]:
         return []
@@ -263,6 +287,10 @@ class Clocked(NamedTuple):
     @property
     def n_parts(self) -> int:
         return self.network.n_parts
+
+    @property
+    def n_direct(self) -> int:
+        return self.network.n_direct
 
     def tensors(self) -> list[TensorVariable]:
         return self.network.tensors()
@@ -314,16 +342,6 @@ def read(network: Network, v: TensorVariable) -> TensorVariable:
         step, sequences=[v], outputs_info=[network.u_0], non_sequences=network.tensors(), return_updates=False
     )
     return u[-1]
-
-
-def init_recurrent(
-    kind: str, n_visible: int, n_recurrent: int, n_layers: int = 1, *, clock: int = 0, **options: Any
-) -> Network:
-    """Make layers of cells (:func:`init_stack`) that are told by a clock of that period where they are; 0: of none."""
-    if clock < 0:
-        raise ValueError(f"clock, the frames of a bar, must be at least 0, got {clock}")
-    stack = init_stack(kind, n_visible + clock, n_recurrent, n_layers, **options)
-    return Clocked(stack, clock) if clock else stack
 
 
 def init_stack(

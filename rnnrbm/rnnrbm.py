@@ -21,12 +21,45 @@ import numpy as np
 
 from rnnrbm import engine
 from rnnrbm.cells import Tanh
-from rnnrbm.networks import Stack, init_recurrent
+from rnnrbm.networks import Clocked, Network, Stack, init_stack
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel, init_writers
+from rnnrbm.tied import init_beside
 from rnnrbm.units import Bernoulli
 
-__all__ = ["rnn_rbm", "rtrbm"]
+__all__ = ["init_network", "rnn_rbm", "rtrbm"]
+
+
+def init_network(
+    cell: str,
+    n_visible: int,
+    n_recurrent: int,
+    n_layers: int = 1,
+    *,
+    rng: np.random.Generator,
+    connections: str = "plain",
+    clock: int = 0,
+    n_local: int = 0,
+    dtype: str | None = None,
+) -> Network:
+    """Make layers of cells, told by a clock where in the bar they are, and a layer for every note beside them.
+
+    Parameters
+    ----------
+    cell, n_visible, n_recurrent, n_layers, rng, connections, dtype
+        See :func:`rnnrbm.networks.init_stack`.
+    clock : int
+        Its period in frames; 0: no clock. See :class:`rnnrbm.networks.Clocked`.
+    n_local : int
+        Hidden units of the layer beside; 0: none. See :class:`rnnrbm.tied.Beside`.
+    """
+    if min(clock, n_local) < 0:
+        raise ValueError(f"clock and n_local must be at least 0, got {clock} and {n_local}")
+    network: Network = init_stack(
+        cell, n_visible + clock, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype
+    )
+    network = Clocked(network, clock) if clock else network
+    return init_beside(network, n_visible, n_local, rng=rng, dtype=dtype) if n_local else network
 
 
 def rnn_rbm(
@@ -39,6 +72,7 @@ def rnn_rbm(
     n_layers: int = 1,
     connections: str = "plain",
     clock: int = 0,
+    n_local: int = 0,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
     **rbm_options: Any,
@@ -59,6 +93,9 @@ def rnn_rbm(
     clock : int
         Frames in a bar: the network is told where in it each frame is (:class:`rnnrbm.networks.Clocked`); 0 tells it
         nothing.
+    n_local : int
+        Hidden units of a layer for every note beside the recurrent network, the same for all notes, which tells what
+        the notes around it in the latest frames speak for (:class:`rnnrbm.tied.Beside`); 0: none.
     b_v : array of shape (n_visible,) or float
         Initial visible biases.
     dtype : str or None
@@ -67,8 +104,16 @@ def rnn_rbm(
         Handed on to :meth:`rnnrbm.rbm.RBM.init`: ``visible``, ``hidden``, ``scale``.
     """
     rbm = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
-    network = init_recurrent(
-        cell, n_visible, n_recurrent, n_layers, clock=clock, rng=rng, connections=connections, dtype=dtype
+    network = init_network(
+        cell,
+        n_visible,
+        n_recurrent,
+        n_layers,
+        rng=rng,
+        connections=connections,
+        clock=clock,
+        n_local=n_local,
+        dtype=dtype,
     )
     return SequenceModel.init(network, rbm, rng=rng, dtype=dtype)
 

@@ -152,6 +152,9 @@ class SequenceModel(NamedTuple):
     ) -> SequenceModel:
         """Join a network and a density by new weights; see :func:`init_writers`."""
         writers = init_writers(network.n_outputs, density, rng=rng, n_parts=network.n_parts, dtype=dtype)
+        if n := network.n_direct:
+            W_uv = writers[density.biases.index("b_v")]
+            W_uv.set_value(W_uv.get_value() + np.eye(network.n_outputs, n, n - network.n_outputs, W_uv.dtype))
         return cls(network, density, writers)
 
     @property
@@ -266,8 +269,10 @@ class SequenceModel(NamedTuple):
             read = read * keep
         u = before_frames(self.network, read, start)
         if state_dropout:
-            keep, rng = keep_mask(u, state_dropout, rng)
-            u = u * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)
+            n = u.type.shape[-1] - self.network.n_direct
+            keep, rng = keep_mask(u[:, :n], state_dropout, rng)
+            kept = u[:, :n] * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)
+            u = kept if n == u.type.shape[-1] else pt.concatenate([kept, u[:, n:]], axis=1)
         density, rows = self.conditional(u), flatten(v)
         nan = pt.as_tensor(np.asarray(np.nan, self.dtype))
         if isinstance(density, NormalizedDensity):

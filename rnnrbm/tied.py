@@ -19,13 +19,23 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm import engine
 from rnnrbm.densities import check_biases, clamped
 from rnnrbm.nade import log_prob_of_units
-from rnnrbm.networks import Clocked, Network, Stack, init_stack
+from rnnrbm.networks import Clocked, Network, Stack, init_stack, latest, shifted
 from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["TiedNADE", "TiedParallel", "TiedRBM", "as_rbm", "init_tied", "tied_rnn_nade", "tied_rnn_rbm"]
+__all__ = [
+    "Beside",
+    "TiedNADE",
+    "TiedParallel",
+    "TiedRBM",
+    "as_rbm",
+    "init_beside",
+    "init_tied",
+    "tied_rnn_nade",
+    "tied_rnn_rbm",
+]
 
 
 class TiedParallel(NamedTuple):
@@ -65,6 +75,10 @@ class TiedParallel(NamedTuple):
     def n_parts(self) -> int:
         return self.n_visible
 
+    @property
+    def n_direct(self) -> int:
+        return 0
+
     def tensors(self) -> list[TensorVariable]:
         return self.stack.tensors()
 
@@ -76,16 +90,11 @@ class TiedParallel(NamedTuple):
 
         Columns beyond `n_visible` (those of a clock) are read by all.
         """
-        n, width = self.n_visible, self.n_visible + self.n_beyond
-        index, fixed = _around(n, self.reach, self.reach), _which_note(n, self.octave)
-        if self.octave:
-            classes = np.arange(n) % self.octave
-            counts = v[..., :n] @ pt.as_tensor(np.eye(self.octave, dtype=v.dtype)[classes])
-            by_class = width + (classes[:, None] + np.arange(self.octave)) % self.octave
-            v, index = pt.concatenate([v, counts], axis=-1), np.concatenate([index, by_class], axis=1)
-        before = index.shape[1]
-        index = np.concatenate([index, np.full(fixed.shape, -1), np.tile(np.arange(n, width), (n, 1))], axis=1)
-        return _looked_up(v, index, np.pad(fixed, ((0, 0), (before, self.n_beyond))))
+        n = self.n_visible
+        index = np.concatenate(
+            [_around(n, self.reach, self.reach), np.tile(np.arange(n, n + self.n_beyond), (n, 1))], axis=1
+        )
+        return _seen(v, n, index, n + self.n_beyond, self.octave)
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
         n_steps, n_batch = v.type.shape[:2]
@@ -106,6 +115,77 @@ class TiedParallel(NamedTuple):
         return x.reshape((*engine.leading(like), self.n_visible * x.type.shape[-1]))
 
 
+class Beside(NamedTuple):
+    """A network, and beside it one number for every note: what its surroundings in the latest frames speak for.
+
+    That is one hidden layer, the same for all notes, which reads the notes around each. Whether a note goes on sounding
+    is learned from all notes at once; what is to be known of the whole is left to the network.
+
+    Attributes
+    ----------
+    network : Network
+    W : TensorVariable, shape (what is read of a note, n_local)
+    b : TensorVariable, shape (n_local,)
+    w : TensorVariable, shape (n_local, 1)
+    n_visible, n_frames, reach, octave : int
+        Of each of `n_frames` frames a note's layer reads the notes up to `reach` above and below; and the pitch classes
+        of the latest, and which note it is, as :class:`TiedParallel` does.
+    """
+
+    network: Network
+    W: TensorVariable
+    b: TensorVariable
+    w: TensorVariable
+    n_visible: int
+    n_frames: int
+    reach: int
+    octave: int = 12
+
+    @property
+    def u_0(self) -> TensorVariable:
+        u_0 = self.network.u_0
+        return pt.concatenate([u_0, pt.zeros((self.n_frames * self.n_visible,), u_0.dtype)])
+
+    @property
+    def n_outputs(self) -> int:
+        return self.network.n_outputs + self.n_visible
+
+    @property
+    def n_parts(self) -> int:
+        return 1
+
+    @property
+    def n_direct(self) -> int:
+        return self.n_visible
+
+    def tensors(self) -> list[TensorVariable]:
+        return [*self.network.tensors(), self.W, self.b, self.w]
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Beside:
+        *others, W, b, w = tensors
+        return self._replace(network=self.network.with_tensors(others), W=W, b=b, w=w)
+
+    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+        return pt.concatenate([self.network.run(v, start), latest(v, self.n_frames, start)], axis=-1)
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        n = u.type.shape[-1] - self.n_frames * self.n_visible
+        return pt.concatenate([self.network.step(v, u[..., :n]), shifted(v, u[..., n:], self.n_visible)], axis=-1)
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        n = u.type.shape[-1] - self.n_frames * self.n_visible
+        x = self.seen(u[..., n:])
+        local = (pt.tanh(_rows(x, 1) @ self.W + self.b) @ self.w).reshape((*engine.leading(u), self.n_visible))
+        return pt.concatenate([self.network.output(u[..., :n]), local], axis=-1)
+
+    def seen(self, frames: TensorVariable) -> TensorVariable:
+        """What each note's layer reads: (..., n_frames * n_visible) -> (..., n_visible, n_seen)."""
+        n = self.n_visible
+        around = _around(n, self.reach, self.reach)
+        older = [np.where(around < 0, -1, around + i * n) for i in range(1, self.n_frames)]
+        return _seen(frames, n, np.concatenate([around, *older], axis=1), self.n_frames * n, self.octave)
+
+
 def _rows(x: TensorVariable, n_parts: int) -> TensorVariable:
     """One row for each part of the last axis: (..., n_parts * n) -> (... * n_parts, n)."""
     return x.reshape((-1, x.type.shape[-1] // n_parts))
@@ -124,6 +204,22 @@ def _looked_up(x: TensorVariable, index: np.ndarray, otherwise: np.ndarray) -> T
     return pt.switch(pt.as_tensor(index >= 0), taken, pt.as_tensor(otherwise.astype(x.dtype)))
 
 
+def _seen(v: TensorVariable, n: int, index: np.ndarray, width: int, octave: int) -> TensorVariable:
+    """What is read of each of `n` notes: columns of (..., width), the notes on of each class, which note it is.
+
+    The notes that are counted are the first `n` columns, and a note counts classes from its own.
+    """
+    fixed = _which_note(n, octave)
+    if octave:
+        classes = np.arange(n) % octave
+        counts = v[..., :n] @ pt.as_tensor(np.eye(octave, dtype=v.dtype)[classes])
+        by_class = width + (classes[:, None] + np.arange(octave)) % octave
+        v, index = pt.concatenate([v, counts], axis=-1), np.concatenate([index, by_class], axis=1)
+    before = index.shape[1]
+    index = np.concatenate([index, np.full(fixed.shape, -1)], axis=1)
+    return _looked_up(v, index, np.pad(fixed, ((0, 0), (before, 0))))
+
+
 def _which_note(n: int, octave: int) -> np.ndarray:
     """What tells a note from others: its pitch class, and bumps an octave apart, (n, features)."""
     columns = np.arange(n)
@@ -135,6 +231,33 @@ def _which_note(n: int, octave: int) -> np.ndarray:
 def n_seen(n_visible: int, reach: int, octave: int) -> int:
     """How many numbers each note's network reads of a frame."""
     return 2 * reach + 1 + octave + _which_note(n_visible, octave).shape[1]
+
+
+def init_beside(
+    network: Network,
+    n_visible: int,
+    n_local: int,
+    *,
+    rng: np.random.Generator,
+    n_frames: int = 8,
+    reach: int = 12,
+    octave: int = 12,
+    dtype: str | None = None,
+) -> Beside:
+    """Put a hidden layer of `n_local` units for every note beside a network; see :class:`Beside`."""
+    if min(n_local, n_frames, reach) < 1:
+        raise ValueError(f"n_local, n_frames and reach must be at least 1, got {n_local}, {n_frames} and {reach}")
+    n_inputs = n_seen(n_visible, reach, octave) + (n_frames - 1) * (2 * reach + 1)
+    return Beside(
+        network,
+        engine.shared(rng.normal(0.0, n_inputs**-0.5, (n_inputs, n_local)), "W_local", dtype),
+        engine.shared(np.zeros(n_local), "b_local", dtype),
+        engine.shared(rng.normal(0.0, 0.01, (n_local, 1)), "w_local", dtype),
+        n_visible,
+        n_frames,
+        reach,
+        octave,
+    )
 
 
 def init_tied(

@@ -33,6 +33,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rnn-rbm of two LSTMs": {"cell": "lstm", "n_layers": 2, "connections": "residual"},
     "rnn-nade of any order": {"orderless": True},
     "rnn-nade with a clock": {"clock": 2},
+    "rnn-nade with a layer beside": {"n_local": 3},
+    "rnn-rbm with a layer beside": {"n_local": 3},
     "rnn of softmax": {"visible": "softmax"},
 }
 

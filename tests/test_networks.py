@@ -8,7 +8,8 @@ import pytensor.tensor as pt
 import pytest
 
 from rnnrbm import engine
-from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_recurrent, init_stack, init_window
+from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_stack, init_window
+from rnnrbm.rnnrbm import init_network
 from rnnrbm.tied import init_tied
 
 T, B, N_VISIBLE, N = 6, 3, 4, 3
@@ -21,7 +22,9 @@ def make(name: str) -> Any:
     if name == "nothing":
         return Nothing("float32")
     if name.startswith("clock"):
-        network: Any = init_recurrent("gru", N_VISIBLE, N, clock=int(name[5:]), rng=RNG(0))
+        network: Any = init_network("gru", N_VISIBLE, N, clock=int(name[5:]), rng=RNG(0))
+    elif name == "beside":
+        network = init_network("gru", N_VISIBLE, N, clock=2, n_local=3, rng=RNG(0))
     elif name == "tied clock":
         network = init_tied("gru", N_VISIBLE, N, rng=RNG(0), reach=1, octave=3, clock=3)
     elif name.startswith("tied"):
@@ -37,7 +40,19 @@ def make(name: str) -> Any:
 
 
 STACKS = ["gru 1 plain", "lstm 2 plain", "gru 3 residual", "lstm 2 residual", "tanh 3 skip", "lstm 2 skip"]
-NAMES = [*STACKS, "tied gru", "tied lstm", "clock2", "clock4", "tied clock", "window1", "window3", "window9", "nothing"]
+NAMES = [
+    *STACKS,
+    "tied gru",
+    "tied lstm",
+    "clock2",
+    "clock4",
+    "tied clock",
+    "beside",
+    "window1",
+    "window3",
+    "window9",
+    "nothing",
+]
 
 
 def frames(seed: int = 1) -> np.ndarray:
@@ -166,5 +181,5 @@ def test_a_clock_counts_the_frames_of_each_piece():
     w = pt.tensor("w", dtype="float32", shape=with_columns.shape)
     expected = engine.function([w], inner.run(w))(with_columns)
     np.testing.assert_allclose(engine.to_numpy(told(frames())), engine.to_numpy(expected), atol=1e-6)
-    with pytest.raises(ValueError, match="clock, the frames of a bar, must be at least 0, got -1"):
-        init_recurrent("gru", 4, 3, clock=-1, rng=RNG(0))
+    with pytest.raises(ValueError, match="clock and n_local must be at least 0, got -1 and 0"):
+        init_network("gru", 4, 3, clock=-1, rng=RNG(0))
