@@ -178,6 +178,9 @@ class Training(_Settings):
         See :meth:`rnnrbm.sequence.SequenceModel.loss`.
     transpose : (int, int)
         Range of the random transposition, semitones; (0, 0) is off.
+    transposed : float
+        Share of the pieces that are transposed, drawn anew every epoch. Where a set is in one key, as the published
+        ones are, a model that sees the others too is kept from overfitting, and below 1 it still learns which key.
     patience : int
         Stop after that many epochs without a better valid log-likelihood; 0 never stops early.
     valid_every : int
@@ -212,6 +215,7 @@ class Training(_Settings):
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1
     transpose: tuple[int, int] = (-5, 6)
+    transposed: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     patience: Annotated[int, Field(ge=0)] = 40
     valid_every: Count = 5
     valid_frames: Annotated[int, Field(ge=0)] = 500

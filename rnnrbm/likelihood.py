@@ -28,9 +28,8 @@ from rnnrbm import devices, engine, partition, random
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
 from rnnrbm.history import History, check_pieces
 from rnnrbm.networks import Nothing
-from rnnrbm.rbm import RBM
+from rnnrbm.rbm import RBM, as_rbm
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.tied import as_rbm
 from rnnrbm.units import Bernoulli
 
 __all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_frames", "known_frames", "log_likelihood"]

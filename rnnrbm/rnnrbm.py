@@ -22,9 +22,9 @@ import numpy as np
 from rnnrbm import engine
 from rnnrbm.cells import Tanh
 from rnnrbm.networks import Clocked, Network, Stack, init_stack
+from rnnrbm.pitch import init_beside
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel, init_writers
-from rnnrbm.tied import init_beside
 from rnnrbm.units import Bernoulli
 
 __all__ = ["init_network", "rnn_rbm", "rtrbm"]
@@ -51,7 +51,7 @@ def init_network(
     clock : int
         Its period in frames; 0: no clock. See :class:`rnnrbm.networks.Clocked`.
     n_local : int
-        Hidden units of the layer beside; 0: none. See :class:`rnnrbm.tied.Beside`.
+        Hidden units of the layer beside; 0: none. See :class:`rnnrbm.pitch.Beside`.
     """
     if min(clock, n_local) < 0:
         raise ValueError(f"clock and n_local must be at least 0, got {clock} and {n_local}")
@@ -95,7 +95,7 @@ def rnn_rbm(
         nothing.
     n_local : int
         Hidden units of a layer for every note beside the recurrent network, the same for all notes, which tells what
-        the notes around it in the latest frames speak for (:class:`rnnrbm.tied.Beside`); 0: none.
+        the notes around it in the latest frames speak for (:class:`rnnrbm.pitch.Beside`); 0: none.
     b_v : array of shape (n_visible,) or float
         Initial visible biases.
     dtype : str or None

@@ -20,7 +20,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.densities import EnergyDensity, clamped, map_biases
 from rnnrbm.engine import Updates
 from rnnrbm.random import Rng
-from rnnrbm.rbm import RBM
+from rnnrbm.rbm import RBM, as_rbm, log_weights
 
 __all__ = ["cd", "gibbs", "pcd", "pick", "tempered"]
 
@@ -95,8 +95,11 @@ def pick(
     v : TensorVariable, shape (..., n_visible)
     rng : Rng
     """
-    rows = map_biases(density, lambda b: pt.expand_dims(b, -2))
-    log_weight = -rows.free_energy(states)
+    rbm = as_rbm(density)
+    if isinstance(rbm, RBM):
+        log_weight = log_weights(rbm, states)
+    else:
+        log_weight = -map_biases(density, lambda b: pt.expand_dims(b, -2)).free_energy(states)
     if own is not None:
         own_weight = -density.free_energy(own)[..., None]
         # a static density weighs the states once for all rows

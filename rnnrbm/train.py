@@ -268,6 +268,7 @@ def fit(
         context=settings.context,
         align=model.network.period if isinstance(model.network, Clocked) else 1,
         transpose=settings.transpose,
+        transposed=settings.transposed,
     )
     steps = _Steps(model, corpus, settings, mode)
     state.attach(steps.variables())

@@ -295,3 +295,15 @@ def test_segments_begin_where_a_clock_is_at_zero(align):
     assert all((counted[i, :n] >= 3).all() and (counted[i, n:] == 0).all() for i, n in enumerate(lengths))
     with pytest.raises(ValueError, match=r"align must be between 1 and n_steps - context \(28\), got 29"):
         Corpus(pieces, n_steps=32, context=4, align=29)
+
+
+def test_a_share_of_the_pieces_is_transposed():
+    piece = np.zeros((4, 20), np.uint8)
+    piece[:, 10] = 1
+    corpus = Corpus([piece] * 200, n_steps=4, batch_size=10, context=0, transpose=(-3, 3), transposed=0.35)
+    notes = [corpus.dense(batch)[0].argmax(axis=1) for epoch in range(5) for batch in corpus.epoch((0, epoch))]
+    moved = np.concatenate(notes) - 10
+    assert set(moved) == set(range(-3, 4))
+    assert (moved != 0).mean() == pytest.approx(0.35 * 6 / 7, abs=0.06)
+    with pytest.raises(ValueError, match="transposed is a share of the pieces, between 0 and 1, got 2"):
+        Corpus([piece], transposed=2)

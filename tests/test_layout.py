@@ -15,7 +15,20 @@ NAMES = {p.stem for p in FILES}
 
 ENGINE_LIBRARIES = {"pytensor", "jax", "numba"}
 # what is built from PyTensor graphs, and what reads and writes files; a module of neither kind may import both
-MODELS = {"units", "densities", "rbm", "samplers", "cells", "networks", "sequence", "rnnrbm", "nade", "tied", "models"}
+MODELS = {
+    "units",
+    "densities",
+    "rbm",
+    "samplers",
+    "cells",
+    "networks",
+    "sequence",
+    "rnnrbm",
+    "nade",
+    "pitch",
+    "tied",
+    "models",
+}
 MODELS |= {"boltzmann", "convrbm", "deep", "autoencoder"}
 GRAPHS = MODELS | {"random", "engine", "devices", "optim", "partition", "history", "likelihood"}
 NO_GRAPHS = {"batches", "checkpoint", "config", "datasets", "midi", "midi_folder", "rolls", "audio", "metrics", "plot"}

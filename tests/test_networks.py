@@ -9,8 +9,8 @@ import pytest
 
 from rnnrbm import engine
 from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_stack, init_window
+from rnnrbm.pitch import init_tied
 from rnnrbm.rnnrbm import init_network
-from rnnrbm.tied import init_tied
 
 T, B, N_VISIBLE, N = 6, 3, 4, 3
 START = np.zeros((T, B), bool)

@@ -14,7 +14,7 @@ from scipy import stats
 from rnnrbm import engine, random
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
 from rnnrbm.random import uniform_numpy
-from rnnrbm.rbm import RBM
+from rnnrbm.rbm import RBM, log_weights
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 
 # name -> (unit, reference, number of units); few where the layer is integrated on a grid
@@ -259,3 +259,29 @@ def test_init() -> None:
         RBM.init(0, 3, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"b_v has shape \(3,\), expected \(4,\)"):
         RBM.init(4, 3, rng=np.random.default_rng(0), b_v=np.zeros(3))
+
+
+@pytest.mark.parametrize("n_hidden", [1, 4, 7])
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("hidden", [Bernoulli(), Gaussian()], ids=str)
+def test_states_are_weighed_as_by_free_energy(n_hidden, leading, hidden):
+    rng = np.random.default_rng(0)
+    rbm = RBM.init(5, n_hidden, rng=rng, hidden=hidden)
+    W, b_v, b_h = (
+        3 * rng.normal(size=s).astype(np.float32) for s in ((5, n_hidden), (*leading, 5), (*leading, n_hidden))
+    )
+    rbm = rbm._replace(W=pt.as_tensor(W), b_v=pt.as_tensor(b_v), b_h=pt.as_tensor(b_h))
+    states = oracles.all_states(5).astype(np.float32)
+    found = engine.to_numpy(engine.function([], log_weights(rbm, pt.as_tensor(states)))())
+    wide = rbm._replace(b_v=pt.expand_dims(rbm.b_v, -2), b_h=pt.expand_dims(rbm.b_h, -2))
+    expected = -engine.to_numpy(engine.function([], wide.free_energy(pt.as_tensor(states)))())
+    assert found.shape == (*leading, 32)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_states_are_weighed_where_hidden_units_saturate():
+    W = np.array([[90, 90, 90, 90, -90], [1, 2, 3, 4, 5]], np.float32)
+    rbm = RBM(pt.as_tensor(W), pt.as_tensor(np.zeros(2, np.float32)), pt.as_tensor(np.full(5, 20, np.float32)))
+    states = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)
+    found = engine.to_numpy(engine.function([], log_weights(rbm, pt.as_tensor(states)))())
+    np.testing.assert_allclose(found, [440, 450, 115, 100], rtol=1e-6)

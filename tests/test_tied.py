@@ -11,7 +11,8 @@ from scipy.special import expit
 from rnnrbm import build, engine, log_likelihood, random
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
 from rnnrbm.networks import Network, Nothing
-from rnnrbm.tied import TiedNADE, TiedRBM, init_beside, init_tied, n_seen
+from rnnrbm.pitch import init_beside, init_tied, n_seen
+from rnnrbm.tied import TiedNADE, TiedRBM
 
 RNG = np.random.default_rng
 

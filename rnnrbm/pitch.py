@@ -1,0 +1,264 @@
+"""Networks that read frames as they look from each note, with the same weights for all notes.
+
+:class:`TiedParallel` is a recurrent network for every note; :class:`Beside` puts one hidden layer for every note beside
+a network that reads whole frames. What a note sees: the notes around it, how many are on of each pitch class, counted
+from its own, and which note it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm import engine
+from rnnrbm.networks import Clocked, Network, Stack, init_stack, latest, shifted
+
+__all__ = ["Beside", "TiedParallel", "around", "init_beside", "init_tied", "looked_up", "n_seen"]
+
+
+class TiedParallel(NamedTuple):
+    """The same recurrent network for every note, each reading the frames as they look from its note.
+
+    It reads the notes up to `reach` above and below; how many notes are on of each pitch class, counted from its own;
+    and which note it is: its pitch class, and roughly how high.
+
+    Attributes
+    ----------
+    stack : Stack
+        The network of one note.
+    n_visible : int
+        How many notes there are.
+    reach : int
+    octave : int
+        Columns in an octave; 0 if columns have no pitch classes.
+    n_beyond : int
+        Columns that follow the notes and are no notes: those of a clock.
+    """
+
+    stack: Stack
+    n_visible: int
+    reach: int
+    octave: int = 12
+    n_beyond: int = 0
+
+    @property
+    def u_0(self) -> TensorVariable:
+        return pt.tile(self.stack.u_0, self.n_visible)
+
+    @property
+    def n_outputs(self) -> int:
+        return self.n_visible * self.stack.n_outputs
+
+    @property
+    def n_parts(self) -> int:
+        return self.n_visible
+
+    @property
+    def n_direct(self) -> int:
+        return 0
+
+    def tensors(self) -> list[TensorVariable]:
+        return self.stack.tensors()
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> TiedParallel:
+        return self._replace(stack=self.stack.with_tensors(tensors))
+
+    def seen(self, v: TensorVariable) -> TensorVariable:
+        """What each note's network reads: (..., n_visible) -> (..., n_visible, :func:`n_seen`).
+
+        Columns beyond `n_visible` (those of a clock) are read by all.
+        """
+        n = self.n_visible
+        index = np.concatenate(
+            [around(n, self.reach, self.reach), np.tile(np.arange(n, n + self.n_beyond), (n, 1))], axis=1
+        )
+        return _seen(v, n, index, n + self.n_beyond, self.octave)
+
+    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+        n_steps, n_batch = v.type.shape[:2]
+        rows = None if n_batch is None else n_batch * self.n_visible
+        x = self.seen(v)
+        x = x.reshape((-1 if n_steps is None else n_steps, -1 if rows is None else rows, x.type.shape[-1]))
+        starts = None if start is None else pt.repeat(start, self.n_visible, axis=1)
+        u = self.stack.run(x, starts)
+        return u.reshape((*engine.leading(v), self.n_visible * u.type.shape[-1]))
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        return self._flat(self.stack.step(_rows(self.seen(v), 1), _rows(u, self.n_visible)), u)
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        return self._flat(self.stack.output(_rows(u, self.n_visible)), u)
+
+    def _flat(self, x: TensorVariable, like: TensorVariable) -> TensorVariable:
+        return x.reshape((*engine.leading(like), self.n_visible * x.type.shape[-1]))
+
+
+class Beside(NamedTuple):
+    """A network, and beside it one number for every note: what its surroundings in the latest frames speak for.
+
+    That is one hidden layer, the same for all notes, which reads the notes around each. Whether a note goes on sounding
+    is learned from all notes at once; what is to be known of the whole is left to the network.
+
+    Attributes
+    ----------
+    network : Network
+    W : TensorVariable, shape (what is read of a note, n_local)
+    b : TensorVariable, shape (n_local,)
+    w : TensorVariable, shape (n_local, 1)
+    n_visible, n_frames, reach, octave : int
+        Of each of `n_frames` frames a note's layer reads the notes up to `reach` above and below; and the pitch classes
+        of the latest, and which note it is, as :class:`TiedParallel` does.
+    """
+
+    network: Network
+    W: TensorVariable
+    b: TensorVariable
+    w: TensorVariable
+    n_visible: int
+    n_frames: int
+    reach: int
+    octave: int = 12
+
+    @property
+    def u_0(self) -> TensorVariable:
+        u_0 = self.network.u_0
+        return pt.concatenate([u_0, pt.zeros((self.n_frames * self.n_visible,), u_0.dtype)])
+
+    @property
+    def n_outputs(self) -> int:
+        return self.network.n_outputs + self.n_visible
+
+    @property
+    def n_parts(self) -> int:
+        return 1
+
+    @property
+    def n_direct(self) -> int:
+        return self.n_visible
+
+    def tensors(self) -> list[TensorVariable]:
+        return [*self.network.tensors(), self.W, self.b, self.w]
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Beside:
+        *others, W, b, w = tensors
+        return self._replace(network=self.network.with_tensors(others), W=W, b=b, w=w)
+
+    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+        return pt.concatenate([self.network.run(v, start), latest(v, self.n_frames, start)], axis=-1)
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        n = u.type.shape[-1] - self.n_frames * self.n_visible
+        return pt.concatenate([self.network.step(v, u[..., :n]), shifted(v, u[..., n:], self.n_visible)], axis=-1)
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        n = u.type.shape[-1] - self.n_frames * self.n_visible
+        x = self.seen(u[..., n:])
+        local = (pt.tanh(_rows(x, 1) @ self.W + self.b) @ self.w).reshape((*engine.leading(u), self.n_visible))
+        return pt.concatenate([self.network.output(u[..., :n]), local], axis=-1)
+
+    def seen(self, frames: TensorVariable) -> TensorVariable:
+        """What each note's layer reads: (..., n_frames * n_visible) -> (..., n_visible, n_seen)."""
+        n = self.n_visible
+        last = around(n, self.reach, self.reach)
+        older = [np.where(last < 0, -1, last + i * n) for i in range(1, self.n_frames)]
+        return _seen(frames, n, np.concatenate([last, *older], axis=1), self.n_frames * n, self.octave)
+
+
+def _rows(x: TensorVariable, n_parts: int) -> TensorVariable:
+    """One row for each part of the last axis: (..., n_parts * n) -> (... * n_parts, n)."""
+    return x.reshape((-1, x.type.shape[-1] // n_parts))
+
+
+def around(n: int, below: int, above: int) -> np.ndarray:
+    """Which columns are around each of `n`, -1 beyond the edges: (n, below + 1 + above)."""
+    columns = np.arange(n)[:, None] + np.arange(-below, above + 1)
+    return np.where((columns >= 0) & (columns < n), columns, -1)
+
+
+def looked_up(x: TensorVariable, index: np.ndarray, otherwise: np.ndarray) -> TensorVariable:
+    """Columns of (..., n), laid out like `index`, and where that is -1 the numbers of `otherwise`."""
+    taken = pt.take(x, np.maximum(index, 0).ravel(), axis=-1)
+    taken = taken.reshape((*engine.leading(x), *index.shape))
+    return pt.switch(pt.as_tensor(index >= 0), taken, pt.as_tensor(otherwise.astype(x.dtype)))
+
+
+def _seen(v: TensorVariable, n: int, index: np.ndarray, width: int, octave: int) -> TensorVariable:
+    """What is read of each of `n` notes: columns of (..., width), the notes on of each class, which note it is.
+
+    The notes that are counted are the first `n` columns, and a note counts classes from its own.
+    """
+    fixed = _which_note(n, octave)
+    if octave:
+        classes = np.arange(n) % octave
+        counts = v[..., :n] @ pt.as_tensor(np.eye(octave, dtype=v.dtype)[classes])
+        by_class = width + (classes[:, None] + np.arange(octave)) % octave
+        v, index = pt.concatenate([v, counts], axis=-1), np.concatenate([index, by_class], axis=1)
+    before = index.shape[1]
+    index = np.concatenate([index, np.full(fixed.shape, -1)], axis=1)
+    return looked_up(v, index, np.pad(fixed, ((0, 0), (before, 0))))
+
+
+def _which_note(n: int, octave: int) -> np.ndarray:
+    """What tells a note from others: its pitch class, and bumps an octave apart, (n, features)."""
+    columns = np.arange(n)
+    width = octave or 12
+    bumps = np.exp(-0.5 * np.square((columns[:, None] - np.arange(0, n + width, width)) / width))
+    return np.concatenate([np.eye(octave)[columns % octave], bumps], axis=1) if octave else bumps
+
+
+def n_seen(n_visible: int, reach: int, octave: int) -> int:
+    """How many numbers each note's network reads of a frame."""
+    return 2 * reach + 1 + octave + _which_note(n_visible, octave).shape[1]
+
+
+def init_beside(
+    network: Network,
+    n_visible: int,
+    n_local: int,
+    *,
+    rng: np.random.Generator,
+    n_frames: int = 8,
+    reach: int = 12,
+    octave: int = 12,
+    dtype: str | None = None,
+) -> Beside:
+    """Put a hidden layer of `n_local` units for every note beside a network; see :class:`Beside`."""
+    if min(n_local, n_frames, reach) < 1:
+        raise ValueError(f"n_local, n_frames and reach must be at least 1, got {n_local}, {n_frames} and {reach}")
+    n_inputs = n_seen(n_visible, reach, octave) + (n_frames - 1) * (2 * reach + 1)
+    return Beside(
+        network,
+        engine.shared(rng.normal(0.0, n_inputs**-0.5, (n_inputs, n_local)), "W_local", dtype),
+        engine.shared(np.zeros(n_local), "b_local", dtype),
+        engine.shared(rng.normal(0.0, 0.01, (n_local, 1)), "w_local", dtype),
+        n_visible,
+        n_frames,
+        reach,
+        octave,
+    )
+
+
+def init_tied(
+    cell: str,
+    n_visible: int,
+    n_recurrent: int,
+    n_layers: int = 1,
+    *,
+    rng: np.random.Generator,
+    reach: int = 24,
+    octave: int = 12,
+    connections: str = "plain",
+    clock: int = 0,
+    dtype: str | None = None,
+) -> Network:
+    """Make a network of one note for all; see :class:`TiedParallel` and :func:`rnnrbm.networks.init_recurrent`."""
+    if min(reach - 1, octave, clock) < 0:
+        raise ValueError(f"reach must be at least 1, octave and clock at least 0, got {reach}, {octave} and {clock}")
+    inputs = n_seen(n_visible, reach, octave) + clock
+    stack = init_stack(cell, inputs, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
+    tied = TiedParallel(stack, n_visible, reach, octave, clock)
+    return Clocked(tied, clock) if clock else tied
