@@ -28,6 +28,7 @@ T, B, N_VISIBLE, K = 96, 6, 88, 5
 VARIANTS: dict[str, dict[str, Any]] = {name: {} for name in MODELS}
 VARIANTS["rnn-rbm, 2 layers of LSTM"] = {"cell": "lstm", "n_layers": 2}
 VARIANTS["rnn-nade, orderless"] = {"orderless": True}
+VARIANTS["rnn-nade, a layer beside"] = {"n_local": 64}
 
 
 def batch() -> np.ndarray:
