@@ -38,10 +38,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/harmonized"))
     options = parser.parse_args()
 
-    folder = options.run or Path("runs/harmonizer")
+    folder = options.run or Path("runs/harmonizer-smoke" if options.smoke else "runs/harmonizer")
     if options.run is None and not (folder / "results.json").exists():
         tiny = {"training.epochs": 1, "model.n_hidden": 8, "model.n_recurrent": 8, "evaluation.test": False}
-        run.train(Config().replaced(tiny if options.smoke else {}), folder, overwrite=True)
+        begun = (folder / "config.toml").exists()
+        run.train(None if begun else Config().replaced(tiny if options.smoke else {}), folder, resume=begun)
     trained = run.load(folder)
     data = run.load_data(trained.config.data)
     known = known_frames(trained.model, data.train)

@@ -196,9 +196,13 @@ class Corpus:
         return self.frames.ravel()[batch.place[:, :, None] + np.arange(self.n_visible, dtype=np.int32)]
 
 
-def transposed(pieces: Sequence[np.ndarray], transpose: tuple[int, int], seed: int = 0) -> list[np.ndarray]:
-    """Return pieces as a model sees them in training: each shifted at random (see :class:`Corpus`)."""
+def transposed(
+    pieces: Sequence[np.ndarray], transpose: tuple[int, int], seed: int = 0, *, share: float = 1.0
+) -> list[np.ndarray]:
+    """Return pieces as a model sees them in training: each, or a share of them, shifted at random (:class:`Corpus`)."""
     rng = np.random.default_rng(seed)
-    shifts = [rng.integers(low, high + 1) for low, high in (Corpus._shift_range(p, *transpose) for p in pieces)]
+    ranges = [Corpus._shift_range(p, *transpose) for p in pieces]
+    shifts = [int(rng.integers(low, high + 1)) for low, high in ranges]
+    shifts = [shift if chance < share else 0 for shift, chance in zip(shifts, rng.random(len(shifts)), strict=True)]
     # no note leaves the roll, so what comes in on the other side is silence
     return [np.roll(piece, shift, axis=1) for piece, shift in zip(pieces, shifts, strict=True)]

@@ -312,10 +312,6 @@ class Evaluator:
         n = 1 if self.one_Z else self.chunk
         return as_rbm(map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0)))
 
-    def states(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the network's output before every frame of every piece: arrays (T, n_outputs)."""
-        return self._history(pieces)
-
     def chunks(
         self, pieces: Sequence[np.ndarray], *, seed: int = 0, frames: int | None = None, done: int = 0
     ) -> Iterator[Chunk]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -202,18 +202,17 @@ def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] =
     """
     check_pieces([roll])
     check_pieces(pieces)
-    n_steps, n = roll.shape
+    n_steps = len(roll)
     best = Nearest(np.inf, -1, -1, 0)
-    margin = max(-transpose[0], transpose[1], 0)
-    wide = np.pad(np.asarray(roll, np.float32), ((0, 0), (margin, margin)))
+    moved = list(_moved(np.asarray(roll, np.float32), transpose))
     for i, piece in enumerate(pieces):
         if len(piece) < n_steps:
             continue
         there = np.asarray(piece, np.float32)
         notes = np.cumsum(np.pad(there.sum(axis=1), (1, 0)))
         notes = notes[n_steps:] - notes[:-n_steps]
-        for shift in range(transpose[0], transpose[1] + 1):
-            common = wide[:, margin - shift : margin - shift + n] @ there.T
+        for shift, here in moved:
+            common = here @ there.T
             # frame t of the roll on frame begin + t of the piece: sums along diagonals
             steps = (common.strides[0] + common.strides[1], common.strides[1])
             both = as_strided(common, (n_steps, len(piece) - n_steps + 1), steps, writeable=False).sum(axis=0)
@@ -224,6 +223,16 @@ def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] =
     if best.piece < 0:
         raise ValueError(f"no piece is as long as the roll, {n_steps} frames")
     return best
+
+
+def _moved(roll: np.ndarray, transpose: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Every shift of a roll in a range, with the roll shifted; what leaves it is lost."""
+    if transpose[0] > transpose[1]:
+        raise ValueError(f"transpose must be a range such as (-5, 6), got {transpose}")
+    margin, n = max(-transpose[0], transpose[1], 0), roll.shape[1]
+    wide = np.pad(roll, ((0, 0), (margin, margin)))
+    for shift in range(transpose[0], transpose[1] + 1):
+        yield shift, wide[:, margin - shift : margin - shift + n]
 
 
 def longest_copy(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] = (0, 0)) -> int:
@@ -238,13 +247,9 @@ def longest_copy(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] = 
     for piece in pieces:
         packed = np.packbits(np.asarray(piece) > 0, axis=1)
         there += [-1, *(number.setdefault(frame.tobytes(), len(number)) for frame in packed)]
-    places = np.array(there)
-    margin = max(-transpose[0], transpose[1], 0)
-    wide = np.pad(np.asarray(roll) > 0, ((0, 0), (margin, margin)))
-    longest, n = 0, roll.shape[1]
-    for shift in range(transpose[0], transpose[1] + 1):
-        moved = wide[:, margin - shift : margin - shift + n]
-        if moved.sum() < wide.sum():  # notes would leave the roll
+    places, longest = np.array(there), 0
+    for _, moved in _moved(np.asarray(roll) > 0, transpose):
+        if moved.sum() < (np.asarray(roll) > 0).sum():  # notes would leave the roll
             continue
         run = np.zeros(len(places), int)
         for frame in np.packbits(moved, axis=1):

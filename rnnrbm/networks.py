@@ -54,6 +54,10 @@ class Network(Protocol):
     def n_direct(self) -> int:
         """How many of the last outputs are a visible unit's each: spared by dropout, at first added to its bias."""
 
+    @property
+    def period(self) -> int:
+        """Of its clock, in frames; 1 if it has none. Pieces must not be cut elsewhere than at multiples of it."""
+
     def tensors(self) -> list[TensorVariable]:
         """Every parameter, in a fixed order."""
 
@@ -101,6 +105,10 @@ class Stack(NamedTuple):
     @property
     def n_direct(self) -> int:
         return 0
+
+    @property
+    def period(self) -> int:
+        return 1
 
     def tensors(self) -> list[TensorVariable]:
         return [t for layer in self.layers for t in layer.tensors()]
@@ -185,6 +193,10 @@ class Window(NamedTuple):
     def n_direct(self) -> int:
         return 0
 
+    @property
+    def period(self) -> int:
+        return 1
+
     def tensors(self) -> list[TensorVariable]:
         return [self.W_vu, self.b_u]
 
@@ -241,6 +253,10 @@ class Nothing(NamedTuple):
     @property
     def n_direct(self) -> int:
         return 0
+
+    @property
+    def period(self) -> int:
+        return 1
 
     def tensors(self) -> list[TensorVariable]:
         return []

@@ -61,6 +61,10 @@ class TiedParallel(NamedTuple):
     def n_direct(self) -> int:
         return 0
 
+    @property
+    def period(self) -> int:
+        return 1
+
     def tensors(self) -> list[TensorVariable]:
         return self.stack.tensors()
 
@@ -139,6 +143,10 @@ class Beside(NamedTuple):
     @property
     def n_direct(self) -> int:
         return self.n_visible
+
+    @property
+    def period(self) -> int:
+        return self.network.period
 
     def tensors(self) -> list[TensorVariable]:
         return [*self.network.tensors(), self.W, self.b, self.w]

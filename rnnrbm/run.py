@@ -109,15 +109,19 @@ def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.nd
     return models.build(settings.name, n_visible, rng=rng, b_v=b_v, **_model_options(settings))
 
 
-def _model_options(settings: config.Model) -> dict[str, Any]:
-    """The options that a model has; of others, only a size may have been chosen, so that one file serves all models."""
+def _model_options(settings: config.Model, *, strict: bool = False) -> dict[str, Any]:
+    """The options that a model has, its own or chosen.
+
+    With `strict`, of others only a size may have been chosen, so that one file serves all models. What a run has
+    written down of options that its model does not have is passed over.
+    """
     options = settings.model_dump(exclude={"name"}, exclude_none=True)
     tables = {"cell": cells.CELLS, "connections": networks.CONNECTIONS, "visible": models.VISIBLE}
     for name, table in ({"name": models.MODELS} | tables).items():
         if name == "name" or name in options:
             config.check_name(f"model.{name}", getattr(settings, name), table)
     known = models.options_of(settings.name)
-    if wrong := [name for name in options if name not in known and name not in SIZES]:
+    if strict and (wrong := [name for name in options if name not in known and name not in SIZES]):
         raise config.ConfigError(
             f"model.{wrong[0]} cannot be chosen for {settings.name}, which has {', '.join(sorted(known))}; leave it out"
         )
@@ -192,7 +196,7 @@ def train(
     watch = watch or (lambda stage, done, total, row: None)
     engine.resolve_mode(mode)
     if settings is not None:
-        _model_options(settings.model)
+        _model_options(settings.model, strict=True)
     settings = prepare(folder, settings, resume=resume, overwrite=overwrite)
     data = load_data(settings.data)
     settings = resolved(settings)
@@ -414,7 +418,7 @@ def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -
     plot.save(roll, figures / "sample.png")
     # training transposes, so samples come in all keys, and are compared with pieces in all keys
     keys = run.config.training.transpose
-    train = transposed(data.train, keys) if any(keys) else data.train
+    train = transposed(data.train, keys, share=run.config.training.transposed) if any(keys) else data.train
     name = "training set, transposed as in training" if any(keys) else "training set"
     plot.save(plot.statistics(list(samples), train, low=low, data_name=name), figures / "statistics.png")
 

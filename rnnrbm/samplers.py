@@ -114,13 +114,19 @@ def pick(
 
 
 def cd(
-    density: EnergyDensity, v: TensorVariable, rng: Rng, k: int = 1, *, candidates: int = 0
+    density: EnergyDensity,
+    v: TensorVariable,
+    rng: Rng,
+    k: int = 1,
+    *,
+    candidates: int = 0,
+    counts: TensorVariable | None = None,
 ) -> tuple[TensorVariable, Updates]:
     """Contrastive divergence: `k` steps from the data.
 
     From its own datum a chain hardly ever comes to modes that are far away, so it never unlearns them. With
-    `candidates`, each starts from its own datum or one of so many others, drawn by what they weigh
-    (:func:`pick`): where modes are as narrow as chords, that is nearly a sample of the model.
+    `candidates`, each starts from its own datum or one of so many others, drawn by what they weigh (:func:`pick`): so
+    it may come to any mode that the data have, the sooner the more often they have it.
 
     Parameters
     ----------
@@ -132,6 +138,8 @@ def cd(
         Number of Gibbs steps.
     candidates : int
         How many other data, drawn with replacement; `v` then has shape (R, n_visible).
+    counts : TensorVariable or None, shape (R,)
+        1 for the data that may be candidates, 0 for padding; None: all.
 
     Returns
     -------
@@ -142,8 +150,13 @@ def cd(
     """
     if candidates:
         u, rng = rng.uniform(pt.zeros((candidates,), "float32"))
-        some = v[pt.minimum(pt.floor(u * v.shape[0]).astype("int64"), v.shape[0] - 1)]
-        v, rng = pick(density, some, rng, v)
+        n = v.shape[0]
+        if counts is None:
+            place = pt.floor(u * n).astype("int64")
+        else:  # the row at which so many of those that count have gone by
+            gone_by = pt.cumsum(counts.astype("float32"))
+            place = pt.lt(gone_by, pt.floor(u * gone_by[-1])[:, None] + 1).sum(axis=1)
+        v, rng = pick(density, v[pt.minimum(place, n - 1)], rng, v)
     negative, rng = gibbs(density, v, rng, k)
     return disconnected_grad(negative), rng.updates()
 

@@ -21,7 +21,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine, samplers
 from rnnrbm.cells import flatten
-from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, clamped
+from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, clamped, map_biases
 from rnnrbm.engine import Updates
 from rnnrbm.networks import Network, before_frames
 from rnnrbm.random import Rng
@@ -79,6 +79,12 @@ def init_writers(
     if n_outputs == 0:
         return ()
     sizes = {bias: getattr(density, bias).type.shape[-1] for bias in density.biases}
+    for bias, size in sizes.items():
+        if size % n_parts:
+            raise ValueError(
+                f"{bias} has {size} units, which {n_parts} parts of the network's output cannot share alike; a network "
+                "for every note goes with a density that has as many parts, such as TiedNADE or TiedRBM"
+            )
     return tuple(
         engine.shared(rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts)), f"W_u{bias[2:]}", dtype)
         for bias, size in sizes.items()
@@ -122,9 +128,13 @@ def draw_frame(
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
+    energy: EnergyDensity = density
     if known is not None:
-        v, rng = samplers.pick(density, clamped(known, clamp), rng)
-    return samplers.gibbs(density, v, rng, k, clamp)
+        if energy.b_v.ndim < v.ndim:  # one density for all rows, each of which draws for itself
+            none = pt.zeros_like(v[..., :1])
+            energy = map_biases(energy, lambda b: b + none)
+        v, rng = samplers.pick(energy, clamped(known, clamp), rng)
+    return samplers.gibbs(energy, v, rng, k, clamp)
 
 
 class SequenceModel(NamedTuple):
@@ -280,7 +290,9 @@ class SequenceModel(NamedTuple):
             return Loss(masked_mean(losses, mask), rng.updates(), nan)
         if isinstance(density.visible, Bernoulli):
             pseudo, rng = density.pseudo_log_likelihood(rows, rng)
-        negative, updates = samplers.cd(density, rows, rng, k, candidates=candidates)
+        negative, updates = samplers.cd(
+            density, rows, rng, k, candidates=candidates, counts=None if mask is None else flatten(mask)
+        )
         difference = density.free_energy(rows) - density.free_energy(negative)
         told = masked_mean(pseudo, mask) if isinstance(density.visible, Bernoulli) else nan
         return Loss(masked_mean(difference, mask), updates, told)

@@ -134,7 +134,7 @@ class TiedNADE(NamedTuple):
 
         def step(u_i: Any, b_v_i: Any, b_h_i: Any, there: Any, *rest: Any) -> list:
             *given, below, W, V = rest
-            logit = (pt.sigmoid((below * there) @ W + b_h_i) @ V)[..., 0] + b_v_i
+            logit = (pt.sigmoid(pt.switch(there, below, nothing) @ W + b_h_i) @ V)[..., 0] + b_v_i
             x_i = pt.lt(u_i, pt.sigmoid(logit)).astype(below.dtype)
             x_i = clamped(x_i, *given) if given else x_i
             return [pt.concatenate([x_i[..., None], below[..., :-1]], axis=-1), x_i]
@@ -144,7 +144,7 @@ class TiedNADE(NamedTuple):
         if b_v.ndim < like.ndim:  # one density for all rows
             b_v, b_h = b_v + pt.zeros_like(like), b_h + pt.zeros_like(like[..., None])
         # what the notes below the lowest are to begin with does not matter: they are not there
-        there = pt.as_tensor(np.tri(n, reach, -1, dtype=like.dtype))
+        there, nothing = pt.as_tensor(np.tri(n, reach, -1, dtype=bool)), np.asarray(0, like.dtype)
         by_note = [pt.moveaxis(t, axis, 0) for t, axis in ((u, -1), (b_v, -1), (b_h, -2))]
         _, x = pytensor.scan(
             step,

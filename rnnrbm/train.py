@@ -25,7 +25,6 @@ from rnnrbm.batches import Corpus
 from rnnrbm.config import Training
 from rnnrbm.history import check_pieces
 from rnnrbm.likelihood import Evaluator, known_frames
-from rnnrbm.networks import Clocked
 from rnnrbm.sequence import SequenceModel
 
 __all__ = ["Diverged", "State", "fit", "gather"]
@@ -266,7 +265,7 @@ def fit(
         n_steps=settings.n_steps,
         batch_size=settings.batch_size,
         context=settings.context,
-        align=model.network.period if isinstance(model.network, Clocked) else 1,
+        align=model.network.period,
         transpose=settings.transpose,
         transposed=settings.transposed,
     )

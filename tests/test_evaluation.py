@@ -12,6 +12,7 @@ from rnnrbm import baselines, checkpoint, metrics, run
 from rnnrbm.config import Model
 from rnnrbm.datasets import Dataset
 from rnnrbm.evaluation import evaluate, score
+from rnnrbm.history import History
 from rnnrbm.likelihood import Evaluator, frequent_frames, log_likelihood
 from rnnrbm.sampling import predict
 from rnnrbm.sequence import SequenceModel
@@ -88,8 +89,7 @@ def test_sampled_frames_follow_the_conditional_distribution() -> None:
     """The mean of many samples of a frame is its marginal, and every frame sees its own true past."""
     pieces = some_pieces([3, 2], 9)
     total = sum(np.concatenate(s) for s in predict(model(), pieces, count=4000, k=25))
-    evaluator = Evaluator(model(), method="exact")
-    u = np.concatenate(evaluator.states(pieces))
+    u = np.concatenate(History(model())(pieces))
     p = {t.name: np.asarray(t.get_value(), float) for t in model().params}
     states = np.array([[(i >> j) & 1 for j in range(WIDTH)] for i in range(2**WIDTH)], float)
     for t in range(5):

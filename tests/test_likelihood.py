@@ -10,6 +10,7 @@ import pytest
 from oracles import Params
 
 from rnnrbm import engine, random
+from rnnrbm.history import History
 from rnnrbm.likelihood import Evaluator, LogLikelihood, frequent_frames, log_likelihood
 from rnnrbm.partition import ais_log_weights, base_activation, ladder
 from rnnrbm.rbm import RBM
@@ -103,9 +104,9 @@ def test_pieces_of_all_lengths_together_are_as_alone():
 
 
 def test_states_are_those_before_each_frame():
-    evaluate, p = exact()
+    model, p = make("gru", (N_VISIBLE, N_HIDDEN, N_RECURRENT))
     pieces = some_pieces([3, 70, 1])
-    for u, piece in zip(evaluate.states(pieces), pieces, strict=True):
+    for u, piece in zip(History(model)(pieces), pieces, strict=True):
         before, after = oracles.run_cell("gru", p, piece.astype(float)[:, None])
         np.testing.assert_allclose(u, before[:, 0], atol=5e-6)
         assert not np.allclose(u, after[:, 0], atol=1e-3)
@@ -340,7 +341,7 @@ def test_standard_error_and_size_come_from_the_weights():
     log_z_base, log_w, *_ = ais_log_weights(rbm, base, ladder("linear", temperatures), chains, rng)
     f = engine.function([u, v], [log_z_base, log_w, rbm.free_energy(v)])
     log_z_base, log_w, energy = (
-        engine.to_numpy(x).astype(np.float64) for x in f(ais.states([piece])[0], piece.astype(np.float32))
+        engine.to_numpy(x).astype(np.float64) for x in f(History(model)([piece])[0], piece.astype(np.float32))
     )
     assert log_w.shape == (n, chains)
     w = np.exp(log_w)

@@ -11,12 +11,14 @@ import pytest
 from oracles import Params
 from scipy import stats
 
-from rnnrbm import engine, fit, generate, log_likelihood, random
+from rnnrbm import engine, fit, generate, log_likelihood, random, train
 from rnnrbm.densities import EnergyDensity, Independent, NormalizedDensity
 from rnnrbm.models import MODELS, build, options_of, rnn
 from rnnrbm.nade import NADE
 from rnnrbm.networks import Nothing
+from rnnrbm.pitch import init_tied
 from rnnrbm.random import key_from_seed
+from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rtrbm
 from rnnrbm.sampling import Sampler, predict
 from rnnrbm.sequence import SequenceModel
@@ -304,3 +306,30 @@ def test_what_cannot_be_built_is_said():
         rtrbm(4, 3, rng=rng, hidden=Gaussian())
     with pytest.raises(ValueError, match="ais estimates log Z, and a NADE has none; use exact"):
         log_likelihood(make("rnn-nade"), [np.zeros((2, 3))], method="ais")
+
+
+@pytest.mark.parametrize("name", ["rbm", "rnn-rbm", "tied-rnn-rbm"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_sequence_draws_its_own_known_frames(name, count):
+    model = build(name, 6, rng=np.random.default_rng(0), n_hidden=2)
+    known = np.eye(6, dtype=np.uint8)
+    v = generate(model, 40, count=count, k=1, seed=1, known=known, clamp=np.full((40, 6), np.nan))
+    assert v.shape == (count, 40, 6)
+    assert len({sequence.tobytes() for sequence in v}) == count
+
+
+def test_a_network_for_every_note_needs_a_density_with_parts():
+    network = init_tied("gru", 6, 3, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="b_h has 8 units, which 6 parts of the network's output cannot share alike"):
+        SequenceModel.init(network, RBM.init(6, 8, rng=np.random.default_rng(0)), rng=np.random.default_rng(0))
+
+
+def test_segments_are_cut_where_the_clock_is_at_zero(monkeypatch):
+    """Also of a clock inside another network."""
+    asked = []
+    monkeypatch.setattr(train, "Corpus", lambda *a, **k: asked.append(k["align"]) or pytest.skip.Exception)
+    for options in ({"clock": 3}, {"clock": 3, "n_local": 2}, {}):
+        model = build("rnn-nade", 6, rng=np.random.default_rng(0), n_hidden=2, n_recurrent=2, **options)
+        with pytest.raises(AttributeError):
+            next(fit(model, [np.eye(6, dtype=np.uint8)], epochs=1))
+    assert asked == [3, 3, 1]

@@ -281,3 +281,26 @@ def test_chains_of_cd_may_start_from_other_data():
     assert shares[0][1] < 0.05
     for share in shares[8]:
         assert share == pytest.approx(0.7, abs=0.13)  # a candidate in ten is a row's own
+
+
+def test_padding_is_no_candidate():
+    """Silence would be a likely state of this machine, but it only fills rows up."""
+    n, real = 6, np.array([1, 3, 4, 8], int)
+    rbm = RBM(
+        *(pt.as_tensor(x) for x in (np.zeros((n, 2), np.float32), np.full(n, -9, np.float32), np.zeros(2, np.float32)))
+    )
+    data = np.zeros((10, n), np.float32)
+    data[real, :4] = np.eye(4)
+    counts = np.zeros(10, np.float32)
+    counts[real] = 1
+    v, c = pt.tensor("v", dtype="float32", shape=data.shape), pt.tensor("c", dtype="float32", shape=(10,))
+    rng = random.shared(3)
+    drawn: list = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samplers, "pick", lambda density, states, rng, own: (drawn.append(states) or own, rng))
+        samplers.cd(rbm, v, rng, 1, candidates=64, counts=c)
+        samplers.cd(rbm, v, rng, 1, candidates=64)
+    some, any_ = (engine.to_numpy(x) for x in engine.function([v, c], drawn, on_unused_input="ignore")(data, counts))
+    assert set(some.argmax(axis=1)) == {0, 1, 2, 3}
+    assert (some.sum(axis=1) == 1).all()
+    assert (any_.sum(axis=1) == 0).any()
