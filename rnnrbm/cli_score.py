@@ -1,4 +1,4 @@
-"""The command line, what scores: ``rnnrbm evaluate``, ``rnnrbm baselines`` and ``rnnrbm reproduce``."""
+"""The command line, what scores: ``rnnrbm evaluate``, ``baselines``, ``reproduce`` and ``gallery``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
     from rnnrbm.run import Run
 
-__all__ = ["baselines", "evaluate", "register", "reproduce"]
+__all__ = ["baselines", "evaluate", "gallery", "register", "reproduce"]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command()(evaluate)
     app.command()(baselines)
     app.command()(reproduce)
+    app.command()(gallery)
 
 
 def evaluate(
@@ -157,10 +158,6 @@ def reproduce(
     runs: Annotated[Path | None, typer.Option(help="Where the runs go; by default runs/TABLE.")] = None,
     examples: Annotated[Path, typer.Option(help="Where the tables are.")] = Path("examples"),
     out: Annotated[Path, typer.Option(help="The report.")] = Path("docs/results.md"),
-    samples: Annotated[
-        Path | None,
-        typer.Option(help="Only sample the best model of each set, and write the page about it here: docs/samples.md."),
-    ] = None,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Train and score a table of models from its configurations, and write the report; interrupted, go on later."""
@@ -170,12 +167,6 @@ def reproduce(
         from rnnrbm.files import atomic
 
         folder = examples / table
-        if samples is not None:
-            from rnnrbm.gallery import write_gallery
-
-            write_gallery(folder / "checkpoints", samples, mode=mode)
-            _say(f"written to {samples} and {samples.with_suffix('')}")
-            return
         for path, settings in tables.rows(folder, data, model):
             typer.echo(f"{path}", err=True)
             with Progress() as progress, interruptible() as stop:
@@ -194,9 +185,27 @@ def reproduce(
                     raise typer.Exit(130) from None
             out.parent.mkdir(parents=True, exist_ok=True)
             with atomic(out) as temporary:
-                temporary.write_text(tables.report(folder), encoding="utf-8")
+                temporary.write_text(tables.report(folder, out), encoding="utf-8")
             test = row["test"]["ll"]
             _say(f"{path.stem}: test {test['micro']:.3f} ± {test['standard_error']:.3f} nats per frame, {out}")
+
+
+def gallery(
+    table: Annotated[str, typer.Argument(help="A folder in examples/ that 'rnnrbm reproduce' has filled.")] = "table1",
+    examples: Annotated[Path, typer.Option(help="Where the tables are.")] = Path("examples"),
+    out: Annotated[Path, typer.Option(help="The page; samples go into a folder of its name.")] = Path(
+        "docs/samples.md"
+    ),
+    count: Annotated[int, typer.Option(min=2, help="Samples of each model.")] = 16,
+    steps: Annotated[int, typer.Option(min=16, help="Frames of each.")] = 96,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Sample the best model of each data set of a table, and write a page about the samples."""
+    with friendly():
+        from rnnrbm.gallery import write_gallery
+
+        write_gallery(examples / table / "checkpoints", out, count=count, steps=steps, mode=mode)
+        _say(f"written to {out} and {out.with_suffix('')}")
 
 
 Row = tuple[str, ...]

@@ -1,40 +1,41 @@
 """Samples of the best models of a table: as MIDI and pictures, with statistics beside those of the data.
 
 Copying is told by two figures, each for samples and for excerpts of the test set of the same length: how many cells of
-a frame differ from the place of the training set that is nearest, in whatever key; and the longest run of frames that
-occurs in the training set.
+a frame differ from the place of the training set that is nearest, in whatever key, for windows of some frames; and the
+longest run of frames that occurs in the training set.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnrbm import metrics, midi, plot, run
+from rnnrbm import metrics, run
 from rnnrbm.batches import transposed
 from rnnrbm.files import atomic
 from rnnrbm.likelihood import known_frames
 from rnnrbm.sampling import generate
 
-__all__ = ["excerpts", "gallery", "statistics", "write_gallery"]
+__all__ = ["excerpts", "statistics", "write_gallery"]
 
 Rolls = Sequence[np.ndarray]
 
 
 def excerpts(pieces: Rolls, n_steps: int, count: int, seed: int = 0) -> list[np.ndarray]:
-    """Some frames in a row of pieces that have as many, each place as likely; pieces in full if none has."""
+    """Frames in a row of pieces drawn at random, at most `n_steps`; of a shorter piece all."""
     rng = np.random.default_rng(seed)
-    long = [piece for piece in pieces if len(piece) >= n_steps] or list(pieces)
-    places = np.array([max(1, len(piece) - n_steps + 1) for piece in long])
-    chosen = rng.choice(len(long), count, p=places / places.sum())
-    begins = [int(rng.integers(places[i])) for i in chosen]
-    return [long[i][begin : begin + n_steps] for i, begin in zip(chosen, begins, strict=True)]
+    chosen = [pieces[i] for i in rng.integers(len(pieces), size=count)]
+    begins = [int(rng.integers(max(1, len(piece) - n_steps + 1))) for piece in chosen]
+    return [piece[begin : begin + n_steps] for piece, begin in zip(chosen, begins, strict=True)]
 
 
-def statistics(rolls: Rolls, train: Rolls, *, low: int, keys: tuple[int, int]) -> dict[str, float]:
+def statistics(
+    rolls: Rolls, train: Rolls, *, low: int, keys: tuple[int, int], share: float = 1.0, window: int = 16
+) -> dict[str, float]:
     """Describe some rolls, and how near they come to the training set.
 
     Parameters
@@ -45,19 +46,27 @@ def statistics(rolls: Rolls, train: Rolls, *, low: int, keys: tuple[int, int]) -
         MIDI note of column 0.
     keys : (int, int)
         Shifts, in columns, in which a roll is compared with the training set.
+    share : float
+        Of the training pieces that were transposed in training.
+    window : int
+        Frames that are laid over the training set, for ``nearest``.
 
     Returns
     -------
     dict
         ``notes_per_frame``, ``note_length`` (frames), ``repeated_frames`` (share), ``pitch_classes`` (half the summed
         difference of their shares from the training set's, transposed alike; 0 is equal), ``nearest`` (cells per frame,
-        median over rolls) and ``longest_copy`` (frames, median over rolls).
+        median over all windows) and ``longest_copy`` (frames, median over rolls).
     """
     lengths = metrics.note_lengths(rolls)
-    theirs = metrics.pitch_histogram(transposed(train, keys), low=low, classes=True)
+    theirs = metrics.pitch_histogram(transposed(train, keys, share=share), low=low, classes=True)
     ours = metrics.pitch_histogram(rolls, low=low, classes=True)
-    longest = max(map(len, train))
-    near = [metrics.nearest_piece(roll[:longest], train, keys).distance for roll in rolls]
+    window = min(window, *map(len, rolls))
+    near = [
+        metrics.nearest_piece(roll[begin : begin + window], train, keys).distance
+        for roll in rolls
+        for begin in range(0, len(roll) - window + 1, window)
+    ]
     copied = [metrics.longest_copy(roll, train, keys) for roll in rolls]
     return {
         "notes_per_frame": float(metrics.notes_per_frame(rolls).mean()),
@@ -72,27 +81,27 @@ def statistics(rolls: Rolls, train: Rolls, *, low: int, keys: tuple[int, int]) -
 _HEAD = """\
 # Samples
 
-Of the model that explains each set best by valid likelihood (the parameters are in [`{folder}`](../{folder})), the
-first two of {count} samples of {steps} frames each, seed 0. Beside them the statistics of as many excerpts of the test
-set, as long: notes per frame, mean length of a note in frames, share of frames that repeat the one before, how far the
-shares of the pitch classes are from those of the training set (half the sum of differences; both transposed as in
-training), cells per frame that differ from the nearest place of the training set in any of the keys trained on, and the
-longest run of frames that occurs there (medians). Samples that were copied would be nearer to the training set than the
-test set is.
+Made by `rnnrbm gallery`. Of the model that explains each set best by valid likelihood (the parameters are in
+[`{folder}`]({link})), the first {shown} of {count} samples of {steps} frames each, seed 0. Beside them the statistics
+of as many excerpts of the test set of at most that length: notes per frame, mean length of a note in frames, share of
+frames that repeat the one before, how far the shares of the pitch classes are from those of the training set as it was
+transposed in training (half the sum of differences), cells per frame that differ between 16 frames and the nearest
+place of the training set in any of the keys trained on, and the longest run of frames that occurs there (medians).
+Samples that were copied would be nearer to the training set than the test set is.
 """
 
 
-def gallery(
-    checkpoints: Path, folder: Path, *, count: int = 16, steps: int = 96, shown: int = 2, mode: Any = None
-) -> str:
-    """Sample every run in a folder of them, write the first samples to another, and return the page about them.
+def write_gallery(
+    checkpoints: Path, page: Path, *, count: int = 16, steps: int = 96, shown: int = 2, mode: Any = None
+) -> None:
+    """Sample every run in a folder of them, and write the page about it, and the first samples beside it.
 
     Parameters
     ----------
     checkpoints : pathlib.Path
         Run folders.
-    folder : pathlib.Path
-        For MIDI files and pictures; made if absent.
+    page : pathlib.Path
+        A Markdown file; MIDI files and pictures go into a folder of its name.
     count, steps : int
         Samples of each model, and frames of each.
     shown : int
@@ -100,50 +109,51 @@ def gallery(
     mode : str or None
         See :func:`rnnrbm.engine.function`.
 
-    Returns
-    -------
-    str
-        Markdown that expects `folder` beside it.
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run in the folder.
+    ValueError
+        If `page` is no ``.md`` file.
     """
+    runs = sorted(path.parent for path in checkpoints.glob("*/checkpoint.npz"))
+    if not runs:
+        raise FileNotFoundError(f"{checkpoints}: no checkpoint there; 'rnnrbm reproduce' keeps that of the best model")
+    if page.suffix != ".md":
+        raise ValueError(f"{page}: expected a Markdown file, such as docs/samples.md")
+    folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [_HEAD.format(folder=checkpoints.as_posix(), count=count, steps=steps)]
-    for place in sorted(path for path in checkpoints.iterdir() if (path / "checkpoint.npz").exists()):
-        trained = run.load(place)
-        data = run.load_data(trained.config.data)
-        name, generation, low = place.name, trained.config.generation, trained.low or 0
-        rolls = generate(
-            trained.model,
-            steps,
-            count=count,
-            k=generation.gibbs,
-            known=known_frames(trained.model, data.train, generation.known) if generation.known else None,
-            mode=mode,
-        ).astype(np.uint8)
-        lines += [f"## {name}, {trained.config.model.name.upper()}", ""]
-        for i, roll in enumerate(rolls[:shown], 1):
-            stem = f"{name}-{i}"  # may have a dot
-            if trained.low is not None:
-                midi.write(folder / f"{stem}.mid", roll, low=low, tempo=generation.tempo, **trained.grid)
-            drawn = plot.piano_roll(
-                roll, low=low, steps_per_beat=trained.grid.get("steps_per_beat"), title=f"{name}, sample {i}"
-            )
-            plot.save(drawn, folder / f"{stem}.png")
-            lines += [f"![{stem}]({folder.name}/{stem}.png)", ""]
-        keys = trained.config.training.transpose
-        lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
-        lines += ["| --- |" + " ---: |" * 6]
-        for label, some in (("samples", list(rolls)), ("test set", excerpts(data.test, steps, count))):
-            s = statistics(some, data.train, low=low, keys=keys)
-            lines += [
-                f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
-                f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"
-            ]
-        lines += [""]
-    return "\n".join(lines)
-
-
-def write_gallery(checkpoints: Path, page: Path, **options: Any) -> None:
-    """Write the page, and the samples into a folder of its name beside it; see :func:`gallery`."""
-    text = gallery(checkpoints, page.with_suffix(""), **options)
+    link = Path(os.path.relpath(checkpoints, page.parent)).as_posix()
+    lines = [_HEAD.format(folder=checkpoints.as_posix(), link=link, count=count, steps=steps, shown=shown)]
+    for place in runs:
+        lines += _section(place, folder, count, steps, shown, mode)
     with atomic(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode: Any) -> list[str]:
+    """Sample one run, write the first samples, and say what they are like."""
+    trained = run.load(place)
+    data = run.load_data(trained.config.data)
+    name, generation, training = place.name, trained.config.generation, trained.config.training
+    rolls = generate(
+        trained.model,
+        steps,
+        count=count,
+        k=generation.gibbs,
+        known=known_frames(trained.model, data.train, generation.known),
+        mode=mode,
+    ).astype(np.uint8)
+    files = run.write_samples(trained, list(rolls[:shown]), folder, name=name, sound=False)
+    lines = [f"## {name}, {trained.config.model.name.upper()}", ""]
+    for picture in (path for path in files if path.suffix == ".png"):
+        lines += [f"![{picture.stem}]({folder.name}/{picture.name})", ""]
+    lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
+    lines += ["| --- |" + " ---: |" * 6]
+    for label, some in (("samples", list(rolls)), ("test set", excerpts(data.test, steps, count))):
+        s = statistics(some, data.train, low=trained.low or 0, keys=training.transpose, share=training.transposed)
+        lines += [
+            f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
+            f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"
+        ]
+    return [*lines, ""]

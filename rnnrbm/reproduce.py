@@ -8,6 +8,7 @@ results alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -17,10 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnrbm import config, engine, run
+from rnnrbm import config, datasets, engine, run
 from rnnrbm.config import Config
 from rnnrbm.evaluation import evaluate
 from rnnrbm.files import atomic, to_json
+from rnnrbm.likelihood import Evaluator, known_frames
 from rnnrbm.models import MODELS
 from rnnrbm.train import State
 
@@ -40,16 +42,19 @@ PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
 }
 DATA = ("piano-midi", "nottingham", "musedata", "jsb")
 
+#: Of the valid set so many frames are scored, the same for all models.
+VALID_FRAMES = 5000
+
 _HEAD = """\
 # Results
 
-Made by `rnnrbm reproduce {name}` from the configurations in [`{folder}`](../{folder}), whose `results/` hold the epochs
-of every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean over all frames of the test set;
-models without a partition function are exact, of the others AIS and, below it, RAISE are a bracket
-([how](likelihood.md)).
-Settings and the best epoch were chosen on *valid*. ACC and ACC (Bay) in percent, as explained by `rnnrbm evaluate`;
-*paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS without a lower side. Bold: better than the
-paper's figure for the model; a star: than the paper's best of any kind."""
+Made by `rnnrbm reproduce {name}` from the configurations in [`{folder}`]({link}), whose `results/` hold the epochs of
+every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean over all frames of the test set; models
+without a partition function are exact, of the others AIS and, below it, RAISE are a bracket ([how](likelihood.md)).
+Settings and the best epoch were chosen on *valid*; its figure is of {frames} random frames. ACC and ACC (Bay) in
+percent, as explained by `rnnrbm evaluate`; *paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS
+without a lower side. Bold: better than the paper's figure for the model; a star: than the paper's best of any kind.
+"""
 
 #: called with (stage, done, total, row of metrics or None), as by :func:`rnnrbm.run.train`
 Watch = Callable[..., Any]
@@ -95,7 +100,7 @@ def make_row(
     stop: Callable[[], bool] | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Train and score one row; what was done already of it is gone on with.
+    """Train and score one row; what was done already of it is gone on with, and one that is finished returned.
 
     Parameters
     ----------
@@ -123,18 +128,23 @@ def make_row(
     watch = watch or (lambda stage, done, total, row=None: None)
     # choices are made on valid: test is scored once, here
     wanted = run.resolved(settings.replaced({"evaluation.test": False}))
+    kept = path.parent / "results" / f"{path.stem}.json"
+    mark = hashlib.sha256(json.dumps(wanted.model_dump(), sort_keys=True).encode()).hexdigest()
+    if kept.exists() and (row := json.loads(kept.read_text(encoding="utf-8"))).get("settings") == mark:
+        return row
     there = (folder / "config.toml").exists()
-    if there and config.read(folder / "config.toml") != wanted:
+    if there and not _trained_alike(config.read(folder / "config.toml"), wanted):
         raise ValueError(f"{folder}: holds a run of other settings than {path}; move it away, or choose another folder")
     if not (folder / "results.json").exists():
         run.train(None if there else wanted, folder, resume=there, mode=mode, stop=stop, watch=watch)
-    trained = run.load(folder)
+    trained, data = run.load(folder), run.load_data(wanted.data)
+    chosen = settings.evaluation
     scored = evaluate(
         trained,
-        run.load_data(wanted.data),
-        n_chains=settings.evaluation.chains,
-        n_temperatures=settings.evaluation.temperatures,
-        enumerated=settings.evaluation.enumerated,
+        data,
+        n_chains=chosen.chains,
+        n_temperatures=chosen.temperatures,
+        enumerated=chosen.enumerated,
         seed=settings.training.seed,
         mode=mode,
         stop=stop,
@@ -142,18 +152,16 @@ def make_row(
     )
     state, _ = State.load(folder / "checkpoint.npz")
     sides = {"ll": scored["log_likelihood"], "raise": scored.get("raise")}
+    said = ("micro", "standard_error", "macro", "settings", "complaint")
     row = {
         "data": wanted.data.source,
         "model": wanted.model.name,
         "config": path.name,
-        "test": {
-            side: {key: values[key] for key in ("micro", "standard_error", "macro", "settings")}
-            for side, values in sides.items()
-            if values
-        },
+        "settings": mark,
+        "test": {side: {key: values[key] for key in said} for side, values in sides.items() if values},
         "frames": scored["frames"],
         "accuracy": {key: scored["accuracy"][key] for key in ("frame", "bay", "how")},
-        "valid": state.best_ll,
+        "valid": _score_valid(trained, data, wanted, mode),
         "best_epoch": state.best_epoch,
         "epochs": state.epoch,
         "seed": wanted.training.seed,
@@ -164,13 +172,35 @@ def make_row(
         "engine": engine.describe(mode),
         "date": time.strftime("%Y-%m-%d"),
     }
-    results = path.parent / "results"
-    results.mkdir(exist_ok=True)
-    shutil.copyfile(folder / "metrics.csv", results / f"{path.stem}.csv")
-    with atomic(results / f"{path.stem}.json") as temporary:
+    kept.parent.mkdir(exist_ok=True)
+    if (folder / "metrics.csv").exists():
+        shutil.copyfile(folder / "metrics.csv", kept.with_suffix(".csv"))
+    with atomic(kept) as temporary:
         temporary.write_text(to_json(row), encoding="utf-8")
     _keep_best(path.parent, row, folder)
     return row
+
+
+def _trained_alike(run_settings: Config, wanted: Config) -> bool:
+    """Whether two configurations differ at most in how they score and sample."""
+    return all(getattr(run_settings, table) == getattr(wanted, table) for table in ("data", "model", "training"))
+
+
+def _score_valid(trained: run.Run, data: datasets.Dataset, settings: Config, mode: Any) -> float | None:
+    """Valid log-likelihood of the kept parameters, of all models in the same way: on the same frames, AIS as for test.
+
+    What training has chosen the epoch by is a shorter AIS, and the highest of many.
+    """
+    if not data.valid:
+        return None
+    evaluator = Evaluator(
+        trained.model,
+        n_chains=settings.evaluation.chains,
+        n_temperatures=settings.evaluation.temperatures,
+        enumerated=known_frames(trained.model, data.train, settings.evaluation.enumerated),
+        mode=mode,
+    )
+    return evaluator(data.valid, frames=VALID_FRAMES, seed=settings.training.seed).mean
 
 
 def machine() -> str:
@@ -192,9 +222,9 @@ def _read(table: Path) -> list[dict[str, Any]]:
 def _keep_best(table: Path, row: dict[str, Any], folder: Path) -> None:
     """Keep the parameters of the model that explains a data set best, by *valid*; no state of its training."""
     rivals = [other["valid"] for other in _read(table) if other["data"] == row["data"]]
-    if row["valid"] < max(rivals):
+    if row["valid"] is None or row["valid"] < max(valid for valid in rivals if valid is not None):
         return
-    kept = table / "checkpoints" / row["data"]
+    kept = table / "checkpoints" / Path(row["data"]).stem
     kept.mkdir(parents=True, exist_ok=True)
     state, meta = State.load(folder / "checkpoint.npz")
     State(epoch=state.epoch, best_epoch=state.best_epoch, best_ll=state.best_ll, finished=True, best=state.best).save(
@@ -203,10 +233,11 @@ def _keep_best(table: Path, row: dict[str, Any], folder: Path) -> None:
     shutil.copyfile(folder / "config.toml", kept / "config.toml")
 
 
-def report(table: Path) -> str:
-    """Return the results of a table as Markdown."""
+def report(table: Path, page: Path) -> str:
+    """Return the results of a table as Markdown, to be written to `page`."""
     made = _read(table)
-    lines = [_HEAD.format(name=table.name, folder=table.as_posix())]
+    link = Path(os.path.relpath(table, page.parent)).as_posix()
+    lines = [_HEAD.format(name=table.name, folder=table.as_posix(), link=link, frames=VALID_FRAMES)]
     for data in dict.fromkeys(row["data"] for row in made):
         lines += ["", f"## {data}", ""]
         lines += ["| model | test LL | below | valid LL | ACC | (Bay) | paper | parameters | best epoch | min | seed |"]
@@ -214,6 +245,10 @@ def report(table: Path) -> str:
         mine = [row for row in made if row["data"] == data]
         lines += [_line(row) for row in mine]
         lines += ["", f"To make it again: `rnnrbm reproduce {table.name} --data {data}`."]
+        for row in mine:
+            for side in row["test"].values():
+                if side["complaint"]:
+                    lines += [f"Warning, {row['model']}: {side['complaint']}."]
         settings = sorted({side["settings"] for row in mine for side in row["test"].values()})
         lines += [f"Scored by: {'; '.join(settings)}; {mine[0]['frames']} frames."]
         lines += [f"Machine: {'; '.join(sorted({row['machine'] for row in mine}))}."]
@@ -242,7 +277,7 @@ def _line(row: dict[str, Any]) -> str:
         row["model"],
         said,
         below,
-        f"{row['valid']:.3f}",
+        "" if row["valid"] is None else f"{row['valid']:.3f}",
         *accuracy,
         theirs,
         f"{row['parameters']:,}".replace(",", " "),

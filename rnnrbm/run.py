@@ -430,6 +430,7 @@ def write_samples(
     *,
     name: str = "sample",
     primed: int = 0,
+    sound: bool = True,
     watch: Callable[[int], Any] | None = None,
 ) -> list[Path]:
     """Write each sample as MIDI, WAV and PNG; only the picture if the columns are no MIDI notes.
@@ -444,6 +445,8 @@ def write_samples(
         Files are called ``{name}-1.mid`` and so on.
     primed : int
         Frames at the beginning of each that were given; the picture shows where they end.
+    sound : bool
+        Write the WAV files, which are large.
     watch : callable or None
         Called with the number of samples written.
 
@@ -461,8 +464,10 @@ def write_samples(
         if run.low is not None:
             options = {"low": run.low, "tempo": run.config.generation.tempo, **grid}
             midi.write(mid, roll, **options)
-            audio.write_wav(wav, roll, **options)
-            files += [mid, wav]
+            files.append(mid)
+            if sound:
+                audio.write_wav(wav, roll, **options)
+                files.append(wav)
         low, per_beat = run.low or 0, grid.get("steps_per_beat")
         drawn = plot.piano_roll(roll, low=low, steps_per_beat=per_beat, title=png.stem, primed=primed)
         plot.save(drawn, png)

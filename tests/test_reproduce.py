@@ -73,7 +73,9 @@ def test_what_is_kept(made):
 def test_report(made):
     folder, table = made
     text = (folder / "docs/results.md").read_text(encoding="utf-8")
-    assert text == reproduce.report(table).replace(table.as_posix(), "examples/mine")
+    ours = reproduce.report(table, folder / "docs/results.md").replace(f"[`{table.as_posix()}`]", "[`examples/mine`]")
+    assert text == ours
+    assert "(../examples/mine)" in text
     for name in ("rnn-rbm", "rnn"):
         row = json.loads((table / "results" / f"toy-{name}.json").read_text())
         line = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
@@ -86,7 +88,7 @@ def test_best_parameters_are_kept_and_nothing_else(made):
     best = max(
         (json.loads(path.read_text()) for path in (table / "results").glob("*.json")), key=lambda row: row["valid"]
     )
-    kept, whole = table / "checkpoints" / "toy.npz", folder / "runs/mine" / f"toy-{best['model']}"
+    kept, whole = table / "checkpoints" / "toy", folder / "runs/mine" / f"toy-{best['model']}"
     trained, again = run.load(whole), run.load(kept)
     assert again.config.model.name == best["model"]
     for ours, theirs in zip(trained.model.params, again.model.params, strict=True):
@@ -100,7 +102,9 @@ def test_made_rows_are_not_made_again_and_others_not_replaced(made, monkeypatch)
     monkeypatch.setattr(run, "train", lambda *a, **k: pytest.fail("trained again"))
     path, settings = next(reproduce.rows(table, model="rnn"))
     before = json.loads((table / "results" / "toy-rnn.json").read_text())
-    again = reproduce.make_row(path, settings, folder / "runs/mine/toy-rnn")
+    assert reproduce.make_row(path, settings, folder / "nowhere") == before  # nothing is done, not even looked for
+    other = settings.replaced({"generation.steps": 5})  # which does not ask for another training
+    again = reproduce.make_row(path, other, folder / "runs/mine/toy-rnn")
     assert again["test"] == before["test"]
     with pytest.raises(ValueError, match=r"toy-rnn: holds a run of other settings than .*toy-rnn\.toml"):
         reproduce.make_row(path, settings.replaced({"training.seed": 3}), folder / "runs/mine/toy-rnn")
@@ -131,11 +135,11 @@ def test_rows_that_are_not_there(made, tmp_path):
 def test_samples_of_the_best_model(made, monkeypatch):
     folder, _ = made
     monkeypatch.chdir(folder)
-    result = CliRunner().invoke(app, ["reproduce", "mine", "--samples", "docs/samples.md"])
+    result = CliRunner().invoke(app, ["gallery", "mine"])
     assert result.exit_code == 0, result.output
     page = (folder / "docs/samples.md").read_text(encoding="utf-8")
     files = {path.name for path in (folder / "docs/samples").iterdir()}
-    assert files == {f"toy.npz-{i}.{kind}" for i in (1, 2) for kind in ("mid", "png")}
+    assert files == {f"toy-{i}.{kind}" for i in (1, 2) for kind in ("mid", "png")}
     assert all(f"(samples/{name})" in page for name in files if name.endswith("png"))
     assert page.count("| samples |") == page.count("| test set |") == 1
 
@@ -151,6 +155,20 @@ def test_statistics_tell_a_copy_from_a_new_piece():
     assert ours["longest_copy"] <= 1
     assert ours["notes_per_frame"] == pytest.approx(np.concatenate(new).sum(axis=1).mean())
     assert [len(x) for x in gallery.excerpts(train, 99, 2)] == [60, 60]
+    # joined of pieces that are shorter than a sample, it is a copy still
+    joined = [np.concatenate([train[0][:20], train[1][:20], train[2][:20]])]
+    short = [piece[:20] for piece in train]
+    s = gallery.statistics(joined, short, low=60, keys=(0, 0), window=10)
+    assert (s["nearest"], s["longest_copy"]) == (0.0, 20.0)
+
+
+def test_a_gallery_needs_checkpoints_and_a_page(made, tmp_path):
+    _, table = made
+    with pytest.raises(FileNotFoundError, match="no checkpoint there; 'rnnrbm reproduce' keeps"):
+        gallery.write_gallery(tmp_path, tmp_path / "samples.md")
+    with pytest.raises(ValueError, match=r"expected a Markdown file, such as docs/samples\.md"):
+        gallery.write_gallery(table / "checkpoints", tmp_path / "samples")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_committed_tables(pytestconfig):
