@@ -51,7 +51,7 @@ _HEAD = """\
 Made by `rnnrbm reproduce {name}` from the configurations in [`{folder}`]({link}), whose `results/` hold the epochs of
 every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean over all frames of the test set; models
 without a partition function are exact, of the others AIS and, below it, RAISE are a bracket ([how](likelihood.md)).
-Settings and the best epoch were chosen on *valid*; its figure is of {frames} random frames. ACC and ACC (Bay) in
+Settings and the best epoch were chosen on *valid*; its figure is of at most {frames} random frames. ACC and ACC (Bay) in
 percent, as explained by `rnnrbm evaluate`; *paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS
 without a lower side. Bold: better than the paper's figure for the model; a star: than the paper's best of any kind.
 """
@@ -133,7 +133,7 @@ def make_row(
     if kept.exists() and (row := json.loads(kept.read_text(encoding="utf-8"))).get("settings") == mark:
         return row
     there = (folder / "config.toml").exists()
-    if there and not _trained_alike(config.read(folder / "config.toml"), wanted):
+    if there and not _trained_alike(run.resolved(config.read(folder / "config.toml")), wanted):
         raise ValueError(f"{folder}: holds a run of other settings than {path}; move it away, or choose another folder")
     if not (folder / "results.json").exists():
         run.train(None if there else wanted, folder, resume=there, mode=mode, stop=stop, watch=watch)
