@@ -129,7 +129,7 @@ def test_everything_is_there_and_nothing_else(whole):
 
 def resolved(data):
     """What the settings of the tiny run become: the rest of the model is the model's own."""
-    own = {"cell": "gru", "n_layers": 1, "connections": "plain", "visible": "binary"}
+    own = {"cell": "gru", "n_layers": 1, "connections": "plain", "visible": "binary", "clock": 0, "n_local": 0}
     return tiny(data).replaced({f"model.{key}": value for key, value in own.items()})
 
 
