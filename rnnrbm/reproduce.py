@@ -51,8 +51,8 @@ _HEAD = """\
 Made by `rnnrbm reproduce {name}` from the configurations in [`{folder}`]({link}), whose `results/` hold the epochs of
 every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean over all frames of the test set; models
 without a partition function are exact, of the others AIS and, below it, RAISE are a bracket ([how](likelihood.md)).
-Settings and the best epoch were chosen on *valid*; its figure is of at most {frames} random frames. ACC and ACC (Bay) in
-percent, as explained by `rnnrbm evaluate`; *paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS
+Settings and the best epoch were chosen on *valid*; its figure is of at most {frames} random frames. ACC and ACC (Bay)
+in percent, as explained by `rnnrbm evaluate`; *paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS
 without a lower side. Bold: better than the paper's figure for the model; a star: than the paper's best of any kind.
 """
 
