@@ -160,7 +160,12 @@ def test_every_parameter_is_trained_and_every_start_is_a_new_piece(variant):
         assert cost == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if "LSTM" not in v])  # which take 20 s
+@pytest.mark.parametrize(
+    "variant",
+    [  # what several models have in common is resumed with one of them
+        pytest.param(v, marks=pytest.mark.slow if v not in MODELS or v == "tied-rnn-rbm" else ()) for v in VARIANTS
+    ],
+)
 def test_trained_interrupted_and_resumed(variant, tmp_path):
     """Fit learns; stopped within an epoch, saved and read back, it ends with the same bits."""
     pattern = np.eye(6, dtype=np.uint8)[np.arange(40) % 6]
