@@ -12,22 +12,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
-
-def cpu_name() -> str:
-    """Model of the processor and how many cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        name = next(
-            (line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), name
-        )
-    return f"{name}, {cores} cores"
 
 
 def load() -> str:
@@ -37,13 +24,15 @@ def load() -> str:
 
 def header(*packages: str, device: bool = True) -> None:
     """Print machine, date, device, versions and load."""
+    from rnnrbm.reproduce import machine
+
     versions = []
     for package in ("rnnrbm", "pytensor", "jax", "numpy", *packages):
         try:
             versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             versions.append(f"{package} not installed")
-    print(f"{cpu_name()}; {time.strftime('%Y-%m-%d')}; {load()}; Python {platform.python_version()}")
+    print(f"{machine()}; {time.strftime('%Y-%m-%d')}; {load()}; Python {platform.python_version()}")
     print(", ".join(versions))
     if device:
         from rnnrbm import engine

@@ -247,9 +247,9 @@ def longest_copy(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] = 
     for piece in pieces:
         packed = np.packbits(np.asarray(piece) > 0, axis=1)
         there += [-1, *(number.setdefault(frame.tobytes(), len(number)) for frame in packed)]
-    places, longest = np.array(there), 0
-    for _, moved in _moved(np.asarray(roll) > 0, transpose):
-        if moved.sum() < (np.asarray(roll) > 0).sum():  # notes would leave the roll
+    places, longest, on = np.array(there), 0, np.asarray(roll) > 0
+    for _, moved in _moved(on, transpose):
+        if moved.sum() < on.sum():  # notes would leave the roll
             continue
         run = np.zeros(len(places), int)
         for frame in np.packbits(moved, axis=1):

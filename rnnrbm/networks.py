@@ -24,6 +24,7 @@ __all__ = [
     "Network",
     "Nothing",
     "Stack",
+    "Traits",
     "Window",
     "before_frames",
     "init_stack",
@@ -32,6 +33,24 @@ __all__ = [
 ]
 
 CONNECTIONS = ("plain", "residual", "skip")
+
+
+class Traits(NamedTuple):
+    """What models have to know of a network besides its shapes; the defaults are those of most.
+
+    Attributes
+    ----------
+    n_parts : int
+        In how many equal parts its output falls; each writes its part of the biases, all with the same weights.
+    n_direct : int
+        How many of the last outputs are a visible unit's each: spared by dropout, at first added to its bias.
+    period : int
+        Of its clock, in frames; 1 if it has none. Pieces must not be cut elsewhere than at multiples of it.
+    """
+
+    n_parts: int = 1
+    n_direct: int = 0
+    period: int = 1
 
 
 @runtime_checkable
@@ -47,16 +66,8 @@ class Network(Protocol):
         """Size of the output; 0 if the frames are not told of the past."""
 
     @property
-    def n_parts(self) -> int:
-        """In how many equal parts the output falls; each writes its part of the biases, all with the same weights."""
-
-    @property
-    def n_direct(self) -> int:
-        """How many of the last outputs are a visible unit's each: spared by dropout, at first added to its bias."""
-
-    @property
-    def period(self) -> int:
-        """Of its clock, in frames; 1 if it has none. Pieces must not be cut elsewhere than at multiples of it."""
+    def traits(self) -> Traits:
+        """What else models have to know of it."""
 
     def tensors(self) -> list[TensorVariable]:
         """Every parameter, in a fixed order."""
@@ -99,16 +110,8 @@ class Stack(NamedTuple):
         return sum(sizes) if self.connections == "skip" else sizes[-1]
 
     @property
-    def n_parts(self) -> int:
-        return 1
-
-    @property
-    def n_direct(self) -> int:
-        return 0
-
-    @property
-    def period(self) -> int:
-        return 1
+    def traits(self) -> Traits:
+        return Traits()
 
     def tensors(self) -> list[TensorVariable]:
         return [t for layer in self.layers for t in layer.tensors()]
@@ -186,16 +189,8 @@ class Window(NamedTuple):
         return self.W_vu.type.shape[1]
 
     @property
-    def n_parts(self) -> int:
-        return 1
-
-    @property
-    def n_direct(self) -> int:
-        return 0
-
-    @property
-    def period(self) -> int:
-        return 1
+    def traits(self) -> Traits:
+        return Traits()
 
     def tensors(self) -> list[TensorVariable]:
         return [self.W_vu, self.b_u]
@@ -247,16 +242,8 @@ class Nothing(NamedTuple):
         return 0
 
     @property
-    def n_parts(self) -> int:
-        return 1
-
-    @property
-    def n_direct(self) -> int:
-        return 0
-
-    @property
-    def period(self) -> int:
-        return 1
+    def traits(self) -> Traits:
+        return Traits()
 
     def tensors(self) -> list[TensorVariable]:
         return []
@@ -301,12 +288,8 @@ class Clocked(NamedTuple):
         return self.network.n_outputs
 
     @property
-    def n_parts(self) -> int:
-        return self.network.n_parts
-
-    @property
-    def n_direct(self) -> int:
-        return self.network.n_direct
+    def traits(self) -> Traits:
+        return self.network.traits._replace(period=self.period)
 
     def tensors(self) -> list[TensorVariable]:
         return self.network.tensors()

@@ -15,7 +15,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
-from rnnrbm.networks import Clocked, Network, Stack, init_stack, latest, shifted
+from rnnrbm.networks import Clocked, Network, Stack, Traits, init_stack, latest, shifted
 
 __all__ = ["Beside", "TiedParallel", "around", "init_beside", "init_tied", "looked_up", "n_seen"]
 
@@ -54,16 +54,8 @@ class TiedParallel(NamedTuple):
         return self.n_visible * self.stack.n_outputs
 
     @property
-    def n_parts(self) -> int:
-        return self.n_visible
-
-    @property
-    def n_direct(self) -> int:
-        return 0
-
-    @property
-    def period(self) -> int:
-        return 1
+    def traits(self) -> Traits:
+        return Traits(n_parts=self.n_visible)
 
     def tensors(self) -> list[TensorVariable]:
         return self.stack.tensors()
@@ -137,16 +129,8 @@ class Beside(NamedTuple):
         return self.network.n_outputs + self.n_visible
 
     @property
-    def n_parts(self) -> int:
-        return 1
-
-    @property
-    def n_direct(self) -> int:
-        return self.n_visible
-
-    @property
-    def period(self) -> int:
-        return self.network.period
+    def traits(self) -> Traits:
+        return Traits(n_direct=self.n_visible, period=self.network.traits.period)
 
     def tensors(self) -> list[TensorVariable]:
         return [*self.network.tensors(), self.W, self.b, self.w]

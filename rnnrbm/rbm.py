@@ -20,7 +20,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine
-from rnnrbm.densities import check_biases
+from rnnrbm.densities import EnergyDensity, check_biases, map_biases
 from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
@@ -178,8 +178,8 @@ def as_rbm(density: Any) -> Any:
     return getattr(density, "rbm", density)
 
 
-def log_weights(rbm: RBM, states: TensorVariable) -> TensorVariable:
-    """Weigh each of some visible states by the machine of each row: -F, which has no use for a gradient here.
+def log_weights(density: EnergyDensity, states: TensorVariable) -> TensorVariable:
+    """Weigh each of some visible states by the density of each row: -F, which has no use for a gradient here.
 
     Of binary hidden units the sum of log(1 + exp(b + x W)) is taken as logarithms of products of four, and
     exp(b + x W) as a product too: a fraction of the time of :meth:`RBM.free_energy`, where rows and states are many.
@@ -187,7 +187,7 @@ def log_weights(rbm: RBM, states: TensorVariable) -> TensorVariable:
 
     Parameters
     ----------
-    rbm : RBM
+    density : EnergyDensity
         With biases of shape (..., n).
     states : TensorVariable, shape (S, n_visible)
 
@@ -195,9 +195,9 @@ def log_weights(rbm: RBM, states: TensorVariable) -> TensorVariable:
     -------
     TensorVariable, shape (..., S), nats
     """
-    if not isinstance(rbm.hidden, Bernoulli):
-        rows = rbm._replace(b_v=pt.expand_dims(rbm.b_v, -2), b_h=pt.expand_dims(rbm.b_h, -2))
-        return -rows.free_energy(states)
+    rbm = as_rbm(density)
+    if not (isinstance(rbm, RBM) and isinstance(rbm.hidden, Bernoulli)):
+        return -map_biases(density, lambda b: pt.expand_dims(b, -2)).free_energy(states)
     dtype = rbm.W.dtype
     x = rbm.visible.statistic(states)
     own = rbm.b_v @ x.T

@@ -17,10 +17,10 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm.densities import EnergyDensity, clamped, map_biases
+from rnnrbm.densities import EnergyDensity, clamped
 from rnnrbm.engine import Updates
 from rnnrbm.random import Rng
-from rnnrbm.rbm import RBM, as_rbm, log_weights
+from rnnrbm.rbm import RBM, log_weights
 
 __all__ = ["cd", "gibbs", "pcd", "pick", "tempered"]
 
@@ -74,7 +74,7 @@ def gibbs(
 
 
 def pick(
-    density: EnergyDensity, states: TensorVariable, rng: Rng, own: TensorVariable | None = None
+    density: EnergyDensity, states: TensorVariable, rng: Rng, *, like: TensorVariable | None = None, own: bool = False
 ) -> tuple[TensorVariable, Rng]:
     """Draw one of some states for each row, by what they weigh under the density of that row.
 
@@ -84,33 +84,31 @@ def pick(
     Parameters
     ----------
     density : EnergyDensity
-        With biases of shape (..., n).
+        With biases of shape (..., n), or (n,) for all rows of `like`.
     states : TensorVariable, shape (S, n_visible)
     rng : Rng
-    own : TensorVariable or None, shape (..., n_visible)
-        A state of each row's own, which may be drawn too.
+    like : TensorVariable or None, shape (..., n_visible)
+        The rows that draw; None: as many as the density has biases for.
+    own : bool
+        Each row may draw its row of `like` too.
 
     Returns
     -------
     v : TensorVariable, shape (..., n_visible)
     rng : Rng
     """
-    rbm = as_rbm(density)
-    if isinstance(rbm, RBM):
-        log_weight = log_weights(rbm, states)
-    else:
-        log_weight = -map_biases(density, lambda b: pt.expand_dims(b, -2)).free_energy(states)
-    if own is not None:
-        own_weight = -density.free_energy(own)[..., None]
-        # a static density weighs the states once for all rows
-        log_weight = pt.concatenate([own_weight, log_weight + pt.zeros_like(own_weight)], axis=-1)
+    log_weight = log_weights(density, states)
+    if like is not None and density.b_v.ndim < like.ndim:  # weighed once, drawn by each row for itself
+        log_weight = log_weight + pt.zeros_like(like[..., :1])
+    if own and like is not None:
+        log_weight = pt.concatenate([-density.free_energy(like)[..., None], log_weight], axis=-1)
     u, rng = rng.uniform(log_weight)
     # Gumbel-max; the logarithm of the largest 1 - u, which is 1, would be nothing to take a logarithm of
     exponential = pt.maximum(-pt.log(np.float32(1.0) - u), np.float32(2.0**-25)).astype(log_weight.dtype)
     best = pt.argmax(log_weight - pt.log(exponential), axis=-1)
-    if own is None:
-        return states[best], rng
-    return pt.switch(pt.eq(best, 0)[..., None], own, states[pt.maximum(best - 1, 0)]), rng
+    if own and like is not None:
+        return pt.switch(pt.eq(best, 0)[..., None], like, states[pt.maximum(best - 1, 0)]), rng
+    return states[best], rng
 
 
 def cd(
@@ -156,7 +154,7 @@ def cd(
         else:  # the row at which so many of those that count have gone by
             gone_by = pt.cumsum(counts.astype("float32"))
             place = pt.lt(gone_by, pt.floor(u * gone_by[-1])[:, None] + 1).sum(axis=1)
-        v, rng = pick(density, v[pt.minimum(place, n - 1)], rng, v)
+        v, rng = pick(density, v[pt.minimum(place, n - 1)], rng, like=v, own=True)
     negative, rng = gibbs(density, v, rng, k)
     return disconnected_grad(negative), rng.updates()
 

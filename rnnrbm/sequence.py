@@ -21,7 +21,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine, samplers
 from rnnrbm.cells import flatten
-from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, clamped, map_biases
+from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, clamped
 from rnnrbm.engine import Updates
 from rnnrbm.networks import Network, before_frames
 from rnnrbm.random import Rng
@@ -128,13 +128,9 @@ def draw_frame(
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
-    energy: EnergyDensity = density
     if known is not None:
-        if energy.b_v.ndim < v.ndim:  # one density for all rows, each of which draws for itself
-            none = pt.zeros_like(v[..., :1])
-            energy = map_biases(energy, lambda b: b + none)
-        v, rng = samplers.pick(energy, clamped(known, clamp), rng)
-    return samplers.gibbs(energy, v, rng, k, clamp)
+        v, rng = samplers.pick(density, clamped(known, clamp), rng, like=v)
+    return samplers.gibbs(density, v, rng, k, clamp)
 
 
 class SequenceModel(NamedTuple):
@@ -161,8 +157,8 @@ class SequenceModel(NamedTuple):
         cls, network: Network, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
     ) -> SequenceModel:
         """Join a network and a density by new weights; see :func:`init_writers`."""
-        writers = init_writers(network.n_outputs, density, rng=rng, n_parts=network.n_parts, dtype=dtype)
-        if n := network.n_direct:
+        writers = init_writers(network.n_outputs, density, rng=rng, n_parts=network.traits.n_parts, dtype=dtype)
+        if n := network.traits.n_direct:
             W_uv = writers[density.biases.index("b_v")]
             W_uv.set_value(W_uv.get_value() + np.eye(network.n_outputs, n, n - network.n_outputs, W_uv.dtype))
         return cls(network, density, writers)
@@ -279,7 +275,7 @@ class SequenceModel(NamedTuple):
             read = read * keep
         u = before_frames(self.network, read, start)
         if state_dropout:
-            n = u.type.shape[-1] - self.network.n_direct
+            n = u.type.shape[-1] - self.network.traits.n_direct
             keep, rng = keep_mask(u[:, :n], state_dropout, rng)
             kept = u[:, :n] * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)
             u = kept if n == u.type.shape[-1] else pt.concatenate([kept, u[:, n:]], axis=1)

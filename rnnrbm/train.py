@@ -265,7 +265,7 @@ def fit(
         n_steps=settings.n_steps,
         batch_size=settings.batch_size,
         context=settings.context,
-        align=model.network.period,
+        align=model.network.traits.period,
         transpose=settings.transpose,
         transposed=settings.transposed,
     )

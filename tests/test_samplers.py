@@ -297,7 +297,7 @@ def test_padding_is_no_candidate():
     rng = random.shared(3)
     drawn: list = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samplers, "pick", lambda density, states, rng, own: (drawn.append(states) or own, rng))
+        patch.setattr(samplers, "pick", lambda density, states, rng, like, own: (drawn.append(states) or like, rng))
         samplers.cd(rbm, v, rng, 1, candidates=64, counts=c)
         samplers.cd(rbm, v, rng, 1, candidates=64)
     some, any_ = (engine.to_numpy(x) for x in engine.function([v, c], drawn, on_unused_input="ignore")(data, counts))
