@@ -55,8 +55,6 @@ class Corpus:
     transpose : (int, int)
         Each piece is transposed anew every epoch, by a whole number of columns drawn uniformly from this range,
         both ends included, and narrowed for each piece so that no note leaves the roll.
-    transposed : float
-        Share of the pieces to which that happens, drawn anew every epoch too.
 
     Raises
     ------
@@ -73,7 +71,6 @@ class Corpus:
         context: int = 16,
         align: int = 1,
         transpose: tuple[int, int] = (0, 0),
-        transposed: float = 1.0,
     ) -> None:
         if len(pieces) == 0:
             raise ValueError("there are no pieces to train on; give at least one array (T, n_visible)")
@@ -93,9 +90,6 @@ class Corpus:
         if transpose[0] > transpose[1] or transpose[0] > 0 or transpose[1] < 0:
             raise ValueError(f"transpose must be a range around 0, such as (-5, 6), got {transpose}")
         self.n_steps, self.context, self.n_visible, self._align = n_steps, context, width, align
-        if not 0.0 <= transposed <= 1.0:
-            raise ValueError(f"transposed is a share of the pieces, between 0 and 1, got {transposed}")
-        self._transposed = transposed
         self.lengths = np.array([len(p) for p in pieces])
         # silent columns on both sides, so that a transposed frame is a window; and one silent frame for padding
         self._margin = max(-transpose[0], transpose[1])
@@ -157,7 +151,7 @@ class Corpus:
         """Number of batches of the epoch drawn with `seed`."""
         return -(-len(self._pack(np.random.default_rng(seed))) // self.batch_size)
 
-    def epoch(self, seed: tuple[int, ...]) -> Iterator[Batch]:
+    def epoch(self, seed: tuple[int, ...], *, transposed: float = 1.0) -> Iterator[Batch]:
         """Yield the batches of one epoch: every frame counts once, in a new order and transposition.
 
         The last batch is filled up with rows of the same epoch drawn again.
@@ -166,14 +160,23 @@ class Corpus:
         ----------
         seed : tuple of int
             For example (seed, epoch): the same seed gives the same batches.
+        transposed : float
+            Share of the pieces that are transposed.
+
+        Raises
+        ------
+        ValueError
+            If `transposed` is no share.
         """
+        if not 0.0 <= transposed <= 1.0:
+            raise ValueError(f"transposed is a share of the pieces, between 0 and 1, got {transposed}")
         rng = np.random.default_rng(seed)
         rows = self._pack(rng)
         missing = -len(rows) % self.batch_size
         rows += [rows[i] for i in rng.choice(len(rows), missing, replace=False)] if missing else []
         shifts = rng.integers(self._shifts[:, 0], self._shifts[:, 1] + 1)
-        if self._transposed < 1.0:
-            shifts *= rng.random(len(shifts)) < self._transposed
+        if transposed < 1.0:
+            shifts *= rng.random(len(shifts)) < transposed
         for i in range(0, len(rows), self.batch_size):
             yield self._batch(rows[i : i + self.batch_size], shifts)
 

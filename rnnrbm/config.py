@@ -10,13 +10,14 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
@@ -37,9 +38,12 @@ __all__ = [
     "write",
 ]
 
+T = TypeVar("T", int, float)
+
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Note = Annotated[int, Field(ge=0, le=127)]
 
 
@@ -178,9 +182,10 @@ class Training(_Settings):
         See :meth:`rnnrbm.sequence.SequenceModel.loss`.
     transpose : (int, int)
         Range of the random transposition, semitones; (0, 0) is off.
-    transposed : float
-        Share of the pieces that are transposed, drawn anew every epoch. Where a set is in one key, as the published
-        ones are, a model that sees the others too is kept from overfitting, and below 1 it still learns which key.
+    transposed : float or list of (float, float)
+        Share of the pieces that are transposed, drawn anew every epoch; constant or, like `k`, in stages. Where a set
+        is in one key, as the published ones are, a model that sees the others too is kept from overfitting, and below 1
+        it still learns which key: (0.0, 1.0), (0.9, 0.3) learns all keys, and in the last tenth mostly the set's own.
     patience : int
         Stop after that many epochs without a better valid log-likelihood; 0 never stops early.
     valid_every : int
@@ -215,7 +220,7 @@ class Training(_Settings):
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1
     transpose: tuple[int, int] = (-5, 6)
-    transposed: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    transposed: Share | list[tuple[Rate, Share]] = 1.0
     patience: Annotated[int, Field(ge=0)] = 40
     valid_every: Count = 5
     valid_frames: Annotated[int, Field(ge=0)] = 500
@@ -224,20 +229,22 @@ class Training(_Settings):
     valid_enumerated: Annotated[int, Field(ge=0)] = 5000
     seed: Annotated[int, Field(ge=0)] = 0
 
-    @field_validator("k", mode="wrap")
+    @field_validator("k", "transposed", mode="wrap")
     @classmethod
-    def _stages(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> int | list[tuple[float, int]]:
+    def _stages(cls, value: Any, validate: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
+        numbers, example = {
+            "k": ("a whole number of at least 1", "[[0.0, 2], [0.5, 10]]"),
+            "transposed": ("a number between 0 and 1", "[[0.0, 1.0], [0.9, 0.3]]"),
+        }[field.field_name or ""]
         try:
-            k: int | list[tuple[float, int]] = validate(value)
+            stages = validate(value)
         except ValidationError:  # which would say of each of the two forms why it is not that one
-            raise ValueError(
-                "expected a whole number of at least 1, or stages of such numbers, as in [[0.0, 2], [0.5, 10]]"
-            ) from None
-        if isinstance(k, list):
-            begins = [begin for begin, _ in k]
-            if not k or begins[0] != 0.0 or sorted(set(begins)) != begins:
-                raise ValueError("stages must begin at 0.0 and follow each other, as in [[0.0, 2], [0.5, 10]]")
-        return k
+            raise ValueError(f"expected {numbers}, or stages of such numbers, as in {example}") from None
+        if isinstance(stages, list):
+            begins = [begin for begin, _ in stages]
+            if not stages or begins[0] != 0.0 or sorted(set(begins)) != begins:
+                raise ValueError(f"stages must begin at 0.0 and follow each other, as in {example}")
+        return stages
 
     @field_validator("transpose")
     @classmethod
@@ -276,9 +283,16 @@ class Training(_Settings):
 
     def k_at(self, epoch: int) -> int:
         """Gibbs steps of CD-k in an epoch, counted from 0."""
-        if isinstance(self.k, int):
-            return self.k
-        return [k for begin, k in self.k if begin * self.epochs <= epoch + 1e-9][-1]
+        return self._at(self.k, epoch)
+
+    def transposed_at(self, epoch: int) -> float:
+        """Share of the pieces that are transposed in an epoch, counted from 0."""
+        return self._at(self.transposed, epoch)
+
+    def _at(self, stages: T | list[tuple[float, T]], epoch: int) -> T:
+        if not isinstance(stages, list):
+            return stages
+        return [value for begin, value in stages if begin * self.epochs <= epoch + 1e-9][-1]
 
 
 class Evaluation(_Settings):

@@ -47,7 +47,7 @@ def statistics(
     keys : (int, int)
         Shifts, in columns, in which a roll is compared with the training set.
     share : float
-        Of the training pieces that were transposed in training.
+        Of the training pieces that were transposed in training, in the end.
     window : int
         Frames that are laid over the training set, for ``nearest``.
 
@@ -151,7 +151,8 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
     lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
     lines += ["| --- |" + " ---: |" * 6]
     for label, some in (("samples", list(rolls)), ("test set", excerpts(data.test, steps, count))):
-        s = statistics(some, data.train, low=trained.low or 0, keys=training.transpose, share=training.transposed)
+        share = training.transposed_at(training.epochs)
+        s = statistics(some, data.train, low=trained.low or 0, keys=training.transpose, share=share)
         lines += [
             f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
             f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"

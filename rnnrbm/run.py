@@ -416,10 +416,11 @@ def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -
     title = f"A sample ({run.config.model.name.upper()} trained on {data.name})"
     roll = plot.piano_roll(samples[0], low=low, steps_per_beat=int(data.steps_per_beat or 0) or None, title=title)
     plot.save(roll, figures / "sample.png")
-    # training transposes, so samples come in all keys, and are compared with pieces in all keys
-    keys = run.config.training.transpose
-    train = transposed(data.train, keys, share=run.config.training.transposed) if any(keys) else data.train
-    name = "training set, transposed as in training" if any(keys) else "training set"
+    # training transposes, so samples come in other keys, and are compared with pieces that do, as many as in the end
+    training = run.config.training
+    keys, share = training.transpose, training.transposed_at(training.epochs)
+    train = transposed(data.train, keys, share=share) if any(keys) and share else data.train
+    name = "training set, transposed as in training" if any(keys) and share else "training set"
     plot.save(plot.statistics(list(samples), train, low=low, data_name=name), figures / "statistics.png")
 
 

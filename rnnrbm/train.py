@@ -267,7 +267,6 @@ def fit(
         context=settings.context,
         align=model.network.traits.period,
         transpose=settings.transpose,
-        transposed=settings.transposed,
     )
     steps = _Steps(model, corpus, settings, mode)
     state.attach(steps.variables())
@@ -312,7 +311,7 @@ def _epochs(
         results: list[Any] = []
         frames = 0.0
         # the number of batches varies a little from epoch to epoch; the schedule counts by the first one
-        batches = list(corpus.epoch((settings.seed, epoch)))
+        batches = list(corpus.epoch((settings.seed, epoch), transposed=settings.transposed_at(epoch)))
         for i, batch in enumerate(batches):
             if i < state.batch:
                 continue

@@ -300,10 +300,11 @@ def test_segments_begin_where_a_clock_is_at_zero(align):
 def test_a_share_of_the_pieces_is_transposed():
     piece = np.zeros((4, 20), np.uint8)
     piece[:, 10] = 1
-    corpus = Corpus([piece] * 200, n_steps=4, batch_size=10, context=0, transpose=(-3, 3), transposed=0.35)
-    notes = [corpus.dense(batch)[0].argmax(axis=1) for epoch in range(5) for batch in corpus.epoch((0, epoch))]
+    corpus = Corpus([piece] * 200, n_steps=4, batch_size=10, context=0, transpose=(-3, 3))
+    batches = [batch for epoch in range(5) for batch in corpus.epoch((0, epoch), transposed=0.35)]
+    notes = [corpus.dense(batch)[0].argmax(axis=1) for batch in batches]
     moved = np.concatenate(notes) - 10
     assert set(moved) == set(range(-3, 4))
     assert (moved != 0).mean() == pytest.approx(0.35 * 6 / 7, abs=0.06)
     with pytest.raises(ValueError, match="transposed is a share of the pieces, between 0 and 1, got 2"):
-        Corpus([piece], transposed=2)
+        next(corpus.epoch((0, 0), transposed=2))

@@ -123,6 +123,12 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\nk = [[0.5, 2]]", r"training\.k: stages must begin at 0\.0"),
         ("[training]\nk = [[0.0, 2], [0.5, 3], [0.5, 4]]", r"training\.k: stages must .* follow each other"),
         ("[training]\nk = [[0.0, 2], [0.6, 3], [0.5, 4]]", r"training\.k: stages must .* follow each other"),
+        (
+            "[training]\ntransposed = 1.5",
+            r"training\.transposed: expected a number between 0 and 1, or stages .* as in \[\[0\.0, 1\.0\], "
+            r"\[0\.9, 0\.3\]\], got 1\.5$",
+        ),
+        ("[training]\ntransposed = [[0.1, 1.0]]", r"training\.transposed: stages must begin at 0\.0"),
         ("[training]\nvalid_chains = 1", r"training\.valid_chains: .*greater than or equal to 2, got 1"),
         ("[data]\nsplit = [0.5, 0.5, 0.0]", r"data\.split: .*greater than 0"),
         ("[data]\nrule = 'strict'", r"data\.rule: .*'sounding' or 'published', got 'strict'"),
@@ -217,6 +223,10 @@ def test_k_at():
     # a stage begins with the first epoch at or after its share: 0.25 of 10 epochs is reached by epoch 3
     assert [Training(epochs=10, k=[(0.0, 1), (0.25, 2)]).k_at(e) for e in (2, 3)] == [1, 2]
     assert Training(epochs=1).k_at(0) == 2
+    shares = Training(epochs=10, transposed=[(0.0, 1.0), (0.9, 0.25)])
+    assert [shares.transposed_at(e) for e in range(10)] == [1.0] * 9 + [0.25]
+    assert [Training(epochs=e, transposed=[(0.0, 1.0), (0.9, 0.25)]).transposed_at(e) for e in (0, 5)] == [0.25, 0.25]
+    assert Training(transposed=0.4).transposed_at(7) == 0.4
     assert Training(epochs=0, k=[(0.0, 3), (0.5, 4)]).k_at(0) in (3, 4)
 
 

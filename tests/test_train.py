@@ -102,6 +102,23 @@ def test_it_learns_what_can_be_learned():
     assert all(0 < row["valid_se"] < 0.2 for row in rows if not math.isnan(row["valid_se"]))
 
 
+def test_the_share_of_transposed_pieces_is_that_of_the_epoch(monkeypatch):
+    """A piece that sounds one note: whichever others a batch has were made by transposing."""
+    pieces = [np.eye(N_VISIBLE, dtype=np.uint8)[[3] * 4]] * 40
+    seen = []
+    batches = Corpus.epoch
+
+    def epoch(self: Corpus, *args: Any, **options: Any) -> Any:
+        for batch in batches(self, *args, **options):
+            seen.append(set(self.dense(batch)[batch.mask > 0].argmax(axis=-1)))
+            yield batch
+
+    monkeypatch.setattr(Corpus, "epoch", epoch)
+    settings = PLAIN | {"epochs": 4, "transpose": (-2, 2), "transposed": [(0.0, 1.0), (0.5, 0.0)]}
+    list(fit(make(), pieces, None, Training(**settings)))
+    assert seen == [{1, 2, 3, 4, 5}] * 2 + [{3}] * 2
+
+
 KEYS = [
     "epoch",
     "k",
