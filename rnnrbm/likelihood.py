@@ -327,7 +327,7 @@ class Evaluator:
         check_pieces(pieces, self.density)
         if frames is not None and frames < 1:
             raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
-        chosen = _chosen(pieces, seed, frames)
+        chosen = chosen_frames(pieces, seed, frames)
         v = np.concatenate(pieces)[chosen].astype(self.dtype)
         n = len(chosen)
         if self.one_Z:
@@ -372,7 +372,7 @@ class Evaluator:
 
     def result(self, pieces: Sequence[np.ndarray], values: np.ndarray, seed: int, frames: int | None) -> LogLikelihood:
         """Put the values of all chunks, shape (3, frames), together."""
-        chosen = _chosen(pieces, seed, frames)
+        chosen = chosen_frames(pieces, seed, frames)
         piece_of = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])[chosen]
         parts = [np.flatnonzero(piece_of == i) for i in range(len(pieces))]
         log_p, variances = ([row[p] for p in parts] for row in values[:2])
@@ -413,8 +413,8 @@ class Evaluator:
         return self.result(pieces, np.concatenate(parts, axis=1), seed, frames)
 
 
-def _chosen(pieces: Sequence[np.ndarray], seed: int, frames: int | None) -> np.ndarray:
-    """Which frames, counted through all pieces, are scored."""
+def chosen_frames(pieces: Sequence[np.ndarray], seed: int, frames: int | None) -> np.ndarray:
+    """Which frames, counted through all pieces, an :class:`Evaluator` scores that is asked for so many."""
     n = sum(len(p) for p in pieces)
     if frames is None or frames >= n:
         return np.arange(n)

@@ -42,8 +42,8 @@ PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
 }
 DATA = ("piano-midi", "nottingham", "musedata", "jsb")
 
-#: Of the valid set so many frames are scored, the same for all models.
-VALID_FRAMES = 5000
+#: So many frames of valid are scored, the same for all models; and of test for the lower side, beside AIS of all.
+VALID_FRAMES = BRACKET_FRAMES = 5000
 
 _HEAD = """\
 # Results
@@ -145,6 +145,7 @@ def make_row(
         n_chains=chosen.chains,
         n_temperatures=chosen.temperatures,
         enumerated=chosen.enumerated,
+        bracket_frames=BRACKET_FRAMES,
         seed=settings.training.seed,
         mode=mode,
         stop=stop,

@@ -294,8 +294,9 @@ def test_other_models_are_trained_scored_and_sampled(place, model):
     assert f"this {model.upper()}" in said
     exact = model == "rnn-nade"
     assert ("exact; epoch" in said) == exact
-    said = rnnrbm("evaluate", model, *QUICK, cwd=place).stdout
+    said = rnnrbm("evaluate", model, *QUICK, "--bracket-frames", "4", cwd=place).stdout
     assert ("lower side" in said) != exact
+    assert bool(re.search(r"of\s+4\s+random\s+frames", said)) != exact
     assert ("Gibbs steps from the frame before" in said) != exact
     assert re.search(rf"this {model.upper()} .* -\d+\.\d+ ± 0\.000 .*exact", said) or not exact
     done = rnnrbm("generate", model, "--steps", "3", "--count", "1", cwd=place)

@@ -78,6 +78,37 @@ def test_figures_are_those_of_the_library(trained: run.Run) -> None:
     assert json.loads((trained.folder / "evaluations" / "toy-test.json").read_text()) == got
 
 
+def test_the_lower_side_of_some_frames_tells_that_of_all(trained: run.Run) -> None:
+    """RAISE of 300 of 743 frames: as far below AIS as there, and that is RAISE of all within the stated error."""
+    data = toy()
+    settings = QUICK | {"n_chains": 40, "enumerated": 12, "seed": 4}
+    whole = evaluate(trained, data, **settings)
+    assert evaluate(trained, data, **settings, bracket_frames=743)["raise"] == whole["raise"]
+    with pytest.raises(run.Interrupted, match="stopped after 51 of 300 frames"):
+        evaluate(trained, data, **settings, bracket_frames=300, stop=Stop(1))
+    done: list[int] = []
+    got = evaluate(
+        trained, data, **settings, bracket_frames=300, watch=lambda s, d, t: done.append(d) if s == "raise" else None
+    )
+    assert done[0] == 51
+    assert got["log_likelihood"] == whole["log_likelihood"]
+    known = frequent_frames(data.train, 12)
+    above = log_likelihood(
+        trained.model, data.test, method="ais", n_chains=40, n_temperatures=5, enumerated=known, seed=4
+    )
+    some = Evaluator(trained.model, method="raise", n_chains=40, n_temperatures=5, enumerated=known)
+    below = some(data.test, seed=4, frames=300)
+    chosen = np.sort(np.random.default_rng(4).choice(743, 300, replace=False))
+    gap = np.concatenate(above.frames)[chosen] - np.concatenate(below.frames)
+    assert got["raise"]["micro"] == pytest.approx(above.mean - gap.mean(), abs=1e-12)
+    error = np.sqrt(above.standard_error**2 + gap.var(ddof=1) / 300)
+    assert got["raise"]["standard_error"] == pytest.approx(error)
+    assert 0 < abs(got["raise"]["micro"] - whole["raise"]["micro"]) < 3 * error < 0.1
+    assert got["raise"]["settings"] == f"{below.settings}, of 300 random frames"
+    assert got["raise"]["macro"] is None
+    assert got["raise"]["by_piece"] is None
+
+
 def test_exact_needs_no_bracket(trained: run.Run) -> None:
     got = evaluate(trained, toy(), **QUICK, method="exact", split="valid")
     assert got["log_likelihood"]["standard_error"] == 0
@@ -155,6 +186,8 @@ def test_what_cannot_be_evaluated(trained: run.Run) -> None:
         evaluate(trained, toy(), split="tests")
     with pytest.raises(ValueError, match=r"was trained on 6 visible units, but toy\.npz has 5"):
         evaluate(trained, toy(5))
+    with pytest.raises(ValueError, match="bracket_frames must be at least 2, or None for all, got 1"):
+        evaluate(trained, toy(), bracket_frames=1)
     empty = toy()
     empty.names["valid"].clear()
     empty.valid.clear()
