@@ -185,7 +185,7 @@ class Training(_Settings):
     transposed : float or list of (float, float)
         Share of the pieces that are transposed, drawn anew every epoch; constant or, like `k`, in stages. Where a set
         is in one key, as the published ones are, a model that sees the others too is kept from overfitting, and below 1
-        it still learns which key: (0.0, 1.0), (0.9, 0.3) learns all keys, and in the last tenth mostly the set's own.
+        it still learns which key: by default all keys at first, and in the last quarter half of the time the set's own.
     patience : int
         Stop after that many epochs without a better valid log-likelihood; 0 never stops early.
     valid_every : int
@@ -220,7 +220,7 @@ class Training(_Settings):
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1
     transpose: tuple[int, int] = (-5, 6)
-    transposed: Share | list[tuple[Rate, Share]] = 1.0
+    transposed: Share | list[tuple[Rate, Share]] = [(0.0, 1.0), (0.75, 0.5)]
     patience: Annotated[int, Field(ge=0)] = 40
     valid_every: Count = 5
     valid_frames: Annotated[int, Field(ge=0)] = 500
@@ -234,7 +234,7 @@ class Training(_Settings):
     def _stages(cls, value: Any, validate: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
         numbers, example = {
             "k": ("a whole number of at least 1", "[[0.0, 2], [0.5, 10]]"),
-            "transposed": ("a number between 0 and 1", "[[0.0, 1.0], [0.9, 0.3]]"),
+            "transposed": ("a number between 0 and 1", "[[0.0, 1.0], [0.75, 0.5]]"),
         }[field.field_name or ""]
         try:
             stages = validate(value)
