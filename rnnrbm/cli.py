@@ -218,6 +218,8 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from rnnrbm.likelihood import with_error
+
     console = Console(width=None if sys.stdout.isatty() else 100)
     table = Table(title=f"Test set of {results['data']}, {results['test_frames']} frames", title_justify="left")
     table.add_column("model")
@@ -227,7 +229,7 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     if results["test_ll"] is None:
         table.add_row(f"this {results['model'].upper()}", "not asked for", epoch)
     else:
-        score = f"{results['test_ll']:.3f} ± {results['test_se']:.3f}"
+        score = with_error(results["test_ll"], results["test_se"])
         table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; {epoch}")
     for name, value in results["baselines"].items():
         table.add_row(name, f"{value:.3f}", "exact")

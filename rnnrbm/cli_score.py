@@ -162,6 +162,7 @@ def reproduce(
     runs: Annotated[Path | None, typer.Option(help="Where the runs go; by default runs/TABLE.")] = None,
     examples: Annotated[Path, typer.Option(help="Where the tables are.")] = Path("examples"),
     out: Annotated[Path, typer.Option(help="The report.")] = Path("docs/results.md"),
+    again: Annotated[bool, typer.Option("--again", help="Make rows too whose results are there.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Train and score a table of models from its configurations, and write the report; interrupted, go on later."""
@@ -169,16 +170,22 @@ def reproduce(
         from rnnrbm import reproduce as tables
         from rnnrbm import run
         from rnnrbm.files import atomic
+        from rnnrbm.likelihood import with_error
 
         folder = examples / table
         for path, settings in tables.rows(folder, data, model):
-            typer.echo(f"{path}", err=True)
+            made = None if again else tables.finished(path, settings)
+            if made:
+                typer.echo(f"{path}: made on {made['date']}, in {folder / 'results'}; --again makes it anew", err=True)
+            else:
+                typer.echo(f"{path}", err=True)
             with Progress() as progress, interruptible() as stop:
                 try:
                     row = tables.make_row(
                         path,
                         settings,
                         (runs or Path("runs") / table) / path.stem,
+                        again=again,
                         mode=mode,
                         stop=stop,
                         watch=progress.watch,
@@ -190,8 +197,8 @@ def reproduce(
             out.parent.mkdir(parents=True, exist_ok=True)
             with atomic(out) as temporary:
                 temporary.write_text(tables.report(folder, out), encoding="utf-8")
-            test = row["test"]["ll"]
-            _say(f"{path.stem}: test {test['micro']:.3f} ± {test['standard_error']:.3f} nats per frame, {out}")
+            ll = row["test"]["ll"]
+            _say(f"{path.stem}: test {with_error(ll['micro'], ll['standard_error'])} nats per frame, {out}")
 
 
 def gallery(
@@ -224,6 +231,8 @@ def _baseline(row: dict[str, Any]) -> Row:
 
 def _evaluated(results: dict[str, Any]) -> list[Row]:
     """The model's rows: log-likelihood and accuracies, and the lower side of the bracket."""
+    from rnnrbm.likelihood import with_error
+
     rows: list[Row] = []
     for key, name in (("log_likelihood", f"this {results['model'].upper()}"), ("raise", "  lower side")):
         if key in results:
@@ -232,7 +241,7 @@ def _evaluated(results: dict[str, Any]) -> list[Row]:
             rows.append(
                 (
                     name,
-                    f"{ll['micro']:.3f} ± {ll['standard_error']:.3f}",
+                    with_error(ll["micro"], ll["standard_error"]),
                     "" if ll["macro"] is None else f"{ll['macro']:.3f}",
                     *percents,
                     ll["settings"],

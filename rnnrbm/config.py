@@ -43,7 +43,7 @@ T = TypeVar("T", int, float)
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]  # strict: true is no share
 Note = Annotated[int, Field(ge=0, le=127)]
 
 
@@ -123,7 +123,8 @@ class Model(_Settings):
     clock : int
         Frames in a bar, of whose place in it a recurrent network is told; pieces are counted from their beginning.
     n_local : int
-        Hidden units of a layer for every note beside the recurrent network, the same for all; 0 is none.
+        Hidden units of a layer for every note beside the recurrent network, the same for all; 0 is none. Training takes
+        several times as long.
     reach : int
         Where weights are shared over pitch: how many notes below and above its own each note's network reads.
     orderless : bool
@@ -162,7 +163,7 @@ class Training(_Settings):
         Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
     candidates : int
         How many other frames of the batch the chain of CD may start from, instead of from its own, drawn by their
-        weight; see :func:`rnnrbm.samplers.cd`.
+        weight, at most as many as a batch has; each is weighed for every frame. See :func:`rnnrbm.samplers.cd`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
     learning_rate : float
         At the start.
@@ -254,9 +255,13 @@ class Training(_Settings):
         return transpose
 
     @model_validator(mode="after")
-    def _context_fits(self) -> Self:
+    def _sizes_fit(self) -> Self:
         if self.context > self.n_steps // 2:
             raise ValueError(f"context ({self.context}) must be at most half of n_steps ({self.n_steps})")
+        if self.candidates > (frames := self.n_steps * self.batch_size):
+            raise ValueError(
+                f"candidates ({self.candidates}) must be at most the frames of a batch, n_steps x batch_size ({frames})"
+            )
         return self
 
     @classmethod

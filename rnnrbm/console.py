@@ -70,7 +70,8 @@ class Progress:
         "draw": "Drawing",
         "ais": "AIS",
         "raise": "RAISE",
-        "exact": "Enumeration",
+        "exact": "Likelihood",
+        "valid": "Valid likelihood",
         "accuracy": "Accuracies",
         "baselines": "Baselines",
     }

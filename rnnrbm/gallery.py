@@ -84,9 +84,10 @@ _HEAD = """\
 Made by `rnnrbm gallery`. Of the model that explains each set best by valid likelihood (the parameters are in
 [`{folder}`]({link})), the first {shown} of {count} samples of {steps} frames each, seed 0. Beside them the statistics
 of as many excerpts of the test set of at most that length: notes per frame, mean length of a note in frames, share of
-frames that repeat the one before, how far the shares of the pitch classes are from those of the training set as it was
-transposed in training (half the sum of differences), cells per frame that differ between 16 frames and the nearest
-place of the training set in any of the keys trained on, and the longest run of frames that occurs there (medians).
+frames that repeat the one before, how far the shares of the pitch classes are from those of the training set (half the
+sum of differences; for samples, of the training set as it was transposed at the end of training), cells per frame that
+differ between 16 frames and the nearest place of the training set in any of the keys trained on, and the longest run of
+frames that occurs there (medians).
 Samples that were copied would be nearer to the training set than the test set is.
 """
 
@@ -118,7 +119,9 @@ def write_gallery(
     """
     runs = sorted(path.parent for path in checkpoints.glob("*/checkpoint.npz"))
     if not runs:
-        raise FileNotFoundError(f"{checkpoints}: no checkpoint there; 'rnnrbm reproduce' keeps that of the best model")
+        raise FileNotFoundError(
+            f"{checkpoints}: no checkpoint there; 'rnnrbm reproduce' keeps the best model's when it makes a row"
+        )
     if page.suffix != ".md":
         raise ValueError(f"{page}: expected a Markdown file, such as docs/samples.md")
     folder = page.with_suffix("")
@@ -150,9 +153,10 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
         lines += [f"![{picture.stem}]({folder.name}/{picture.name})", ""]
     lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
     lines += ["| --- |" + " ---: |" * 6]
-    for label, some in (("samples", list(rolls)), ("test set", excerpts(data.test, steps, count))):
-        share = training.transposed_at(training.epochs)
-        s = statistics(some, data.train, low=trained.low or 0, keys=training.transpose, share=share)
+    # a model has learnt the pitch classes of what it was shown, and the test set is as it is
+    share = training.transposed_at(training.epochs)
+    for label, some, moved in (("samples", list(rolls), share), ("test set", excerpts(data.test, steps, count), 0.0)):
+        s = statistics(some, data.train, low=trained.low or 0, keys=training.transpose, share=moved)
         lines += [
             f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
             f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"

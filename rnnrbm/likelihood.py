@@ -154,6 +154,11 @@ def _log_mean(log_w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([top[:, 0] + np.log(w.mean(axis=1)), variance, w.sum(axis=1) ** 2 / np.square(w).sum(axis=1)])
 
 
+def with_error(mean: float, standard_error: float) -> str:
+    """Write a log-likelihood for a table, with its standard error if it is an estimate."""
+    return f"{mean:.3f}" + (f" ± {standard_error:.3f}" if standard_error else "")
+
+
 def frequent_frames(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.ndarray | None:
     """Return the distinct frames of some binary pieces, the most frequent first, to be enumerated.
 

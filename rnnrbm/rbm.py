@@ -83,9 +83,16 @@ class RBM(NamedTuple):
         ------
         ValueError
             If a size is below 1 or `b_v` has another shape.
+        TypeError
+            If `visible` or `hidden` is no unit.
         """
         if n_visible < 1 or n_hidden < 1:
             raise ValueError(f"n_visible and n_hidden must be at least 1, got {n_visible} and {n_hidden}")
+        for name, unit in (("visible", visible), ("hidden", hidden)):
+            if not hasattr(unit, "log_partition"):
+                raise TypeError(
+                    f"{name} is a kind of units, such as Bernoulli(), got {unit!r}; their number is n_{name}"
+                )
         biases = check_biases(b_v, n_visible)
         return cls(
             engine.shared(rng.normal(0.0, scale, (n_visible, n_hidden)), "W", dtype),

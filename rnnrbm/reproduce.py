@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -20,13 +21,13 @@ from typing import Any
 
 from rnnrbm import config, datasets, engine, run
 from rnnrbm.config import Config
-from rnnrbm.evaluation import evaluate
+from rnnrbm.evaluation import evaluate, fingerprint, score
 from rnnrbm.files import atomic, to_json
-from rnnrbm.likelihood import Evaluator, known_frames
+from rnnrbm.likelihood import Evaluator, known_frames, with_error
 from rnnrbm.models import MODELS
 from rnnrbm.train import State
 
-__all__ = ["PUBLISHED", "make_row", "report", "rows"]
+__all__ = ["PUBLISHED", "finished", "make_row", "report", "rows"]
 
 #: Test log-likelihood (nats per frame) and accuracy (percent), Boulanger-Lewandowski et al. 2012, table 1, on the four
 #: sets in the order of DATA; the same names with "(HF)" are the paper's Hessian-free trained ones.
@@ -51,7 +52,7 @@ _HEAD = """\
 
 Made by `rnnrbm reproduce {name}` from the configurations in [`{folder}`]({link}), whose `results/` hold the epochs of
 every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean over all frames of the test set; models
-without a partition function are exact, of the others AIS and, below it, RAISE are a bracket ([how](likelihood.md)).
+without a partition function are exact, of the others AIS and, below it, RAISE are a bracket{how}.
 Settings and the best epoch were chosen on *valid*; its figure is of at most {frames} random frames. ACC and ACC (Bay)
 in percent, as explained by `rnnrbm evaluate`; *paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS
 without a lower side. Bold: better than the paper's figure for the model; a star: than the paper's best of any kind.
@@ -97,6 +98,7 @@ def make_row(
     settings: Config,
     folder: Path,
     *,
+    again: bool = False,
     mode: Any = None,
     stop: Callable[[], bool] | None = None,
     watch: Watch | None = None,
@@ -111,6 +113,8 @@ def make_row(
         What it holds.
     folder : pathlib.Path
         Of the run. A run of other settings in it is an error, not replaced.
+    again : bool
+        Do not take the result that is kept, but make it.
     mode, stop, watch
         As for :func:`rnnrbm.run.train`.
 
@@ -128,11 +132,10 @@ def make_row(
     """
     watch = watch or (lambda stage, done, total, row=None: None)
     # choices are made on valid: test is scored once, here
-    wanted = run.resolved(settings.replaced({"evaluation.test": False}))
-    kept = path.parent / "results" / f"{path.stem}.json"
-    mark = hashlib.sha256(json.dumps(wanted.model_dump(), sort_keys=True).encode()).hexdigest()
-    if kept.exists() and (row := json.loads(kept.read_text(encoding="utf-8"))).get("settings") == mark:
+    wanted = _wanted(settings)
+    if not again and (row := finished(path, settings)):
         return row
+    kept = _kept(path)
     there = (folder / "config.toml").exists()
     if there and not _trained_alike(run.resolved(config.read(folder / "config.toml")), wanted):
         raise ValueError(f"{folder}: holds a run of other settings than {path}; move it away, or choose another folder")
@@ -159,11 +162,11 @@ def make_row(
         "data": wanted.data.source,
         "model": wanted.model.name,
         "config": path.name,
-        "settings": mark,
+        "settings": _mark(wanted),
         "test": {side: {key: values[key] for key in said} for side, values in sides.items() if values},
         "frames": scored["frames"],
         "accuracy": {key: scored["accuracy"][key] for key in ("frame", "bay", "how")},
-        "valid": _score_valid(trained, data, wanted, mode),
+        "valid": _score_valid(trained, data, wanted, mode, stop, watch),
         "best_epoch": state.best_epoch,
         "epochs": state.epoch,
         "seed": wanted.training.seed,
@@ -183,12 +186,39 @@ def make_row(
     return row
 
 
+def finished(path: Path, settings: Config) -> dict[str, Any] | None:
+    """Return the row that is kept beside a configuration, if there is one and it was made with the same settings."""
+    if not (kept := _kept(path)).exists():
+        return None
+    row: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return row if row.get("settings") == _mark(_wanted(settings)) else None
+
+
+def _kept(path: Path) -> Path:
+    return path.parent / "results" / f"{path.stem}.json"
+
+
+def _wanted(settings: Config) -> Config:
+    return run.resolved(settings.replaced({"evaluation.test": False}))
+
+
+def _mark(wanted: Config) -> str:
+    return hashlib.sha256(json.dumps(wanted.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
 def _trained_alike(run_settings: Config, wanted: Config) -> bool:
     """Whether two configurations differ at most in how they score and sample."""
     return all(getattr(run_settings, table) == getattr(wanted, table) for table in ("data", "model", "training"))
 
 
-def _score_valid(trained: run.Run, data: datasets.Dataset, settings: Config, mode: Any) -> float | None:
+def _score_valid(
+    trained: run.Run,
+    data: datasets.Dataset,
+    settings: Config,
+    mode: Any,
+    stop: Callable[[], bool] | None,
+    watch: Watch,
+) -> float | None:
     """Valid log-likelihood of the kept parameters, of all models in the same way: on the same frames, by a long AIS.
 
     What training has chosen the epoch by is a shorter AIS, and the highest of many.
@@ -202,17 +232,28 @@ def _score_valid(trained: run.Run, data: datasets.Dataset, settings: Config, mod
         enumerated=known_frames(trained.model, data.train, settings.evaluation.enumerated),
         mode=mode,
     )
-    return evaluator(data.valid, frames=VALID_FRAMES, seed=settings.training.seed).mean
+    seed = settings.training.seed
+    mark = fingerprint(evaluator, data.valid, seed, VALID_FRAMES)
+    return score(
+        evaluator,
+        data.valid,
+        seed=seed,
+        frames=VALID_FRAMES,
+        partial=trained.folder / "evaluations" / f"valid-{mark[:8]}.npz",
+        stop=stop,
+        watch=lambda done, total: watch("valid", done, total, None),
+    ).mean
 
 
 def machine() -> str:
     """Name of the processor, and how many of its cores this process may use."""
+    count: int | None
     name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if info.exists():
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         name = names[0] if names else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {count} core{'s' if count != 1 else ''}"
 
 
 def _read(table: Path) -> list[dict[str, Any]]:
@@ -239,18 +280,24 @@ def report(table: Path, page: Path) -> str:
     """Return the results of a table as Markdown, to be written to `page`."""
     made = _read(table)
     link = Path(os.path.relpath(table, page.parent)).as_posix()
-    lines = [_HEAD.format(name=table.name, folder=table.as_posix(), link=link, frames=VALID_FRAMES)]
+    how = " ([how](likelihood.md))" if (page.parent / "likelihood.md").exists() else ""
+    lines = [_HEAD.format(name=table.name, folder=table.as_posix(), link=link, frames=VALID_FRAMES, how=how)]
+    where = "" if table.parent == Path("examples") else f" --examples {table.parent.as_posix()}"
     for data in dict.fromkeys(row["data"] for row in made):
         lines += ["", f"## {data}", ""]
         lines += ["| model | test LL | below | valid LL | ACC | (Bay) | paper | parameters | best epoch | min | seed |"]
         lines += ["| --- |" + " ---: |" * 10]
         mine = [row for row in made if row["data"] == data]
         lines += [_line(row) for row in mine]
-        lines += ["", f"To make it again: `rnnrbm reproduce {table.name} --data {data}`."]
+        lines += ["", f"To make it again: `rnnrbm reproduce {table.name} --data {data} --again{where}`."]
         for row in mine:
             for side in row["test"].values():
                 if side["complaint"]:
                     lines += [f"Warning, {row['model']}: {side['complaint']}."]
+            if row["test"].get("raise", {}).get("micro", -math.inf) > row["test"]["ll"]["micro"]:
+                lines += [
+                    f"{row['model']}: RAISE is above AIS: annealing explains these data better than the model does."
+                ]
         settings = sorted({side["settings"] for row in mine for side in row["test"].values()})
         lines += [f"Scored by: {'; '.join(settings)}; {mine[0]['frames']} frames."]
         lines += [f"Machine: {'; '.join(sorted({row['machine'] for row in mine}))}."]
@@ -260,10 +307,7 @@ def report(table: Path, page: Path) -> str:
 def _line(row: dict[str, Any]) -> str:
     test = row["test"]
     ll = test["ll"]["micro"]
-    said, theirs = f"{ll:.3f}", ""
-    error = test["ll"]["standard_error"]
-    if error:
-        said += f" ± {error:.3f}"
+    said, theirs = with_error(ll, test["ll"]["standard_error"]), ""
     if row["data"] in DATA:
         column = DATA.index(row["data"])
         published = PUBLISHED.get(row["model"])

@@ -301,10 +301,14 @@ def _options(settings: config.Data) -> dict[str, Any]:
 
 
 def resolved(settings: Config) -> Config:
-    """Return the settings with what was chosen for the user of data and model, so that later defaults change no run."""
+    """Return the settings with what was chosen for the user of data and model, so that later defaults change no run.
+
+    A size that the model does not have is left out.
+    """
     options = datasets.resolved(settings.data.source, **_options(settings.data))
     chosen = {f"data.{'split_seed' if k == 'seed' else k}": v for k, v in options.items()}
-    return settings.replaced(chosen | {f"model.{k}": v for k, v in _model_options(settings.model).items()})
+    own = _model_options(settings.model)
+    return settings.replaced(chosen | {f"model.{k}": own.get(k) for k in {*own, *SIZES}})
 
 
 def _facts(data: datasets.Dataset) -> dict[str, Any]:
@@ -373,10 +377,11 @@ def _finish(
         "epochs": state.epoch,
         "training_seconds": round(state.seconds, 1),
         "baselines": {
-            name: kind.fit(data.train).log_likelihood(data.test)
-            for name, kind in (
-                ("note 1-gram", baselines.NoteUnigram),
-                ("previous frame copied", baselines.NoteCopy),
+            name: baseline.log_likelihood(data.test)
+            for name, baseline in (
+                ("note 1-gram", baselines.NoteUnigram.fit(data.train)),
+                ("1-gram (Gaussian)", baselines.ChordGaussian.fit(data.train, data.valid)),
+                ("previous frame, fitted", baselines.NoteCopy.fit(data.train)),
             )
         },
         "statistics": {
@@ -410,8 +415,9 @@ def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -
     if state.rows:
         columns = {name: [row[name] for row in state.rows] for name in state.rows[0]}
         plot.save(plot.learning_curves(columns), figures / "learning_curves.png")
-    if hasattr(run.model.density, "W"):
-        plot.save(plot.filters(engine.to_numpy(run.model.density.W), low=data.low), figures / "filters.png")
+    W = engine.to_numpy(getattr(run.model.density, "W", np.empty((0, 0))))
+    if len(W) == data.n_visible:  # those of tied weights have rows for distances, not for notes
+        plot.save(plot.filters(W, low=data.low), figures / "filters.png")
     low = 0 if data.low is None else data.low
     title = f"A sample ({run.config.model.name.upper()} trained on {data.name})"
     roll = plot.piano_roll(samples[0], low=low, steps_per_beat=int(data.steps_per_beat or 0) or None, title=title)

@@ -128,6 +128,11 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
             r"training\.transposed: expected a number between 0 and 1, or stages .* as in \[\[0\.0, 1\.0\], "
             r"\[0\.75, 0\.5\]\], got 1\.5$",
         ),
+        ("[training]\ntransposed = true", r"training\.transposed: expected a number between 0 and 1, .*got True$"),
+        (
+            "[training]\ncandidates = 577",
+            r"training: candidates \(577\) must be at most the frames of a batch, n_steps x batch_size \(576\)$",
+        ),
         ("[training]\ntransposed = [[0.1, 1.0]]", r"training\.transposed: stages must begin at 0\.0"),
         ("[training]\nvalid_chains = 1", r"training\.valid_chains: .*greater than or equal to 2, got 1"),
         ("[data]\nsplit = [0.5, 0.5, 0.0]", r"data\.split: .*greater than 0"),

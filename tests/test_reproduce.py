@@ -1,5 +1,6 @@
 """A table of results: trained, scored, kept and reported; gone on with; what is in the way is not replaced."""
 
+import functools
 import json
 import shutil
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from rnnrbm import config, datasets, gallery, reproduce, run
 from rnnrbm.cli import app
+from rnnrbm.likelihood import Evaluator
 from rnnrbm.models import MODELS
 
 ROW = """
@@ -74,7 +76,8 @@ def test_report(made):
     folder, table = made
     text = (folder / "docs/results.md").read_text(encoding="utf-8")
     ours = reproduce.report(table, folder / "docs/results.md").replace(f"[`{table.as_posix()}`]", "[`examples/mine`]")
-    assert text == ours
+    assert text == ours.replace(f" --examples {table.parent.as_posix()}", "")
+    assert text != ours
     assert "(../examples/mine)" in text
     for name in ("rnn-rbm", "rnn"):
         row = json.loads((table / "results" / f"toy-{name}.json").read_text())
@@ -103,6 +106,9 @@ def test_made_rows_are_not_made_again_and_others_not_replaced(made, monkeypatch)
     path, settings = next(reproduce.rows(table, model="rnn"))
     before = json.loads((table / "results" / "toy-rnn.json").read_text())
     assert reproduce.make_row(path, settings, folder / "nowhere") == before  # nothing is done, not even looked for
+    said = CliRunner().invoke(app, ["reproduce", "mine", "--model", "rnn"])
+    assert "made on " in said.output
+    assert "--again makes it anew" in said.output
     other = settings.replaced({"generation.steps": 5})  # which does not ask for another training
     again = reproduce.make_row(path, other, folder / "runs/mine/toy-rnn")
     assert again["test"] == before["test"]
@@ -111,17 +117,26 @@ def test_made_rows_are_not_made_again_and_others_not_replaced(made, monkeypatch)
 
 
 def test_an_interrupted_row_goes_on(made, tmp_path, monkeypatch):
+    """Again from where it was stopped: in training, and while the valid set is scored."""
     folder, table = made
     monkeypatch.chdir(folder)
     shutil.copytree(table, tmp_path / "t")
     path, settings = next(reproduce.rows(tmp_path / "t", model="rnn"))
-    asked = []
-    with pytest.raises(run.Interrupted):
-        reproduce.make_row(path, settings, tmp_path / "run", stop=lambda: asked.append(0) or len(asked) > 1)
-    row = reproduce.make_row(path, settings, tmp_path / "run")
-    assert row["test"]["ll"]["micro"] == pytest.approx(
-        json.loads((table / "results" / "toy-rnn.json").read_text())["test"]["ll"]["micro"]
-    )
+    monkeypatch.setattr(reproduce, "Evaluator", functools.partial(Evaluator, rows=8))  # else it is done at once
+    stages = []
+
+    def watch(stage, done, total, row):
+        stages.append(stage)
+
+    for name in ("train", "valid"):
+        with pytest.raises(run.Interrupted):
+            reproduce.make_row(
+                path, settings, tmp_path / "run", again=True, stop=lambda name=name: stages[-1] == name, watch=watch
+            )
+    row = reproduce.make_row(path, settings, tmp_path / "run", again=True)
+    before = json.loads((table / "results" / "toy-rnn.json").read_text())
+    assert row["test"]["ll"]["micro"] == pytest.approx(before["test"]["ll"]["micro"])
+    assert row["valid"] == pytest.approx(before["valid"])
 
 
 def test_rows_that_are_not_there(made, tmp_path):

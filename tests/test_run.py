@@ -248,7 +248,8 @@ def test_results(whole, data):
     assert results["method"] == f"AIS, 3 chains x 4 temperatures, {known} frames enumerated"
     assert results["baselines"] == {
         "note 1-gram": baselines.NoteUnigram.fit(toy.train).log_likelihood(toy.test),
-        "previous frame copied": baselines.NoteCopy.fit(toy.train).log_likelihood(toy.test),
+        "1-gram (Gaussian)": baselines.ChordGaussian.fit(toy.train, toy.valid).log_likelihood(toy.test),
+        "previous frame, fitted": baselines.NoteCopy.fit(toy.train).log_likelihood(toy.test),
     }
     assert results["statistics"]["train"]["notes_per_frame"] == pytest.approx(
         np.concatenate(toy.train).sum(axis=1).mean()
