@@ -63,9 +63,11 @@ def statistics(
     ours = metrics.pitch_histogram(rolls, low=low, classes=True)
     window = min(window, *map(len, rolls))
     near = [
-        metrics.nearest_piece(roll[begin : begin + window], train, keys).distance
-        for roll in rolls
-        for begin in range(0, len(roll) - window + 1, window)
+        place.distance
+        for roll in rolls  # its windows at once: all rolls' would take gigabytes
+        for place in metrics.nearest_pieces(
+            [roll[begin : begin + window] for begin in range(0, len(roll) - window + 1, window)], train, keys
+        )
     ]
     copied = [metrics.longest_copy(roll, train, keys) for roll in rolls]
     return {

@@ -251,3 +251,14 @@ def test_longest_copy():
     assert metrics.longest_copy(roll[12:], pieces) <= 1
     roll[:, :4] = 0
     assert metrics.longest_copy(roll[12:], pieces, (-3, 0)) == 5
+
+
+def test_several_rolls_are_laid_as_one_by_one():
+    rng = np.random.default_rng(1)
+    pieces = [(rng.random((n, 12)) < 0.3).astype(np.uint8) for n in (30, 5, 17)]
+    rolls = [(rng.random((6, 12)) < 0.3).astype(np.uint8) for _ in range(4)] + [pieces[2][3:9]]
+    got = metrics.nearest_pieces(rolls, pieces, (-2, 3))
+    assert got == [metrics.nearest_piece(roll, pieces, (-2, 3)) for roll in rolls]
+    assert got[-1] == metrics.Nearest(0.0, 2, 3, 0)
+    with pytest.raises(ValueError, match=r"rolls have \[5, 6\] frames, expected one length"):
+        metrics.nearest_pieces([rolls[0], rolls[1][:5]], pieces)
