@@ -174,11 +174,10 @@ def reproduce(
 
         folder = examples / table
         for path, settings in tables.rows(folder, data, model):
-            made = None if again else tables.finished(path, settings)
-            if made:
-                typer.echo(f"{path}: made on {made['date']}, in {folder / 'results'}; --again makes it anew", err=True)
-            else:
-                typer.echo(f"{path}", err=True)
+            said = f"{path}"
+            if not again and (made := tables.finished(path, settings)):
+                said += f": made on {made['date']}, in {folder / 'results'}; --again makes it anew"
+            typer.echo(said, err=True)
             with Progress() as progress, interruptible() as stop:
                 try:
                     row = tables.make_row(

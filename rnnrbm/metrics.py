@@ -217,9 +217,8 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose: tuple[int, int] = (
     if any(len(roll) != n_steps for roll in rolls):
         raise ValueError(f"rolls have {sorted({len(roll) for roll in rolls})} frames, expected one length")
     sums = np.array([np.sum(roll) for roll in rolls], np.float32)
-    shifts = [shift for shift, _ in _moved(np.asarray(rolls[0]), transpose)]
-    moved = np.array([[m for _, m in _moved(np.asarray(roll, np.float32), transpose)] for roll in rolls])
-    flat = moved.reshape(-1, moved.shape[-1])
+    shifts = range(transpose[0], transpose[1] + 1)
+    flat = np.concatenate([m for roll in rolls for _, m in _moved(np.asarray(roll, np.float32), transpose)])
     best = [Nearest(np.inf, -1, -1, 0)] * len(rolls)
     for i, piece in enumerate(pieces):
         if len(piece) < n_steps:

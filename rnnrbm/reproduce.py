@@ -247,13 +247,12 @@ def _score_valid(
 
 def machine() -> str:
     """Name of the processor, and how many of its cores this process may use."""
-    count: int | None
     name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if info.exists():
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         name = names[0] if names else name
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {count} core{'s' if count != 1 else ''}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} core{'' if cores == 1 else 's'}"
 
 
 def _read(table: Path) -> list[dict[str, Any]]:
