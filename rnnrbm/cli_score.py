@@ -214,7 +214,7 @@ def gallery(
     with friendly():
         from rnnrbm.gallery import write_gallery
 
-        write_gallery(examples / table / "checkpoints", out, count=count, steps=steps, mode=mode)
+        write_gallery(examples / table / "checkpoints", out, count=count, steps=steps, mode=mode, say=_say)
         _say(f"written to {out} and {out.with_suffix('')}")
 
 

@@ -8,7 +8,7 @@ longest run of frames that occurs in the training set.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def statistics(
             [roll[begin : begin + window] for begin in range(0, len(roll) - window + 1, window)], train, keys
         )
     ]
-    copied = [metrics.longest_copy(roll, train, keys) for roll in rolls]
+    copied = metrics.longest_copies(rolls, train, keys)
     return {
         "notes_per_frame": float(metrics.notes_per_frame(rolls).mean()),
         "note_length": float(lengths.mean()) if len(lengths) else float("nan"),
@@ -95,7 +95,14 @@ Samples that were copied would be nearer to the training set than the test set i
 
 
 def write_gallery(
-    checkpoints: Path, page: Path, *, count: int = 16, steps: int = 96, shown: int = 2, mode: Any = None
+    checkpoints: Path,
+    page: Path,
+    *,
+    count: int = 16,
+    steps: int = 96,
+    shown: int = 2,
+    mode: Any = None,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Sample every run in a folder of them, and write the page about it, and the first samples beside it.
 
@@ -111,6 +118,8 @@ def write_gallery(
         So many are written.
     mode : str or None
         See :func:`rnnrbm.engine.function`.
+    say : callable or None
+        Is told of every run before it is sampled.
 
     Raises
     ------
@@ -130,7 +139,9 @@ def write_gallery(
     folder.mkdir(parents=True, exist_ok=True)
     link = Path(os.path.relpath(checkpoints, page.parent)).as_posix()
     lines = [_HEAD.format(folder=checkpoints.as_posix(), link=link, count=count, steps=steps, shown=shown)]
-    for place in runs:
+    for i, place in enumerate(runs):
+        if say is not None:
+            say(f"{place.name}, {i + 1} of {len(runs)}: {count} samples, and how near they come to the training set")
         lines += _section(place, folder, count, steps, shown, mode)
     with atomic(page) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")

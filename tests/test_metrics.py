@@ -251,6 +251,20 @@ def test_longest_copy():
     assert metrics.longest_copy(roll[12:], pieces) <= 1
     roll[:, :4] = 0
     assert metrics.longest_copy(roll[12:], pieces, (-3, 0)) == 5
+    # frames that repeat and return: against every pair of places
+    rolls, pieces = ([(rng.random((n, 2)) < 0.4).astype(np.uint8) for n in sizes] for sizes in ((9, 14), (20, 3, 17)))
+    expected = [
+        max(
+            n
+            for piece in pieces
+            for i in range(len(roll))
+            for j in range(len(piece))
+            for n in range(min(len(roll) - i, len(piece) - j) + 1)
+            if np.array_equal(roll[i : i + n], piece[j : j + n])
+        )
+        for roll in rolls
+    ]
+    assert metrics.longest_copies(rolls, pieces) == expected
 
 
 def test_several_rolls_are_laid_as_one_by_one():
