@@ -14,6 +14,7 @@ Names are imported when first used, so ``import rnnrbm`` costs nothing.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -74,4 +75,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *(module.name for module in pkgutil.iter_modules(__path__))})

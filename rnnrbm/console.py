@@ -94,7 +94,7 @@ class Progress:
             disable=not self.live,
         )
         self.tasks: dict[str, Any] = {}
-        self.valid = math.nan
+        self.valid = ""
         self.last = -math.inf
 
     def __enter__(self) -> Progress:
@@ -119,11 +119,11 @@ class Progress:
         text = ""
         if row is not None:
             if row["valid_ll"] == row["valid_ll"]:
-                self.valid = row["valid_ll"]
+                self.valid = f"  valid LL {row['valid_ll']:.3f} in epoch {row['epoch']}"
             text = f"loss {row['loss']:+.3f}"
             if row["k"] == row["k"]:  # of an energy
                 text = f"k {row['k']}  {text}  pseudo-LL {row['pseudo_likelihood']:.3f}"
-            text += "" if math.isnan(self.valid) else f"  valid LL {self.valid:.3f}"
+            text += self.valid
         if stage not in self.tasks:
             self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")
         fields: dict[str, Any] = {"row": text, "batch": ""} if text else {}

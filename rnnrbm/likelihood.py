@@ -303,7 +303,10 @@ class Evaluator:
             raise ValueError(f"only states of binary visible units can be enumerated, not of {self.density.visible}")
         states = np.asarray(states)
         if states.ndim != 2 or not len(states) or states.shape[1] != self.n_visible:
-            raise ValueError(f"enumerated has shape {states.shape}, expected (1 or more, {self.n_visible})")
+            raise ValueError(
+                f"enumerated has shape {states.shape}, expected frames, (1 or more, {self.n_visible}), such as "
+                "rnnrbm.frequent_frames(data.train, 5000)"
+            )
         if not np.isin(states, (0, 1)).all():
             raise ValueError("enumerated must hold 0 and 1 only")
         if len(np.unique(states, axis=0)) < len(states):

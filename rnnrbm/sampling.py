@@ -50,6 +50,11 @@ class Sampler:
         self._model, self._n_steps, self._k, self._mode = model, n_steps, k, mode
         self._known = None
         if known is not None and not model.normalized:
+            if np.ndim(known) != 2:
+                raise ValueError(
+                    f"known must be frames, an array (S, {self.n_visible}), such as rnnrbm.likelihood.known_frames("
+                    f"model, data.train, 5000); got {known!r:.60}"
+                )
             check_pieces([known], model.density, name="known")
             self._known = engine.shared(known, "known", self.dtype)
         self._rng = random.shared(0)

@@ -119,6 +119,11 @@ def test_only_the_command_line_imports_everything() -> None:
             assert not (own(path) & MODELS and own(path) & IO_MODULES), path.name
 
 
+def test_modules_and_names_are_listed() -> None:
+    assert {*rnnrbm.__all__, *(p.stem for p in FILES if p.stem != "__init__")} <= set(dir(rnnrbm))
+    assert all(hasattr(rnnrbm, name) for name in dir(rnnrbm))
+
+
 def test_nothing_imports_in_a_circle() -> None:
     graph = {p.stem: own(p, at_load=True) - {p.stem} for p in FILES}
 

@@ -185,7 +185,7 @@ def test_pieces_that_cannot_be_scored(pieces, message):
         ({"n_chains": 1}, "n_chains must be at least 2, got 1"),
         ({"n_temperatures": 1}, "n_temperatures must be at least 2, got 1"),
         ({"ladder": "steep"}, "ladder 'steep' is none of"),
-        ({"enumerated": np.zeros((4, 2))}, r"enumerated has shape \(4, 2\), expected \(1 or more, 3\)"),
+        ({"enumerated": np.zeros((4, 2))}, r"enumerated has shape \(4, 2\), expected frames, \(1 or more, 3\)"),
         ({"enumerated": np.zeros((0, 3))}, r"enumerated has shape \(0, 3\), expected"),
         ({"enumerated": np.full((1, 3), 2)}, "enumerated must hold 0 and 1 only"),
         (

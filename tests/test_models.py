@@ -323,6 +323,12 @@ def test_each_sequence_draws_its_own_known_frames(name, count):
     assert len({sequence.tobytes() for sequence in v}) == count
 
 
+def test_known_frames_are_frames():
+    model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=2, n_recurrent=2)
+    with pytest.raises(ValueError, match=r"known must be frames, an array \(S, 6\), .*; got 5000"):
+        generate(model, 4, known=5000)
+
+
 def test_a_network_for_every_note_needs_a_density_with_parts():
     network = init_tied("gru", 6, 3, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="b_h has 8 units, which 6 parts of the network's output cannot share alike"):
