@@ -39,6 +39,7 @@ settings = {
     "epochs": 2 if args.smoke else args.epochs,
     "k": 1 if args.smoke else [(0.0, 2), (0.6, 8)],
     "valid_frames": 100 if args.smoke else 1000,
+    "transpose": (-5, 6),
 }
 for row in rnnrbm.fit(model, data.train, data.valid, state=state, **settings):
     if not np.isnan(row["valid_ll"]):

@@ -3,10 +3,11 @@
     import rnnrbm
     data = rnnrbm.load("bach")
     model = rnnrbm.build("rnn-rbm", data.n_visible, rng=numpy.random.default_rng(0))
-    for row in rnnrbm.fit(model, data.train, data.valid, epochs=20):
+    for row in rnnrbm.fit(model, data.train, data.valid, epochs=20, transpose=(-5, 6)):
         print(row)
-    print(rnnrbm.log_likelihood(model, data.test, enumerated=rnnrbm.frequent_frames(data.train)))
-    rolls = rnnrbm.generate(model, 64, count=4)
+    known = rnnrbm.frequent_frames(data.train)
+    print(rnnrbm.log_likelihood(model, data.test, enumerated=known))
+    rolls = rnnrbm.generate(model, 64, count=4, known=known)
 
 Names are imported when first used, so ``import rnnrbm`` costs nothing.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import sys
 import tomllib
 from pathlib import Path
@@ -79,10 +80,15 @@ def train(
             key, equals, value = item.partition("=")
             if not equals:
                 raise configs.ConfigError(f"--set {item}: expected KEY=VALUE, as in training.epochs=20")
+            if key.strip() in changes:
+                raise configs.ConfigError(f"--set {item}: {key.strip()} is given twice; give it once")
             changes[key.strip()] = _toml_value(value)
         named = {"data.source": data, "training.epochs": epochs, "training.seed": seed}
         named |= {"model.name": model, "model.cell": cell}
-        changes |= {key: value for key, value in named.items() if value is not None}
+        named = {key: value for key, value in named.items() if value is not None}
+        if twice := sorted(set(named) & set(changes)):
+            raise configs.ConfigError(f"{twice[0]} is given by --set and by an option of its own; give it once")
+        changes |= named
         settings = None
         if resume:
             if overwrite:
@@ -233,6 +239,11 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
         table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; {epoch}")
     for name, value in results["baselines"].items():
         table.add_row(name, f"{value:.3f}", "exact")
+    if results["test_ll"] is not None and results["test_ll"] < min(results["baselines"].values(), default=-math.inf):
+        warn = (
+            "the model is worse than all that only count: it has hardly begun to learn, or its training has gone wrong"
+        )
+        typer.echo(f"warning: {warn}; see the learning curves, and try a lower training.learning_rate", err=True)
     console.print(table)
     stats = results["statistics"]
     for name, label in (("notes_per_frame", "notes per frame"), ("repeated_frame_rate", "repeated frames")):

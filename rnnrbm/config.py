@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -47,12 +48,26 @@ Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]  # strict: true is 
 Note = Annotated[int, Field(ge=0, le=127)]
 
 
+STAGED = ("k", "transposed")  # which say themselves what is wrong
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the key, what was found and what was expected."""
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_conversions(cls, value: Any, field: ValidationInfo) -> Any:
+        """Refuse true and "3" for numbers, which pydantic would take."""
+        wanted = str(cls.model_fields[field.field_name or ""].annotation)
+        if isinstance(value, bool) and "bool" not in wanted and field.field_name not in STAGED:
+            raise ValueError("true and false cannot stand here")
+        if isinstance(value, str) and re.search(r"\b(int|float)\b", wanted) and not re.search("str|Literal", wanted):
+            raise ValueError("expected a number, without quotes")
+        return value
 
 
 class Data(_Settings):
@@ -181,8 +196,10 @@ class Training(_Settings):
         Decay of an exponential moving average of the parameters, which is what is validated and kept; 0 is off.
     state_dropout, input_dropout : float
         See :meth:`rnnrbm.sequence.SequenceModel.loss`.
-    transpose : (int, int)
-        Range of the random transposition, semitones; (0, 0) is off.
+    transpose : (int, int) or None
+        Range of the random transposition: all columns of a piece are shifted by as many, drawn anew every epoch. (0, 0)
+        is off. None stands for (-5, 6) in a run whose columns are notes, and for off otherwise, as in
+        :func:`rnnrbm.train.fit`, which does not know what columns are.
     transposed : float or list of (float, float)
         Share of the pieces that are transposed, drawn anew every epoch; constant or, like `k`, in stages. Where a set
         is in one key, as the published ones are, a model that sees the others too is kept from overfitting, and below 1
@@ -206,7 +223,7 @@ class Training(_Settings):
     batch_size: Count = 6
     n_steps: Count = 96
     context: Annotated[int, Field(ge=0)] = 16
-    k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
+    k: Annotated[int, Field(ge=1, strict=True)] | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
     candidates: Annotated[int, Field(ge=0)] = 0
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
     learning_rate: Positive = 3e-3
@@ -220,7 +237,7 @@ class Training(_Settings):
     averaging: Rate = 0.0
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1
-    transpose: tuple[int, int] = (-5, 6)
+    transpose: tuple[int, int] | None = None
     transposed: Share | list[tuple[Rate, Share]] = [(0.0, 1.0), (0.75, 0.5)]
     patience: Annotated[int, Field(ge=0)] = 40
     valid_every: Count = 5
@@ -249,8 +266,8 @@ class Training(_Settings):
 
     @field_validator("transpose")
     @classmethod
-    def _around_zero(cls, transpose: tuple[int, int]) -> tuple[int, int]:
-        if not transpose[0] <= 0 <= transpose[1]:
+    def _around_zero(cls, transpose: tuple[int, int] | None) -> tuple[int, int] | None:
+        if transpose is not None and not transpose[0] <= 0 <= transpose[1]:
             raise ValueError("must be a range around 0, as in [-5, 6]")
         return transpose
 
@@ -285,6 +302,11 @@ class Training(_Settings):
             known = list(cls.model_fields)
             said = [_explain(e, unknown="setting", known=known, table="settings") for e in error.errors()]
             raise ConfigError(f"{where}: {'; '.join(said)}") from None
+
+    @property
+    def shifts(self) -> tuple[int, int]:
+        """Range of the random transposition, none if nobody has chosen one."""
+        return self.transpose or (0, 0)
 
     def k_at(self, epoch: int) -> int:
         """Gibbs steps of CD-k in an epoch, counted from 0."""

@@ -49,6 +49,8 @@ def interruptible() -> Iterator[Any]:
         if asked:
             raise KeyboardInterrupt
         asked = True
+        if signum == signal.SIGINT:
+            os.write(2, b"\nstopping where it can be gone on from; Ctrl-C again stops at once\n")
 
     before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -20,7 +20,16 @@ from rnnrbm import engine
 from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["EnergyDensity", "FrameDensity", "Independent", "NormalizedDensity", "check_biases", "clamped", "map_biases"]
+__all__ = [
+    "EnergyDensity",
+    "FrameDensity",
+    "Independent",
+    "NormalizedDensity",
+    "check_biases",
+    "check_density",
+    "clamped",
+    "map_biases",
+]
 
 
 @runtime_checkable
@@ -84,6 +93,22 @@ class NormalizedDensity(FrameDensity, Protocol):
         asked for if something is clamped. A density that draws its units in one order and no other has that as
         ``fixed_order``: units to be clamped must then come first in it.
         """
+
+
+def check_density(density: Any) -> None:
+    """Raise TypeError, naming what is missing, unless an object is one of the two kinds of densities."""
+    if isinstance(density, (EnergyDensity, NormalizedDensity)):
+        return
+
+    def missing(*names: str) -> str:
+        return ", ".join(name for name in names if not hasattr(density, name)) or "nothing"
+
+    frame = missing("visible", "b_v", "biases", "tensors", "with_tensors", "_replace")
+    raise TypeError(
+        f"{type(density).__name__} is no frame density. To be any it lacks {frame}; to be a normalized one "
+        f"{missing('log_prob', 'surrogate', 'sample')}; to be an energy "
+        f"{missing('free_energy', 'gibbs_step', 'pseudo_log_likelihood')}. See rnnrbm.densities"
+    )
 
 
 class Independent(NamedTuple):
@@ -158,10 +183,12 @@ def check_biases(b_v: np.ndarray | float, n_visible: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `b_v` is neither one number nor so many.
+        If `b_v` is neither one number nor so many, or not finite.
     """
     if n_visible < 1:
         raise ValueError(f"n_visible must be at least 1, got {n_visible}")
     if np.ndim(b_v) and np.shape(b_v) != (n_visible,):
         raise ValueError(f"b_v has shape {np.shape(b_v)}, expected ({n_visible},)")
+    if not np.isfinite(b_v).all():
+        raise ValueError("b_v must be finite, but there is a NaN or an infinity in it")
     return np.broadcast_to(b_v, (n_visible,))

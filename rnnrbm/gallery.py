@@ -169,7 +169,7 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
     # a model has learnt the pitch classes of what it was shown, and the test set is as it is
     share = training.transposed_at(training.epochs)
     for label, some, moved in (("samples", list(rolls), share), ("test set", excerpts(data.test, steps, count), 0.0)):
-        s = statistics(some, data.train, low=trained.low or 0, keys=training.transpose, share=moved)
+        s = statistics(some, data.train, low=trained.low or 0, keys=training.shifts, share=moved)
         lines += [
             f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
             f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"

@@ -30,7 +30,7 @@ def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: s
         What to call one of them.
     """
     n_visible = density.b_v.type.shape[-1]
-    if not isinstance(pieces, (Sequence, np.ndarray)):
+    if not isinstance(pieces, (Sequence, np.ndarray)) or isinstance(pieces, str):
         raise TypeError(
             f"expected a list of arrays (T, {n_visible}), got {type(pieces).__name__}; of a data set give one of its "
             "lists, .train, .valid or .test"

@@ -238,7 +238,8 @@ class Evaluator:
         if not isinstance(model, SequenceModel) or not isinstance(as_rbm(model.density), (RBM, NormalizedDensity)):
             raise TypeError(
                 f"expected a SequenceModel, an RBM or a normalized density, whose likelihood is known, got "
-                f"{type(model).__name__}"
+                f"{type(getattr(model, 'density', model)).__name__}; other energies can be trained, without valid "
+                "pieces, and sampled, but nothing here estimates their Z"
             )
         normalized = model.normalized
         method = method or ("exact" if normalized else "ais")

@@ -203,12 +203,20 @@ def build(
     ------
     ValueError
         If there is no such model, it has no such option, or an option is impossible.
+    TypeError
+        If `rng` is no generator, or a size no whole number.
     """
     if name not in MODELS:
         raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a generator, such as numpy.random.default_rng(0), got {rng!r}")
     known = options_of(name)
     if wrong := sorted(set(options) - set(known)):
         raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}, which has {', '.join(sorted(known))}")
+    whole = {key: value for key, value in options.items() if type(known[key]) is int}
+    for key, value in {"n_visible": n_visible, **whole}.items():
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+            raise TypeError(f"{key} must be a whole number, got {value!r}")
     if isinstance(visible, str):
         if visible not in VISIBLE:
             raise ValueError(f"visible {visible!r} is not one of {', '.join(VISIBLE)}")

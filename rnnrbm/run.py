@@ -44,6 +44,8 @@ __all__ = [
 
 SIZES = ("n_hidden", "n_recurrent", "window", "reach")  # of models
 
+KEYS = (-5, 6)  # by so many semitones pieces of notes are transposed, if nothing else is said
+
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
 
 #: called with (stage, done, total, row of metrics or None); stages are pretrain density, pretrain network, train, batch
@@ -199,7 +201,7 @@ def train(
         _model_options(settings.model, strict=True)
     settings = prepare(folder, settings, resume=resume, overwrite=overwrite)
     data = load_data(settings.data)
-    settings = resolved(settings)
+    settings = resolved(settings, notes=data.low is not None)
     if not resume:  # only now, when there is something to put in its place
         clear(folder)
     saved = folder / "checkpoint.npz"
@@ -300,14 +302,16 @@ def _options(settings: config.Data) -> dict[str, Any]:
     return options
 
 
-def resolved(settings: Config) -> Config:
+def resolved(settings: Config, *, notes: bool = True) -> Config:
     """Return the settings with what was chosen for the user of data and model, so that later defaults change no run.
 
-    A size that the model does not have is left out.
+    A size that the model does not have is left out. Where columns are `notes`, pieces are transposed.
     """
     options = datasets.resolved(settings.data.source, **_options(settings.data))
     chosen = {f"data.{'split_seed' if k == 'seed' else k}": v for k, v in options.items()}
     own = _model_options(settings.model)
+    if settings.training.transpose is None:
+        chosen["training.transpose"] = KEYS if notes else (0, 0)
     return settings.replaced(chosen | {f"model.{k}": own.get(k) for k in {*own, *SIZES}})
 
 
@@ -424,7 +428,7 @@ def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -
     plot.save(roll, figures / "sample.png")
     # training transposes, so samples come in other keys, and are compared with pieces that do, as many as in the end
     training = run.config.training
-    keys, share = training.transpose, training.transposed_at(training.epochs)
+    keys, share = training.shifts, training.transposed_at(training.epochs)
     train = transposed(data.train, keys, share=share) if any(keys) and share else data.train
     name = "training set, transposed as in training" if any(keys) and share else "training set"
     plot.save(plot.statistics(list(samples), train, low=low, data_name=name), figures / "statistics.png")

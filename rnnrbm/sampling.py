@@ -192,11 +192,37 @@ def generate(
     clamp: np.ndarray | None = None,
     mode: Any = None,
 ) -> np.ndarray:
-    """Sample sequences from a model; see :class:`Sampler` for the parameters.
+    """Sample sequences from a model. To sample it again and again, use a :class:`Sampler`, which is compiled once.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    n_steps : int
+        Frames of each sequence.
+    count : int
+        How many.
+    k : int
+        Gibbs steps for each frame, of an energy.
+    seed : int
+        The same seed gives the same sequences.
+    prime : array of shape (T, n_visible) or None
+        A beginning that the model reads and goes on from; it is not part of the result.
+    known : array of shape (S, n_visible) or None
+        Frames, such as :func:`rnnrbm.likelihood.known_frames` of the training set: each frame's chain starts from one
+        of them, drawn by what it weighs at that moment, and not from the frame before, which it may hardly leave.
+    clamp : array of shape (n_steps, n_visible) or None
+        Values that units have, NaN for those that are sampled.
+    mode : str or None
+        See :func:`rnnrbm.engine.function`.
 
     Returns
     -------
     numpy.ndarray, shape (count, n_steps, n_visible)
+
+    Raises
+    ------
+    ValueError
+        If a setting is impossible, or an array does not fit the model.
     """
     return Sampler(model, n_steps, k=k, known=known, mode=mode)(count, seed=seed, prime=prime, clamp=clamp)
 

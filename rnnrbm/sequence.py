@@ -21,7 +21,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import engine, samplers
 from rnnrbm.cells import flatten
-from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, clamped
+from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, check_density, clamped
 from rnnrbm.engine import Updates
 from rnnrbm.networks import Network, before_frames
 from rnnrbm.random import Rng
@@ -156,7 +156,14 @@ class SequenceModel(NamedTuple):
     def init(
         cls, network: Network, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
     ) -> SequenceModel:
-        """Join a network and a density by new weights; see :func:`init_writers`."""
+        """Join a network and a density by new weights; see :func:`init_writers`.
+
+        Raises
+        ------
+        TypeError
+            If the density lacks what densities must have.
+        """
+        check_density(density)
         writers = init_writers(network.n_outputs, density, rng=rng, n_parts=network.traits.n_parts, dtype=dtype)
         if n := network.traits.n_direct:
             W_uv = writers[density.biases.index("b_v")]

@@ -1,6 +1,6 @@
 """Training: ``fit`` is a generator, so the user's ``for`` loop is the callback.
 
-    for row in fit(model, data.train, data.valid, epochs=50):
+    for row in fit(model, data.train, data.valid, epochs=50, transpose=(-5, 6)):
         print(row["epoch"], row["valid_ll"])
 
 All state of a training run is in a :class:`State`: parameters, optimiser, random stream, place in the epoch, best
@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -219,7 +220,8 @@ def fit(
     train, valid : sequences of arrays (T, n_visible) of 0 and 1
         `valid` may be None: then nothing is validated and nothing stops early.
     settings : Training or None
-        See :class:`rnnrbm.config.Training`; None stands for the defaults.
+        See :class:`rnnrbm.config.Training`; None stands for the defaults. Of music give ``transpose=(-5, 6)``, or the
+        model will overfit: pieces are shifted at random by so many columns.
     state : State or None
         Where the run's state is kept; give one that was loaded to go on from there.
     stop : callable or None
@@ -252,6 +254,11 @@ def fit(
         raise TypeError(
             f"fit trains a SequenceModel, got {type(model).__name__}; see rnnrbm.models for one without past"
         )
+    if not isinstance(settings, (Training, NoneType)):
+        raise TypeError(
+            f"settings must be a rnnrbm.config.Training, got {type(settings).__name__}; give single ones by name, "
+            "as in fit(model, train, epochs=10)"
+        )
     settings = settings or Training.named(changes, where="fit")
     state = State() if state is None else state
     if state.finished:
@@ -266,7 +273,7 @@ def fit(
         batch_size=settings.batch_size,
         context=settings.context,
         align=model.network.traits.period,
-        transpose=settings.transpose,
+        transpose=settings.shifts,
     )
     steps = _Steps(model, corpus, settings, mode)
     state.attach(steps.variables())

@@ -207,6 +207,8 @@ def test_options_change_settings(place):
         (["--data", "toy.npz", "--out", "whole"], r"whole: holds a run already.*--resume.*--out.*--overwrite"),
         (["--data", "none.npz", "--out", "new"], r"none\.npz: there is no such file or folder"),
         (["--data", "bachh", "--out", "new"], r"bachh"),
+        (["--epochs", "3", "--set", "training.epochs=1"], r"training\.epochs is given by --set and by an option of"),
+        (["--set", "training.k=3", "--set", "training.k=1"], r"--set training\.k=1: training\.k is given twice"),
         (["--data", "toy.npz", "--out", "new", "--mode", "JAXX"], r"mode 'JAXX' is not one of PyTensor's"),
         (["--data", "toy.npz", "--out", "tiny.toml"], r"tiny\.toml: is a file; give a folder for the run"),
     ],
@@ -393,6 +395,7 @@ def test_interrupt_saves_and_says_how_to_go_on(place, trained):
         done = interrupted(arguments, place, signum)
         assert done.returncode == 130, done.stderr
         assert "Traceback" not in done.stderr
+        assert ("Ctrl-C again stops at once" in done.stderr) == (signum == signal.SIGINT)
         assert re.search(rf"stopped in epoch {epoch}; everything is saved in stopped", done.stderr)
         assert done.stderr.rstrip().endswith("Go on with:  rnnrbm train --resume --out stopped")
         assert (place / "stopped" / "checkpoint.npz").exists()

@@ -2,7 +2,7 @@
 
 import math
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import oracles
@@ -15,7 +15,7 @@ from rnnrbm import engine, fit, generate, log_likelihood, random, train
 from rnnrbm.densities import EnergyDensity, Independent, NormalizedDensity
 from rnnrbm.models import MODELS, build, options_of, rnn
 from rnnrbm.nade import NADE
-from rnnrbm.networks import Nothing
+from rnnrbm.networks import Nothing, init_stack
 from rnnrbm.pitch import init_tied
 from rnnrbm.random import key_from_seed
 from rnnrbm.rbm import RBM
@@ -24,7 +24,7 @@ from rnnrbm.sampling import Sampler, predict
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.tied import TiedNADE
 from rnnrbm.train import State
-from rnnrbm.units import Gaussian, ReLU, Softmax
+from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax
 
 ALPHA = 1e-4
 SIZES = {"n_hidden": 3, "n_recurrent": 2, "window": 2, "reach": 2}
@@ -327,6 +327,59 @@ def test_known_frames_are_frames():
     model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=2, n_recurrent=2)
     with pytest.raises(ValueError, match=r"known must be frames, an array \(S, 6\), .*; got 5000"):
         generate(model, 4, known=5000)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rng": 0}, r"rng must be a generator, such as numpy\.random\.default_rng\(0\), got 0"),
+        ({"n_hidden": "10"}, "n_hidden must be a whole number, got '10'"),
+        ({"n_layers": 1.5}, r"n_layers must be a whole number, got 1\.5"),
+        ({"n_local": True}, "n_local must be a whole number, got True"),
+        ({"n_visible": 6.0}, r"n_visible must be a whole number, got 6\.0"),
+    ],
+)
+def test_sizes_are_whole_numbers(options, message):
+    with pytest.raises(TypeError, match=message):
+        build("rnn-nade", **{"n_visible": 6, "rng": np.random.default_rng(0)} | options)
+    assert build("nade", np.int64(6), rng=np.random.default_rng(0)).n_visible == 6
+
+
+def test_what_a_density_lacks_is_named():
+    class Half(NamedTuple):
+        b_v: Any
+        biases = ("b_v",)
+        visible = Bernoulli()
+
+        def tensors(self):
+            return [self.b_v]
+
+        def with_tensors(self, tensors):
+            return type(self)(*tensors)
+
+        def free_energy(self, v):
+            return -(v * self.b_v).sum(axis=-1, acc_dtype="float32")
+
+        def gibbs_step(self, v, rng):
+            return Bernoulli().sample(self.b_v + 0.0 * v, rng)
+
+    class Energy(Half):
+        def pseudo_log_likelihood(self, v, rng):
+            return -self.free_energy(v) - pt.softplus(self.b_v).sum(axis=-1, acc_dtype="float32"), rng
+
+    rng = np.random.default_rng(0)
+    network = init_stack("tanh", 4, 3, rng=rng)
+    with pytest.raises(
+        TypeError, match=r"Half is no frame density\. To be any it lacks nothing; .* an energy pseudo_log"
+    ):
+        SequenceModel.init(network, Half(engine.shared(np.zeros(4), "b_v")), rng=rng)
+    model = SequenceModel.init(network, Energy(engine.shared(np.zeros(4), "b_v")), rng=rng)
+    pieces = [np.eye(4, dtype=np.uint8)]
+    with pytest.raises(TypeError, match="got Energy; other energies can be trained, without valid pieces"):
+        next(fit(model, pieces, pieces, epochs=1))
+    rows = list(fit(model, pieces, epochs=2, n_steps=4, context=0, batch_size=1, k=1))
+    assert len(rows) == 2
+    assert generate(model, 3).shape == (1, 3, 4)
 
 
 def test_a_network_for_every_note_needs_a_density_with_parts():

@@ -170,6 +170,12 @@ def midi_folder(path: Path, *, channel: int = 0) -> Path:
 NOTHING = {"training.epochs": 0, "generation.count": 1}
 
 
+def test_notes_are_transposed_and_other_columns_are_not():
+    for chosen, notes, expected in ((None, True, (-5, 6)), (None, False, (0, 0)), ((-1, 2), False, (-1, 2))):
+        settings = Config().replaced({"training.transpose": chosen})
+        assert run.resolved(settings, notes=notes).training.transpose == expected
+
+
 def test_settings_of_the_data_are_resolved(tmp_path):
     """What was chosen for the user is written down, and a run with these settings is the same."""
     songs = midi_folder(tmp_path / "songs")

@@ -34,7 +34,6 @@ PLAIN = {
     "clip": 0.0,
     "state_dropout": 0.0,
     "input_dropout": 0.0,
-    "transpose": (0, 0),
     "optimiser": "sgd",
     "valid_chains": 2,
     "valid_temperatures": 5,
@@ -313,6 +312,31 @@ def test_no_epochs():
 def test_data_and_settings_that_do_not_fit(train, valid, options, message):
     with pytest.raises(ValueError, match=message):
         next(fit(make(), train, valid, **options))
+
+
+def test_pieces_are_not_transposed_unless_asked_for():
+    """Columns of a spectrogram, or of joints, are no notes."""
+    asked = []
+
+    class Asked(Corpus):
+        def __init__(self, *args, **options):
+            asked.append(options["transpose"])
+            super().__init__(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnnrbm.train.Corpus", Asked)
+        for options in ({}, {"transpose": (-2, 1)}):
+            list(fit(make(), TRAIN, epochs=0, **options))
+    assert asked == [(0, 0), (-2, 1)]
+
+
+def test_settings_of_another_type():
+    with pytest.raises(
+        TypeError, match=r"must be a rnnrbm\.config\.Training, got dict; give single ones by name, as in fit"
+    ):
+        next(fit(make(), TRAIN, settings={"epochs": 1}))
+    with pytest.raises(TypeError, match=r"expected a list of arrays .*, got str"):
+        next(fit(make(), "bach"))
 
 
 def test_divergence_is_noticed_and_what_was_saved_stays_good(tmp_path):
