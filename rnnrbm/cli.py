@@ -253,6 +253,14 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     console.print(f"more:     rnnrbm generate {folder} --seed 1", soft_wrap=True)
 
 
+@app.command()
+def settings() -> None:
+    """Print all settings with their defaults and what they do, as a configuration to begin with."""
+    from rnnrbm.config import template
+
+    typer.echo(template())
+
+
 cli_data.register(app)
 cli_score.register(app)
 

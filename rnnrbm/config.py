@@ -7,10 +7,13 @@ validated values, never changed after that.
 from __future__ import annotations
 
 import difflib
+import inspect
+import json
 import os
 import re
+import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -36,6 +39,7 @@ __all__ = [
     "Training",
     "check_name",
     "read",
+    "template",
     "write",
 ]
 
@@ -183,7 +187,9 @@ class Training(_Settings):
     learning_rate : float
         At the start.
     schedule : {"cosine", "linear", "constant"}
-        How the learning rate falls, to `final_rate` of its first value at the last step.
+        How the learning rate falls.
+    final_rate : float
+        Share of it that is left at the last step.
     warmup : float
         Share of all steps in which the learning rate rises from 0.
     density_scale, rnn_scale : float
@@ -483,3 +489,28 @@ def write(path: str | os.PathLike[str], config: Config, *, run: Mapping[str, Any
     }
     with atomic(path) as temporary:
         temporary.write_text(tomli_w.dumps(tables | ({"run": dict(run)} if run else {})), encoding="utf-8")
+
+
+def template() -> str:
+    """All settings with their defaults and what they do, as a configuration; what is not set is commented out."""
+    lines = []
+    for table, field in Config.model_fields.items():
+        settings: Any = field.annotation
+        lines.append(f"[{table}]")
+        for names, kind, text in _documented(settings):
+            lines += ["", *textwrap.wrap(text, 116, initial_indent="# ", subsequent_indent="# ")]
+            values = {name: getattr(settings(), name) for name in names}
+            # of strings, numbers, truth values and lists of them, JSON is TOML
+            lines += [f"# {n} = ...  ({kind})" if v is None else f"{n} = {json.dumps(v)}" for n, v in values.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _documented(settings: type[_Settings]) -> Iterator[tuple[list[str], str, str]]:
+    """Names of the attributes that a docstring lists, the kind of value, and what is said; if nothing, the kind."""
+    listed = inspect.cleandoc(settings.__doc__ or "").partition("----------\n")[2]
+    for entry in re.split(r"\n(?=\S)", listed):
+        head, _, text = entry.partition("\n")
+        names, _, kind = head.partition(" : ")
+        text = re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", "")
+        yield names.split(", "), kind, " ".join(text.split()) or kind

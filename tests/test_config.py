@@ -41,6 +41,21 @@ CHANGED = {
 }
 
 
+def test_the_template_is_the_defaults_explained(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(config.template(), encoding="utf-8")
+    assert config.read(path) == Config()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for name, table in Config().model_dump().items():
+        assert f"[{name}]" in lines
+        for key, value in table.items():
+            places = [i for i, line in enumerate(lines) if line.removeprefix("# ").startswith(f"{key} =")]
+            assert len(places) == 1, key
+            assert lines[places[0]].startswith("# ") == (value is None)
+            assert any(line.startswith("# ") for line in lines[places[0] - 4 : places[0]])
+    assert not any(":func:" in line or "``" in line for line in lines)
+
+
 def test_written_and_read_back(tmp_path):
     path = tmp_path / "config.toml"
     for settings in (Config(), Config().replaced(CHANGED), Config().replaced({"training.k": [(0.0, 1), (0.25, 3)]})):
