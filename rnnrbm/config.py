@@ -201,7 +201,8 @@ class Training(_Settings):
     averaging : float
         Decay of an exponential moving average of the parameters, which is what is validated and kept; 0 is off.
     state_dropout, input_dropout : float
-        See :meth:`rnnrbm.sequence.SequenceModel.loss`.
+        Share of a network's outputs, and of its inputs, that are left out at random in training; see
+        :meth:`rnnrbm.sequence.SequenceModel.loss`.
     transpose : (int, int) or None
         Range of the random transposition: all columns of a piece are shifted by as many, drawn anew every epoch. (0, 0)
         is off. None stands for (-5, 6) in a run whose columns are notes, and for off otherwise, as in
@@ -221,6 +222,7 @@ class Training(_Settings):
         :class:`rnnrbm.likelihood.Evaluator`. With none of them, an AIS as short as this overstates the likelihood of a
         model with narrow modes, and the more so the longer it is trained.
     seed : int
+        Of everything random.
     """
 
     epochs: Annotated[int, Field(ge=0)] = 120
@@ -334,7 +336,7 @@ class Evaluation(_Settings):
     Attributes
     ----------
     test : bool
-        Whether it is. While settings are being chosen, on *valid*, it better is not.
+        Whether it is scored. While settings are being chosen, on *valid*, it better is not.
     chains, temperatures, enumerated : int
         Of AIS, as for training.
     """
@@ -498,6 +500,7 @@ def template() -> str:
         settings: Any = field.annotation
         lines.append(f"[{table}]")
         for names, kind, text in _documented(settings):
+            text = f"{text} One of {kind[1:-1]}.".lstrip() if kind.startswith("{") else text or kind
             lines += ["", *textwrap.wrap(text, 116, initial_indent="# ", subsequent_indent="# ")]
             values = {name: getattr(settings(), name) for name in names}
             # of strings, numbers, truth values and lists of them, JSON is TOML
@@ -507,10 +510,10 @@ def template() -> str:
 
 
 def _documented(settings: type[_Settings]) -> Iterator[tuple[list[str], str, str]]:
-    """Names of the attributes that a docstring lists, the kind of value, and what is said; if nothing, the kind."""
+    """Names of the attributes that a docstring lists, the kind of value, and what is said."""
     listed = inspect.cleandoc(settings.__doc__ or "").partition("----------\n")[2]
     for entry in re.split(r"\n(?=\S)", listed):
         head, _, text = entry.partition("\n")
         names, _, kind = head.partition(" : ")
         text = re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", "")
-        yield names.split(", "), kind, " ".join(text.split()) or kind
+        yield names.split(", "), kind, " ".join(text.split())

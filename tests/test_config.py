@@ -52,7 +52,7 @@ def test_the_template_is_the_defaults_explained(tmp_path):
             places = [i for i, line in enumerate(lines) if line.removeprefix("# ").startswith(f"{key} =")]
             assert len(places) == 1, key
             assert lines[places[0]].startswith("# ") == (value is None)
-            assert any(line.startswith("# ") for line in lines[places[0] - 4 : places[0]])
+            assert any(line.startswith("# ") for line in lines[max(0, places[0] - 4) : places[0]])
     assert not any(":func:" in line or "``" in line for line in lines)
 
 
