@@ -160,13 +160,13 @@ def test_train_writes_everything_and_says_so(trained):
 
 def test_options_change_settings(place):
     options = ["--epochs", "0", "--seed", "7", "--cell", "tanh", "--set", "model.n_hidden=5"]
-    options += ["--set", "training.k=[[0.0, 1], [0.5, 2]]", "--set", "generation.count=1", "--set", "data.source=x"]
+    options += ["--set", "training.k=[[0.0, 1], [0.5, 2]]", "--set", "generation.count=1"]
     rnnrbm("train", "tiny.toml", *options, "--data", "toy.npz", cwd=place)
     folder = place / "runs" / "toy-1"  # the first that is free
     settings = config.read(folder / "config.toml")
     assert (settings.training.epochs, settings.training.seed, settings.model.cell) == (0, 7, "tanh")
     assert (settings.model.n_hidden, settings.training.k) == (5, [(0.0, 1), (0.5, 2)])
-    assert settings.data.source == "toy.npz"  # an option of its own is stronger than --set
+    assert settings.data.source == "toy.npz"
     assert (folder / "results.json").exists()
 
 
