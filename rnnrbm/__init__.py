@@ -15,7 +15,6 @@ Names are imported when first used, so ``import rnnrbm`` costs nothing.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,4 +75,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
+    import pkgutil
+
     return sorted({*__all__, *(module.name for module in pkgutil.iter_modules(__path__))})

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -45,14 +46,24 @@ __all__ = [
 
 T = TypeVar("T", int, float)
 
-Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]  # strict: true is no share
-Note = Annotated[int, Field(ge=0, le=127)]
+
+def _number(value: Any) -> Any:
+    """Refuse true and "3" for numbers, which pydantic would take."""
+    if isinstance(value, bool):
+        raise ValueError("true and false cannot stand here")
+    if isinstance(value, str):
+        raise ValueError("expected a number, without quotes")
+    return value
 
 
-STAGED = ("k", "transposed")  # which say themselves what is wrong
+Int = Annotated[int, BeforeValidator(_number)]
+Float = Annotated[float, BeforeValidator(_number)]
+
+Rate = Annotated[Float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[Float, Field(gt=0.0)]
+Count = Annotated[Int, Field(ge=1)]
+Share = Annotated[Float, Field(ge=0.0, le=1.0, strict=True)]
+Note = Annotated[Int, Field(ge=0, le=127)]
 
 
 class ConfigError(ValueError):
@@ -61,17 +72,6 @@ class ConfigError(ValueError):
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_conversions(cls, value: Any, field: ValidationInfo) -> Any:
-        """Refuse true and "3" for numbers, which pydantic would take."""
-        wanted = str(cls.model_fields[field.field_name or ""].annotation)
-        if isinstance(value, bool) and "bool" not in wanted and field.field_name not in STAGED:
-            raise ValueError("true and false cannot stand here")
-        if isinstance(value, str) and re.search(r"\b(int|float)\b", wanted) and not re.search("str|Literal", wanted):
-            raise ValueError("expected a number, without quotes")
-        return value
 
 
 class Data(_Settings):
@@ -107,7 +107,7 @@ class Data(_Settings):
     seconds_per_frame: Positive | None = None
     original_key: bool | None = None
     split: tuple[Positive, Positive, Positive] | None = None
-    split_seed: Annotated[int, Field(ge=0)] | None = None
+    split_seed: Annotated[Int, Field(ge=0)] | None = None
     low: Note | None = None
     high: Note | None = None
     drums: bool | None = None
@@ -159,8 +159,8 @@ class Model(_Settings):
     n_layers: Count | None = None
     connections: str | None = None
     window: Count | None = None
-    clock: Annotated[int, Field(ge=0)] | None = None
-    n_local: Annotated[int, Field(ge=0)] | None = None
+    clock: Annotated[Int, Field(ge=0)] | None = None
+    n_local: Annotated[Int, Field(ge=0)] | None = None
     reach: Count | None = None
     orderless: bool | None = None
     visible: str | None = None
@@ -225,35 +225,35 @@ class Training(_Settings):
         Of everything random.
     """
 
-    epochs: Annotated[int, Field(ge=0)] = 120
-    pretrain_density: Annotated[int, Field(ge=0)] = 0
-    pretrain_network: Annotated[int, Field(ge=0)] = 0
+    epochs: Annotated[Int, Field(ge=0)] = 120
+    pretrain_density: Annotated[Int, Field(ge=0)] = 0
+    pretrain_network: Annotated[Int, Field(ge=0)] = 0
     batch_size: Count = 6
     n_steps: Count = 96
-    context: Annotated[int, Field(ge=0)] = 16
-    k: Annotated[int, Field(ge=1, strict=True)] | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
-    candidates: Annotated[int, Field(ge=0)] = 0
+    context: Annotated[Int, Field(ge=0)] = 16
+    k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
+    candidates: Annotated[Int, Field(ge=0)] = 0
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
     learning_rate: Positive = 3e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    final_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
+    final_rate: Annotated[Float, Field(ge=0.0, le=1.0)] = 0.02
     warmup: Rate = 0.02
     density_scale: Positive = 1.0
     rnn_scale: Positive = 1.0
-    clip: Annotated[float, Field(ge=0.0)] = 1.0
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    clip: Annotated[Float, Field(ge=0.0)] = 1.0
+    weight_decay: Annotated[Float, Field(ge=0.0)] = 0.0
     averaging: Rate = 0.0
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1
     transpose: tuple[int, int] | None = None
     transposed: Share | list[tuple[Rate, Share]] = [(0.0, 1.0), (0.75, 0.5)]
-    patience: Annotated[int, Field(ge=0)] = 40
+    patience: Annotated[Int, Field(ge=0)] = 40
     valid_every: Count = 5
-    valid_frames: Annotated[int, Field(ge=0)] = 500
-    valid_chains: Annotated[int, Field(ge=2)] = 5
-    valid_temperatures: Annotated[int, Field(ge=2)] = 200
-    valid_enumerated: Annotated[int, Field(ge=0)] = 5000
-    seed: Annotated[int, Field(ge=0)] = 0
+    valid_frames: Annotated[Int, Field(ge=0)] = 500
+    valid_chains: Annotated[Int, Field(ge=2)] = 5
+    valid_temperatures: Annotated[Int, Field(ge=2)] = 200
+    valid_enumerated: Annotated[Int, Field(ge=0)] = 5000
+    seed: Annotated[Int, Field(ge=0)] = 0
 
     @field_validator("k", "transposed", mode="wrap")
     @classmethod
@@ -342,9 +342,9 @@ class Evaluation(_Settings):
     """
 
     test: bool = True
-    chains: Annotated[int, Field(ge=2)] = 10
-    temperatures: Annotated[int, Field(ge=2)] = 500
-    enumerated: Annotated[int, Field(ge=0)] = 5000
+    chains: Annotated[Int, Field(ge=2)] = 10
+    temperatures: Annotated[Int, Field(ge=2)] = 500
+    enumerated: Annotated[Int, Field(ge=0)] = 5000
 
 
 class Generation(_Settings):
@@ -366,7 +366,7 @@ class Generation(_Settings):
     count: Count = 4
     steps: Count = 64
     gibbs: Count = 50
-    known: Annotated[int, Field(ge=0)] = 5000
+    known: Annotated[Int, Field(ge=0)] = 5000
     tempo: Positive = 100.0
 
 

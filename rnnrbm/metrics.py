@@ -270,8 +270,9 @@ def longest_copies(rolls: Pieces, pieces: Pieces, transpose: tuple[int, int] = (
     for piece in pieces:
         packed = np.packbits(np.asarray(piece) > 0, axis=1)
         frames += [-1, *(number.setdefault(frame.tobytes(), len(number)) for frame in packed)]
-    order = np.argsort(frames, kind="stable")
-    where = np.split(order, np.searchsorted(np.array(frames)[order], np.arange(len(number))))[1:]
+    places = np.array(frames)
+    order = np.argsort(places, kind="stable")
+    where = np.split(order, np.searchsorted(places[order], np.arange(len(number))))[1:]
     nowhere = np.empty(0, int)
     longest = []
     for roll in rolls:
@@ -280,7 +281,7 @@ def longest_copies(rolls: Pieces, pieces: Pieces, transpose: tuple[int, int] = (
             if moved.sum() < on.sum():  # notes would leave the roll
                 continue
             # frames of the pieces that a run ends at, and how long it is: only those that are equal to the roll's frame
-            run, before = np.zeros(len(frames), int), nowhere
+            run, before = np.zeros(len(places), int), nowhere
             for frame in np.packbits(moved, axis=1):
                 at = where[number[key]] if (key := frame.tobytes()) in number else nowhere
                 length = run[at - 1] + 1

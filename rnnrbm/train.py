@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -254,7 +253,7 @@ def fit(
         raise TypeError(
             f"fit trains a SequenceModel, got {type(model).__name__}; see rnnrbm.models for one without past"
         )
-    if not isinstance(settings, (Training, NoneType)):
+    if settings is not None and not isinstance(settings, Training):
         raise TypeError(
             f"settings must be a rnnrbm.config.Training, got {type(settings).__name__}; give single ones by name, "
             "as in fit(model, train, epochs=10)"
