@@ -13,7 +13,8 @@ import argparse
 
 import numpy as np
 
-from rnnrbm import baselines, datasets, fit, frequent_frames, log_likelihood
+from rnnrbm import baselines, datasets, fit, frequent_frames
+from rnnrbm.likelihood import Evaluator
 from rnnrbm.rnnrbm import rnn_rbm
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,12 +53,13 @@ for name, (train, valid, _) in kinds.items():
 # The log-likelihood of every test piece under both models, in nats; the better one names the piece. Of every Z, the
 # frames of training are summed exactly, and annealing estimates the rest.
 hits = total = 0
-settings = {"n_chains": chains, "n_temperatures": temperatures}
-known = {name: frequent_frames(train) for name, (train, _, _) in kinds.items()}
+evaluators = {}
+for name, (train, _, _) in kinds.items():
+    settings = {"n_chains": chains, "n_temperatures": temperatures, "enumerated": frequent_frames(train)}
+    evaluators[name] = Evaluator(models[name], **settings)
 for truth, (_, _, test) in kinds.items():
     pieces = [piece[: args.frames] for piece in test[:n_pieces]]
-    scored = [log_likelihood(models[name], pieces, enumerated=known[name], **settings) for name in names]
-    scores = np.stack([result.per_piece for result in scored])
+    scores = np.stack([evaluators[name](pieces).per_piece for name in names])
     said = np.array(names)[scores.argmax(axis=0)]
     hits, total = hits + int((said == truth).sum()), total + len(said)
     margin = scores[names.index(truth)] - np.delete(scores, names.index(truth), axis=0)[0]
