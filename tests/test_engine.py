@@ -1,6 +1,7 @@
 """The engine: which mode runs, what importing does, and the little helpers."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ ROOT = Path(engine.__file__).parents[1]
 
 def python(code: str, **environment: str) -> str:
     """Run code in a fresh interpreter and return what it printed."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTENSOR", "JAX", "XLA"))}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTENSOR", "JAX", "XLA", "MALLOC"))}
     clean["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", code], env=clean | environment, capture_output=True, text=True, timeout=300, check=False
@@ -151,3 +152,26 @@ def test_describe_names_engine_and_device() -> None:
     assert f"PyTensor {pytensor.__version__}, mode JAX, JAX " in line
     assert "cpu" in line.lower() or "gpu" in line.lower()
     assert engine.describe("NUMBA") == f"PyTensor {pytensor.__version__}, mode NUMBA"
+
+
+PAGES = """
+import resource
+import numpy as np, pytensor.tensor as pt
+from rnnrbm import engine
+x = pt.matrix("x", dtype="float32", shape=(4096, 8))
+f = engine.function([x], pt.tanh(x @ x.T) @ x)  # between them 64 MiB: 16384 pages of 4 KiB
+value = np.ones((4096, 8), np.float32)
+for _ in range(4):
+    engine.block(f(value))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(8):
+    engine.block(f(value))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 8 * resource.getpagesize() / 2**20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than glibc's")
+def test_memory_of_intermediate_results_is_kept_unless_the_user_says_otherwise() -> None:
+    one = {"JAX_NUM_CPU_DEVICES": "1"}
+    assert float(python(PAGES, **one)) < 32
+    assert float(python(PAGES, **one, MALLOC_MMAP_THRESHOLD_="131072")) > 60
