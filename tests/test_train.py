@@ -443,7 +443,9 @@ STOPS = {
 }
 
 
-@pytest.mark.parametrize("name", STOPS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "four times" else ()) for name in STOPS]
+)
 def test_resumed_is_as_never_interrupted(tmp_path, whole, name):
     state, last, parameters, batches = whole
     stops = STOPS[name]()
