@@ -163,7 +163,7 @@ def test_train_writes_everything_and_says_so(trained):
 def test_options_change_settings(place):
     options = ["--epochs", "0", "--seed", "7", "--cell", "tanh", "--set", "model.n_hidden=5"]
     options += ["--set", "training.k=[[0.0, 1], [0.5, 2]]", "--set", "generation.count=1"]
-    rnnrbm("train", "tiny.toml", *options, "--data", "toy.npz", cwd=place)
+    rnnrbm("train", "tiny.toml", *options, "--data", "toy.npz", *SHORT_END[:2], cwd=place)
     folder = place / "runs" / "toy-1"  # the first that is free
     settings = config.read(folder / "config.toml")
     assert (settings.training.epochs, settings.training.seed, settings.model.cell) == (0, 7, "tanh")
@@ -249,8 +249,7 @@ def test_a_folder_of_midi_files_with_a_bad_one(tmp_path):
     (tmp_path / "songs" / "broken.mid").write_bytes(b"MThd and no more")
     (tmp_path / "tiny.toml").write_text(CONFIG)
     done = rnnrbm(
-        "train", "tiny.toml", "--data", "songs", "--out", "run", "--epochs", "1", "--set", "generation.count=1",
-        cwd=tmp_path,
+        "train", "tiny.toml", "--data", "songs", "--out", "run", "--epochs", "1", *SHORT_END, cwd=tmp_path,
     )  # fmt: skip
     warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
     assert any("broken.mid" in line for line in warnings)

@@ -85,6 +85,7 @@ def test_a_loan_leaves_variables_as_they_were() -> None:
 
 
 SCORING = """
+import sys
 import numpy as np
 from rnnrbm import rnn_rbm, devices, generate
 from rnnrbm.likelihood import Evaluator
@@ -92,20 +93,27 @@ from rnnrbm.sampling import predict
 from rnnrbm.units import Gaussian, Softmax
 
 assert devices.available() == 4
-for cell, units in (("gru", {}), ("tanh", {"visible": Gaussian()}), ("sigmoid", {"hidden": Softmax(3)})):
-    model = rnn_rbm(12, 9, 5, rng=np.random.default_rng(0), cell=cell, **units)
-    pieces = [np.zeros((70, 12), np.float32) for _ in range(8)]
-    ways = [("ais", None), ("raise", None)]
-    ways += [] if "hidden" in units else [("exact", None)]
-    ways += [] if "visible" in units else [("ais", np.eye(3, 12)), ("raise", np.eye(3, 12))]
-    for method, listed in ways:
-        Evaluator(model, method=method, n_chains=4, n_temperatures=3, enumerated=listed)(pieces)
-    list(predict(model, pieces, k=2))
-    generate(model, 5, count=8, k=2)
+units = {
+    "binary": {},
+    "gaussian": {"cell": "tanh", "visible": Gaussian()},
+    "softmax": {"cell": "sigmoid", "hidden": Softmax(3)},
+}[sys.argv[1]]
+model = rnn_rbm(12, 9, 5, rng=np.random.default_rng(0), **units)
+pieces = [np.zeros((70, 12), np.float32) for _ in range(8)]
+ways = [("ais", None), ("raise", None)]
+ways += [] if "hidden" in units else [("exact", None)]
+ways += [] if "visible" in units else [("ais", np.eye(3, 12)), ("raise", np.eye(3, 12))]
+for method, listed in ways:
+    Evaluator(model, method=method, n_chains=4, n_temperatures=3, enumerated=listed)(pieces)
+list(predict(model, pieces, k=2))
+generate(model, 5, count=8, k=2)
 """
 
 
-def test_scoring_and_sampling_never_wait_for_another_device(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "units", ["binary", *(pytest.param(u, marks=pytest.mark.slow) for u in ("gaussian", "softmax"))]
+)
+def test_scoring_and_sampling_never_wait_for_another_device(tmp_path: Path, units: str) -> None:
     """No program that is spread over cores holds an operation that all devices must come to (see the module)."""
     environment = os.environ | {
         "JAX_NUM_CPU_DEVICES": "4",
@@ -114,12 +122,12 @@ def test_scoring_and_sampling_never_wait_for_another_device(tmp_path: Path) -> N
         "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text",
         "PYTHONPATH": os.pathsep.join([str(Path(devices.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
     }
-    command = [sys.executable, "-W", "ignore", "-c", SCORING]
+    command = [sys.executable, "-W", "ignore", "-c", SCORING, units]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     programs = [path.read_text() for path in tmp_path.glob("*cpu_after_optimizations.txt")]
     spread = [text for text in programs if "num_partitions=4" in text]
-    assert len(spread) > 10
+    assert len(spread) >= 5
     meeting = re.compile(r"= .*\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\(")
     for text in spread:
         assert not meeting.search(text), meeting.search(text)

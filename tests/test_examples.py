@@ -48,7 +48,13 @@ def test_examples_are_short_and_numbered() -> None:
         assert len(script.read_text().splitlines()) < 120, script.name
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
+#: trains and scores as 01_bach does, twice
+TWICE = "03_classify_by_likelihood"
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(s, id=s.stem, marks=pytest.mark.slow if s.stem == TWICE else ()) for s in SCRIPTS]
+)
 def test_an_example_runs(script: Path, tmp_path: Path) -> None:
     arguments = ["--smoke"]
     if script.stem == "02_own_midi":
