@@ -184,7 +184,7 @@ def test_settings_of_the_data_are_resolved(tmp_path):
     """What was chosen for the user is written down, and a run with these settings is the same."""
     songs = midi_folder(tmp_path / "songs")
     range_ = {"data.low": LOW, "data.high": LOW + WIDTH - 1}
-    results = run.train(tiny(songs, **NOTHING, **range_, **{"evaluation.test": False}), tmp_path / "a")
+    results = run.train(tiny(songs, **NOTHING, **range_), tmp_path / "a")
     tables = tomllib.loads((tmp_path / "a" / "config.toml").read_text(encoding="utf-8"))
     assert tables["data"] == {
         "source": str(songs),
@@ -504,6 +504,7 @@ def test_parts_trained_first_and_an_interruption_of_that_begins_anew(tmp_path, d
     run.train(settings, tmp_path / "a", watch=lambda stage, done, total, row: seen.append((stage, done, total)))
     firsts = [("pretrain density", 2, 2), ("pretrain network", 3, 3), ("train", 1, 1)]
     assert [x for x in seen if x in firsts] == firsts
+    run.train(settings.replaced(dict.fromkeys(list(changes)[:2], 0)), tmp_path / "plain")
     for name, stop in (("density", 1), ("network", 8)):
         folder = tmp_path / name
         with pytest.raises(run.Interrupted, match=f"stopped while the {name} was trained first"):
@@ -511,6 +512,8 @@ def test_parts_trained_first_and_an_interruption_of_that_begins_anew(tmp_path, d
         assert not (folder / "checkpoint.npz").exists()
         run.train(None, folder, resume=True)
         same_training(folder, tmp_path / "a")
+    with pytest.raises(AssertionError):
+        same_training(tmp_path / "plain", tmp_path / "a")
 
 
 def test_data_of_another_width_cannot_go_on(tmp_path):
