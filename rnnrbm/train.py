@@ -91,9 +91,10 @@ class State:
         return cls(**plain, best=best, _loaded=arrays, _source=str(path)), meta
 
     def attach(self, variables: Mapping[str, Any]) -> None:
-        """Name the live variables, and give them the loaded values, if there are any."""
-        if self._loaded:
-            checkpoint.assign(variables, self._loaded, where=self._source)
+        """Name the live variables, and give them the values that were loaded, or that those before them came to."""
+        held = self._loaded or {name: engine.to_numpy(v) for name, v in self.variables.items()}
+        if held:
+            checkpoint.assign(variables, held, where=self._source or "the state given")
             self._loaded = {}
         self.variables = dict(variables)
 
@@ -222,7 +223,7 @@ def fit(
         See :class:`rnnrbm.config.Training`; None stands for the defaults. Of music give ``transpose=(-5, 6)``, or the
         model will overfit: pieces are shifted at random by so many columns.
     state : State or None
-        Where the run's state is kept; give one that was loaded to go on from there.
+        Where the run's state is kept; give one that was loaded, or that another call stopped in, to go on from there.
     stop : callable or None
         Asked after every batch; if it answers True, the generator ends with the state at that batch.
     watch : callable or None

@@ -463,6 +463,27 @@ def test_resumed_is_as_never_interrupted(tmp_path, whole, name):
     )
 
 
+def test_a_state_that_was_not_saved_goes_on_as_well(whole):
+    """Stopped and called again, with the same model and state."""
+    state, last, parameters, _ = whole
+    model, again, done = make(sizes=WIDE_SIZES), State(), []
+    stopped = fit(
+        model,
+        WIDE,
+        WIDE_VALID,
+        EVERYTHING,
+        state=again,
+        watch=lambda i, total: done.append(i),
+        stop=lambda: len(done) >= batches_of_epoch(0) + 2,
+    )
+    assert len(list(stopped)) == 1
+    for _ in fit(model, WIDE, WIDE_VALID, EVERYTHING, state=again):
+        got_last = live(again)
+    assert_same(got_last, last)
+    assert_same(values(model), parameters)
+    assert timeless(again.rows) == timeless(state.rows)
+
+
 def test_the_uninterrupted_run_has_everything_in_it(whole):
     """Else the test above would show less than it seems to."""
     state, last, parameters, batches = whole
