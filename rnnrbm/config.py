@@ -183,6 +183,10 @@ class Training(_Settings):
     candidates : int
         How many other frames of the batch the chain of CD may start from, instead of from its own, drawn by their
         weight, at most as many as a batch has; each is weighed for every frame. See :func:`rnnrbm.samplers.cd`.
+    persistent : bool
+        Of an RBM of frames alone: its chains go on from where the last step left them (persistent contrastive
+        divergence), one for each frame of a batch, and come to modes that no datum of the batch is near to. See
+        :func:`rnnrbm.samplers.pcd`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
     learning_rate : float
         At the start.
@@ -233,6 +237,7 @@ class Training(_Settings):
     context: Annotated[Int, Field(ge=0)] = 16
     k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
     candidates: Annotated[Int, Field(ge=0)] = 0
+    persistent: bool = False
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
     learning_rate: Positive = 3e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -286,6 +291,10 @@ class Training(_Settings):
         if self.candidates > (frames := self.n_steps * self.batch_size):
             raise ValueError(
                 f"candidates ({self.candidates}) must be at most the frames of a batch, n_steps x batch_size ({frames})"
+            )
+        if self.persistent and self.candidates:
+            raise ValueError(
+                f"persistent chains start where they were, not from candidates ({self.candidates}): give one of both"
             )
         return self
 
@@ -383,6 +392,14 @@ class Config(_Settings):
     @classmethod
     def _by_name(cls, model: Any) -> Any:
         return {"name": model} if isinstance(model, str) else model
+
+    @field_validator("training")
+    @classmethod
+    def _chains_of_one_distribution(cls, training: Training, others: ValidationInfo) -> Training:
+        name = others.data["model"].name if "model" in others.data else "rbm"
+        if training.persistent and name != "rbm":
+            raise ValueError(f'persistent chains are of the model "rbm", whose biases stay, got "{name}"')
+        return training
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], *, where: str = "config") -> Config:

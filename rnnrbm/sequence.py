@@ -244,6 +244,7 @@ class SequenceModel(NamedTuple):
         state_dropout: float = 0.0,
         most_on: int | None = None,
         candidates: int = 0,
+        particles: Any = None,
     ) -> Loss:
         """Build the loss of a batch: contrastive divergence, or -log p of a density that is normalized.
 
@@ -268,7 +269,20 @@ class SequenceModel(NamedTuple):
             Greatest number of units that are on in any frame, if known: a NADE is the faster the fewer.
         candidates : int
             How many other frames of the batch a chain may start from; see :func:`rnnrbm.samplers.cd`.
+        particles : shared variable or None, shape (T*B, n_visible)
+            Persistent chains, for each frame one that goes on from there instead of from the frame; only of an energy
+            without a past. See :func:`rnnrbm.samplers.pcd`.
+
+        Raises
+        ------
+        ValueError
+            If there are `particles` and the chains would belong to other biases by the next step, or there are none.
         """
+        if particles is not None and (self.writers or self.normalized):
+            raise ValueError(
+                "persistent chains are of an RBM of frames alone (model rbm): with a past, each step has biases of its "
+                "own, and a normalized density has no chains"
+            )
         read = v
         if mask is not None:
             # Whatever padding holds, infinities included, must not reach the gradient. The network still reads the
@@ -293,9 +307,12 @@ class SequenceModel(NamedTuple):
             return Loss(masked_mean(losses, mask), rng.updates(), nan)
         if isinstance(density.visible, Bernoulli):
             pseudo, rng = density.pseudo_log_likelihood(rows, rng)
-        negative, updates = samplers.cd(
-            density, rows, rng, k, candidates=candidates, counts=None if mask is None else flatten(mask)
-        )
+        if particles is not None:
+            negative, updates = samplers.pcd(density, particles, rng, k)
+        else:
+            negative, updates = samplers.cd(
+                density, rows, rng, k, candidates=candidates, counts=None if mask is None else flatten(mask)
+            )
         difference = density.free_energy(rows) - density.free_energy(negative)
         told = masked_mean(pseudo, mask) if isinstance(density.visible, Bernoulli) else nan
         return Loss(masked_mean(difference, mask), updates, told)

@@ -137,6 +137,10 @@ class _Steps:
         if settings.averaging:
             self.optimiser["average_t"] = engine.shared(0.0, "average_t", dtype)
             self.average = [engine.shared(engine.to_numpy(p), f"average.{p.name}", dtype) for p in model.params]
+        self.particles: Any = None
+        if settings.persistent:  # silence at first, from which a model that is hardly trained is a step away
+            rows = (corpus.n_steps * corpus.batch_size, corpus.n_visible)
+            self.particles = engine.shared(np.zeros(rows), "particles", dtype)
         self._compiled: dict[int, Any] = {}
         self[settings.k_at(0)]  # so that all state variables exist
 
@@ -146,7 +150,8 @@ class _Steps:
         return self.model.with_params(self.average) if self.average else self.model
 
     def variables(self) -> dict[str, Any]:
-        listed = [*self.model.params, *self.average, *self.optimiser.values(), self.rng.key, self.rng.draw]
+        chains = [] if self.particles is None else [self.particles]
+        listed = [*self.model.params, *self.average, *self.optimiser.values(), *chains, self.rng.key, self.rng.draw]
         return {variable.name: variable for variable in listed}
 
     def __getitem__(self, k: int) -> Any:
@@ -172,6 +177,7 @@ class _Steps:
             state_dropout=settings.state_dropout,
             most_on=self.corpus.most_on,
             candidates=settings.candidates,
+            particles=self.particles,
         )
         params = model.params
         grads: Any = pt.grad(loss.cost, params)

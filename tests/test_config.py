@@ -151,6 +151,14 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
             "[training]\ncandidates = 577",
             r"training: candidates \(577\) must be at most the frames of a batch, n_steps x batch_size \(576\)$",
         ),
+        (
+            "[training]\npersistent = true\ncandidates = 2",
+            r"training: persistent chains start where they were, not from candidates \(2\): give one of both$",
+        ),
+        (
+            "[training]\npersistent = true",
+            r'mine\.toml: training: persistent chains are of the model "rbm", whose biases stay, got "rnn-rbm"$',
+        ),
         ("[training]\ntransposed = [[0.1, 1.0]]", r"training\.transposed: stages must begin at 0\.0"),
         ("[training]\nvalid_chains = 1", r"training\.valid_chains: .*greater than or equal to 2, got 1"),
         ("[data]\nsplit = [0.5, 0.5, 0.0]", r"data\.split: .*greater than 0"),
