@@ -55,7 +55,9 @@ every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean o
 without a partition function are exact, of the others AIS and, below it, RAISE are a bracket{how}.
 Settings and the best epoch were chosen on *valid*; its figure is of at most {frames} random frames. ACC and ACC (Bay)
 in percent, as explained by `rnnrbm evaluate`; *paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS
-without a lower side. Bold: better than the paper's figure for the model; a star: than the paper's best of any kind.
+without a lower side. An RBM's frames are sampled by chains that begin at the frame before: where its modes are narrow
+they do not leave it, and the accuracy of frames alone is that of repeating it. Bold: better than the paper's figure for
+the model; a star: than the paper's best of any kind.
 """
 
 #: called with (stage, done, total, row of metrics or None), as by :func:`rnnrbm.run.train`
@@ -203,7 +205,9 @@ def _wanted(settings: Config) -> Config:
 
 
 def _mark(wanted: Config) -> str:
-    return hashlib.sha256(json.dumps(wanted.model_dump(), sort_keys=True).encode()).hexdigest()
+    # What is off is left out: a row stays what it is when the library learns a setting that it did not have.
+    tables = {table: {key: x for key, x in kept.items() if x} for table, kept in wanted.model_dump().items()}
+    return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
 
 
 def _trained_alike(run_settings: Config, wanted: Config) -> bool:

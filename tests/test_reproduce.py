@@ -117,6 +117,24 @@ def test_made_rows_are_not_made_again_and_others_not_replaced(made, monkeypatch)
         reproduce.make_row(path, settings.replaced({"training.seed": 3}), folder / "runs/mine/toy-rnn")
 
 
+def test_a_row_survives_a_setting_that_is_off_and_no_other():
+    """As one that a later version has: what the library did not know is what it leaves off."""
+    known = config.Config().model_dump()
+
+    class Later:
+        def __init__(self, **changes):
+            self.tables = known | {"training": known["training"] | changes}
+
+        def model_dump(self):
+            return self.tables
+
+    mark = reproduce._mark(config.Config())
+    assert all(reproduce._mark(Later(brand_new=off)) == mark for off in (False, None, 0, 0.0))
+    assert known["training"]["averaging"] == 0.0
+    for changes in ({"brand_new": True}, {"brand_new": 0.1}, {"averaging": 0.5}, {"epochs": 1}, {"patience": 0}):
+        assert reproduce._mark(Later(**changes)) != mark, changes
+
+
 def test_an_interrupted_row_goes_on(made, tmp_path, monkeypatch):
     """Again from where it was stopped: in training, and while the valid set is scored."""
     folder, table = made
@@ -198,5 +216,7 @@ def test_the_committed_tables(pytestconfig):
             assert path.stem == f"{settings.data.source}-{settings.model.name}"
             run.resolved(settings)
             assert settings.evaluation.test
+            if (kept := path.parent / "results" / f"{path.stem}.json").exists():
+                assert reproduce.finished(path, settings) == json.loads(kept.read_text()), f"{path}: not of that row"
     assert set(reproduce.PUBLISHED) - {"rnn-nade (HF)"} <= set(MODELS)
     assert config.Config().evaluation.test
