@@ -1,5 +1,6 @@
-"""What the whole suite shares: reproducible hypothesis runs, the cache of compiled programs."""
+"""What the whole suite shares: reproducible hypothesis runs, the cache of compiled programs, a quick start of each."""
 
+import gc
 import os
 
 import pytest
@@ -20,3 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Compiled programs are kept with pytest's own cache, not with the user's.
     if (cache := getattr(config, "cache", None)) is not None:
         os.environ.setdefault("RNNRBM_CACHE", str(cache.mkdir("rnnrbm")))
+    # A test compiles a program and runs it a few times, so half-optimised ones are ready sooner; the slow tests, which
+    # run theirs for long, run what users run, as does everything with JAX_DISABLE_MOST_OPTIMIZATIONS=0.
+    if config.option.markexpr == "not slow":
+        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    # Graphs are made of millions of small objects, most of which stay: looked through seldom, not every 700.
+    gc.set_threshold(100_000, 50, 100)
