@@ -155,23 +155,23 @@ def test_describe_names_engine_and_device() -> None:
 
 
 PAGES = """
-import resource
+import resource, statistics
 import numpy as np, pytensor.tensor as pt
 from rnnrbm import engine
 x = pt.matrix("x", dtype="float32", shape=(4096, 8))
 f = engine.function([x], pt.tanh(x @ x.T) @ x)  # between them 64 MiB: 16384 pages of 4 KiB
 value = np.ones((4096, 8), np.float32)
-for _ in range(4):
+new = []
+for _ in range(31):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     engine.block(f(value))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(8):
-    engine.block(f(value))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 8 * resource.getpagesize() / 2**20)
+    new.append((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / 2**20)
+print(statistics.median(new))  # a call now and then finds no piece that is large enough, and the heap grows
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than glibc's")
 def test_memory_of_intermediate_results_is_kept_unless_the_user_says_otherwise() -> None:
     one = {"JAX_NUM_CPU_DEVICES": "1"}
-    assert float(python(PAGES, **one)) < 32
+    assert float(python(PAGES, **one)) < 8
     assert float(python(PAGES, **one, MALLOC_MMAP_THRESHOLD_="131072")) > 60
