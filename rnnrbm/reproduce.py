@@ -293,16 +293,17 @@ def report(table: Path, page: Path) -> str:
         mine = [row for row in made if row["data"] == data]
         lines += [_line(row) for row in mine]
         lines += ["", f"To make it again: `rnnrbm reproduce {table.name} --data {data} --again{where}`."]
+        lines += [f"Scored on all {mine[0]['frames']} frames, by:", ""]
+        for settings in sorted({side["settings"] for row in mine for side in row["test"].values()}):
+            names = [row["model"] for row in mine if any(x["settings"] == settings for x in row["test"].values())]
+            lines += [f"* {settings}: {', '.join(names)}."]
         for row in mine:
-            for side in row["test"].values():
-                if side["complaint"]:
-                    lines += [f"Warning, {row['model']}: {side['complaint']}."]
+            lines += [f"* Warning, {row['model']}: {x['complaint']}." for x in row["test"].values() if x["complaint"]]
             if row["test"].get("raise", {}).get("micro", -math.inf) > row["test"]["ll"]["micro"]:
                 lines += [
-                    f"{row['model']}: RAISE is above AIS: annealing explains these data better than the model does."
+                    f"* {row['model']}: RAISE is above AIS: annealing explains these data better than the model does."
                 ]
-        settings = sorted({side["settings"] for row in mine for side in row["test"].values()})
-        lines += [f"Scored by: {'; '.join(settings)}; {mine[0]['frames']} frames."]
+        lines += [""]
         lines += [f"Machine: {'; '.join(sorted({row['machine'] for row in mine}))}."]
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,6 @@ import pickle
 import pickletools
 import random
 import struct
-import time
 from pathlib import Path
 
 import numpy as np
@@ -106,14 +105,6 @@ def test_all_chorales_equal_the_published_rolls(name):
             count += 1
     assert count == 382
     assert ours.low == published.low == 21
-
-
-@needs_data
-def test_nottingham_is_read_in_two_seconds():
-    load(DATA / "JSB_Chorales.mat")  # scipy is imported
-    start = time.perf_counter()
-    load(DATA / "Nottingham.mat")
-    assert time.perf_counter() - start < 2
 
 
 # --- what is not that format
