@@ -134,17 +134,17 @@ class Corpus:
     def _pack(self, rng: np.random.Generator) -> list[list[tuple[int, int, int, int]]]:
         """Put segments into rows of `n_steps` frames, each into the first row with room for it."""
         rows: list[list[tuple[int, int, int, int]]] = []
-        room: list[int] = []
+        room: dict[int, int] = {}  # of the rows that are not all but full, in their order
         for segment in self._segments(rng):
             size = segment[3]
-            i = next((i for i, free in enumerate(room) if size <= free), len(rows))
+            i = next((i for i, free in room.items() if size <= free), len(rows))
             if i == len(rows):
                 rows.append([])
-                room.append(self.n_steps)
+                room[i] = self.n_steps
             rows[i].append(segment)
             room[i] -= size
-            if room[i] < min(16, self.n_steps // 4):  # all but full: stop looking at it
-                room[i] = 0
+            if room[i] < max(1, min(16, self.n_steps // 4)):
+                del room[i]
         return rows
 
     def n_batches(self, seed: tuple[int, ...]) -> int:

@@ -228,16 +228,17 @@ def train(
 
     odds = baselines.NoteUnigram.fit(data.train).log_odds
     model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=odds)
-    if not saved.exists():
-        _pretrain(model, data, settings.training, folder, mode, stop, watch)
-    epochs = settings.training.epochs
+    for stage in pretrain.stages(model, settings.training):  # the last of which is the model
+        if stage.model is not model and not saved.exists():
+            _pretrain(stage, data, folder, mode, stop, watch)
+    epochs = stage.settings.epochs
     since = state.seconds
     watch("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
     rows = fit(
         model,
         data.train,
         data.valid,
-        settings.training,
+        stage.settings,
         state=state,
         stop=stop,
         watch=lambda done, total: watch("batch", done, total, None),
@@ -271,22 +272,20 @@ def train(
 
 
 def _pretrain(
-    model: SequenceModel,
+    stage: pretrain.Stage,
     data: datasets.Dataset,
-    settings: config.Training,
     folder: Path,
     mode: Any,
     stop: Callable[[], bool] | None,
     watch: Watch,
 ) -> None:
-    """Train parts of the model first; interrupted, that begins anew."""
-    for name, part, own in pretrain.stages(model, settings):
-        state = State()
-        watch(f"pretrain {name}", 0, own.epochs, None)
-        for row in fit(part, data.train, None, own, state=state, stop=stop, mode=mode):
-            watch(f"pretrain {name}", state.epoch, own.epochs, row)
-        if not state.finished:
-            raise Interrupted(f"stopped while the {name} was trained first; {folder} begins with that again")
+    """Train a part of the model first; interrupted, that begins anew."""
+    state = State()
+    watch(f"pretrain {stage.name}", 0, stage.settings.epochs, None)
+    for row in fit(stage.model, data.train, None, stage.settings, state=state, stop=stop, mode=mode):
+        watch(f"pretrain {stage.name}", state.epoch, stage.settings.epochs, row)
+    if not state.finished:
+        raise Interrupted(f"stopped while the {stage.name} was trained first; {folder} begins with that again")
 
 
 def load_data(settings: config.Data) -> datasets.Dataset:

@@ -252,7 +252,8 @@ def fit(
     Diverged
         If loss or parameters become NaN or infinite. The state is then useless; the last one saved is good.
     ValueError
-        If data and model do not fit together, or a setting is impossible.
+        If data and model do not fit together, or a setting is impossible; or if parts of the model are to be trained
+        first, which is :func:`rnnrbm.pretrain.stages`.
     """
     if settings is not None and changes:
         raise ValueError("give either settings or single settings by name, not both")
@@ -266,6 +267,11 @@ def fit(
             "as in fit(model, train, epochs=10)"
         )
     settings = settings or Training.named(changes, where="fit")
+    if settings.pretrain_density or settings.pretrain_network:
+        raise ValueError(
+            f"pretrain_density ({settings.pretrain_density}) and pretrain_network ({settings.pretrain_network}) are "
+            "stages of their own, and fit trains one: call it for each of rnnrbm.pretrain.stages(model, settings)"
+        )
     state = State() if state is None else state
     if state.finished:
         state.restore_best(model)

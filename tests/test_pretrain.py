@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rnnrbm import engine, fit
+from rnnrbm.batches import Corpus
 from rnnrbm.config import Training
 from rnnrbm.models import build
 from rnnrbm.networks import Nothing
@@ -25,21 +26,41 @@ def test_stages_train_parts_of_the_model_and_nothing_else(name):
         rows = list(fit(stage.model, PIECES, None, stage.settings))
         after = {t.name: engine.to_numpy(t) for t in model.params}
         changed = {n for n in before if (before[n] != after[n]).any()}
-        part = stage.model.density if stage.name == "density" else stage.model.network
-        assert changed == {t.name for t in part.tensors()}
+        if stage.model is not model:
+            part = stage.model.density if stage.name == "density" else stage.model.network
+            assert changed == {t.name for t in part.tensors()}
         if stage.name == "network":
             assert rows[-1]["loss"] < rows[0]["loss"] - 0.3
         seen.append((stage.name, len(rows)))
-    assert seen == [("density", 3), ("network", 12)]
+    assert seen == [("density", 3), ("network", 12), ("model", 2)]
 
 
 def test_what_is_not_asked_for_or_not_there_is_not_trained_first():
     model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
-    assert list(stages(model, Training())) == []
+    assert list(stages(model, Training())) == [("model", model, Training())]
     only = list(stages(model, SETTINGS.model_copy(update={"pretrain_network": 0})))
-    assert [stage.name for stage in only] == ["density"]
+    assert [stage.name for stage in only] == ["density", "model"]
     assert isinstance(only[0].model.network, Nothing)
-    assert list(stages(build("nade", 6, rng=np.random.default_rng(0), n_hidden=8), SETTINGS)) == []
+    alone = build("nade", 6, rng=np.random.default_rng(0), n_hidden=8)
+    assert [stage.model for stage in stages(alone, SETTINGS)] == [alone]
+
+
+def test_the_density_is_trained_on_shuffled_frames():
+    """As many of them in a batch, each on its own, from all pieces."""
+    model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
+    own = next(stages(model, SETTINGS)).settings
+    assert (own.n_steps, own.batch_size, own.context) == (1, 32 * 3, 0)
+    corpus = Corpus(PIECES, n_steps=own.n_steps, batch_size=own.batch_size, context=own.context)
+    batch = next(corpus.epoch((0, 0)))
+    assert len(np.unique(batch.place // 6 // 30)) == len(PIECES)
+    assert batch.mask.all()
+    assert batch.start.all()
+
+
+def test_fit_does_not_leave_out_silently_what_is_to_be_trained_first():
+    model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
+    with pytest.raises(ValueError, match=r"pretrain_density \(3\) and pretrain_network \(0\).*pretrain\.stages"):
+        next(fit(model, PIECES, pretrain_density=3))
 
 
 def test_the_network_learns_sooner():
@@ -47,8 +68,8 @@ def test_the_network_learns_sooner():
     first = []
     for epochs in (0, 30):
         model = build("rnn-nade", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
-        settings = SETTINGS.model_copy(update={"pretrain_density": 0, "pretrain_network": epochs, "epochs": 6})
+        settings = SETTINGS.model_copy(update={"pretrain_density": 0, "pretrain_network": epochs})
         for stage in stages(model, settings):
-            list(fit(stage.model, PIECES, None, stage.settings))
-        first.append([row["loss"] for row in fit(model, PIECES, None, settings)][-1])
+            rows = list(fit(stage.model, PIECES, None, stage.settings))
+        first.append(rows[0]["loss"])
     assert first[1] < first[0]
