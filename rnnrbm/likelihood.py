@@ -107,7 +107,16 @@ class LogLikelihood:
         return float((self.effective_sample_size < self._poor_size).mean()) if self.n_chains > 1 else 0.0
 
     def complaint(self) -> str:
-        """What is wrong with the weights, or an empty string: more than one frame in a hundred is :attr:`poor`."""
+        """What is wrong with the weights, or an empty string.
+
+        More than one frame in a hundred is :attr:`poor`; or no chain of the only Z ended at a frame that was not
+        enumerated, so that what all others weigh, and the error, are taken to be zero.
+        """
+        if self.one_Z and self.n_chains > 1 and not self.standard_error:
+            return (
+                f"{self.settings}: no chain ended at a frame that is not enumerated, so the log-likelihood is too high "
+                "by as much as those weigh, and its error is not known; use more chains"
+            )
         if self.poor <= 0.01:
             return ""
         return (

@@ -258,6 +258,14 @@ def test_log_likelihood_warns_of_poor_weights():
         log_likelihood(model, some_pieces([60], 7), n_chains=40, n_temperatures=2)
 
 
+def test_log_likelihood_warns_of_chains_that_all_ended_at_enumerated_frames():
+    """The one Z of a static RBM then has no error, which is not to be believed."""
+    rbm = RBM.init(30, 26, rng=np.random.default_rng(0), b_v=9.0)  # all units on, most of the time
+    ones = [np.ones((3, 30), np.float32)]
+    with pytest.warns(UserWarning, match="no chain ended at a frame that is not enumerated.*use more chains"):
+        log_likelihood(rbm, ones, n_chains=4, n_temperatures=5, enumerated=ones[0][:1])
+
+
 # --- annealed importance sampling -------------------------------------------------------------------
 
 CHAINS, TEMPERATURES = 12, 40
@@ -357,7 +365,7 @@ def test_standard_error_and_size_come_from_the_weights():
 # --- the bracket ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_listed", [0, 20])
+@pytest.mark.parametrize("n_listed", [0, pytest.param(20, marks=pytest.mark.slow)])
 def test_raise_and_ais_bracket_the_truth(n_listed):
     """All states of a machine with strong weights, weighted by their exact probabilities.
 
@@ -430,7 +438,7 @@ def test_narrow_modes_that_are_enumerated():
     assert -0.6 < got["raise", True] < 0.02
 
 
-@pytest.mark.parametrize("n_listed", [1, 30])
+@pytest.mark.parametrize("n_listed", [1, pytest.param(30, marks=pytest.mark.slow)])
 def test_a_list_that_hardly_counts(n_listed):
     """An untrained machine, in which all states are alike: the listed ones are next to nothing of Z."""
     rbm, frames = RBM.init(40, 6, rng=np.random.default_rng(0)), np.eye(40, dtype=np.uint8)
@@ -453,7 +461,9 @@ def test_frequent_frames():
     assert frequent_frames([np.array([[0.5, 1.0]])]) is None
 
 
-@pytest.mark.parametrize("spacing", ["geometric", "sigmoid", np.linspace(0, 1, 301)[1:] ** 1.5])
+@pytest.mark.parametrize(
+    "spacing", ["geometric", pytest.param("sigmoid", marks=pytest.mark.slow), np.linspace(0, 1, 301)[1:] ** 1.5]
+)
 def test_other_ladders_come_to_the_same(spacing):
     _, enumeration, model, pieces = annealed()
     got = Evaluator(model, n_chains=50, n_temperatures=300, ladder=spacing)(pieces, frames=200)
