@@ -230,6 +230,7 @@ def test_unknown_options_are_refused():
     assert "--epochs" in done.stderr
 
 
+@pytest.mark.slow  # as in test_run.py
 def test_overwrite(place, trained):
     shutil.copytree(trained[0], place / "old")
     (place / "old" / "results.json").write_text("old")

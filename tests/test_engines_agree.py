@@ -59,7 +59,7 @@ def compare(one: tuple, other: tuple, tolerance: float) -> None:
     assert one[1]["rng_draw"] == other[1]["rng_draw"] == 15
 
 
-@pytest.mark.parametrize("cell", ["tanh", "gru"])
+@pytest.mark.parametrize("cell", [pytest.param("tanh", marks=pytest.mark.slow), "gru"])
 def test_fast_compile_agrees_with_jax(cell: str) -> None:
     compare(train("JAX", cell), train("FAST_COMPILE", cell), 2e-5)
 

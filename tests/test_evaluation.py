@@ -145,9 +145,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return evaluate(run.Run(folder, run.Config(), model(), 60, 2.0, None, 5), toy(), **QUICK)
 
 
-@pytest.mark.parametrize(
-    "n", [1, pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(6, marks=pytest.mark.slow), 7]
-)
+@pytest.mark.parametrize("n", [1, 7, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4, 6))])
 def test_interrupted_goes_on_from_what_it_has(trained: run.Run, uninterrupted: dict[str, Any], n: int) -> None:
     """743 frames are 3 chunks, so that the stops fall into AIS, RAISE and the sampling of frames."""
     data = toy()

@@ -130,6 +130,29 @@ def test_clamped_units_stay_and_others_are_sampled_given_them(variant, unit):
     assert (one[given] == clamp[given]).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_numba_agrees_with_jax(variant):
+    """Trained, scored and sampled on both engines: the same samples, the rest but for rounding."""
+    rng = np.random.default_rng(5)
+    results = []
+    pieces = None
+    for mode in ("JAX", "NUMBA"):
+        model = make(variant, seed=7)
+        pieces = pieces or [frames_of(model)[rng.integers(len(frames_of(model)), size=n)] for n in (5, 9, 3, 7)]
+        settings = {"epochs": 3, "n_steps": 6, "batch_size": 2, "context": 2, "k": 2, "learning_rate": 0.01}
+        rows = list(fit(model, pieces, pieces[:2], valid_every=3, patience=0, mode=mode, **settings))
+        scored = log_likelihood(model, pieces, n_chains=3, n_temperatures=5, mode=mode)
+        drawn = generate(model, 4, count=3, k=2, seed=1, mode=mode)
+        figures = [[row["loss"], row["valid_ll"]] for row in rows] + [[scored.mean, scored.standard_error]]
+        results.append((drawn, np.array(figures), {t.name: engine.to_numpy(t) for t in model.params}))
+    (drawn, figures, trained), (other_drawn, other_figures, other_trained) = results
+    np.testing.assert_array_equal(other_drawn, drawn)
+    np.testing.assert_allclose(other_figures, figures, rtol=0, atol=5e-5)
+    for name, value in trained.items():
+        np.testing.assert_allclose(other_trained[name], value, rtol=0, atol=2e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_parameter_is_trained_and_every_start_is_a_new_piece(variant):
     model = make(variant)
@@ -163,8 +186,7 @@ def test_every_parameter_is_trained_and_every_start_is_a_new_piece(variant):
 @pytest.mark.parametrize(
     "variant",
     [  # what several models have in common is resumed with one of them; the RNN-RBM in test_train.py
-        pytest.param(v, marks=pytest.mark.slow if v not in set(MODELS) - {"rnn-rbm", "tied-rnn-rbm"} else ())
-        for v in VARIANTS
+        pytest.param(v, marks=pytest.mark.slow if v not in {"rtrbm", "rnn-nade", "rbm"} else ()) for v in VARIANTS
     ],
 )
 def test_trained_interrupted_and_resumed(variant, tmp_path):

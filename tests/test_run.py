@@ -471,7 +471,7 @@ def test_a_finished_run_resumed_repeats_only_the_end(whole):
     assert (folder / "samples" / "sample-1.wav").exists()
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "sample"])
+@pytest.mark.parametrize("stage", ["evaluate", pytest.param("sample", marks=pytest.mark.slow)])
 def test_interrupted_after_training_goes_on_with_the_rest(tmp_path, whole, data, stage):
     folder, reached = tmp_path / "run", []
 
@@ -497,7 +497,8 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_again(tmp_path, whole,
     same_training(tmp_path, whole[0])
 
 
-def test_parts_trained_first_and_an_interruption_of_that_begins_anew(tmp_path, data):
+@pytest.mark.parametrize(("name", "stop"), [("network", 8), pytest.param("density", 1, marks=pytest.mark.slow)])
+def test_parts_trained_first_and_an_interruption_of_that_begins_anew(tmp_path, data, name, stop):
     changes = {"training.pretrain_density": 2, "training.pretrain_network": 3, "training.epochs": 1}
     settings = tiny(data).replaced(changes | QUICK_END)
     seen = []
@@ -505,13 +506,12 @@ def test_parts_trained_first_and_an_interruption_of_that_begins_anew(tmp_path, d
     firsts = [("pretrain density", 2, 2), ("pretrain network", 3, 3), ("train", 1, 1)]
     assert [x for x in seen if x in firsts] == firsts
     run.train(settings.replaced(dict.fromkeys(list(changes)[:2], 0)), tmp_path / "plain")
-    for name, stop in (("density", 1), ("network", 8)):
-        folder = tmp_path / name
-        with pytest.raises(run.Interrupted, match=f"stopped while the {name} was trained first"):
-            run.train(settings, folder, stop=stop_after(stop))
-        assert not (folder / "checkpoint.npz").exists()
-        run.train(None, folder, resume=True)
-        same_training(folder, tmp_path / "a")
+    folder = tmp_path / name
+    with pytest.raises(run.Interrupted, match=f"stopped while the {name} was trained first"):
+        run.train(settings, folder, stop=stop_after(stop))
+    assert not (folder / "checkpoint.npz").exists()
+    run.train(None, folder, resume=True)
+    same_training(folder, tmp_path / "a")
     with pytest.raises(AssertionError):
         same_training(tmp_path / "plain", tmp_path / "a")
 

@@ -434,9 +434,10 @@ def batches_of_epoch(epoch: int) -> int:
     return corpus.n_batches((EVERYTHING.seed, epoch))
 
 
+AT_THE_END = "at the end of the first epoch"
 STOPS = {
     "after the first batch": lambda: [1],
-    "at the end of the first epoch": lambda: [batches_of_epoch(0)],
+    AT_THE_END: lambda: [batches_of_epoch(0)],
     "within the second epoch": lambda: [batches_of_epoch(0) + 2],
     "when k changes": lambda: [batches_of_epoch(0) + batches_of_epoch(1)],
     "four times": lambda: [2, 1, batches_of_epoch(0), batches_of_epoch(1) - 1],
@@ -444,7 +445,7 @@ STOPS = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "four times" else ()) for name in STOPS]
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in {"four times", AT_THE_END} else ()) for name in STOPS]
 )
 def test_resumed_is_as_never_interrupted(tmp_path, whole, name):
     state, last, parameters, batches = whole
