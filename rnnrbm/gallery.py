@@ -164,6 +164,9 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
     lines = [f"## {name}, {trained.config.model.name.upper()}", ""]
     for picture in (path for path in files if path.suffix == ".png"):
         lines += [f"![{picture.stem}]({folder.name}/{picture.name})", ""]
+    music = [path for path in files if path.suffix == ".mid"]
+    if music:
+        lines += ["To listen: " + ", ".join(f"[{path.name}]({folder.name}/{path.name})" for path in music) + ".", ""]
     lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
     lines += ["| --- |" + " ---: |" * 6]
     # a model has learnt the pitch classes of what it was shown, and the test set is as it is
