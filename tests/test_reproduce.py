@@ -2,7 +2,9 @@
 
 import functools
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from typer.testing import CliRunner
 
 from rnnrbm import config, datasets, gallery, reproduce, run
 from rnnrbm.cli import app
-from rnnrbm.likelihood import Evaluator
+from rnnrbm.likelihood import Evaluator, log_likelihood
 from rnnrbm.models import MODELS
+
+DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder"))
 
 ROW = """
 [data]
@@ -221,3 +225,19 @@ def test_the_committed_tables(pytestconfig):
                 assert reproduce.finished(path, settings) == json.loads(kept.read_text()), f"{path}: not of that row"
     assert set(reproduce.PUBLISHED) - {"rnn-nade (HF)"} <= set(MODELS)
     assert config.Config().evaluation.test
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
+@pytest.mark.parametrize(
+    "name", ["jsb", *(pytest.param(n, marks=pytest.mark.slow) for n in ("musedata", "nottingham", "piano-midi"))]
+)
+def test_the_committed_checkpoints_score_what_is_said(pytestconfig, name):
+    """The best model of a data set by *valid*, in full, is the one that is kept."""
+    table = pytestconfig.rootpath / "examples" / "table1"
+    rows = [json.loads(path.read_text()) for path in (table / "results").glob(f"{name}-*.json")]
+    best = max(rows, key=lambda row: row["valid"])
+    trained = run.load(table / "checkpoints" / name)
+    assert trained.config.model.name == best["model"]
+    scored = log_likelihood(trained.model, run.load_data(trained.config.data).test)
+    assert sum(map(len, scored.frames)) == best["frames"]
+    assert scored.mean == pytest.approx(best["test"]["ll"]["micro"], abs=2e-5)
