@@ -140,11 +140,11 @@ def test_numba_agrees_with_jax(variant):
     for mode in ("JAX", "NUMBA"):
         model = make(variant, seed=7)
         pieces = pieces or [frames_of(model)[rng.integers(len(frames_of(model)), size=n)] for n in (5, 9, 3, 7)]
-        settings = {"epochs": 3, "n_steps": 6, "batch_size": 2, "context": 2, "k": 2, "learning_rate": 0.01}
-        rows = list(fit(model, pieces, pieces[:2], valid_every=3, patience=0, mode=mode, **settings))
+        settings = {"epochs": 3, "n_steps": 6, "batch_size": 2, "context": 2, "k": 1, "learning_rate": 0.01}
+        rows = list(fit(model, pieces, mode=mode, **settings))
         scored = log_likelihood(model, pieces, n_chains=3, n_temperatures=5, mode=mode)
         drawn = generate(model, 4, count=3, k=2, seed=1, mode=mode)
-        figures = [[row["loss"], row["valid_ll"]] for row in rows] + [[scored.mean, scored.standard_error]]
+        figures = [row["loss"] for row in rows] + [scored.mean, scored.standard_error]
         results.append((drawn, np.array(figures), {t.name: engine.to_numpy(t) for t in model.params}))
     (drawn, figures, trained), (other_drawn, other_figures, other_trained) = results
     np.testing.assert_array_equal(other_drawn, drawn)
