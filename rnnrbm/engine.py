@@ -142,9 +142,13 @@ def _usable_cores() -> int:
 
 def _prepare(mode: str | Mode) -> None:
     if mode == "NUMBA":
+        from numba.core.errors import NumbaPerformanceWarning
+
         from rnnrbm.random import register_numba
 
         register_numba()
+        # of products with a transposed matrix, which nobody who reads it can change
+        warnings.filterwarnings("ignore", r"(?s).*is faster on contiguous arrays", NumbaPerformanceWarning)
     elif mode == "JAX":
         start_jax()
         _shorten_nested_traces()
