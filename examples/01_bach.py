@@ -20,7 +20,7 @@ parser.add_argument("--smoke", action="store_true")
 parser.add_argument("--out", type=Path, default=Path("runs/01_bach"))
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
-epochs, k_small, k_large = (2, 1, 2) if args.smoke else (100, 2, 8)
+epochs, k_small, k_large = (1, 1, 1) if args.smoke else (100, 2, 8)
 
 # The data: lists of piano-rolls, arrays (T, 88) of 0 and 1. Pieces of all lengths are packed into rows of 96 frames,
 # each piece transposed at random in every epoch.

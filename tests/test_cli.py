@@ -284,6 +284,7 @@ def test_drums_can_be_asked_for_as_the_error_says(place):
     assert re.search(r"more drums, test: 1 pieces, \d+ frames", said)
 
 
+@pytest.mark.slow
 def test_a_primer_is_read_on_a_grid_of_seconds(place):
     folder = midi_folder(place / "clock")
     seconds = ["--set", "data.seconds_per_frame=0.125"]  # 12 half beats at 120 beats a minute are 24 frames
