@@ -1,4 +1,4 @@
-"""What it brings that memory of intermediate results is kept between calls (``rnnrbm.engine.start_jax``).
+"""What it brings that memory of intermediate results is kept between calls (``rnnrbm.backend.engine.start_jax``).
 
 A training step of each model (see models.py) in two processes that take turns: one with memory kept, one in which glibc
 gives it back as it does of itself; with the pages that the system clears for a step, and peak memory.

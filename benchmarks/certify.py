@@ -24,8 +24,11 @@ import common
 import numpy as np
 
 import rnnrbm
-from rnnrbm import SequenceModel, baselines, datasets, engine, fit, run
-from rnnrbm.likelihood import Evaluator, frequent_frames
+from rnnrbm import SequenceModel, datasets, fit
+from rnnrbm.backend import engine
+from rnnrbm.experiment import run
+from rnnrbm.scoring import baselines
+from rnnrbm.scoring.likelihood import Evaluator, frequent_frames
 
 N_KEPT = 20
 

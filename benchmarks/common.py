@@ -24,7 +24,7 @@ def load() -> str:
 
 def header(*packages: str, device: bool = True) -> None:
     """Print machine, date, device, versions and load."""
-    from rnnrbm.reproduce import machine
+    from rnnrbm.experiment.run_folder import machine
 
     versions = []
     for package in ("rnnrbm", "pytensor", "jax", "numpy", *packages):
@@ -35,7 +35,7 @@ def header(*packages: str, device: bool = True) -> None:
     print(f"{machine()}; {time.strftime('%Y-%m-%d')}; {load()}; Python {platform.python_version()}")
     print(", ".join(versions))
     if device:
-        from rnnrbm import engine
+        from rnnrbm.backend import engine
 
         print(engine.describe())
 
@@ -105,7 +105,7 @@ def table(rows: Sequence[Sequence[str]]) -> None:
 
 def parameters(model: Any) -> dict[str, np.ndarray]:
     """The values of a model's parameters by name."""
-    from rnnrbm import engine
+    from rnnrbm.backend import engine
 
     return {p.name: engine.to_numpy(p) for p in model.params}
 

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import rnnrbm
-from rnnrbm import SequenceModel, devices
-from rnnrbm.likelihood import Evaluator
+from rnnrbm import SequenceModel
+from rnnrbm.backend import sharding
+from rnnrbm.scoring.likelihood import Evaluator
 
 N_HIDDEN, N_CHAINS, N_TEMPERATURES = 200, 100, 1000
 
@@ -38,7 +39,7 @@ def make_model() -> SequenceModel:
 
 def products(model: SequenceModel, n_rows: int, spread: bool) -> Any:
     """The matrix products of one chunk: two for each temperature."""
-    place = devices.Spread(n_rows, sums=not spread)  # one device where the devices are cores
+    place = sharding.Spread(n_rows, sums=not spread)  # one device where the devices are cores
     W = np.linalg.qr(np.random.default_rng(0).normal(size=(N_HIDDEN, 88)))[0].T.astype(np.float32)  # v W W^T stays v
     v = place.rows(np.random.default_rng(1).random((n_rows, 88), np.float32))
 

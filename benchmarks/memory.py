@@ -73,7 +73,7 @@ def main() -> None:
         musedata()
         return
     with tempfile.TemporaryDirectory() as folder:
-        rnnrbm = [sys.executable, "-m", "rnnrbm.cli", "train", "--out", str(Path(folder) / "run")]
+        rnnrbm = [sys.executable, "-m", "rnnrbm.cli.main", "train", "--out", str(Path(folder) / "run")]
         most, own, took = peak([*rnnrbm, "--epochs", str(options.epochs)])
         rows = [("peak resident memory", "GB", "target", "")]
         rows.append((f"rnnrbm train --epochs {options.epochs}, children included", f"{most:.2f}", f"< {TARGET} GB"))

@@ -20,9 +20,10 @@ import common
 import numpy as np
 import pytensor.tensor as pt
 
-from rnnrbm import engine, optim, random
-from rnnrbm.models import MODELS, build
-from rnnrbm.nade import NADE
+from rnnrbm.backend import engine, random
+from rnnrbm.models.nade import NADE
+from rnnrbm.models.registry import MODELS, build
+from rnnrbm.training import optimisers
 
 T, B, N_VISIBLE, K = 96, 6, 88, 5
 VARIANTS: dict[str, dict[str, Any]] = {name: {} for name in MODELS}
@@ -46,8 +47,8 @@ def training_step(variant: str) -> Any:
     dropout = {"input_dropout": 0.1, "state_dropout": 0.4} if model.writers else {}
     most_on = int(frames.sum(axis=2).max())
     loss = model.loss(v, rng=random.shared(0), k=K, most_on=most_on, **dropout)
-    grads = optim.clip_by_global_norm(pt.grad(loss.cost, model.params), 1.0)
-    updates = optim.adam(grads, model.params, 1e-3) | loss.updates
+    grads = optimisers.clip_by_global_norm(pt.grad(loss.cost, model.params), 1.0)
+    updates = optimisers.adam(grads, model.params, 1e-3) | loss.updates
     f = engine.function([v], loss.cost, updates, trust_input=True)
     return lambda: engine.block(f(frames))
 

@@ -1,6 +1,6 @@
 """Statistical quality of the library's random bits: a raw stream for dieharder, or the whole battery at once.
 
-Measures the 32-bit words of ``rnnrbm.random`` (pcg4d of key, draw number and element index) in the orders in
+Measures the 32-bit words of ``rnnrbm.backend.random`` (pcg4d of key, draw number and element index) in the orders in
 which they are used, of which the library keeps the upper 24 bits (``--bits 24`` tests only those):
 
 draws    all elements of draw 0, of draw 1 ...: matrices of 1600 x 150, as a Gibbs chain draws them
@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnrbm import random
+from rnnrbm.backend import random
 
 ROWS, COLUMNS = 1600, 150
 #: every family except the lagged sums (33 lags), the bit distributions (12 widths), minimum distances, and the tests

@@ -60,7 +60,7 @@ def main() -> None:
             bare = seconds([*python, "pass"])
             row = {
                 "import": seconds([*python, "import rnnrbm"]) - bare,
-                "--help": seconds([sys.executable, "-m", "rnnrbm.cli", "--help"]),
+                "--help": seconds([sys.executable, "-m", "rnnrbm.cli.main", "--help"]),
                 "import of all a training run needs": seconds([*python, "import jax, rnnrbm; rnnrbm.fit"]) - bare,
                 "first step, first run": seconds([*python, STEP], RNNRBM_CACHE=cache),
                 "first step, second run": seconds([*python, STEP], RNNRBM_CACHE=cache),

@@ -20,8 +20,10 @@ import plain_jax
 import pytensor.tensor as pt
 
 import rnnrbm
-from rnnrbm import SequenceModel, devices, engine, optim, random
+from rnnrbm import SequenceModel
+from rnnrbm.backend import engine, random, sharding
 from rnnrbm.cells import flatten
+from rnnrbm.training import optimisers
 
 
 class Setup(NamedTuple):
@@ -60,11 +62,11 @@ def library(s: Setup, v: np.ndarray, mode: str | None = None) -> Any:
     loss = model.loss(frames, rng=random.shared(0), k=s.k, input_dropout=s.dropout[0], state_dropout=s.dropout[1])
     grads = pt.grad(loss.cost, model.params)
     if s.optimiser == "sgd":
-        updates = optim.sgd(grads, model.params, 1e-3)
+        updates = optimisers.sgd(grads, model.params, 1e-3)
     else:
-        updates = optim.adam(optim.clip_by_global_norm(grads, 1.0), model.params, 3e-3)
+        updates = optimisers.adam(optimisers.clip_by_global_norm(grads, 1.0), model.params, 3e-3)
     step = engine.function([frames], loss.cost, updates | loss.updates, mode=mode, trust_input=True)
-    spread = devices.Spread(s.n_batch, mode, sums=True)  # as rnnrbm.fit does
+    spread = sharding.Spread(s.n_batch, mode, sums=True)  # as rnnrbm.fit does
     spread.everywhere(engine.shared_inputs([loss.cost, *updates.values()]))
     batch = spread.rows(v, axis=1)
     return lambda: engine.block(step(batch))

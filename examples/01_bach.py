@@ -10,10 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytensor.tensor as pt
 
-from rnnrbm import audio, baselines, datasets, engine, likelihood, metrics, midi, optim, plot, random, sampling
-from rnnrbm.batches import Corpus
+from rnnrbm import datasets, sampling
+from rnnrbm.backend import engine, random
+from rnnrbm.experiment import plot
+from rnnrbm.io import midi, wav
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.train import gather
+from rnnrbm.scoring import baselines, likelihood, metrics
+from rnnrbm.training import optimisers
+from rnnrbm.training.fit import gather
+from rnnrbm.training.packing import Corpus
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--smoke", action="store_true")
@@ -46,8 +51,8 @@ adam: dict = {}  # the optimiser's state, shared by the functions below
 
 def compile_step(k):
     loss = model.loss(v, mask, start, rng=rng, k=k, input_dropout=0.1, state_dropout=0.4)
-    grads = optim.clip_by_global_norm(pt.grad(loss.cost, model.params), 1.0)
-    updates = optim.adam(grads, model.params, learning_rate, state=adam) | loss.updates
+    grads = optimisers.clip_by_global_norm(pt.grad(loss.cost, model.params), 1.0)
+    updates = optimisers.adam(grads, model.params, learning_rate, state=adam) | loss.updates
     return engine.function([place, mask, start], [loss.cost, loss.pseudo_log_likelihood], updates)
 
 
@@ -78,6 +83,6 @@ print(f"repeated frames: samples {metrics.repeated_frame_rate(rolls):.3f}", end=
 print(f"training set {metrics.repeated_frame_rate(data.train):.3f}")
 for i, roll in enumerate(rolls, 1):
     midi.write(args.out / f"chorale-{i}.mid", roll, low=data.low, steps_per_beat=1, tempo=100)
-    audio.write_wav(args.out / f"chorale-{i}.wav", roll, low=data.low, steps_per_beat=1, tempo=100)
+    wav.write_wav(args.out / f"chorale-{i}.wav", roll, low=data.low, steps_per_beat=1, tempo=100)
     plot.save(plot.piano_roll(roll, low=data.low, steps_per_beat=1), args.out / f"chorale-{i}.png")
 print("written to", args.out)

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 import rnnrbm
-from rnnrbm import audio, baselines, midi, plot
-from rnnrbm.train import State
+from rnnrbm.experiment import plot
+from rnnrbm.io import midi, wav
+from rnnrbm.scoring import baselines
+from rnnrbm.training.fit import State
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("folder", type=Path, help="searched for .mid, .midi and .kar files, subfolders too")
@@ -62,6 +64,6 @@ for i, roll in enumerate(rnnrbm.generate(model, 32 * args.steps_per_beat, count=
     whole = np.concatenate([primer, roll])
     grid = {"low": data.low, "steps_per_beat": args.steps_per_beat}
     midi.write(args.out / f"sample-{i}.mid", whole, **grid)
-    audio.write_wav(args.out / f"sample-{i}.wav", whole, **grid)
+    wav.write_wav(args.out / f"sample-{i}.wav", whole, **grid)
     plot.save(plot.piano_roll(whole, **grid), args.out / f"sample-{i}.png")
 print("written to", args.out)

@@ -13,9 +13,10 @@ import argparse
 
 import numpy as np
 
-from rnnrbm import baselines, datasets, fit, frequent_frames
-from rnnrbm.likelihood import Evaluator
+from rnnrbm import datasets, fit, frequent_frames
 from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.scoring import baselines
+from rnnrbm.scoring.likelihood import Evaluator
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--sets", nargs=2, metavar=("FIRST", "SECOND"), help="names or files, as rnnrbm.load takes them")

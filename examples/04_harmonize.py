@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import rnnrbm
-from rnnrbm import run
-from rnnrbm.config import Config
-from rnnrbm.likelihood import known_frames
+from rnnrbm.experiment import run
+from rnnrbm.experiment.config import Config
+from rnnrbm.scoring.likelihood import known_frames
 
 
 def soprano(roll: np.ndarray) -> np.ndarray:

@@ -19,30 +19,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset, load
-    from rnnrbm.likelihood import LogLikelihood, frequent_frames, log_likelihood
-    from rnnrbm.models import build
+    from rnnrbm.models.registry import build
     from rnnrbm.rbm import RBM
     from rnnrbm.rnnrbm import rnn_rbm, rtrbm
     from rnnrbm.sampling import generate
+    from rnnrbm.scoring.likelihood import LogLikelihood, frequent_frames, log_likelihood
     from rnnrbm.sequence import SequenceModel
-    from rnnrbm.train import State, fit
+    from rnnrbm.training.fit import State, fit
 
 __version__ = "0.1.0"
 
+#: where the public names are
 _HOME = {
     "Dataset": "datasets",
-    "LogLikelihood": "likelihood",
+    "LogLikelihood": "scoring.likelihood",
     "RBM": "rbm",
     "SequenceModel": "sequence",
-    "State": "train",
-    "build": "models",
-    "fit": "train",
-    "frequent_frames": "likelihood",
+    "State": "training.fit",
+    "build": "models.registry",
+    "fit": "training.fit",
+    "frequent_frames": "scoring.likelihood",
     "generate": "sampling",
     "load": "datasets",
-    "log_likelihood": "likelihood",
+    "log_likelihood": "scoring.likelihood",
     "rnn_rbm": "rnnrbm",
     "rtrbm": "rnnrbm",
+}
+#: modules that stand in a folder and are called by their own name
+_MODULES = {
+    "baselines": "scoring.baselines",
+    "metrics": "scoring.metrics",
+    "midi": "io.midi",
+    "plot": "experiment.plot",
+    "wav": "io.wav",
 }
 
 __all__ = [
@@ -67,7 +76,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"rnnrbm.{_HOME[name]}"), name)
     try:
-        return importlib.import_module(f"rnnrbm.{name}")
+        return importlib.import_module(f"rnnrbm.{_MODULES.get(name, name)}")
     except ModuleNotFoundError as error:
         if error.name != f"rnnrbm.{name}":
             raise
@@ -75,6 +84,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    import pkgutil
-
-    return sorted({*__all__, *(module.name for module in pkgutil.iter_modules(__path__))})
+    return sorted({*__all__, *_MODULES, "datasets"})

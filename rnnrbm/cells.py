@@ -22,7 +22,7 @@ import pytensor.tensor as pt
 from pytensor.compile.builders import OpFromGraph
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import engine
+from rnnrbm.backend import engine
 
 __all__ = [
     "CELLS",

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm.formats import PIANO, PLAIN, WITH_RANGE, Contents, read_mat, write_npz
-from rnnrbm.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, SPLITS, load_folder
-from rnnrbm.published import PUBLISHED, locate
-from rnnrbm.rolls import check_roll, transpose
+from rnnrbm.io.benchmark_sets import PUBLISHED, locate
+from rnnrbm.io.formats import PIANO, PLAIN, WITH_RANGE, Contents, read_mat, write_npz
+from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, SPLITS, load_folder
+from rnnrbm.io.rolls import check_roll, transpose
 
 __all__ = ["Dataset", "check_roll", "is_folder", "load", "resolved", "save", "transpose"]
 
@@ -138,7 +138,7 @@ def load(
         - ``"jsb"``, ``"nottingham"``, ``"piano-midi"``, ``"musedata"``: the published sets, 88
           columns, transposed by their authors. Their ``.mat`` files are looked for in the folder
           that the environment variable RNNRBM_DATA names and its sub-folder ``pianorolls``, then
-          fetched once into the cache folder: see `rnnrbm.published.locate`;
+          fetched once into the cache folder: see `rnnrbm.io.benchmark_sets.locate`;
         - a ``.mat`` file in the layout of the published sets (MATLAB 5; cell arrays ``traindata``,
           ``validdata``, ``testdata``). With 88 columns, column 0 is taken to be note 21;
         - an ``.npz`` file written by `save`;

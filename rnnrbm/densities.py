@@ -4,7 +4,7 @@ Protocols, not base classes. An :class:`EnergyDensity` (the RBM) has a free ener
 :class:`NormalizedDensity` (NADE, independent units) has log-probabilities and draws samples at once. Which of its
 fields are biases, to be written by a network for each frame, it says itself.
 
-To add one: a ``NamedTuple`` with the methods of one of the two, and a line in :data:`rnnrbm.models.MODELS`.
+To add one: a ``NamedTuple`` with the methods of one of the two, and a line in :data:`rnnrbm.models.registry.MODELS`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import engine
-from rnnrbm.random import Rng
+from rnnrbm.backend import engine
+from rnnrbm.backend.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from rnnrbm import devices, engine
+from rnnrbm.backend import engine, sharding
 from rnnrbm.densities import FrameDensity
 from rnnrbm.networks import before_frames
 from rnnrbm.sequence import SequenceModel
@@ -77,7 +77,7 @@ class History:
     ----------
     model : SequenceModel
     mode : str or None
-        See :func:`rnnrbm.engine.function`.
+        See :func:`rnnrbm.backend.engine.function`.
     """
 
     def __init__(self, model: SequenceModel, mode: Any = None) -> None:
@@ -151,7 +151,7 @@ class History:
         if batch.shape not in self._programs:
             v = pt.tensor("v", dtype=self.dtype, shape=batch.shape)
             compute = engine.function([v], before_frames(self.network, v), mode=self.mode, trust_input=True)
-            self._programs[batch.shape] = compute, devices.Spread(batch.shape[1], self.mode)
+            self._programs[batch.shape] = compute, sharding.Spread(batch.shape[1], self.mode)
         compute, spread = self._programs[batch.shape]
         with spread.copies(self._variables):
             rows = engine.to_numpy(compute(spread.rows(batch, axis=1)))

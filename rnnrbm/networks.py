@@ -15,7 +15,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import engine
+from rnnrbm.backend import engine
 from rnnrbm.cells import Cell, before, blocks, flatten, init_cell, initial_state, n_outputs, output, recur
 
 __all__ = [

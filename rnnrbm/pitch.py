@@ -14,7 +14,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import engine
+from rnnrbm.backend import engine
 from rnnrbm.networks import Clocked, Network, Stack, Traits, init_stack, latest, shifted
 
 __all__ = ["Beside", "TiedParallel", "around", "init_beside", "init_tied", "looked_up", "n_seen"]

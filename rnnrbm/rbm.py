@@ -19,9 +19,9 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import engine
+from rnnrbm.backend import engine
+from rnnrbm.backend.random import Rng
 from rnnrbm.densities import EnergyDensity, check_biases, map_biases
-from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli, Unit
 
 __all__ = ["RBM", "as_rbm", "log_weights"]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm import engine
+from rnnrbm.backend import engine
 from rnnrbm.cells import Tanh
 from rnnrbm.networks import Clocked, Network, Stack, init_stack
 from rnnrbm.pitch import init_beside

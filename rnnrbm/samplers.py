@@ -17,9 +17,9 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm.backend.engine import Updates
+from rnnrbm.backend.random import Rng
 from rnnrbm.densities import EnergyDensity, clamped
-from rnnrbm.engine import Updates
-from rnnrbm.random import Rng
 from rnnrbm.rbm import RBM, log_weights
 
 __all__ = ["cd", "gibbs", "pcd", "pick", "tempered"]

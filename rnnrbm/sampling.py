@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from rnnrbm import devices, engine, random
+from rnnrbm.backend import engine, random, sharding
 from rnnrbm.history import History, check_pieces
-from rnnrbm.metrics import copy_previous
 from rnnrbm.networks import read
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel, draw_frame
@@ -30,11 +29,12 @@ class Sampler:
     k : int
         Gibbs steps for each frame; each frame's chain starts from the frame before it.
     known : array of shape (S, n_visible) or None
-        Frames, such as the :func:`rnnrbm.likelihood.known_frames` of the training set: each frame's chain starts from
+        Frames, such as the :func:`rnnrbm.scoring.likelihood.known_frames` of the training set: each frame's chain
+        starts from
         one of them instead, drawn by what they weigh at that moment. Where a model has narrow modes, a chain from the
         frame before stays in one of them for long. A normalized density, which is sampled exactly, has no use for it.
     mode : str or None
-        See :func:`rnnrbm.engine.function`.
+        See :func:`rnnrbm.backend.engine.function`.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Sampler:
         if known is not None and not model.normalized:
             if np.ndim(known) != 2:
                 raise ValueError(
-                    f"known must be frames, an array (S, {self.n_visible}), such as rnnrbm.likelihood.known_frames("
+                    f"known must be frames, an array (S, {self.n_visible}), such as "
+                    f"rnnrbm.scoring.likelihood.known_frames("
                     f"model, data.train, 5000); got {known!r:.60}"
                 )
             check_pieces([known], model.density, name="known")
@@ -141,10 +142,10 @@ class Sampler:
         if prime is not None:
             check_pieces([prime], self._model.density, name="prime")
         kept = [] if clamp is None else [self._checked(clamp)]
-        n_devices = devices.available(self._mode) if count > 1 else 1
+        n_devices = sharding.available(self._mode) if count > 1 else 1
         # filled up to a number that divides; what a row samples does not depend on the rows after it
         size = count if count < n_devices else -(-count // n_devices) * n_devices
-        spread = devices.Spread(size, self._mode)
+        spread = sharding.Spread(size, self._mode)
         self._rng.key.set_value(random.key_from_seed(seed))
         with spread.copies(self._variables):
             u = self._begin()
@@ -208,12 +209,13 @@ def generate(
     prime : array of shape (T, n_visible) or None
         A beginning that the model reads and goes on from; it is not part of the result.
     known : array of shape (S, n_visible) or None
-        Frames, such as :func:`rnnrbm.likelihood.known_frames` of the training set: each frame's chain starts from one
+        Frames, such as :func:`rnnrbm.scoring.likelihood.known_frames` of the training set: each frame's chain starts
+        from one
         of them, drawn by what it weighs at that moment, and not from the frame before, which it may hardly leave.
     clamp : array of shape (n_steps, n_visible) or None
         Values that units have, NaN for those that are sampled.
     mode : str or None
-        See :func:`rnnrbm.engine.function`.
+        See :func:`rnnrbm.backend.engine.function`.
 
     Returns
     -------
@@ -250,7 +252,7 @@ def predict(
         Gibbs steps, at least 1.
     seed : int
     mode : str or None
-        See :func:`rnnrbm.engine.function`.
+        See :func:`rnnrbm.backend.engine.function`.
 
     Yields
     ------
@@ -265,9 +267,9 @@ def predict(
     check_pieces(pieces, model.density)
     history = History(model, mode)
     lengths = [len(piece) for piece in pieces]
-    before = np.concatenate(copy_previous(pieces)).astype(dtype)
+    before = np.concatenate([part for piece in pieces for part in (np.zeros_like(piece[:1]), piece[:-1])]).astype(dtype)
     size = min(2048, len(before))
-    spread = devices.Spread(size, mode)
+    spread = sharding.Spread(size, mode)
     u_t = pt.tensor("u", dtype=dtype, shape=(size, model.network.n_outputs))
     v_t = pt.tensor("v", dtype=dtype, shape=(size, n_visible))
     rng = random.shared(0)

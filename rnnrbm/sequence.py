@@ -3,7 +3,7 @@
     P(v(1) .. v(T)) = product over t of P(v(t); biases(t)),     bias(t) = bias + output(t-1) W
 
 where output(t-1) is what the network has made of v(1) .. v(t-1), and there is a W for every bias of the density. The
-published names are ways to choose the two: see :mod:`rnnrbm.models`.
+published names are ways to choose the two: see :mod:`rnnrbm.models.registry`.
 
 During training all frames are given, so only the recurrence is sequential: the T x B conditional densities of a batch
 are trained as one batch of B*T rows. Sequences are time first, (T, B, n_visible).
@@ -19,12 +19,13 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import engine, samplers
+from rnnrbm import samplers
+from rnnrbm.backend import engine
+from rnnrbm.backend.engine import Updates
+from rnnrbm.backend.random import Rng
 from rnnrbm.cells import flatten
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, check_density, clamped
-from rnnrbm.engine import Updates
 from rnnrbm.networks import Network, before_frames
-from rnnrbm.random import Rng
 from rnnrbm.units import Bernoulli
 
 __all__ = ["Loss", "SequenceModel", "draw_frame", "init_writers", "keep_mask", "masked_mean"]

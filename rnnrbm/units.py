@@ -19,8 +19,8 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import engine
-from rnnrbm.random import Rng
+from rnnrbm.backend import engine
+from rnnrbm.backend.random import Rng
 
 __all__ = ["Bernoulli", "Gaussian", "ReLU", "Softmax", "Unit"]
 

@@ -1,6 +1,6 @@
 """Independent reference in NumPy, float64: slow, plain and checked by enumeration.
 
-Nothing here is shared with the library except the source of random numbers (`rnnrbm.random.uniform_numpy`,
+Nothing here is shared with the library except the source of random numbers (`rnnrbm.backend.random.uniform_numpy`,
 itself checked against `pcg4d` below). Parameters are dicts keyed by the names of the paper.
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, log_ndtr, logsumexp
 
-from rnnrbm.random import uniform_numpy
+from rnnrbm.backend.random import uniform_numpy
 
 Params = dict[str, np.ndarray]
 

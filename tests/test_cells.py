@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 import pytest
 from oracles import Params
 
-from rnnrbm import engine
+from rnnrbm.backend import engine
 from rnnrbm.cells import CELLS, before, flatten, init_cell, initial_state, recur, unflatten
 
 KINDS = ["tanh", "sigmoid", "gru", "lstm"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rnnrbm.datasets import Dataset, check_roll, is_folder, load, resolved, save, transpose
-from rnnrbm.midi_folder import _counts
+from rnnrbm.io.midi_folder import _counts
 
 DATA = os.environ.get("RNNRBM_DATA")
 ROOT = Path(__file__).resolve().parent.parent
@@ -500,7 +500,7 @@ def test_a_dataset_must_fit_together():
 
 
 def midi_folder(path, n, suffixes=(".mid",)):
-    from rnnrbm import midi
+    from rnnrbm.io import midi
 
     path.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(n)

@@ -15,8 +15,10 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 
-from rnnrbm import engine, optim, random, samplers
+from rnnrbm import samplers
+from rnnrbm.backend import engine, random
 from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.training import optimisers
 
 T, B, N_VISIBLE = 6, 8, 5
 
@@ -33,7 +35,7 @@ def train(mode: str, cell: str) -> tuple[list[np.ndarray], dict[str, np.ndarray]
     loss = model.loss(v, mask, start, rng=stream, k=2)
     rbm, rows = model.frames(v, start)
     negative, _ = samplers.gibbs(rbm, rows, stream.skip(1), 2)  # the sample that the loss takes
-    updates = optim.adam(pt.grad(loss.cost, model.params), model.params, 0.01)
+    updates = optimisers.adam(pt.grad(loss.cost, model.params), model.params, 0.01)
     f = engine.function(
         [v, mask, start], [negative, loss.cost, loss.pseudo_log_likelihood], loss.updates | updates, mode=mode
     )
@@ -90,11 +92,13 @@ DEVICES = """
 import sys
 import numpy as np
 import pytensor.tensor as pt
-from rnnrbm import devices, engine, fit, generate, log_likelihood, optim, random, samplers
+from rnnrbm import fit, generate, log_likelihood, samplers
+from rnnrbm.backend import engine, random, sharding
+from rnnrbm.training import optimisers
 from rnnrbm.rnnrbm import rnn_rbm
 
 n_devices, out = int(sys.argv[1]), sys.argv[2]
-assert devices.available() == n_devices
+assert sharding.available() == n_devices
 T, B = 6, 8
 rng = np.random.default_rng(0)
 model = rnn_rbm(5, 4, 3, rng=rng, cell="gru")
@@ -106,12 +110,12 @@ stream = random.shared(1)
 loss = model.loss(v, mask, start, rng=stream, k=3)
 rbm, rows = model.frames(v, start)
 negative, _ = samplers.gibbs(rbm, rows, stream.skip(1), 3)
-updates = loss.updates | optim.sgd(pt.grad(loss.cost, model.params), model.params, 0.1)
+updates = loss.updates | optimisers.sgd(pt.grad(loss.cost, model.params), model.params, 0.1)
 f = engine.function(
     [v, mask, start], [negative, loss.cost, rbm.free_energy(rows)], updates, trust_input=True
 )
 arrays = {}
-spread = devices.Spread(B)
+spread = sharding.Spread(B)
 assert spread.n_devices == n_devices
 spread.everywhere([*model.params, stream.key, stream.draw])
 for i in range(3):
@@ -141,7 +145,7 @@ np.savez(out, **arrays, **{t.name: engine.to_numpy(t) for t in [*model.params, s
 
 
 def test_four_devices_agree_with_one(tmp_path: Path) -> None:
-    root = Path(engine.__file__).parents[1]
+    root = Path(engine.__file__).parents[2]
     results = []
     for n in (1, 4):
         environment = {k: x for k, x in os.environ.items() if not k.startswith(("PYTENSOR", "XLA"))}

@@ -7,7 +7,7 @@ import oracles
 import pytensor.tensor as pt
 import pytest
 
-from rnnrbm import engine
+from rnnrbm.backend import engine
 from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_stack, init_window
 from rnnrbm.pitch import init_tied
 from rnnrbm.rnnrbm import init_network

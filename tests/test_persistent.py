@@ -5,10 +5,10 @@ import oracles
 import pytest
 from scipy import stats
 
-from rnnrbm import engine
-from rnnrbm.models import build
+from rnnrbm.backend import engine
+from rnnrbm.models.registry import build
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.train import State, fit
+from rnnrbm.training.fit import State, fit
 
 DATA = [np.ones((40, 4), np.uint8)] * 64
 OPTIONS = {"batch_size": 64, "n_steps": 40, "context": 0, "k": 1, "warmup": 0.0}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from oracles import Params, UnitRef
 from scipy import stats
 
-from rnnrbm import engine, random
+from rnnrbm.backend import engine, random
+from rnnrbm.backend.random import uniform_numpy
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
-from rnnrbm.random import uniform_numpy
 from rnnrbm.rbm import RBM, log_weights
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 

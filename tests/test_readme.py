@@ -13,7 +13,7 @@ QUICKER = {
     "data.test[:2], n_chains=5, n_temperatures=20, enumerated=known)",
     "log_likelihood(rbm, data.test, n_chains=10, n_temperatures=100)": "log_likelihood(rbm, data.test[:2], "
     "n_chains=5, n_temperatures=20)",
-    'trained = rnnrbm.run.load("runs/bach-1")': "trained = None",
+    'trained = rnnrbm.experiment.run.load("runs/bach-1")': "trained = None",
 }
 
 

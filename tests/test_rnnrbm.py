@@ -10,10 +10,10 @@ from oracles import Params
 from scipy import stats
 from scipy.special import expit
 
-from rnnrbm import engine, random
+from rnnrbm.backend import engine, random
+from rnnrbm.backend.random import key_from_seed, uniform_numpy
 from rnnrbm.cells import flatten, initial_state
 from rnnrbm.networks import before_frames
-from rnnrbm.random import key_from_seed, uniform_numpy
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.sequence import SequenceModel, keep_mask, masked_mean
 

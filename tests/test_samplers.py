@@ -9,7 +9,8 @@ from oracles import Params
 from scipy import stats
 from scipy.special import expit
 
-from rnnrbm import engine, random, samplers
+from rnnrbm import samplers
+from rnnrbm.backend import engine, random
 from rnnrbm.rbm import RBM
 from rnnrbm.units import Softmax
 

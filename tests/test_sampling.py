@@ -7,8 +7,8 @@ import oracles
 import pytest
 from oracles import Params
 
-from rnnrbm import engine
-from rnnrbm.random import key_from_seed
+from rnnrbm.backend import engine
+from rnnrbm.backend.random import key_from_seed
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.sampling import Sampler, generate
 from rnnrbm.sequence import SequenceModel

@@ -9,8 +9,8 @@ from oracles import UnitRef
 from scipy import integrate, stats
 from scipy.special import expit, softmax
 
-from rnnrbm import engine, random
-from rnnrbm.random import Rng
+from rnnrbm.backend import engine, random
+from rnnrbm.backend.random import Rng
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 
 ACTIVATIONS = [-30.0, -12.0, -10.0, -9.9, -5.0, -1.0, -0.3, 0.0, 0.7, 2.0, 5.0, 10.1, 30.0]

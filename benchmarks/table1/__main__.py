@@ -1,0 +1,78 @@
+"""``python -m benchmarks.table1 reproduce`` and ``python -m benchmarks.table1 samples``, run in a clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.table1 import reproduce as tables
+from benchmarks.table1.samples import write_gallery
+from rnnrbm.cli.console import Progress, friendly, interruptible, say
+from rnnrbm.experiment import run
+from rnnrbm.files import atomic
+from rnnrbm.scoring.likelihood import with_error
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+HERE = Path("benchmarks/table1")
+
+
+@app.command()
+def reproduce(
+    table: Annotated[Path, typer.Argument(help="Folder of the configurations.")] = HERE,
+    data: Annotated[str | None, typer.Option(help="Only the rows of this data set.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only the rows of this model.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Folder for the runs; by default runs/TABLE.")] = None,
+    out: Annotated[Path, typer.Option(help="The report.")] = Path("docs/results.md"),
+    again: Annotated[bool, typer.Option("--again", help="Repeat rows that have results.")] = False,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Train and score the models of a table and write the report. If interrupted, the same command resumes."""
+    with friendly():
+        for path, settings in tables.rows(table, data, model):
+            message = f"{path}"
+            if not again and (made := tables.finished(path, settings)):
+                message += f": made on {made['date']}, in {table / 'results'}; --again repeats it"
+            typer.echo(message, err=True)
+            with Progress() as progress, interruptible() as stop:
+                try:
+                    row = tables.make_row(
+                        path,
+                        settings,
+                        (runs or Path("runs") / table.name) / path.stem,
+                        again=again,
+                        mode=mode,
+                        stop=stop,
+                        watch=progress.watch,
+                    )
+                except (run.Interrupted, KeyboardInterrupt) as interrupt:
+                    progress.close()
+                    typer.echo(f"{interrupt or 'stopped'}; the same command resumes", err=True)
+                    raise typer.Exit(130) from None
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(out) as temporary:
+                temporary.write_text(tables.report(table, out), encoding="utf-8")
+            ll = row["test"]["ll"]
+            say(f"{path.stem}: test {with_error(ll['micro'], ll['standard_error'])} nats per frame, {out}")
+
+
+@app.command()
+def samples(
+    table: Annotated[Path, typer.Argument(help="A folder that 'reproduce' has filled.")] = HERE,
+    out: Annotated[Path, typer.Option(help="The page; samples go into a folder of its name.")] = Path(
+        "docs/samples.md"
+    ),
+    count: Annotated[int, typer.Option(min=2, help="Samples of each model.")] = 16,
+    steps: Annotated[int, typer.Option(min=16, help="Frames of each.")] = 96,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Sample the best model of each data set of a table, and write a page about the samples."""
+    with friendly():
+        write_gallery(table / "checkpoints", out, count=count, steps=steps, mode=mode, say=say)
+        say(f"written to {out} and {out.with_suffix('')}")
+
+
+if __name__ == "__main__":
+    app()

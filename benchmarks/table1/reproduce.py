@@ -1,0 +1,331 @@
+"""A table of results from committed configurations: train each, score it, write the report.
+
+A table is a folder with a configuration for each of its rows, ``DATA-MODEL.toml``. What comes of a row is kept beside
+them, in ``results/``: its settings and epochs, and what it scored; and of the best model of each data set the
+parameters, in ``checkpoints/``, a run folder to be evaluated or sampled like any other. The report is made of the
+results alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnrbm import datasets
+from rnnrbm.backend import engine
+from rnnrbm.experiment import config, run
+from rnnrbm.experiment.config import Config
+from rnnrbm.experiment.evaluation import evaluate, fingerprint, score
+from rnnrbm.experiment.run_folder import machine
+from rnnrbm.files import atomic, to_json
+from rnnrbm.models.registry import MODELS
+from rnnrbm.scoring.likelihood import Evaluator, known_frames, with_error
+from rnnrbm.training.fit import State
+
+__all__ = ["PUBLISHED", "finished", "make_row", "report", "rows"]
+
+#: Test log-likelihood (nats per frame) and accuracy (percent), Boulanger-Lewandowski et al. 2012, table 1, on the four
+#: sets in the order of DATA; the same names with "(HF)" are the paper's Hessian-free trained ones.
+PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
+    "rbm": ((-10.17, 5.63), (-5.25, 5.81), (-9.56, 8.19), (-7.43, 4.47)),
+    "nade": ((-10.28, 5.82), (-5.48, 22.67), (-10.06, 7.65), (-7.19, 17.88)),
+    "mlp": ((-8.13, 20.29), (-4.38, 63.46), (-7.94, 25.68), (-8.70, 30.41)),
+    "rnn": ((-8.37, 19.33), (-4.46, 62.93), (-8.13, 23.25), (-8.71, 28.46)),
+    "rtrbm": ((-7.36, 22.99), (-2.62, 75.01), (-6.35, 30.85), (-6.35, 30.17)),
+    "rnn-rbm": ((-7.09, 28.92), (-2.39, 75.40), (-6.01, 34.02), (-6.27, 33.12)),
+    "rnn-nade": ((-7.48, 20.69), (-2.91, 64.95), (-6.74, 24.91), (-5.83, 32.11)),
+    "rnn-nade (HF)": ((-7.05, 23.42), (-2.31, 71.50), (-5.60, 32.60), (-5.56, 32.50)),
+}
+DATA = ("piano-midi", "nottingham", "musedata", "jsb")
+
+#: So many frames of valid are scored, the same for all models; and of test for the lower side, beside AIS of all.
+VALID_FRAMES = BRACKET_FRAMES = 5000
+VALID_CHAINS = 20  # at most, so that valid, which only ranks the models, does not take as long as test
+
+_HEAD = """\
+# Results
+
+Made by `python -m benchmarks.table1 reproduce` from the configurations in [`{folder}`]({link}), whose `results/`
+hold the epochs of
+every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean over all frames of the test set; models
+without a partition function are exact, of the others AIS and, below it, RAISE are a bracket{how}.
+Settings and the best epoch were chosen on *valid*; its figure is of at most {frames} random frames. ACC and ACC (Bay)
+in percent, as explained by `rnnrbm evaluate`; *paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS
+without a lower side. An RBM's frames are sampled by chains that begin at the frame before: where its modes are narrow
+they do not leave it, and the accuracy of frames alone is that of repeating it. Bold: better than the paper's figure for
+the model; a star: than the paper's best of any kind.
+"""
+
+#: called with (stage, done, total, row of metrics or None), as by :func:`rnnrbm.experiment.run.train`
+Watch = Callable[..., Any]
+
+
+def rows(table: Path, data: str | None = None, model: str | None = None) -> Iterator[tuple[Path, Config]]:
+    """Yield the configurations of a table, or those of one data set or model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no table in the folder.
+    ValueError
+        If it has no such data set or model.
+    ConfigError
+        If a configuration cannot be used.
+    """
+    found = [(path, config.read(path)) for path in sorted(table.glob("*.toml"))]
+    if not found:
+        raise FileNotFoundError(f"{table}: no table there (no .toml files); run this in a clone of the repository")
+    chosen = [
+        (path, settings)
+        for path, settings in found
+        if data in (None, settings.data.source) and model in (None, settings.model.name)
+    ]
+    if not chosen:
+        names = ", ".join(path.stem for path, _ in found)
+        raise ValueError(f"{table} has no row for {' and '.join(filter(None, (data, model)))}; it has {names}")
+    yield from sorted(chosen, key=lambda row: _place(row[1].data.source, row[1].model.name))
+
+
+def _place(data: str, model: str) -> tuple[int, int]:
+    """Where a row belongs in the report."""
+    return [*DATA, data].index(data), [*MODELS, model].index(model)
+
+
+def make_row(
+    path: Path,
+    settings: Config,
+    folder: Path,
+    *,
+    again: bool = False,
+    mode: Any = None,
+    stop: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Train and score one row; what was done already of it is gone on with, and one that is finished returned.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The configuration.
+    settings : Config
+        What it holds.
+    folder : pathlib.Path
+        Of the run. A run of other settings in it is an error, not replaced.
+    again : bool
+        Do not take the result that is kept, but make it.
+    mode, stop, watch
+        As for :func:`rnnrbm.experiment.run.train`.
+
+    Returns
+    -------
+    dict
+        What is written to ``results/NAME.json`` beside the configuration.
+
+    Raises
+    ------
+    ValueError
+        If `folder` holds a run of other settings.
+    Interrupted
+        If `stop` answered True.
+    """
+    watch = watch or (lambda stage, done, total, row=None: None)
+    # choices are made on valid: test is scored once, here
+    wanted = _wanted(settings)
+    if not again and (row := finished(path, settings)):
+        return row
+    kept = _kept(path)
+    there = (folder / "config.toml").exists()
+    if there and not _trained_alike(run.resolved(config.read(folder / "config.toml")), wanted):
+        raise ValueError(f"{folder}: holds a run of other settings than {path}; move it away, or choose another folder")
+    if not (folder / "results.json").exists():
+        run.train(None if there else wanted, folder, resume=there, mode=mode, stop=stop, watch=watch)
+    trained, data = run.load(folder), run.load_data(wanted.data)
+    chosen = settings.evaluation
+    scored = evaluate(
+        trained,
+        data,
+        n_chains=chosen.chains,
+        n_temperatures=chosen.temperatures,
+        enumerated=chosen.enumerated,
+        bracket_frames=BRACKET_FRAMES,
+        seed=settings.training.seed,
+        mode=mode,
+        stop=stop,
+        watch=lambda stage, done, total: watch(stage, done, total, None),
+    )
+    state, _ = State.load(folder / "checkpoint.npz")
+    sides = {"ll": scored["log_likelihood"], "raise": scored.get("raise")}
+    said = ("micro", "standard_error", "macro", "settings", "complaint")
+    row = {
+        "data": wanted.data.source,
+        "model": wanted.model.name,
+        "config": path.name,
+        "settings": _mark(wanted),
+        "test": {side: {key: values[key] for key in said} for side, values in sides.items() if values},
+        "frames": scored["frames"],
+        "accuracy": {key: scored["accuracy"][key] for key in ("frame", "bay", "how")},
+        "valid": _score_valid(trained, data, wanted, mode, stop, watch),
+        "best_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "seed": wanted.training.seed,
+        "parameters": sum(engine.to_numpy(p).size for p in trained.model.params),
+        "training_minutes": round(state.seconds / 60, 1),
+        "scoring_minutes": round(scored["seconds"] / 60, 1),
+        "machine": machine(),
+        "engine": engine.describe(mode),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    kept.parent.mkdir(exist_ok=True)
+    if (folder / "metrics.csv").exists():
+        shutil.copyfile(folder / "metrics.csv", kept.with_suffix(".csv"))
+    with atomic(kept) as temporary:
+        temporary.write_text(to_json(row), encoding="utf-8")
+    _keep_best(path.parent, row, folder)
+    return row
+
+
+def finished(path: Path, settings: Config) -> dict[str, Any] | None:
+    """Return the row that is kept beside a configuration, if there is one and it was made with the same settings."""
+    if not (kept := _kept(path)).exists():
+        return None
+    row: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return row if row.get("settings") == _mark(_wanted(settings)) else None
+
+
+def _kept(path: Path) -> Path:
+    return path.parent / "results" / f"{path.stem}.json"
+
+
+def _wanted(settings: Config) -> Config:
+    return run.resolved(settings.replaced({"evaluation.test": False}))
+
+
+def _mark(wanted: Config) -> str:
+    # What is off is left out: a row stays what it is when the library learns a setting that it did not have.
+    tables = {table: {key: x for key, x in kept.items() if x} for table, kept in wanted.model_dump().items()}
+    return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
+
+
+def _trained_alike(run_settings: Config, wanted: Config) -> bool:
+    """Whether two configurations differ at most in how they score and sample."""
+    return all(getattr(run_settings, table) == getattr(wanted, table) for table in ("data", "model", "training"))
+
+
+def _score_valid(
+    trained: run.Run,
+    data: datasets.Dataset,
+    settings: Config,
+    mode: Any,
+    stop: Callable[[], bool] | None,
+    watch: Watch,
+) -> float | None:
+    """Valid log-likelihood of the kept parameters, of all models in the same way: on the same frames, by a long AIS.
+
+    What training has chosen the epoch by is a shorter AIS, and the highest of many.
+    """
+    if not data.valid:
+        return None
+    evaluator = Evaluator(
+        trained.model,
+        n_chains=min(VALID_CHAINS, settings.evaluation.chains),
+        n_temperatures=settings.evaluation.temperatures,
+        enumerated=known_frames(trained.model, data.train, settings.evaluation.enumerated),
+        mode=mode,
+    )
+    seed = settings.training.seed
+    mark = fingerprint(evaluator, data.valid, seed, VALID_FRAMES)
+    return score(
+        evaluator,
+        data.valid,
+        seed=seed,
+        frames=VALID_FRAMES,
+        partial=trained.folder / "evaluations" / f"valid-{mark[:8]}.npz",
+        stop=stop,
+        watch=lambda done, total: watch("valid", done, total, None),
+    ).mean
+
+
+def _read(table: Path) -> list[dict[str, Any]]:
+    """What all rows that were made have scored, in their order."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(table.glob("results/*.json"))]
+    return sorted(found, key=lambda row: _place(row["data"], row["model"]))
+
+
+def _keep_best(table: Path, row: dict[str, Any], folder: Path) -> None:
+    """Keep the parameters of the model that explains a data set best, by *valid*; no state of its training."""
+    rivals = [other["valid"] for other in _read(table) if other["data"] == row["data"]]
+    if row["valid"] is None or row["valid"] < max(valid for valid in rivals if valid is not None):
+        return
+    kept = table / "checkpoints" / Path(row["data"]).stem
+    kept.mkdir(parents=True, exist_ok=True)
+    state, meta = State.load(folder / "checkpoint.npz")
+    State(epoch=state.epoch, best_epoch=state.best_epoch, best_ll=state.best_ll, finished=True, best=state.best).save(
+        kept / "checkpoint.npz", meta
+    )
+    shutil.copyfile(folder / "config.toml", kept / "config.toml")
+
+
+def report(table: Path, page: Path) -> str:
+    """Return the results of a table as Markdown, to be written to `page`."""
+    made = _read(table)
+    link = Path(os.path.relpath(table, page.parent)).as_posix()
+    how = " ([how](likelihood.md))" if (page.parent / "likelihood.md").exists() else ""
+    lines = [_HEAD.format(folder=table.as_posix(), link=link, frames=VALID_FRAMES, how=how)]
+    where = "" if table == Path("benchmarks/table1") else f" {table.as_posix()}"
+    for data in dict.fromkeys(row["data"] for row in made):
+        lines += ["", f"## {data}", ""]
+        lines += ["| model | test LL | below | valid LL | ACC | (Bay) | paper | parameters | best epoch | min | seed |"]
+        lines += ["| --- |" + " ---: |" * 10]
+        mine = [row for row in made if row["data"] == data]
+        lines += [_line(row) for row in mine]
+        lines += ["", f"To make it again: `python -m benchmarks.table1 reproduce{where} --data {data} --again`."]
+        lines += [f"Scored on all {mine[0]['frames']} frames, by:", ""]
+        for settings in sorted({side["settings"] for row in mine for side in row["test"].values()}):
+            names = [row["model"] for row in mine if any(x["settings"] == settings for x in row["test"].values())]
+            lines += [f"* {settings}: {', '.join(names)}."]
+        for row in mine:
+            lines += [f"* Warning, {row['model']}: {x['complaint']}." for x in row["test"].values() if x["complaint"]]
+            if row["test"].get("raise", {}).get("micro", -math.inf) > row["test"]["ll"]["micro"]:
+                lines += [
+                    f"* {row['model']}: RAISE is above AIS: annealing explains these data better than the model does."
+                ]
+        lines += [""]
+        lines += [f"Machine: {'; '.join(sorted({row['machine'] for row in mine}))}."]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: dict[str, Any]) -> str:
+    test = row["test"]
+    ll = test["ll"]["micro"]
+    said, theirs = with_error(ll, test["ll"]["standard_error"]), ""
+    if row["data"] in DATA:
+        column = DATA.index(row["data"])
+        published = PUBLISHED.get(row["model"])
+        if published:
+            theirs = "{:.2f} / {:.2f}".format(*published[column])
+            if ll > published[column][0]:
+                said = f"**{said}**"
+        if ll > max(figures[column][0] for figures in PUBLISHED.values()):
+            said += " *"
+    below = f"{test['raise']['micro']:.3f}" if "raise" in test else "exact"
+    accuracy = [f"{100 * row['accuracy'][key]:.1f}" for key in ("frame", "bay")]
+    cells: Sequence[Any] = (
+        row["model"],
+        said,
+        below,
+        "" if row["valid"] is None else f"{row['valid']:.3f}",
+        *accuracy,
+        theirs,
+        f"{row['parameters']:,}".replace(",", " "),
+        f"{row['best_epoch']} of {row['epochs']}",
+        f"{row['training_minutes']:.0f}",
+        row["seed"],
+    )
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"

@@ -1,0 +1,183 @@
+"""Samples of the best models of a table: as MIDI and pictures, with statistics beside those of the data.
+
+Copying is told by two figures, each for samples and for excerpts of the test set of the same length: how many cells of
+a frame differ from the place of the training set that is nearest, in whatever key, for windows of some frames; and the
+longest run of frames that occurs in the training set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnrbm.experiment import run
+from rnnrbm.files import atomic
+from rnnrbm.sampling import generate
+from rnnrbm.scoring import metrics
+from rnnrbm.scoring.likelihood import known_frames
+from rnnrbm.training.packing import transposed
+
+__all__ = ["excerpts", "statistics", "write_gallery"]
+
+Rolls = Sequence[np.ndarray]
+
+
+def excerpts(pieces: Rolls, n_steps: int, count: int, seed: int = 0) -> list[np.ndarray]:
+    """Frames in a row of pieces drawn at random, at most `n_steps`; of a shorter piece all."""
+    rng = np.random.default_rng(seed)
+    chosen = [pieces[i] for i in rng.integers(len(pieces), size=count)]
+    begins = [int(rng.integers(max(1, len(piece) - n_steps + 1))) for piece in chosen]
+    return [piece[begin : begin + n_steps] for piece, begin in zip(chosen, begins, strict=True)]
+
+
+def statistics(
+    rolls: Rolls, train: Rolls, *, low: int, keys: tuple[int, int], share: float = 1.0, window: int = 16
+) -> dict[str, float]:
+    """Describe some rolls, and how near they come to the training set.
+
+    Parameters
+    ----------
+    rolls : sequence of arrays (T, n_visible)
+    train : sequence of arrays (T, n_visible)
+    low : int
+        MIDI note of column 0.
+    keys : (int, int)
+        Shifts, in columns, in which a roll is compared with the training set.
+    share : float
+        Of the training pieces that were transposed in training, in the end.
+    window : int
+        Frames that are laid over the training set, for ``nearest``.
+
+    Returns
+    -------
+    dict
+        ``notes_per_frame``, ``note_length`` (frames), ``repeated_frames`` (share), ``pitch_classes`` (half the summed
+        difference of their shares from the training set's, transposed alike; 0 is equal), ``nearest`` (cells per frame,
+        median over all windows) and ``longest_copy`` (frames, median over rolls).
+    """
+    lengths = metrics.note_lengths(rolls)
+    theirs = metrics.pitch_histogram(transposed(train, keys, share=share), low=low, classes=True)
+    ours = metrics.pitch_histogram(rolls, low=low, classes=True)
+    window = min(window, *map(len, rolls))
+    near = [
+        place.distance
+        for roll in rolls  # its windows at once: all rolls' would take gigabytes
+        for place in metrics.nearest_pieces(
+            [roll[begin : begin + window] for begin in range(0, len(roll) - window + 1, window)], train, keys
+        )
+    ]
+    copied = metrics.longest_copies(rolls, train, keys)
+    return {
+        "notes_per_frame": float(metrics.notes_per_frame(rolls).mean()),
+        "note_length": float(lengths.mean()) if len(lengths) else float("nan"),
+        "repeated_frames": metrics.repeated_frame_rate(rolls),
+        "pitch_classes": float(0.5 * np.abs(ours - theirs).sum()),
+        "nearest": float(np.median(near)),
+        "longest_copy": float(np.median(copied)),
+    }
+
+
+_HEAD = """\
+# Samples
+
+Made by `python -m benchmarks.table1 samples`. Of the model that explains each set best by valid likelihood (the
+parameters are in
+[`{folder}`]({link})), the first {shown} of {count} samples of {steps} frames each, seed 0. Beside them the statistics
+of as many excerpts of the test set of at most that length: notes per frame, mean length of a note in frames, share of
+frames that repeat the one before, how far the shares of the pitch classes are from those of the training set (half the
+sum of differences; for samples, of the training set as it was transposed at the end of training), cells per frame that
+differ between 16 frames and the nearest place of the training set in any of the keys trained on, and the longest run of
+frames that occurs there (medians).
+Samples that were copied would be nearer to the training set than the test set is.
+"""
+
+
+def write_gallery(
+    checkpoints: Path,
+    page: Path,
+    *,
+    count: int = 16,
+    steps: int = 96,
+    shown: int = 2,
+    mode: Any = None,
+    say: Callable[[str], None] | None = None,
+) -> None:
+    """Sample every run in a folder of them, and write the page about it, and the first samples beside it.
+
+    Parameters
+    ----------
+    checkpoints : pathlib.Path
+        Run folders.
+    page : pathlib.Path
+        A Markdown file; MIDI files and pictures go into a folder of its name.
+    count, steps : int
+        Samples of each model, and frames of each.
+    shown : int
+        So many are written.
+    mode : str or None
+        See :func:`rnnrbm.backend.engine.function`.
+    say : callable or None
+        Is told of every run before it is sampled.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run in the folder.
+    ValueError
+        If `page` is no ``.md`` file.
+    """
+    runs = sorted(path.parent for path in checkpoints.glob("*/checkpoint.npz"))
+    if not runs:
+        raise FileNotFoundError(
+            f"{checkpoints}: no checkpoint there; 'python -m benchmarks.table1 reproduce' keeps the best "
+            f"model's when it makes a row"
+        )
+    if page.suffix != ".md":
+        raise ValueError(f"{page}: expected a Markdown file, such as docs/samples.md")
+    folder = page.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    link = Path(os.path.relpath(checkpoints, page.parent)).as_posix()
+    lines = [_HEAD.format(folder=checkpoints.as_posix(), link=link, count=count, steps=steps, shown=shown)]
+    for i, place in enumerate(runs):
+        if say is not None:
+            say(f"{place.name}, {i + 1} of {len(runs)}: {count} samples, and how near they come to the training set")
+        lines += _section(place, folder, count, steps, shown, mode)
+    with atomic(page) as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode: Any) -> list[str]:
+    """Sample one run, write the first samples, and say what they are like."""
+    trained = run.load(place)
+    data = run.load_data(trained.config.data)
+    name, generation, training = place.name, trained.config.generation, trained.config.training
+    rolls = generate(
+        trained.model,
+        steps,
+        count=count,
+        k=generation.gibbs,
+        known=known_frames(trained.model, data.train, generation.known),
+        mode=mode,
+    ).astype(np.uint8)
+    files = run.write_samples(trained, list(rolls[:shown]), folder, name=name, sound=False)
+    lines = [f"## {name}, {trained.config.model.name.upper()}", ""]
+    for picture in (path for path in files if path.suffix == ".png"):
+        lines += [f"![{picture.stem}]({folder.name}/{picture.name})", ""]
+    music = [path for path in files if path.suffix == ".mid"]
+    if music:
+        lines += ["To listen: " + ", ".join(f"[{path.name}]({folder.name}/{path.name})" for path in music) + ".", ""]
+    lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
+    lines += ["| --- |" + " ---: |" * 6]
+    # a model has learnt the pitch classes of what it was shown, and the test set is as it is
+    share = training.transposed_at(training.epochs)
+    for label, some, moved in (("samples", list(rolls), share), ("test set", excerpts(data.test, steps, count), 0.0)):
+        s = statistics(some, data.train, low=trained.low or 0, keys=training.shifts, share=moved)
+        lines += [
+            f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
+            f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"
+        ]
+    return [*lines, ""]

@@ -1,0 +1,1 @@
+"""How graphs run: the engine, random numbers, several devices."""

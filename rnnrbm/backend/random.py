@@ -1,0 +1,274 @@
+"""Randomness as a pure function of (key, draw number, element index).
+
+Every random array of the library is *computed*, not drawn from a generator with hidden state: element
+``i`` of draw ``d`` under key ``(k0, k1)`` is ``pcg4d(k0, k1, d, i)``, an integer hash evaluated inside the
+compiled graph. Consequences:
+
+* XLA fuses the random bits, the sigmoid and the comparison of a Gibbs half-step into one pass over memory;
+* every engine (JAX on CPU or GPU, NUMBA, plain NumPy) produces the same bits;
+* the numbers do not depend on how a batch is laid out over devices;
+* the state of an experiment's randomness is a key and a counter, so resuming is exact.
+
+The hash is ``pcg4d`` of Jarzynski & Olano, "Hash Functions for GPU Rendering", Journal of Computer Graphics
+Techniques 9(3), 2020, who measured it with TestU01. ``benchmarks/random_quality.py`` runs the dieharder battery on the
+layout used here and ``benchmarks/README.md`` records the result.
+
+It is a statistical hash, not a cryptographic one. The low bits of its words are periodic, bit b in the draw number with
+period 2**(17 + b); so only the upper 24 are used, whose lowest repeats after 2**25 draws (a million training steps of
+CD-15). Inputs are mixed fully into them up to about 2**22 elements a draw and 2**24 draws.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.backend import engine
+
+__all__ = ["Rng", "bits_numpy", "key_from_seed", "shared", "uniform_numpy"]
+
+_MULTIPLIER = 1664525
+_INCREMENT = 1013904223
+
+
+def key_from_seed(seed: int, stream: int = 0) -> np.ndarray:
+    """Turn a seed into a key.
+
+    Parameters
+    ----------
+    seed : int
+        Any non-negative integer.
+    stream : int
+        Keys of different streams of one seed are unrelated.
+
+    Returns
+    -------
+    numpy.ndarray, shape (2,), uint32
+        Two words mixed by :class:`numpy.random.SeedSequence`, so that seeds 0, 1, 2 give unrelated keys.
+
+    Raises
+    ------
+    ValueError
+        If `seed` or `stream` is negative.
+    """
+    if seed < 0 or stream < 0:
+        raise ValueError(f"seed and stream must be non-negative integers, got {seed} and {stream}")
+    return np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(2, np.uint32)
+
+
+def _pcg4d(x: Any, y: Any, z: Any, w: Any) -> Any:
+    """The last word of pcg4d, for any array type whose uint32 arithmetic wraps."""
+    x, y, z, w = (t * _U(_MULTIPLIER) + _U(_INCREMENT) for t in (x, y, z, w))
+    x = x + y * w
+    y = y + z * x
+    z = z + x * y
+    w = w + y * z
+    x, y, z, w = (t ^ (t >> _U(16)) for t in (x, y, z, w))
+    x = x + y * w
+    y = y + z * x
+    z = z + x * y
+    return w + y * z
+
+
+_U = np.uint32
+
+
+def bits_numpy(key: np.ndarray, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Reference in NumPy: the 32 random bits of every element of one draw.
+
+    Parameters
+    ----------
+    key : numpy.ndarray, shape (2,), uint32
+    draw : int
+        Number of the draw, below 2**32.
+    shape : tuple of int
+        At most 2**32 elements; the element index is the position in C order.
+
+    Returns
+    -------
+    numpy.ndarray, shape `shape`, uint32
+    """
+    index = np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.uint32).reshape(shape)
+    k0, k1, d = (np.full(1, t, np.uint32) for t in (key[0], key[1], draw))
+    return _pcg4d(k0, k1, d, index.ravel()).reshape(shape)
+
+
+def uniform_numpy(key: np.ndarray, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Reference in NumPy: uniform numbers in [0, 1), multiples of 2**-24.
+
+    Takes the same parameters as :func:`bits_numpy`; returns float32 of shape `shape`.
+    """
+    return (bits_numpy(key, draw, shape) >> _U(8)).astype(np.float32) * np.float32(2.0**-24)
+
+
+class UniformLike(Op):
+    """Uniform float32 numbers in the shape of a third input, whose values are not used.
+
+    Taking the shape from an array, rather than from integers, keeps it static in JAX. One implementation per
+    engine, because fused uint32 arithmetic of PyTensor's own graph does not wrap in NUMBA mode of PyTensor 3.0.
+    """
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        key, draw, like = (pt.as_tensor(t) for t in inputs)
+        for name, t, ndim in (("key", key, 1), ("draw", draw, 0)):
+            if t.dtype != "uint32" or t.ndim != ndim:
+                raise TypeError(f"{name} must be a uint32 tensor of {ndim} dimensions, got {t.type}")
+        _register_jax()
+        out = pt.TensorType("float32", shape=like.type.shape)()
+        return Apply(self, [key, draw, like], [out])
+
+    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
+        key, draw, like = inputs
+        output_storage[0][0] = uniform_numpy(key, int(draw), np.shape(like))
+
+    def infer_shape(self, *arguments: Any) -> list:
+        # (fgraph, node, shapes) in PyTensor 3.0, (node, shapes) later
+        return [arguments[-1][2]]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[False], [False], [False]]
+
+    def pullback(self, inputs: Any, outputs: Any, output_gradients: Any) -> list:
+        return [pytensor.gradient.DisconnectedType()() for _ in inputs]
+
+
+_uniform_like = UniformLike()
+
+
+def _register_jax() -> None:
+    """Teach PyTensor's JAX engine the Op, once; here because importing JAX takes a second."""
+    from pytensor.link.jax.dispatch import jax_funcify
+
+    if UniformLike in jax_funcify.registry:
+        return
+    import jax
+    import jax.numpy as jnp
+
+    @jax_funcify.register(UniformLike)
+    def jax_funcify_uniform_like(op: UniformLike, **kwargs: Any) -> Any:
+        def uniform_like(key: Any, draw: Any, like: Any) -> Any:
+            index, stride = jnp.zeros((), jnp.uint32), 1
+            for axis in reversed(range(like.ndim)):
+                # iota rather than arange + reshape: it fuses, and it is sharded as the result is
+                iota = jax.lax.broadcasted_iota(jnp.uint32, like.shape, axis)
+                index = index + iota * _U(stride)
+                stride *= like.shape[axis]
+            key = key.astype(jnp.uint32)
+            bits = _pcg4d(key[0], key[1], jnp.asarray(draw, jnp.uint32), index)
+            # 24 bits fit a signed integer, whose conversion to float32 is one machine instruction
+            return (bits >> _U(8)).astype(jnp.int32).astype(jnp.float32) * np.float32(2.0**-24)
+
+        return uniform_like
+
+
+def register_numba() -> None:
+    """Teach PyTensor's NUMBA engine the Op, once; the engine calls it when that mode is asked for."""
+    from pytensor.link.numba.dispatch import basic as numba_basic
+
+    if UniformLike in numba_basic.numba_funcify_default_op_cache_key.registry:
+        return
+
+    @numba_basic.register_funcify_default_op_cache_key(UniformLike)
+    def numba_funcify_uniform_like(op: UniformLike, node: Apply, **kwargs: Any) -> Any:
+        mask, a, c = np.uint64(0xFFFFFFFF), np.uint64(_MULTIPLIER), np.uint64(_INCREMENT)
+        s16, s8, scale = np.uint64(16), np.uint64(8), np.float32(2.0**-24)
+
+        @numba_basic.numba_njit
+        def uniform_like(key, draw, like):  # type: ignore[no-untyped-def]
+            out = np.empty(like.shape, np.float32)
+            flat = out.reshape(-1)
+            # 64-bit words masked to 32: a product of two 32-bit numbers never overflows them
+            x0 = (np.uint64(key[0]) * a + c) & mask
+            y0 = (np.uint64(key[1]) * a + c) & mask
+            z0 = (np.uint64(draw.item()) * a + c) & mask
+            for i in range(flat.size):
+                w = (np.uint64(i) * a + c) & mask
+                x = (x0 + y0 * w) & mask
+                y = (y0 + z0 * x) & mask
+                z = (z0 + x * y) & mask
+                w = (w + y * z) & mask
+                x ^= x >> s16
+                y ^= y >> s16
+                z ^= z >> s16
+                w ^= w >> s16
+                x = (x + y * w) & mask
+                y = (y + z * x) & mask
+                z = (z + x * y) & mask
+                w = (w + y * z) & mask
+                flat[i] = np.float32(w >> s8) * scale
+            return out
+
+        return uniform_like, 1
+
+
+engine.before("NUMBA", register_numba)
+
+
+class Rng(NamedTuple):
+    """A place in a stream of random numbers. Immutable: drawing returns the numbers and the next place.
+
+    Attributes
+    ----------
+    key : TensorVariable, shape (2,), uint32
+    draw : TensorVariable, scalar, uint32
+        Number of the next draw.
+    origin : shared variable or None
+        Where `draw` started; :meth:`updates` moves it on.
+    """
+
+    key: Any
+    draw: Any
+    origin: Any = None
+
+    def uniform(self, like: TensorVariable) -> tuple[TensorVariable, Rng]:
+        """Draw uniform numbers in [0, 1) in the shape of `like`.
+
+        Returns
+        -------
+        u : TensorVariable, shape of `like`, float32
+        rng : Rng
+            The place after this draw.
+        """
+        u: Any = _uniform_like(self.key, self.draw, like)
+        return u, self.skip(1)
+
+    def normal(self, like: TensorVariable) -> tuple[TensorVariable, Rng]:
+        """Draw standard normal numbers in the shape of `like` (Box & Muller 1958; two draws)."""
+        u1, rng = self.uniform(like)
+        u2, rng = rng.uniform(like)
+        two, one, two_pi = (np.float32(t) for t in (2.0, 1.0, 2.0 * np.pi))
+        # 1 - u is never 0, so the logarithm is finite
+        return pt.sqrt(-two * pt.log(one - u1)) * pt.cos(two_pi * u2), rng
+
+    def skip(self, n: int) -> Rng:
+        """Return the place `n` draws further on."""
+        return self._replace(draw=self.draw + np.uint32(n))
+
+    def updates(self) -> engine.Updates:
+        """Return the update that moves the shared counter to this place."""
+        return {} if self.origin is None else {self.origin: self.draw}
+
+
+def shared(seed: int, name: str = "rng", stream: int = 0) -> Rng:
+    """Make a stream whose key and counter are shared variables ``{name}_key`` and ``{name}_draw``.
+
+    Parameters
+    ----------
+    seed : int
+        Non-negative; see :func:`key_from_seed`.
+    name : str
+        Prefix of the names, which are the keys in a checkpoint.
+    stream : int
+        Streams of one seed are unrelated.
+    """
+    key = engine.shared(key_from_seed(seed, stream), f"{name}_key", "uint32")
+    draw = engine.shared(0, f"{name}_draw", "uint32")
+    return Rng(key, draw, draw)

@@ -1,0 +1,156 @@
+"""What the commands share on a terminal: errors in one line, Ctrl-C, progress."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rnnrbm.datasets import Dataset
+    from rnnrbm.experiment.run import Run
+
+__all__ = ["Progress", "friendly", "interruptible", "own_data", "say"]
+
+
+@contextmanager
+def friendly() -> Iterator[None]:
+    """Turn foreseeable errors into one line; RNNRBM_TRACEBACK=1 shows where they came from."""
+    import warnings
+
+    def short(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+        typer.echo(f"warning: {message}", err=True)
+
+    shown, warnings.showwarning = warnings.showwarning, short
+    try:
+        yield
+    except (ValueError, OSError, ArithmeticError, RuntimeError, TypeError, ImportError) as error:
+        if isinstance(error, typer.Exit) or os.environ.get("RNNRBM_TRACEBACK"):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        warnings.showwarning = shown
+
+
+@contextmanager
+def interruptible() -> Iterator[Any]:
+    """Let the first Ctrl-C (or SIGTERM) ask for an end at the next batch, and the second one insist."""
+    asked = False
+
+    def handle(signum: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        if signum == signal.SIGINT:
+            os.write(2, b"\nstopping where it can be gone on from; Ctrl-C again stops at once\n")
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+class Progress:
+    """A live bar on a terminal; a line now and then elsewhere."""
+
+    STAGES = {  # noqa: RUF012
+        "pretrain density": "Density first",
+        "pretrain network": "Network first",
+        "train": "Training",
+        "evaluate": "Test likelihood",
+        "sample": "Sampling",
+        "draw": "Drawing",
+        "ais": "AIS",
+        "raise": "RAISE",
+        "exact": "Likelihood",
+        "valid": "Valid likelihood",
+        "accuracy": "Accuracies",
+        "baselines": "Baselines",
+    }
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        from rich import progress as bars
+        from rich.console import Console
+
+        self.console = Console(stderr=True)
+        self.live = self.console.is_terminal and not quiet
+        self.quiet = quiet
+        self.bar = bars.Progress(
+            bars.TextColumn("{task.description:<15}"),
+            bars.BarColumn(bar_width=24),
+            bars.MofNCompleteColumn(),
+            bars.TimeRemainingColumn(),
+            bars.TextColumn("{task.fields[row]}"),
+            bars.TextColumn("{task.fields[batch]}"),
+            console=self.console,
+            disable=not self.live,
+        )
+        self.tasks: dict[str, Any] = {}
+        self.valid = ""
+        self.last = -math.inf
+
+    def __enter__(self) -> Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.bar.stop()
+
+    def watch(self, stage: str, done: int, total: int, row: dict[str, Any] | None = None) -> None:
+        if stage == "batch":
+            if self.live and "train" in self.tasks and done % 8 == 0:
+                self.bar.update(self.tasks["train"], batch=f"batch {done}/{total}")
+            return
+        if stage == "note":
+            if row is not None and not self.quiet:
+                typer.echo(row["text"], err=True)  # above a live bar, which has taken over stderr
+            return
+        text = ""
+        if row is not None:
+            if row["valid_ll"] == row["valid_ll"]:
+                self.valid = f"  valid LL {row['valid_ll']:.3f} in epoch {row['epoch']}"
+            text = f"loss {row['loss']:+.3f}"
+            if row["k"] == row["k"]:  # of an energy
+                text = f"k {row['k']}  {text}  pseudo-LL {row['pseudo_likelihood']:.3f}"
+            text += self.valid
+        if stage not in self.tasks:
+            self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")
+        fields: dict[str, Any] = {"row": text, "batch": ""} if text else {}
+        self.bar.update(self.tasks[stage], completed=done, total=total, **fields)
+        now = time.monotonic()
+        if not self.live and not self.quiet and (now - self.last > 15 or done in (0, total)):
+            self.last = now
+            typer.echo(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip(), err=True)
+
+
+def own_data(trained: Run) -> Dataset | None:
+    """What the run was trained on, or None with a warning if that cannot be read any more."""
+    from rnnrbm.experiment import run
+
+    try:
+        return run.load_data(trained.config.data)
+    except (OSError, ValueError) as error:
+        typer.echo(f"warning: what the run was trained on cannot be read ({error})", err=True)
+        return None
+
+
+def say(what: Any) -> None:
+    """Print text or a table on standard output."""
+    from rich.console import Console
+
+    # a name such as set[1] is no markup
+    Console(width=None if sys.stdout.isatty() else 130, markup=False, highlight=False).print(what)

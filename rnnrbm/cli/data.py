@@ -1,0 +1,202 @@
+"""The commands about data: ``rnnrbm fetch`` and ``rnnrbm convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rnnrbm.cli.console import friendly
+
+# As in cli.py: what is heavier is imported inside the commands.
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rnnrbm.datasets import Dataset
+    from rnnrbm.io.formats import Roll
+
+__all__ = ["convert", "fetch", "register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(fetch)
+    app.command()(convert)
+
+
+def fetch(
+    names: Annotated[
+        list[str], typer.Argument(help="jsb, nottingham, piano-midi, musedata; or all.", metavar="NAME...")
+    ],
+) -> None:
+    """Fetch published data sets that are not here yet, and say where they lie and what they hold."""
+    with friendly():
+        from rnnrbm import datasets
+        from rnnrbm.io.benchmark_sets import PUBLISHED, locate
+
+        wanted = list(PUBLISHED) if "all" in names else names
+        unknown = [name for name in names if name not in (*PUBLISHED, "all")]
+        if unknown:  # before anything is fetched
+            raise ValueError(
+                f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(PUBLISHED)}, or all"
+                + ("; 'bach' comes with the library" if "bach" in unknown else "")
+            )
+        failed = []
+        for name in dict.fromkeys(wanted):
+            try:
+                path = locate(name)
+            except (OSError, ValueError) as error:  # the others may be there
+                failed.append(str(error))
+                continue
+            typer.echo(str(path))
+            typer.echo(str(datasets.load(name)))
+        if failed:
+            raise FileNotFoundError("\nerror: ".join(failed))
+
+
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="MIDI file; .npz of a piano-roll; a data set's name, file or folder.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .npz file, or a MIDI file if IN is one roll.")],
+    steps_per_beat: Annotated[
+        int | None,
+        typer.Option(help="Frames per beat (quarter note); of one MIDI file 4, of a folder 2 if nothing is said."),
+    ] = None,
+    seconds_per_frame: Annotated[float | None, typer.Option(help="Frames of so many seconds instead.")] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="How MIDI is read: sounding (no note is lost), or published (as in 2012).")
+    ] = None,
+    transpose: Annotated[int, typer.Option(metavar="N", help="Semitones to shift by; up is positive.")] = 0,
+    low: Annotated[int | None, typer.Option(help="MIDI note number of the first column.")] = None,
+    high: Annotated[int | None, typer.Option(help="MIDI note number of the last column.")] = None,
+    drums: Annotated[bool, typer.Option("--drums", help="Read channel 10 too, the drums.")] = False,
+    tempo: Annotated[float | None, typer.Option(help="Beats per minute of a MIDI file written; 120.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Convert MIDI to piano-rolls, a piano-roll to MIDI, and any data set to an .npz file."""
+    with friendly():
+        from rnnrbm import datasets
+        from rnnrbm.io import formats
+        from rnnrbm.io.midi_folder import MIDI_SUFFIXES
+
+        options: dict[str, Any] = {
+            key: value
+            for key, value in {
+                "steps_per_beat": steps_per_beat,
+                "seconds_per_frame": seconds_per_frame,
+                "rule": rule,
+                "low": low,
+                "high": high,
+                "drums": drums or None,
+            }.items()
+            if value is not None
+        }
+        path = Path(source)
+        to_midi = target.suffix.lower() in MIDI_SUFFIXES
+        if not to_midi and target.suffix.lower() != ".npz":
+            raise ValueError(f"{target}: expected a name ending in .npz, or in {', '.join(MIDI_SUFFIXES)} for MIDI")
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target}: exists already; choose another name, or replace it with --overwrite")
+        if tempo is not None and not to_midi:
+            raise ValueError(f"--tempo is for writing MIDI, and {target} is not; leave it out")
+        if path.suffix.lower() == ".npz" and path.is_file() and formats.holds_roll(path):
+            if not to_midi:
+                raise ValueError(f"{path}: is a piano-roll already; expected {target} to be a MIDI file, *.mid")
+            _write_midi(target, _complete(path, formats.load_roll(path), options), transpose, tempo, path)
+        elif to_midi:
+            raise ValueError(f"{path}: not one piano-roll in an .npz file, so {target} cannot be made; expected *.npz")
+        elif path.suffix.lower() in MIDI_SUFFIXES and not path.is_dir():
+            piece = _read_midi(path, options)
+            assert piece.low is not None
+            formats.save_roll(target, piece._replace(roll=_shift(piece.roll, transpose, piece.low, str(path))))
+            typer.echo(f"{target}: {len(piece.roll)} frames of {piece.roll.shape[1]} columns")
+        else:
+            dataset = _shifted(datasets.load(source, **options), transpose)
+            datasets.save(target, dataset)
+            typer.echo(f"{target}\n{dataset}")
+
+
+def _read_midi(path: Path, options: dict[str, Any]) -> Roll:
+    """A MIDI file as a piano-roll that says what its grid is."""
+    from rnnrbm.io import midi
+    from rnnrbm.io.formats import PIANO, Roll
+
+    roll = midi.read(path, **options)
+    low = options.get("low", PIANO[0])
+    if "seconds_per_frame" in options:
+        return Roll(roll, low, seconds_per_frame=options["seconds_per_frame"])
+    usual = midi.PUBLISHED_STEPS if options.get("rule") == "published" else midi.DEFAULT_STEPS
+    return Roll(roll, low, options.get("steps_per_beat", usual))
+
+
+def _complete(path: Path, piece: Roll, options: dict[str, Any]) -> Roll:
+    """The roll of a file; what the file does not say is taken from the options."""
+    from rnnrbm.io.formats import PIANO
+
+    wrong = sorted({"rule", "high", "drums"} & set(options))
+    grid = {"steps_per_beat", "seconds_per_frame"}
+    if piece.steps_per_beat is not None or piece.seconds_per_frame is not None:
+        wrong += sorted(grid & set(options))
+    if piece.low is not None and "low" in options:
+        wrong.append("low")
+    if wrong:
+        said = ", ".join("--" + name.replace("_", "-") for name in wrong)
+        raise ValueError(f"{path}: {said} cannot be chosen for a piano-roll that says what it is; leave it out")
+    if piece.low is None and "low" not in options:
+        if piece.roll.shape[1] != PIANO[1] - PIANO[0] + 1:
+            raise ValueError(f"{path}: {piece.roll.shape[1]} columns, but not which note the first is; add --low")
+        options = options | {"low": PIANO[0]}
+    return piece._replace(**options)
+
+
+def _write_midi(target: Path, piece: Roll, transpose: int, tempo: float | None, path: Path) -> None:
+    import numpy as np
+
+    from rnnrbm.io import midi
+
+    assert piece.low is not None
+    # All columns move, so that only the range of MIDI itself is a limit, and only to columns with notes.
+    used = np.flatnonzero(piece.roll.any(0))
+    first, last = (int(used[0]), int(used[-1])) if len(used) else (0, 0)
+    low, high = (column + piece.low + transpose for column in (first, last))
+    if not 0 <= low <= high <= 127:
+        raise ValueError(
+            f"{path}: with --transpose {transpose} its notes are {low} to {high}; expected 0 to 127, choose other "
+            "semitones"
+        )
+    more: dict[str, Any] = {} if tempo is None else {"tempo": tempo}
+    grid: dict[str, Any] = {"steps_per_beat": piece.steps_per_beat, "seconds_per_frame": piece.seconds_per_frame}
+    midi.write(target, piece.roll[:, first : last + 1], low=low, **grid, **more)
+    typer.echo(f"{target}: {len(piece.roll)} frames")
+
+
+def _shift(roll: np.ndarray, semitones: int, low: int | None, where: str) -> np.ndarray:
+    """A transposed roll, or an error in words of the command line."""
+    from rnnrbm.io.rolls import transpose
+
+    shifted = transpose(roll, semitones, drop=True)
+    if lost := int(roll.sum()) - int(shifted.sum()):
+        columns = f"notes {low} to {low + roll.shape[1] - 1}" if low is not None else f"{roll.shape[1]} columns"
+        raise ValueError(
+            f"{where}: --transpose {semitones} moves {lost} of {roll.sum()} sounding cells out of its {columns}; "
+            "choose fewer semitones, or more notes by --low and --high"
+        )
+    return shifted
+
+
+def _shifted(dataset: Dataset, semitones: int) -> Dataset:
+    """A data set with every roll transposed."""
+    from dataclasses import replace
+
+    from rnnrbm.io.midi_folder import SPLITS
+
+    moved = {
+        split: [
+            _shift(roll, semitones, dataset.low, f"{dataset.name}, {name}")
+            for roll, name in zip(getattr(dataset, split), dataset.names[split], strict=True)
+        ]
+        for split in SPLITS
+    }
+    return replace(dataset, train=moved["train"], valid=moved["valid"], test=moved["test"])

@@ -1,0 +1,275 @@
+"""The command line: ``rnnrbm train`` and ``rnnrbm generate``; `cli_data` has the commands about data."""
+
+from __future__ import annotations
+
+import glob
+import math
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rnnrbm.cli import data, score
+from rnnrbm.cli.console import Progress, friendly, interruptible, own_data
+from rnnrbm.files import check_folder
+
+# Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Train, measure and sample RNN-RBM models of piano-rolls.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        import rnnrbm
+
+        typer.echo(f"rnnrbm {rnnrbm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="A TOML file; without one, the defaults.", metavar="[CONFIG.toml]")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="bach, jsb, nottingham, piano-midi, musedata; a .npz or .mat file; a folder of MIDI files."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/DATA-1, -2 ...")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="rnn-rbm, rtrbm, rnn-nade, rnn, mlp, tied-rnn-rbm, tied-rnn-nade; rbm or nade of frames alone."
+        ),
+    ] = None,
+    cell: Annotated[str | None, typer.Option(help="Recurrent cell: gru, lstm, tanh (as published) or sigmoid.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. training.k=15; may be repeated."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Train a model, score it on the test set, and write samples and figures to a run folder."""
+    with friendly():
+        from rnnrbm.experiment import config as configs
+
+        changes: dict[str, Any] = {}
+        for item in set_ or []:
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise configs.ConfigError(f"--set {item}: expected KEY=VALUE, as in training.epochs=20")
+            if key.strip() in changes:
+                raise configs.ConfigError(f"--set {item}: {key.strip()} is given twice; give it once")
+            changes[key.strip()] = _toml_value(value)
+        named = {"data.source": data, "training.epochs": epochs, "training.seed": seed}
+        named |= {"model.name": model, "model.cell": cell}
+        named = {key: value for key, value in named.items() if value is not None}
+        if twice := sorted(set(named) & set(changes)):
+            raise configs.ConfigError(f"{twice[0]} is given by --set and by an option of its own; give it once")
+        changes |= named
+        settings = None
+        if resume:
+            if overwrite:
+                raise configs.ConfigError(
+                    "--resume and --overwrite contradict each other: --resume goes on with the run in --out, "
+                    "--overwrite replaces it; give one of the two"
+                )
+            if config is not None or changes:
+                given = ", ".join([*([str(config)] if config else []), *changes])
+                own = (out or Path("RUN")) / "config.toml"
+                raise configs.ConfigError(
+                    "--resume goes on with the run's own settings and keeps its schedule; leave out "
+                    f"{given}, or start a new run, a longer one by: rnnrbm train {own} --epochs N --out NEW"
+                )
+            if out is None:
+                raise configs.ConfigError("--resume needs --out, the folder of the run to go on with")
+        else:
+            settings = configs.read(config) if config is not None else configs.Config()
+            settings = settings.replaced(changes)
+
+        from rnnrbm.experiment import run
+
+        folder = out
+        if folder is None:
+            assert settings is not None
+            folder = run.free_folder(settings.data.source)
+        with Progress() as progress, interruptible() as stop:
+            try:
+                results = run.train(
+                    settings,
+                    folder,
+                    resume=resume,
+                    overwrite=overwrite,
+                    mode=mode,
+                    stop=stop,
+                    watch=progress.watch,
+                )
+            except (run.Interrupted, KeyboardInterrupt) as interrupt:
+                progress.close()
+                said = str(interrupt) or f"stopped; what was saved is in {folder}"
+                typer.echo(f"{said}\nGo on with:  rnnrbm train --resume --out {folder}", err=True)
+                raise typer.Exit(130) from None
+            progress.close()
+        _print_results(folder, results)
+
+
+@app.command()
+def generate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
+    steps: Annotated[int, typer.Option(min=1, help="Frames of each sample.")] = 64,
+    count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
+    gibbs: Annotated[int, typer.Option(min=1, help="Gibbs steps for each frame.")] = 50,
+    known: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="They start from one of so many frequent training frames, by their weight; 0: from the frame "
+            "before. By default as the run's own samples.",
+        ),
+    ] = None,
+    prime: Annotated[Path | None, typer.Option(help="MIDI file to begin with and go on from.")] = None,
+    prime_steps: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Write new samples of a trained model as MIDI, WAV and PNG; a primer is part of each file."""
+    with friendly():
+        import numpy as np
+
+        from rnnrbm import sampling as sample
+        from rnnrbm.experiment import run
+        from rnnrbm.scoring import metrics
+        from rnnrbm.scoring.likelihood import known_frames
+
+        if prime is None and prime_steps is not None:
+            raise ValueError("--prime-steps needs --prime, the MIDI file to begin with")
+        trained = run.load(run_folder)
+        folder = out or run_folder / "generated"
+        check_folder(folder, "the samples")
+        name = f"seed{seed}" if prime is None else f"{prime.stem}-seed{seed}"
+        present = [*folder.glob(f"{glob.escape(name)}-*")] if folder.is_dir() else []
+        if present and not overwrite:
+            raise FileExistsError(
+                f"{present[0]}: exists already; choose another --seed or --out, or replace it by --overwrite"
+            )
+        primer = None
+        if prime is not None:
+            primer = _read_primer(trained, prime)[: prime_steps or 16]
+            typer.echo(f"primed by {len(primer)} frames of {prime}")
+        number = trained.config.generation.known if known is None else known
+        own = own_data(trained) if number and not trained.model.normalized else None
+        rolls = sample.generate(
+            trained.model,
+            steps,
+            count=count,
+            k=gibbs,
+            seed=seed,
+            prime=primer,
+            known=None if own is None else known_frames(trained.model, own.train, number),
+            mode=mode,
+        ).astype(np.uint8)
+        pieces = list(rolls if primer is None else [np.concatenate([primer, roll]) for roll in rolls])
+        folder.mkdir(parents=True, exist_ok=True)
+        files = run.write_samples(trained, pieces, folder, name=name, primed=0 if primer is None else len(primer))
+        typer.echo(
+            f"{metrics.notes_per_frame(list(rolls)).mean():.2f} notes a frame, "
+            f"{metrics.repeated_frame_rate(list(rolls)):.1%} of frames repeat the one before"
+        )
+        for file in files:
+            typer.echo(str(file))
+
+
+def _read_primer(trained: Any, path: Path) -> Any:
+    """A MIDI file on the grid of a run."""
+    from rnnrbm.io import midi
+
+    if trained.low is None:
+        raise ValueError(f"{trained.folder}: was not trained on MIDI notes, so no MIDI file can prime it")
+    # not by the rule of the data: "published" leaves a file's first frame out
+    return midi.read(path, **trained.reading)
+
+
+def _toml_value(text: str) -> Any:
+    """The value of ``--set KEY=VALUE``: TOML, or a bare string."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _print_results(folder: Path, results: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rnnrbm.scoring.likelihood import with_error
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    table = Table(title=f"Test set of {results['data']}, {results['test_frames']} frames", title_justify="left")
+    table.add_column("model")
+    table.add_column("nats per frame", justify="right")
+    table.add_column("how")
+    epoch = f"epoch {results['best_epoch']}"
+    if results["test_ll"] is None:
+        table.add_row(f"this {results['model'].upper()}", "not asked for", epoch)
+    else:
+        score = with_error(results["test_ll"], results["test_se"])
+        table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; {epoch}")
+    for name, value in results["baselines"].items():
+        table.add_row(name, f"{value:.3f}", "exact")
+    if results["test_ll"] is not None and results["test_ll"] < min(results["baselines"].values(), default=-math.inf):
+        warn = (
+            "the model is worse than all that only count: it has hardly begun to learn, or its training has gone wrong"
+        )
+        typer.echo(f"warning: {warn}; see the learning curves, and try a lower training.learning_rate", err=True)
+    console.print(table)
+    stats = results["statistics"]
+    for name, label in (("notes_per_frame", "notes per frame"), ("repeated_frame_rate", "repeated frames")):
+        console.print(f"{label}: samples {stats['samples'][name]:.3f}, training set {stats['train'][name]:.3f}")
+    console.print(f"samples:  {folder / 'samples'}", soft_wrap=True)
+    console.print(f"figures:  {folder / 'figures'}", soft_wrap=True)
+    console.print(f"more:     rnnrbm generate {folder} --seed 1", soft_wrap=True)
+
+
+@app.command()
+def settings() -> None:
+    """Print all settings with their defaults and what they do, as a configuration to begin with."""
+    from rnnrbm.experiment.config import template
+
+    typer.echo(template())
+
+
+data.register(app)
+score.register(app)
+
+
+def main() -> None:
+    """Entry point of the command ``rnnrbm``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Experiments: settings, run folders, evaluation, plots."""

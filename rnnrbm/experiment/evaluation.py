@@ -1,0 +1,299 @@
+"""What a trained run is worth on a set: log-likelihood with its bracket, accuracies, baselines beside."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnrbm import datasets
+from rnnrbm.backend import engine
+from rnnrbm.experiment.run import Interrupted, Run
+from rnnrbm.files import atomic, to_json
+from rnnrbm.io.midi_folder import SPLITS
+from rnnrbm.sampling import predict
+from rnnrbm.scoring import baselines, metrics
+from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, known_frames
+from rnnrbm.training import checkpoint
+
+__all__ = ["check_columns", "evaluate", "fingerprint", "score"]
+
+SAVE_EVERY = 10.0  # seconds between savings of what has been scored
+
+#: called with (stage, done, total); stages are ais, raise, exact, accuracy, baselines
+Watch = Callable[[str, int, int], Any]
+
+
+def score(
+    evaluator: Evaluator,
+    pieces: Sequence[np.ndarray],
+    *,
+    seed: int = 0,
+    frames: int | None = None,
+    partial: Path | None = None,
+    stop: Callable[[], bool] | None = None,
+    watch: Callable[[int, int], Any] | None = None,
+) -> LogLikelihood:
+    """Score pieces, keeping what has been scored in a file, to go on from after an interruption.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+    pieces : sequence of arrays (T, n_visible)
+    seed : int
+    frames : int or None
+        Score that many random frames; None scores all.
+    partial : pathlib.Path or None
+        An ``.npz`` file. One that is there already is gone on with if it is of the same parameters, pieces and
+        settings, and replaced if not. It stays when all is scored.
+    stop : callable or None
+        Asked after every chunk.
+    watch : callable or None
+        Called with (frames done, frames in all).
+
+    Raises
+    ------
+    Interrupted
+        If `stop` answered True.
+    """
+    mark = fingerprint(evaluator, pieces, seed, frames)
+    total = len(chosen_frames(pieces, seed, frames))
+    values, done = np.empty((3, total)), 0
+    if partial is not None and partial.exists():
+        try:
+            arrays, meta = checkpoint.load(partial)
+        except checkpoint.CheckpointError:  # it can be computed again
+            arrays, meta = {}, {}
+        if meta.get("mark") == mark:
+            done = arrays["values"].shape[1]
+            values[:, :done] = arrays["values"]
+    since = time.monotonic()
+
+    def save() -> None:
+        if partial is not None:
+            checkpoint.save(partial, {"values": values[:, :done]}, {"mark": mark})
+
+    if watch is not None:
+        watch(done, total)
+    if done < total:
+        for chunk in evaluator.chunks(pieces, seed=seed, frames=frames, done=done):
+            values[:, chunk.rows] = chunk.values
+            done = int(chunk.rows[-1]) + 1
+            if watch is not None:
+                watch(done, total)
+            stopped = stop is not None and stop()
+            if done == total or stopped or time.monotonic() - since > SAVE_EVERY:
+                save()
+                since = time.monotonic()
+            if stopped and done < total:
+                raise Interrupted(f"stopped after {done} of {total} frames")
+    return evaluator.result(pieces, values, seed, frames)
+
+
+def fingerprint(evaluator: Evaluator, pieces: Sequence[np.ndarray], seed: int, frames: int | None = None) -> str:
+    """Return a hash of everything that the values of a score depend on."""
+    how = f"{evaluator.settings} {evaluator.chunk} {seed}" + ("" if frames is None else f" {frames} frames")
+    digest = hashlib.sha256(how.encode())
+    for array in [*(engine.to_numpy(p) for p in evaluator.variables), evaluator.betas, *pieces]:
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def evaluate(
+    run: Run,
+    data: datasets.Dataset,
+    *,
+    split: str = "test",
+    method: str | None = None,
+    n_chains: int = 100,
+    n_temperatures: int = 1000,
+    ladder: str | np.ndarray = "linear",
+    enumerated: int = 5000,
+    train: Sequence[np.ndarray] | None = None,
+    bracket: bool = True,
+    bracket_frames: int | None = None,
+    gibbs: int = 50,
+    n_samples: int = 10,
+    seed: int = 0,
+    mode: Any = None,
+    stop: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Evaluate a run on a split of a data set.
+
+    Parameters
+    ----------
+    run : Run
+    data : Dataset
+    split : {"test", "valid", "train"}
+    method : {"ais", "exact"} or None
+        None stands for AIS if Z has to be estimated; a normalized density is scored exactly.
+
+        How the headline is computed.
+    n_chains, n_temperatures, ladder
+        Of annealing; see :func:`rnnrbm.scoring.likelihood.log_likelihood`.
+    enumerated : int
+        So many of the most frequent frames of `train` have their part of Z summed exactly; 0 is the published protocol.
+    train : sequence of arrays (T, n_visible) or None
+        What the run was trained on; by default the training set of `data`.
+    bracket : bool
+        With AIS, compute RAISE too, which takes as long again.
+    bracket_frames : int or None
+        RAISE of so many random frames only, 2 or more: as far as it is below AIS there, on average, it is taken to be
+        below in all. The gap is small and much the same everywhere, so a few thousand frames tell it well, and the
+        standard error says how well. None, or at least as many as there are: of all.
+    gibbs, n_samples : int
+        Accuracies are those of frames sampled given the true past: `gibbs` steps from the frame before, `n_samples`
+        times.
+    seed : int
+    mode : str or None
+        See :func:`rnnrbm.backend.engine.function`.
+    stop : callable or None
+        Asked now and then; if it answers True, what has been scored is kept in ``evaluations/`` of the run.
+    watch : callable or None
+        Called with (stage, done, total).
+
+    Returns
+    -------
+    dict
+        What is written to ``evaluations/DATA-SPLIT.json`` of the run, the latest for this data and split:
+        ``log_likelihood`` (nats per frame: micro, over all frames; macro, over pieces; [name, mean] of each piece;
+        standard error; settings; share of frames with poor weights), ``raise`` likewise, ``accuracy``, ``baselines``.
+        The frames' own values are beside it, in a file for each method and settings.
+
+    Raises
+    ------
+    ValueError
+        If the method or the split is unknown, the split is empty, run and data differ in their columns, or
+        `bracket_frames` is below 2.
+    Interrupted
+        If `stop` answered True; called again with the same settings, it goes on from there.
+    """
+    method = method or ("exact" if run.model.normalized else "ais")
+    if method not in ("ais", "exact"):
+        raise ValueError(f"method {method!r} is neither ais nor exact; RAISE comes with ais, as its lower side")
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    if bracket_frames is not None and bracket_frames < 2:
+        raise ValueError(f"bracket_frames must be at least 2, or None for all, got {bracket_frames}")
+    pieces = getattr(data, split)
+    if not pieces:
+        raise ValueError(f"{data.name} has no piece in {split}")
+    check_columns(run, data)
+    watch = watch or (lambda stage, done, total: None)
+    names = data.names[split]
+    name = f"{Path(data.name).stem}-{split}"
+    folder = run.folder / "evaluations"
+    folder.mkdir(exist_ok=True)
+    results: dict[str, Any] = {
+        "run": str(run.folder),
+        "model": run.config.model.name,
+        "data": data.name,
+        "split": split,
+        "pieces": len(pieces),
+        "frames": sum(len(p) for p in pieces),
+        "seed": seed,
+        "epoch": run.best_epoch,
+    }
+    methods = [method, "raise"] if bracket and method == "ais" else [method]
+    states = known_frames(run.model, data.train if train is None else train, enumerated)
+    began = time.monotonic()
+    for stage in methods:
+        evaluator = Evaluator(
+            run.model,
+            method=stage,
+            n_chains=n_chains,
+            n_temperatures=n_temperatures,
+            ladder=ladder,
+            enumerated=states,
+            mode=mode,
+        )
+        frames = bracket_frames if stage == "raise" and bracket_frames and bracket_frames < results["frames"] else None
+        scored = score(
+            evaluator,
+            pieces,
+            seed=seed,
+            frames=frames,
+            partial=folder / f"{name}-{stage}-{fingerprint(evaluator, pieces, seed, frames)[:8]}.npz",
+            stop=stop,
+            watch=lambda done, total, stage=stage: watch(stage, done, total),  # type: ignore[misc]
+        )
+        if stage != "raise":
+            headline = scored
+        said = {
+            "micro": scored.mean,
+            "standard_error": scored.standard_error,
+            "macro": scored.mean_over_pieces,
+            "settings": scored.settings,
+            "by_piece": [list(pair) for pair in zip(names, scored.mean_per_piece.tolist(), strict=True)],
+            "poor_weights": scored.poor,
+            "complaint": scored.complaint(),
+        }
+        if frames is not None:
+            said |= _below(headline, scored, chosen_frames(pieces, seed, frames))
+        results["raise" if stage == "raise" else "log_likelihood"] = said
+    results["accuracy"] = _accuracy(run, pieces, gibbs, n_samples, seed, mode, stop, watch)
+    watch("baselines", 0, 1)
+    results["baselines"] = baselines.table(data, split=split)
+    watch("baselines", 1, 1)
+    results["seconds"] = round(time.monotonic() - began, 1)
+    with atomic(folder / f"{name}.json") as temporary:
+        temporary.write_text(to_json(results), encoding="utf-8")
+    return results
+
+
+def _below(all_frames: LogLikelihood, scored: LogLikelihood, chosen: np.ndarray) -> dict[str, Any]:
+    """What is known of the lower side if only some frames have one: how far it is below there, on average."""
+    gap = np.concatenate(all_frames.frames)[chosen] - np.concatenate(scored.frames)
+    error = gap.std(ddof=1) / np.sqrt(len(gap))
+    return {
+        "micro": all_frames.mean - float(gap.mean()),
+        "standard_error": float(np.hypot(all_frames.standard_error, error)),
+        "macro": None,
+        "settings": f"{scored.settings}, of {len(gap)} random frames",
+        "by_piece": None,
+    }
+
+
+def check_columns(run: Run, data: datasets.Dataset) -> None:
+    """Raise ValueError unless the columns of some data are those that the run was trained on."""
+    n_visible = run.model.n_visible
+    if data.n_visible != n_visible:
+        raise ValueError(
+            f"{run.folder}: was trained on {n_visible} visible units, but {data.name} has {data.n_visible}; "
+            "evaluate it on data of the same columns"
+        )
+    if None not in (run.low, data.low) and run.low != data.low:
+        raise ValueError(
+            f"{run.folder}: column 0 was note {run.low} in training, but in {data.name} it is note {data.low}; "
+            "evaluate it on data of the same columns"
+        )
+
+
+def _accuracy(
+    run: Run,
+    pieces: Sequence[np.ndarray],
+    gibbs: int,
+    n_samples: int,
+    seed: int,
+    mode: Any,
+    stop: Callable[[], bool] | None,
+    watch: Watch,
+) -> dict[str, Any]:
+    """Mean over samples of the accuracies of sampled frames, and how they were sampled."""
+    watch("accuracy", 0, n_samples)
+    each = []
+    for sampled in predict(run.model, pieces, count=n_samples, k=gibbs, seed=seed, mode=mode):
+        each.append(metrics.accuracy(sampled, pieces))
+        watch("accuracy", len(each), n_samples)
+        if stop is not None and stop():
+            raise Interrupted("stopped while frames were sampled")
+    how = f"sampled given the true past, {n_samples} times"
+    if not run.model.normalized:
+        how += f", {gibbs} Gibbs steps from the frame before"
+    return {key: float(np.mean([a[key] for a in each])) for key in each[0]} | {"how": how}

@@ -1,0 +1,441 @@
+"""Pictures of rolls, training and models.
+
+Every function draws with matplotlib's objects, never through ``pyplot``: it needs no display,
+leaves the user's backend alone, and figures are freed like any other object. A function that draws
+one picture takes the ``ax`` to draw on (a new figure's by default) and returns it; one that draws
+several panels returns its figure. `save` writes either to a file.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
+from numpy.typing import ArrayLike
+
+from rnnrbm.scoring.metrics import repeated_frame_rate
+
+__all__ = ["filters", "learning_curves", "piano_roll", "save", "statistics"]
+
+INK, ACCENT, FAINT = "#1f4e79", "#d1495b", "#e4e7eb"  # also told apart in grey and by the color-blind
+# From nothing to ink, so the grid and the black keys show through what does not sound.
+SHADE = LinearSegmentedColormap.from_list("shade", [(*(0.12, 0.31, 0.47), a) for a in (0.0, 1.0)])
+PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+def piano_roll(
+    roll: ArrayLike,
+    *,
+    low: int = 21,
+    steps_per_beat: int | None = None,
+    beats_per_bar: int = 4,
+    ax: Axes | None = None,
+    title: str | None = None,
+    primed: int = 0,
+) -> Axes:
+    """Draw a piano-roll, cropped to the notes in use.
+
+    Parameters
+    ----------
+    roll : array_like, shape (T, n)
+        0 or 1, or probabilities between; NaN is left blank. Column j is MIDI note number
+        ``low + j``.
+    low : int
+        MIDI note number of the first column.
+    steps_per_beat : int, optional
+        Frames in a beat: time is then in beats. By default it is in frames.
+    beats_per_bar : int
+        Beats (without `steps_per_beat`, frames) from one stronger grid line to the next.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. The default is a new figure of 12 by 4 inches.
+    title : str, optional
+        Written above.
+    primed : int
+        Frames at the beginning that were given, not sampled: a line marks their end.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on; ``ax.figure`` is their figure.
+
+    Raises
+    ------
+    ValueError
+        If the roll is not a matrix with at least one frame and one column.
+    """
+    array = _matrix(roll, "roll", "(T, n)")
+    ax = _axes(ax, (12, 4))
+    used = np.flatnonzero(np.nan_to_num(array).any(axis=0))
+    bottom, top = (used[0], used[-1]) if len(used) else (0, array.shape[1] - 1)
+    bottom, top = low + max(0, bottom - 2), low + min(array.shape[1] - 1, top + 2)
+    beats = len(array) / (steps_per_beat or 1)
+
+    for note in range(bottom, top + 1):
+        if "#" in PITCH_CLASSES[note % 12]:
+            ax.axhspan(note - 0.5, note + 0.5, color="#f4f6f8", linewidth=0, zorder=0)
+    ax.imshow(
+        array.T,
+        origin="lower",
+        aspect="auto",
+        extent=(0, beats, low - 0.5, low + array.shape[1] - 0.5),
+        cmap=SHADE,
+        vmin=0,
+        vmax=1,
+        interpolation="auto",
+        zorder=2,
+    )
+    ax.set(xlim=(0, beats), ylim=(bottom - 0.5, top + 0.5))
+    _note_axis(ax.yaxis, bottom, top)
+
+    # Whole bars, doubled until the labels have room: musicians count in powers of two.
+    step = beats_per_bar
+    while beats / step > 24:
+        step *= 2
+    ax.xaxis.set_major_locator(MultipleLocator(step))
+    ax.grid(which="major", axis="both", color="#c3c9d1", linewidth=0.8, zorder=1)
+    if beats <= 150:
+        ax.xaxis.set_minor_locator(MultipleLocator(1))
+        ax.grid(which="minor", axis="x", color=FAINT, linewidth=0.5, zorder=1)
+    ax.set_xlabel("time (frames)" if steps_per_beat is None else "time (beats)")
+    if primed:
+        end = primed / (steps_per_beat or 1)
+        ax.axvline(end, color=ACCENT, linewidth=1.5, zorder=3)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}  # notes may be underneath
+        across, place = (end, 0.98), ("data", "axes fraction")
+        ax.annotate("given | sampled", across, xycoords=place, ha="center", va="top", color=ACCENT, bbox=box, zorder=4)
+    _finish(ax, title)
+    return ax
+
+
+def learning_curves(metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[float, float] = (9, 7)) -> Figure:
+    """Draw what a run's metrics.csv says.
+
+    One panel each, of those that have numbers: the log-likelihoods (every column whose name ends
+    in ``_ll``), the pseudo-likelihood, the loss, and k. The epoch of the best validation
+    log-likelihood (else of the best pseudo-likelihood) is marked in all.
+
+    Parameters
+    ----------
+    metrics : mapping of str to sequence of float, all of one length
+        The columns: ``epoch`` (by default 1, 2, ...), and any of ``valid_ll`` and its like (nats
+        per frame), ``pseudo_likelihood`` (nats per frame), ``loss`` (nats per frame) and ``k``
+        (Gibbs steps). NaN, None and the empty string are rows without that number. Other columns
+        are ignored.
+    figsize : tuple of float
+        Width and height in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw or the columns differ in length.
+    """
+    columns = {name: _numbers(column) for name, column in metrics.items() if _drawn(name)}
+    columns = {name: column for name, column in columns.items() if np.isfinite(column).any()}
+    epoch = columns.pop("epoch", None)
+    if not columns:
+        raise ValueError(
+            f"metrics has columns {list(metrics)}: expected numbers in 'pseudo_likelihood', "
+            "'loss', 'k' or a column whose name ends in '_ll'"
+        )
+    if epoch is None:
+        epoch = np.arange(1.0, 1 + len(next(iter(columns.values()))))
+    lengths = {"epoch": len(epoch)} | {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of different length: {lengths}; each row is an epoch")
+
+    likelihoods = [name for name in columns if name.endswith("_ll")]
+    panels = [
+        (f"log-likelihood{' of valid' if likelihoods == ['valid_ll'] else ''}\n(nats per frame)", likelihoods),
+        ("pseudo-likelihood\n(nats per frame)", ["pseudo_likelihood"]),
+        ("loss\n(nats per frame)", ["loss"]),
+        ("k\n(steps)", ["k"]),
+    ]
+    panels = [(label, [n for n in names if n in columns]) for label, names in panels]
+    panels = [(label, names) for label, names in panels if names]
+    figure = Figure(figsize=figsize, layout="constrained")
+    heights = [1 if names == ["k"] else 3 if label.startswith("log") else 2 for label, names in panels]
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+
+    judge = "valid_ll" if "valid_ll" in columns else "pseudo_likelihood"
+    best = int(np.nanargmax(columns[judge])) if judge in columns else None
+    colors = [INK, ACCENT, "#5f9e6e", "#8c6bb1"]
+    for ax, (label, names) in zip(axes, panels, strict=True):
+        for name, color in zip(names, colors * len(names), strict=False):
+            # Metrics that cost much are measured now and then: join what there is, show each one.
+            known = np.isfinite(columns[name])
+            style = "" if known.sum() > 60 else "o"
+            ax.plot(
+                epoch[known],
+                columns[name][known],
+                color=color,
+                marker=style,
+                markersize=3,
+                linewidth=1.5,
+                drawstyle="steps-post" if name == "k" else "default",
+                label=name.removesuffix("_ll"),
+            )
+        if len(names) > 1:
+            ax.legend(frameon=False, fontsize="small", loc="lower right")
+        if best is not None:
+            ax.axvline(epoch[best], color=ACCENT, linewidth=1, linestyle="--", zorder=0)
+        if names == ["k"]:
+            ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+            ax.set_ylim(0, np.nanmax(columns["k"]) * 1.2)
+        ax.set_ylabel(label)
+        ax.grid(color=FAINT, linewidth=0.7)
+        _finish(ax, None)
+    axes[-1].set_xlabel("epoch")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    if best is not None:
+        name = "validation log-likelihood" if judge == "valid_ll" else "pseudo-likelihood"
+        axes[0].set_title(
+            f"best {name}: {columns[judge][best]:.3f} nats per frame, epoch {epoch[best]:g}",
+            loc="left",
+            fontsize="medium",
+        )
+    figure.align_ylabels()
+    return figure
+
+
+def filters(
+    W: ArrayLike,
+    *,
+    low: int | None = 21,
+    count: int = 60,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the weights of an RBM's hidden units, the strongest ones, in order of pitch.
+
+    Of the columns of `W`, those of the greatest Euclidean norm are drawn side by side, from the
+    one whose greatest weight (by magnitude) is on the lowest visible unit to the highest. Visible
+    units below and above which all their weights are tiny are left out.
+
+    Parameters
+    ----------
+    W : array_like, shape (n_visible, n_hidden)
+        The weights.
+    low : int, optional
+        MIDI note number of the first visible unit. None: visible units are numbered from 0.
+    count : int
+        How many hidden units at most.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. The default is a new figure of 10 by 6 inches.
+    title : str, optional
+        Written above.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on, with a color bar beside them, symmetric about 0.
+
+    Raises
+    ------
+    ValueError
+        If `W` is not a matrix or `count` is below 1.
+    """
+    weights = _matrix(W, "W", "(n_visible, n_hidden)")
+    if count < 1:
+        raise ValueError(f"count={count}: expected a number of hidden units, at least 1")
+    ax = _axes(ax, (10, 6))
+    n_visible, n_hidden = weights.shape
+    strongest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:count]
+    peak = np.abs(weights[:, strongest]).argmax(axis=0)
+    shown = weights[:, strongest[np.argsort(peak, kind="stable")]]
+    bottom = 0 if low is None else low
+    # The few greatest weights would leave the rest pale: let them saturate.
+    limit = float(np.quantile(np.abs(shown), 0.995)) or 1.0
+    image = ax.imshow(
+        shown,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0, shown.shape[1], bottom - 0.5, bottom + n_visible - 0.5),
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+    )
+    # Keys that no piece uses keep their initial weights: show where there is something to see.
+    used = np.flatnonzero(np.abs(shown).max(axis=1) >= 0.1 * limit)
+    first, last = (int(used[0]), int(used[-1])) if len(used) else (0, n_visible - 1)
+    first, last = bottom + max(0, first - 1), bottom + min(n_visible - 1, last + 1)
+    ax.set_ylim(first - 0.5, last + 0.5)
+    bar = ax.figure.colorbar(image, ax=ax, extend="both", pad=0.02, aspect=30)
+    bar.set_label("weight")
+    bar.outline.set_visible(False)
+    if low is None:
+        ax.set_ylabel("visible unit")
+    else:
+        _note_axis(ax.yaxis, first, last)
+        ax.grid(axis="y", color="#9aa3ad", linewidth=0.4)
+    ax.set_xlabel("hidden units, by the pitch of the greatest weight" if low is not None else "hidden units")
+    ax.set_xticks([])
+    _finish(ax, f"{shown.shape[1]} strongest of {n_hidden} hidden units" if title is None else title)
+    return ax
+
+
+def statistics(
+    samples: Sequence[ArrayLike],
+    data: Sequence[ArrayLike],
+    *,
+    low: int = 21,
+    data_name: str = "data",
+    figsize: tuple[float, float] = (11, 6.5),
+) -> Figure:
+    """Draw simple statistics of sampled rolls beside those of real ones.
+
+    Four panels: notes per frame (share of frames), MIDI notes and pitch classes (share of cells
+    that sound), and frames that repeat the one before, in which something sounds (share of such
+    frames; a model stuck on one chord stands out).
+
+    Parameters
+    ----------
+    samples, data : sequence of array_like, each of shape (T, n)
+        Rolls of 0 and 1; lengths may differ, n may not.
+    low : int
+        MIDI note number of the first column.
+    data_name : str
+        What the legend calls the real ones.
+    figsize : tuple of float
+        Width and height in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If either sequence is empty, a roll is no matrix, or their widths differ.
+    """
+    sets = []
+    for name, rolls in (("data", data), ("samples", samples)):
+        if not len(rolls):
+            raise ValueError(f"{name} is empty: expected at least one roll of shape (T, n)")
+        arrays = [_matrix(roll, name, "(T, n)") for roll in rolls]
+        sets.append((name, arrays))
+    widths = {array.shape[1] for _, arrays in sets for array in arrays}
+    if len(widths) > 1:
+        raise ValueError(f"rolls of {sorted(widths)} columns: expected one width for all")
+    figure = Figure(figsize=figsize, layout="constrained")
+    axes = figure.subplots(2, 2, width_ratios=[2, 3])
+    counts = [np.concatenate([a.sum(axis=1) for a in arrays]).astype(int) for _, arrays in sets]
+    most = max(int(c.max()) for c in counts)
+    totals = [sum(a.sum(axis=0) for a in arrays) for _, arrays in sets]
+    # Stray notes whose bars nobody could see must not stretch the axis over the whole keyboard.
+    used = np.flatnonzero(sum(total / max(1, total.sum()) for total in totals) > 1e-3)
+    bottom, top = (int(used[0]), int(used[-1])) if len(used) else (0, widths.pop() - 1)
+    for i, (name, arrays) in enumerate(sets):
+        color = (INK, ACCENT)[i]
+        pitches = totals[i] / max(1, totals[i].sum())
+        classes = np.bincount((low + np.arange(len(pitches))) % 12, pitches, minlength=12)
+        notes = np.bincount(counts[i], minlength=most + 1) / len(counts[i])
+        panels = [
+            (axes[0, 0], np.arange(most + 1), notes),
+            (axes[1, 0], np.array([0]), np.array([repeated_frame_rate(arrays)])),
+            (axes[0, 1], low + np.arange(bottom, top + 1), pitches[bottom : top + 1]),
+            (axes[1, 1], np.arange(12), classes),
+        ]
+        label = f"{data_name if name == 'data' else name}: {len(arrays)} pieces, {len(counts[i])} frames"
+        for ax, x, share in panels:
+            if ax is axes[1, 0]:
+                ax.barh([i], share, height=0.6, color=color)
+                ax.annotate(
+                    f"{share[0]:.1%}", (share[0], i), (4, 0), textcoords="offset points", va="center", color=color
+                )
+            else:
+                ax.bar(x + 0.42 * i - 0.21, share, width=0.42, color=color, label=label)
+    axes[0, 0].set(xlabel="notes per frame", ylabel="share of frames")
+    axes[0, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0, 1].set(ylabel="share of notes", xlim=(low + bottom - 1, low + top + 1))
+    _note_axis(axes[0, 1].xaxis, low + bottom, low + top)
+    axes[0, 1].set_xlabel("MIDI note")
+    longest = max(0.05, *(np.nan_to_num(repeated_frame_rate(arrays)) for _, arrays in sets))
+    axes[1, 0].set(xlabel="frames equal to the one before (share)", xlim=(0, 1.15 * longest), ylim=(1.6, -0.6))
+    axes[1, 0].set_yticks([0, 1], ["data", "samples"])
+    axes[1, 0].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes[1, 1].set(xlabel="pitch class", ylabel="share of notes")
+    axes[1, 1].set_xticks(range(12), PITCH_CLASSES)
+    for ax in axes.flat:
+        ax.grid(axis="x" if ax is axes[1, 0] else "y", color=FAINT, linewidth=0.7)
+        ax.set_axisbelow(True)
+        _finish(ax, None)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def save(figure: Figure | Axes, path: str | os.PathLike[str], *, dpi: float = 120) -> None:
+    """Write a figure (or the figure of some axes) as a PNG file, in one step.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure or matplotlib.axes.Axes
+        What to write.
+    path : path-like
+        The file; its folder must exist. An earlier file is replaced, or kept if writing fails.
+    dpi : float
+        Dots per inch.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist or the file cannot be written.
+    """
+    from rnnrbm.files import atomic
+
+    whole = figure.get_figure(root=True) if isinstance(figure, Axes) else figure
+    assert isinstance(whole, Figure)
+    with atomic(path) as temporary:
+        whole.savefig(temporary, dpi=dpi, format="png")
+
+
+def _axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
+    return Figure(figsize=figsize, layout="constrained").subplots() if ax is None else ax
+
+
+def _matrix(values: ArrayLike, name: str, shape: str) -> np.ndarray:
+    array = np.asarray(values, dtype=float)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"{name} has shape {array.shape}: expected {shape}, neither of them 0")
+    return array
+
+
+def _numbers(column: Sequence[Any]) -> np.ndarray:
+    """Return a column as float64, NaN where a row has no number."""
+    return np.array([np.nan if x is None or x == "" else float(x) for x in column], float)
+
+
+def _drawn(name: str) -> bool:
+    return name in ("epoch", "loss", "pseudo_likelihood", "k") or name.endswith("_ll")
+
+
+def _note_axis(axis: Any, bottom: int, top: int) -> None:
+    """Name the Cs on an axis of MIDI note numbers, or every third note if there is just one C."""
+    notes = [note for note in range(bottom, top + 1) if note % 12 == 0]
+    if len(notes) < 2:
+        notes = [note for note in range(bottom, top + 1) if note % 3 == 0]
+    axis.set_major_locator(FixedLocator(notes))
+    axis.set_major_formatter(FuncFormatter(lambda note, _: f"{PITCH_CLASSES[round(note) % 12]}{round(note) // 12 - 1}"))
+    axis.set_label_text("MIDI note")
+
+
+def _finish(ax: Axes, title: str | None) -> None:
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color("#9aa3ad")
+    ax.tick_params(which="both", color="#9aa3ad", labelsize="small")
+    ax.tick_params(which="minor", length=0)
+    if title is not None:
+        ax.set_title(title, loc="left", fontsize="medium")

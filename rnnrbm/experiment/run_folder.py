@@ -1,0 +1,90 @@
+"""The folder of a run: which files in it are the run's, whether a run may write there, making room for another."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+from rnnrbm.experiment import config
+from rnnrbm.experiment.config import Config
+from rnnrbm.files import check_folder
+
+__all__ = ["clear", "free_folder", "machine", "prepare", "written"]
+
+#: names of the files that a run and its evaluations write; all others in the folder are the user's
+_WRITTEN = {
+    ".": r"config\.toml|metrics\.csv|checkpoint\.npz|results\.json",
+    "figures": r"(learning_curves|filters|sample|statistics)\.png",
+    "samples": r"sample-[0-9]+\.(mid|wav|png)",
+    "evaluations": r".+-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
+}
+
+
+def free_folder(source: str, base: Path = Path("runs")) -> Path:
+    """Return the first of ``runs/NAME-1``, ``runs/NAME-2`` ... that does not exist."""
+    stem = Path(source).stem or "run"
+    return next(p for i in range(1, 10**6) if not (p := base / f"{stem}-{i}").exists())
+
+
+def written(folder: Path) -> list[Path]:
+    """Return the files in a folder that a run and its evaluations have written, by their names."""
+    return [
+        path
+        for part, names in _WRITTEN.items()
+        if (folder / part).is_dir()
+        for path in sorted((folder / part).iterdir())
+        if path.is_file() and re.fullmatch(names, path.name)
+    ]
+
+
+def prepare(folder: Path, settings: Config | None, *, resume: bool, overwrite: bool) -> Config:
+    """Check the folder against what was asked, and return the settings to use; nothing is written yet.
+
+    Raises
+    ------
+    ValueError
+        If both `resume` and `overwrite` are asked for, or the settings of the run to resume cannot be used.
+    FileExistsError
+        If the folder, or one in it, is a file, or if it holds a run that is neither resumed nor overwritten.
+    FileNotFoundError
+        If there is no run to resume.
+    """
+    if resume and overwrite:
+        raise ValueError("resume goes on with the run in the folder, overwrite replaces it; ask for one of the two")
+    check_folder(folder, "the run")
+    if resume:
+        if not (folder / "config.toml").exists():
+            raise FileNotFoundError(f"{folder}: no run to resume there (no config.toml); give the folder of a run")
+        return config.read(folder / "config.toml")
+    for part in _WRITTEN:
+        check_folder(folder / part, "the run")
+    parts = dict.fromkeys(path.relative_to(folder).parts[0] for path in written(folder))
+    if parts and not overwrite:
+        raise FileExistsError(
+            f"{folder}: holds a run already ({', '.join(parts)}); go on with it by --resume, choose another "
+            "folder by --out, or replace it by --overwrite"
+        )
+    return settings or Config()
+
+
+def clear(folder: Path) -> None:
+    """Make the folder, and delete what an earlier run has written; files of other names stay, and their folders."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in written(folder):
+        path.unlink()
+    for part in (folder / name for name in _WRITTEN if name != "."):
+        # a link to a folder elsewhere stays
+        if part.is_dir() and not part.is_symlink() and not any(part.iterdir()):
+            part.rmdir()
+
+
+def machine() -> str:
+    """Name of the processor, and how many of its cores this process may use."""
+    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = names[0] if names else name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} core{'' if cores == 1 else 's'}"

@@ -1,0 +1,581 @@
+"""MIDI files to piano-rolls, piano-rolls to MIDI files.
+
+A piano-roll is an array of shape ``(T, n)`` of 0 and 1, dtype uint8: row t is a frame of constant
+duration, column j is MIDI note number ``low + j`` (60 is middle C). What a frame lasts is said by
+one of two grids: ``steps_per_beat`` frames per beat, where a beat is a quarter note and tempo
+plays no part, or ``seconds_per_frame`` seconds.
+
+`read` and `write` go between files and rolls; `parse` gives the notes of a file as they stand in
+it, in ticks. `rnnrbm.io.wav` lets one hear a roll.
+
+What a roll is made of is said by a rule: by ``"sounding"``, the usual one, no note is lost; by
+``"published"`` rolls are made as those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent (ICML
+2012) were, to compare with results on these. `read` says what they are.
+
+The format is that of the MIDI Manufacturers Association, *Standard MIDI Files 1.0* (RP-001).
+"""
+
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnnrbm.files import atomic, read_bytes
+from rnnrbm.io.rolls import check_roll
+
+if TYPE_CHECKING:
+    import mido
+
+__all__ = ["RULES", "MidiError", "Score", "check_range", "check_rule", "parse", "read", "to_mido", "write"]
+
+MAX_FRAMES = 10_000_000  # a roll of 88 notes this long takes 880 MB: no piece of music is
+DEFAULT_STEPS = 4  # per beat: a frame is a sixteenth note
+RULES = ("sounding", "published")
+PUBLISHED_STEPS = 2  # a frame of the published rolls is an eighth note
+DRUM_CHANNEL = 9  # counted from 0; musicians say channel 10
+
+FIELDS = ("track", "channel", "pitch", "velocity", "start", "end")
+
+# Status bytes, the channel in the low four bits taken away; and meta events, 0xFF before them.
+NOTE_OFF, NOTE_ON, PROGRAM, PRESSURE = 0x80, 0x90, 0xC0, 0xD0
+END_OF_TRACK, SET_TEMPO = 0xFF2F, 0xFF51
+
+
+class MidiError(ValueError):
+    """A MIDI file that cannot be read as asked: which file, what is wrong, what to do."""
+
+
+class Score(NamedTuple):
+    """The notes of a MIDI file, exactly as they stand in it.
+
+    Attributes
+    ----------
+    notes : numpy.ndarray, shape (N,)
+        One record a note, in order of file: int64 fields ``track``, ``channel`` (both from 0),
+        ``pitch`` (MIDI note number), ``velocity`` (1 to 127), ``start`` and ``end`` (ticks).
+    ticks_per_beat : int
+        Ticks in a quarter note.
+    tempo : numpy.ndarray, shape (M, 2)
+        The tempo map, int64: tick, and the microseconds that a beat lasts from there on. The first
+        row is at tick 0 (500 000 microseconds, 120 beats per minute, where the file says nothing).
+    end : int
+        Last tick of the longest track.
+    """
+
+    notes: np.ndarray
+    ticks_per_beat: int
+    tempo: np.ndarray
+    end: int
+
+    def seconds(self, ticks: ArrayLike) -> np.ndarray:
+        """Return the time of each tick by the tempo map, in seconds (float64, shape of `ticks`)."""
+        return self._tick_microseconds(ticks) / (1e6 * self.ticks_per_beat)
+
+    def beats_per_minute(self) -> float:
+        """Return the tempo averaged from the start to the last tick, in beats per minute."""
+        if self.end == 0:
+            return float(60e6 / self.tempo[-1, 1])
+        return float(60e6 * self.end / self._tick_microseconds(self.end))
+
+    def _tick_microseconds(self, ticks: ArrayLike) -> np.ndarray:
+        # Ticks times microseconds per beat are whole numbers: no error adds up over tempo changes,
+        # so a note on a grid line stays on it.
+        at, duration = self.tempo.T
+        elapsed = np.concatenate([[0], np.cumsum(np.diff(at) * duration[:-1])])
+        ticks = np.asarray(ticks, np.int64)
+        index = np.searchsorted(at, ticks, side="right") - 1
+        return np.asarray(elapsed[index] + (ticks - at[index]) * duration[index])
+
+
+def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
+    """Read the notes and the tempo map of a MIDI file, format 0 or 1.
+
+    A note-off ends every note of its track, channel and pitch that started before it, as
+    ``pretty_midi`` has it; a note struck again while it sounds therefore gives two notes with one
+    end. A note-off at the very tick of the note-on gives a note of zero length, unless an earlier
+    note was there to end. A note-off with nothing sounding is ignored. A note never ended is
+    dropped, with a warning.
+
+    Text is not decoded, so any encoding will do. Pedals, bends, programs, chunks of other kinds,
+    and bytes after the last track are skipped. Tempo changes count in whichever track they are.
+
+    Parameters
+    ----------
+    path : path-like
+        A Standard MIDI File.
+    rule : {"sounding", "published"}
+        By ``"published"`` a note struck again while it sounds is lost, as is all but the last
+        strike of it, and a note-off ends the one that is left, at its own tick too.
+
+    Returns
+    -------
+    Score
+        The notes (possibly none) and the tempo map.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it is a directory, or it cannot be read.
+    MidiError
+        If the file is empty, not MIDI, truncated or corrupt, of format 2, or timed in SMPTE
+        frames.
+    ValueError
+        If there is no such rule.
+
+    Warns
+    -----
+    UserWarning
+        If notes are never ended: how many were dropped.
+    """
+    check_rule(rule)
+    one_at_a_time = rule == "published"
+    # Read here and not by mido: mido 1.3.3 forgets the time before a meta event of a kind it does
+    # not know, which moves all notes after it (so does pretty_midi, which stands on it), and one
+    # malformed key signature or foreign chunk makes it refuse the file. pretty_midi adds to that a
+    # limit of 10 million ticks, seconds where we need ticks, and tempo changes of one track only.
+    data = read_bytes(path, "a MIDI file")
+    resolution, chunks = _chunks(path, data)
+    notes: list[tuple[int, int, int, int, int, int]] = []
+    tempo = [(0, 500_000)]
+    unended = last = 0
+    for track, chunk in enumerate(chunks):
+        sounding: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+        for tick, status, payload in _events(path, track, chunk):
+            last = max(last, tick)
+            if status == SET_TEMPO and len(payload) == 3:
+                tempo.append((tick, int.from_bytes(payload, "big")))
+            if status & 0xF0 not in (NOTE_OFF, NOTE_ON) or status > 0xFF:
+                continue
+            channel, pitch, velocity = status & 0x0F, payload[0], payload[1]
+            if pitch > 127:
+                raise MidiError(
+                    f"{path}: track {track + 1} has a note number of {pitch} at tick {tick}, but "
+                    "they end at 127; the file is damaged: get another copy"
+                )
+            key = sounding[channel, pitch]
+            if status & 0xF0 == NOTE_ON and velocity > 0:
+                if one_at_a_time:
+                    key.clear()
+                key.append((tick, min(velocity, 127)))
+                continue
+            ended = [strike for strike in key if strike[0] < tick or one_at_a_time] or list(key)
+            notes += [(track, channel, pitch, force, start, tick) for start, force in ended]
+            key[:] = key[len(ended) :]
+        unended += sum(map(len, sounding.values()))
+    if unended:
+        warnings.warn(f"{path}: dropped {unended} note(s) that the file never ends", stacklevel=2)
+    # The last of several tempi at one tick counts; the sort is stable, in order of tracks.
+    changes = dict(sorted(tempo, key=lambda change: change[0]))
+    return Score(
+        np.array(notes, [(field, np.int64) for field in FIELDS]),
+        resolution,
+        np.array(list(changes.items()), np.int64),
+        last,
+    )
+
+
+def _chunks(path: str | os.PathLike[str], data: bytes) -> tuple[int, list[bytes]]:
+    """Return the ticks per beat and the bytes of each track."""
+    if not data:
+        raise MidiError(f"{path}: the file is empty (0 bytes), not MIDI; get another copy")
+    if data[:4] != b"MThd":
+        raise MidiError(
+            f"{path}: not a MIDI file: it starts with {data[:4]!r}, a MIDI file with b'MThd'; "
+            "check the path, or convert the file to a Standard MIDI File"
+        )
+    if len(data) < 14:
+        raise MidiError(f"{path}: ends within the MIDI header ({len(data)} bytes); truncated")
+    size = int.from_bytes(data[4:8], "big")
+    kind, n_tracks, division = (int.from_bytes(data[i : i + 2], "big") for i in (8, 10, 12))
+    if kind not in (0, 1):
+        raise MidiError(
+            f"{path}: MIDI format {kind}, expected 0 or 1 (format 2 holds independent pieces that "
+            "have no common time); save each of its tracks to a file of its own"
+        )
+    if division >= 0x8000:
+        raise MidiError(
+            f"{path}: times are in SMPTE frames (division {division:#06x}), not in ticks per "
+            "beat; save it again with a musical time base, such as 480 ticks per quarter note"
+        )
+    if division == 0:
+        raise MidiError(f"{path}: 0 ticks per beat, expected 1 to 32767; the file is damaged")
+    tracks: list[bytes] = []
+    position = 8 + size
+    while len(tracks) < n_tracks:
+        name, start = data[position : position + 4], position + 8
+        position = start + int.from_bytes(data[position + 4 : start], "big")
+        if start > len(data) or position > len(data):
+            raise MidiError(
+                f"{path}: truncated: the header promises {n_tracks} track(s), the file of "
+                f"{len(data)} bytes ends after {len(tracks)} whole one(s); get another copy"
+            )
+        if name == b"MTrk":
+            tracks.append(data[start:position])
+    return division, tracks
+
+
+def _events(path: str | os.PathLike[str], track: int, chunk: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (tick, status, data bytes) of every event; the status of a meta event is 0xFFkk."""
+    position = tick = running = 0
+
+    def number() -> int:
+        """Read a variable-length quantity: 7 bits a byte, the high bit says that more follow."""
+        nonlocal position
+        value = 0
+        for _ in range(4):
+            byte = chunk[position]
+            position += 1
+            value = value << 7 | byte & 0x7F
+            if byte < 0x80:
+                return value
+        raise MidiError(
+            f"{path}: track {track + 1} has a number of more than 4 bytes at its byte {position}; "
+            "the file is damaged: get another copy"
+        )
+
+    status = 0
+    try:
+        # Tracks without an end-of-track event exist; the length of the chunk ends them as well.
+        while position < len(chunk) and status != END_OF_TRACK:
+            tick += number()
+            status = running
+            if chunk[position] >= 0x80:
+                status = chunk[position]
+                position += 1
+            if status == 0xFF:
+                status = 0xFF00 | chunk[position]
+                position += 1
+                size = number()
+            elif status in (0xF0, 0xF7):
+                size = number()
+            elif 0x80 <= status < 0xF0:
+                # Running status is the last of a channel: it outlives meta events and system
+                # exclusive ones. The standard says that these end it; files do not all obey.
+                running = status
+                size = 1 if PROGRAM <= status < PRESSURE + 16 else 2
+            else:
+                raise MidiError(
+                    f"{path}: track {track + 1} has an undefined event (status {status:#04x}) at "
+                    f"its byte {position}; the file is damaged: get another copy"
+                )
+            payload = chunk[position : position + size]
+            position += size
+            if position > len(chunk):
+                raise IndexError
+            yield tick, status, payload
+    except IndexError:
+        raise MidiError(
+            f"{path}: track {track + 1} ends within an event, after {len(chunk)} bytes (tick "
+            f"{tick}); the file is damaged: get another copy"
+        ) from None
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    rule: str = "sounding",
+    steps_per_beat: int | None = None,
+    seconds_per_frame: float | None = None,
+    low: int = 21,
+    high: int = 108,
+    drums: bool = False,
+) -> np.ndarray:
+    """Read a MIDI file as a piano-roll.
+
+    By the rule ``"sounding"`` a note sounds from its start to its end, each rounded to the nearest
+    line of the grid, half way up to the later one; a note shorter than that, one of zero length
+    included, gets the one frame that its start is rounded to, so no note is lost. Notes of one
+    pitch merge, whatever their track: a roll does not tell a held note from a repeated one.
+
+    The first frame is the file's tick 0: leading silence is kept. The last is the last in which a
+    note of `low` to `high` sounds: trailing silence is not kept. Sustain pedals are ignored: a note
+    ends when its key is let go. `parse` says how notes are found in the file.
+
+    By the rule ``"published"`` it is otherwise in five ways, which together give the published rolls
+    from the published MIDI files, before these were transposed (see `rnnrbm.io.rolls.transpose`): a
+    frame is an eighth note; a note struck again while it sounds is lost, but for its last strike;
+    a note that starts and ends on one rounded grid line has no frame; the first frame, that of
+    tick 0, is left out, and the last is that before the rounded end of the last note, silent or
+    not; channel 10 is read as the others are.
+
+    Parameters
+    ----------
+    path : path-like
+        A Standard MIDI File of format 0 or 1.
+    rule : {"sounding", "published"}
+        What becomes of the notes. ``"published"`` allows none of `steps_per_beat`,
+        `seconds_per_frame` and `drums`, for it has its own.
+    steps_per_beat : int, optional
+        Frames in a beat (quarter note): 4 means sixteenth notes, 12 keeps triplets too. Tempo plays
+        no part. The default is 4, unless `seconds_per_frame` is given.
+    seconds_per_frame : float, optional
+        Duration of a frame in seconds, by the file's tempo map: for recorded performances, which
+        follow no beat. Give at most one of the two.
+    low, high : int
+        MIDI note numbers of the first and the last column, 0 to 127. The default is the piano's
+        88 keys, 21 (A0) to 108 (C8).
+    drums : bool
+        Read channel 10 too, where a note number means an instrument, not a pitch. By default it
+        is ignored.
+
+    Returns
+    -------
+    numpy.ndarray, shape (T, high - low + 1)
+        uint8, 0 or 1; ``roll[t, j]`` is 1 if MIDI note number ``low + j`` sounds in frame t.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it is a directory, or it cannot be read.
+    MidiError
+        If the file cannot be parsed (see `parse`), holds no note, or only drums or notes outside
+        `low` to `high`, or would make a roll of more than 10 million frames, or one in which by the
+        rule ``"published"`` nothing sounds.
+    ValueError
+        If both grids are given, or one that the rule excludes, there is no such rule, or a grid,
+        `low` or `high` makes no sense.
+
+    Warns
+    -----
+    UserWarning
+        If some of the notes lie outside `low` to `high`: how many were dropped.
+    """
+    check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
+    published = rule == "published"
+    steps, seconds = _grid(PUBLISHED_STEPS if published else steps_per_beat, seconds_per_frame)
+    check_range(low, high)
+    score = parse(path, rule=rule)
+    notes = score.notes
+    if not len(notes):
+        raise MidiError(f"{path}: holds no note; leave the file out, or check what wrote it")
+    if not drums and not published:
+        notes = notes[notes["channel"] != DRUM_CHANNEL]
+        if not len(notes):
+            raise MidiError(
+                f"{path}: all {len(score.notes)} notes are drums (channel 10); read them with "
+                "drums=True (in a configuration drums = true under [data], on the command line "
+                "--set data.drums=true; rnnrbm convert --drums), or leave the file out"
+            )
+    inside = (low <= notes["pitch"]) & (notes["pitch"] <= high)
+    outside = notes["pitch"][~inside]
+    if len(outside):
+        span = f"note numbers {outside.min()} to {outside.max()}, expected {low} to {high}"
+        if len(outside) == len(notes):
+            raise MidiError(f"{path}: all {len(notes)} notes are out of range: {span}; widen it")
+        warnings.warn(
+            f"{path}: dropped {len(outside)} of {len(notes)} notes, out of range: {span}",
+            stacklevel=2,
+        )
+        notes = notes[inside]
+    if steps is None and not score.tempo[:, 1].all():
+        raise MidiError(
+            f"{path}: has a tempo of 0 microseconds per beat, so its notes have no time in "
+            "seconds; read it with steps_per_beat"
+        )
+    start, end = (_frame(score, notes[name], steps, seconds) for name in ("start", "end"))
+    if published:
+        start, end = np.maximum(start - 1, 0), np.maximum(end - 1, 0)
+    else:
+        end = np.maximum(end, start + 1)
+    if end.max() > MAX_FRAMES:
+        raise MidiError(
+            f"{path}: would make a roll of {end.max():.0f} frames, expected at most {MAX_FRAMES}; "
+            "use a coarser grid, or leave the file out if its times are damaged"
+        )
+    if not (start < end).any():
+        raise MidiError(
+            f"{path}: no note of it sounds by the rule 'published', all are too short or in the first eighth note; "
+            "leave the file out, or read it by the rule 'sounding'"
+        )
+    roll = np.zeros((int(end.max()), high - low + 1), np.uint8)
+    for first, stop, column in zip(start, end, notes["pitch"] - low, strict=True):
+        roll[first:stop, column] = 1
+    return roll
+
+
+def check_rule(rule: str, **options: Any) -> None:
+    """Raise ValueError if there is no such rule, or an option is given (not None) that the rule excludes."""
+    if rule not in RULES:
+        raise ValueError(f"rule={rule!r}: expected one of {', '.join(map(repr, RULES))}")
+    given = [f"{name}={value}" for name, value in options.items() if value is not None]
+    if rule == "published" and given:
+        raise ValueError(
+            f"rule='published' and {', '.join(given)}: the rule says what is read, and that a frame is an eighth "
+            "note; leave one of them out"
+        )
+
+
+def check_range(low: int, high: int) -> None:
+    """Raise ValueError if `low` to `high` are no MIDI note numbers."""
+    if not 0 <= low <= high <= 127:
+        raise ValueError(f"low={low} and high={high}: expected 0 <= low <= high <= 127")
+
+
+def _frame(score: Score, ticks: np.ndarray, steps: int | None, seconds: float) -> np.ndarray:
+    """Return the nearest grid line of each tick, half way up, as int64."""
+    if steps is not None:
+        return (2 * ticks * steps + score.ticks_per_beat) // (2 * score.ticks_per_beat)
+    frames = np.floor(score.seconds(ticks) / seconds + 0.5)
+    return np.minimum(frames, 2.0**62).astype(np.int64)
+
+
+def _grid(steps_per_beat: int | None, seconds_per_frame: float | None) -> tuple[int | None, float]:
+    """Return (steps per beat, 0.0) or (None, seconds per frame), checked."""
+    if seconds_per_frame is None:
+        steps = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
+        if steps != int(steps) or not 1 <= steps <= 32767:
+            raise ValueError(f"steps_per_beat={steps}: expected a whole number, 1 to 32767")
+        return int(steps), 0.0
+    if steps_per_beat is not None:
+        raise ValueError(
+            f"steps_per_beat={steps_per_beat} and seconds_per_frame={seconds_per_frame}: a frame "
+            "is part of a beat or a number of seconds; give one of the two"
+        )
+    if not 0 < seconds_per_frame < float("inf"):
+        raise ValueError(f"seconds_per_frame={seconds_per_frame}: expected a positive number")
+    return None, float(seconds_per_frame)
+
+
+def write(
+    path: str | os.PathLike[str],
+    roll: ArrayLike,
+    *,
+    low: int = 21,
+    steps_per_beat: int | None = None,
+    seconds_per_frame: float | None = None,
+    tempo: float = 120.0,
+    legato: bool = True,
+    restrike: int = 1,
+    velocity: int = 80,
+    program: int = 0,
+) -> None:
+    """Write a piano-roll as a MIDI file (format 0), in one step: see `rnnrbm.files.atomic`.
+
+    `read` with the same grid, `low` and a fitting `high` gives the roll back, up to trailing
+    silence. The file itself keeps that silence, as the time of its end-of-track event; so a roll
+    without a note makes a valid file of its length, which `read` refuses because it holds no note.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write, customarily ``.mid``. Its folder must exist.
+    roll : array_like, shape (T, n)
+        0 or 1; ``roll[t, j]`` says if MIDI note number ``low + j`` sounds in frame t.
+    low : int
+        MIDI note number of the first column; ``low + n`` is at most 128.
+    steps_per_beat : int, optional
+        Frames in a beat (quarter note). The default is 4, unless `seconds_per_frame` is given.
+    seconds_per_frame : float, optional
+        Duration of a frame in seconds, at least two ticks of 1/960 beat. Give at most one of the
+        two.
+    tempo : float
+        Beats per minute, 3.6 to 60 000 000 (the file stores whole microseconds per beat). On a grid
+        of seconds it decides where beats are shown, not when notes sound.
+    legato : bool
+        True: a note that sounds in consecutive frames is one held note. False: it is struck again
+        every `restrike` frames.
+    restrike : int
+        With ``legato=False``, frames from strike to strike, counted from frame 0 of the roll: with
+        the value of `steps_per_beat`, held notes are struck again on every beat.
+    velocity : int
+        How hard every key is struck, 1 to 127.
+    program : int
+        General MIDI instrument, 0 to 127; 0 is the acoustic grand piano.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist or the file cannot be written; an earlier file is kept.
+    ValueError
+        If the roll is not a matrix of 0 and 1 with at least one frame and columns within the MIDI
+        note numbers, or another argument is out of range.
+    """
+    file = to_mido(roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, velocity, program)
+    with atomic(path) as temporary:
+        file.save(temporary)
+
+
+def to_mido(
+    roll: ArrayLike,
+    low: int,
+    steps_per_beat: int | None,
+    seconds_per_frame: float | None,
+    tempo: float,
+    legato: bool,
+    restrike: int,
+    velocity: int,
+    program: int,
+) -> "mido.MidiFile":
+    """Return the roll as a MIDI file in memory; the arguments are those of `write`."""
+    import mido
+
+    steps, seconds = _grid(steps_per_beat, seconds_per_frame)
+    array = _check(roll, low)
+    if not (0 < tempo < float("inf") and 1 <= (beat := round(60e6 / tempo)) < 2**24):
+        raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
+    if restrike < 1:
+        raise ValueError(f"restrike={restrike}: expected a number of frames, at least 1")
+    if not (1 <= velocity <= 127 and 0 <= program <= 127):
+        raise ValueError(f"velocity={velocity} and program={program}: expected 1 to 127 and 0 to 127")
+    lines = np.arange(len(array) + 1)
+    if steps is not None:
+        # Every grid line is a whole number of ticks, and there are 480 or more of them in a beat,
+        # as sequencers are used to.
+        ticks_per_beat = steps * -(-480 // steps)
+        ticks = lines * (ticks_per_beat // steps)
+    else:
+        ticks_per_beat = 960
+        frame = seconds * 1e6 * ticks_per_beat / beat
+        if frame < 2:
+            raise ValueError(
+                f"seconds_per_frame={seconds}: shorter than two ticks of a MIDI file at "
+                f"tempo={tempo} (0.002 beats); use longer frames or a faster tempo"
+            )
+        ticks = np.floor(lines * frame + 0.5).astype(np.int64)
+
+    # A strike is a cell that sounds and did not before, or is struck again; a note stops after a
+    # cell that sounds where the next does not, or is a strike. Both in order of column, then time,
+    # so the n-th strike and the n-th stop are one note.
+    sounds = np.zeros((len(array) + 1, array.shape[1]), bool)
+    sounds[:-1] = array
+    held = np.zeros_like(sounds)
+    held[1:] = sounds[1:] & sounds[:-1]
+    if not legato:
+        held[::restrike] = False
+    columns, strikes = np.nonzero((sounds & ~held).T)
+    stops = np.nonzero((sounds[:-1] & ~held[1:]).T)[1] + 1
+    events = [(tick, 1, note) for tick, note in zip(ticks[strikes], columns + low, strict=True)]
+    events += [(tick, 0, note) for tick, note in zip(ticks[stops], columns + low, strict=True)]
+    events.sort()  # at one tick, notes end before they start again
+
+    track = mido.MidiTrack()
+    track.append(mido.MetaMessage("set_tempo", tempo=beat))
+    track.append(mido.Message("program_change", program=program))
+    now = 0
+    for tick, strike, note in events:
+        track.append(
+            mido.Message(
+                "note_on" if strike else "note_off",
+                note=int(note),
+                velocity=velocity if strike else 0,
+                time=int(tick - now),
+            )
+        )
+        now = tick
+    track.append(mido.MetaMessage("end_of_track", time=int(ticks[-1]) - now))
+    return mido.MidiFile(type=0, ticks_per_beat=ticks_per_beat, tracks=[track])
+
+
+def _check(roll: ArrayLike, low: int) -> np.ndarray:
+    """Return a roll of 0 and 1 as uint8, or raise ValueError."""
+    array = check_roll(roll)
+    if not 0 <= low <= low + array.shape[1] <= 128:
+        raise ValueError(
+            f"low={low} and a roll of {array.shape[1]} columns are MIDI note numbers {low} to "
+            f"{low + array.shape[1] - 1}, expected 0 to 127; pass the low that the roll was made by"
+        )
+    return array

@@ -1,0 +1,135 @@
+"""A folder of MIDI files as training, validation and test sets."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnrbm.io import midi
+
+__all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder"]
+
+SPLITS = ("train", "valid", "test")
+DEFAULT_SPLIT = (0.7, 0.15, 0.15)
+DEFAULT_STEPS = 2  # per beat: a frame is an eighth note
+MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+
+
+def load_folder(
+    folder: Path,
+    rule: str,
+    steps_per_beat: int | None,
+    seconds_per_frame: float | None,
+    split: Sequence[float],
+    seed: int,
+    low: int,
+    high: int,
+    drums: bool = False,
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[str]], int | None]:
+    """Read the MIDI files of a folder and divide them; see :func:`rnnrbm.datasets.load` for the parameters.
+
+    Returns
+    -------
+    rolls : dict of str to list of numpy.ndarray
+        For "train", "valid" and "test".
+    names : dict of str to list of str
+        Paths in the folder, in the same order.
+    steps_per_beat : int or None
+        The grid, None if it is one of seconds.
+    """
+    # Before any file is read: a wrong option is not the files' fault.
+    midi.check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
+    if rule == "published":
+        steps_per_beat = midi.PUBLISHED_STEPS
+    elif seconds_per_frame is None:
+        steps_per_beat = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
+        if steps_per_beat != int(steps_per_beat) or steps_per_beat < 1:
+            raise ValueError(f"steps_per_beat={steps_per_beat}: expected a whole number from 1")
+    elif steps_per_beat is not None:
+        raise ValueError("steps_per_beat and seconds_per_frame exclude each other; give one")
+    elif not 0 < seconds_per_frame < float("inf"):
+        raise ValueError(f"seconds_per_frame={seconds_per_frame}: expected a positive number")
+    midi.check_range(low, high)
+    fractions = np.asarray(split, float)
+    if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
+        raise ValueError(f"split={split}: expected three positive fractions that add up to 1")
+
+    # Sorted by name in one way on every system, so that the seed decides the same everywhere.
+    paths = sorted(
+        (p for p in folder.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file()),
+        key=lambda p: p.relative_to(folder).as_posix(),
+    )
+    if not paths:
+        raise ValueError(f"{folder}: no MIDI file ({', '.join(MIDI_SUFFIXES)}) in it or below it")
+    present = [s for s in SPLITS if (folder / s).is_dir()]
+    if present:
+        outside = [p for p in paths if p.relative_to(folder).parts[0] not in present]
+        if len(present) < len(SPLITS) or outside:
+            found = f"sub-folders {', '.join(present)}" + (
+                f" and {len(outside)} MIDI files outside them, such as {outside[0]}" if outside else ""
+            )
+            raise ValueError(
+                f"{folder}: found {found}; expected all MIDI files in sub-folders train, valid and "
+                "test, or no sub-folder of such a name (then `split` divides the files)"
+            )
+        if tuple(split) != DEFAULT_SPLIT or seed != 0:
+            raise ValueError(f"{folder}: split and seed cannot be chosen, its sub-folders are the splits")
+
+    grid: dict[str, Any] = {"steps_per_beat": steps_per_beat}
+    if rule == "published":
+        grid = {}
+    elif seconds_per_frame is not None:
+        grid = {"seconds_per_frame": seconds_per_frame}
+    pieces = _read_midi(folder, paths, rule=rule, low=low, high=high, drums=drums, **grid)
+    usable = list(pieces)
+    if present:
+        members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}
+        empty = [s for s in SPLITS if not members[s]]
+        if empty:
+            raise ValueError(
+                f"{folder}: no usable MIDI file in {', '.join(empty)}; expected at least one in "
+                "each of train, valid and test"
+            )
+    else:
+        if len(usable) < len(SPLITS):
+            raise ValueError(
+                f"{folder}: {len(usable)} of {len(paths)} MIDI files can be used; expected at "
+                "least 3, one each for training, validation and test. Add files, or read single "
+                "ones with rnnrbm.midi.read and make a Dataset of them"
+            )
+        order = np.random.default_rng(seed).permutation(len(usable))
+        first, second = np.cumsum(_counts(len(usable), fractions))[:2]
+        parts = (order[:first], order[first:second], order[second:])
+        members = {s: [usable[i] for i in sorted(part)] for s, part in zip(SPLITS, parts, strict=True)}
+    rolls = {s: [pieces[n] for n in members[s]] for s in SPLITS}
+    return rolls, members, steps_per_beat
+
+
+def _read_midi(folder: Path, paths: Sequence[Path], **options: Any) -> dict[str, np.ndarray]:
+    """Return the rolls of the usable files by their path in the folder; warn of the others."""
+    pieces: dict[str, np.ndarray] = {}
+    reason = ""
+    for path in paths:
+        try:
+            pieces[path.relative_to(folder).as_posix()] = midi.read(path, **options)
+        except (midi.MidiError, OSError) as error:
+            reason = str(error)
+            named = reason if str(path) in reason else f"{path}: {reason}"
+            warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)
+    if not pieces:
+        raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
+    return pieces
+
+
+def _counts(n: int, fractions: np.ndarray) -> np.ndarray:
+    """Return how many of n pieces each split gets: about n * fractions, at least 1 each."""
+    counts = np.maximum(np.floor(n * fractions + 1e-9).astype(int), 1)
+    while counts.sum() != n:
+        lack = n * fractions - counts
+        if counts.sum() < n:
+            counts[np.argmax(lack)] += 1
+        else:
+            counts[np.argmin(np.where(counts > 1, lack, np.inf))] -= 1
+    return counts

@@ -1,0 +1,132 @@
+"""The sound of a piano-roll, as an array or a WAV file."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnnrbm.files import atomic
+from rnnrbm.io import midi
+
+__all__ = ["synthesize", "write_wav"]
+
+
+def synthesize(
+    roll: ArrayLike,
+    *,
+    low: int = 21,
+    steps_per_beat: int | None = None,
+    seconds_per_frame: float | None = None,
+    tempo: float = 120.0,
+    legato: bool = True,
+    restrike: int = 1,
+    program: int = 0,
+    sample_rate: int = 22050,
+    soundfont: str | os.PathLike[str] | None = None,
+) -> np.ndarray:
+    """Return the sound of a piano-roll.
+
+    Without a sound font, every note is a plucked tone of five harmonics that dies away; with one,
+    FluidSynth plays the instrument `program`. Tuning: note number 69 (A4) is 440 hertz.
+
+    Parameters
+    ----------
+    roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, program
+        As in `rnnrbm.midi.write`; `program` counts only with a sound font.
+    sample_rate : int
+        Samples per second, in hertz.
+    soundfont : path-like, optional
+        A sound font (``.sf2``) for FluidSynth; needs the package ``pyfluidsynth``.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_samples,)
+        float32, greatest magnitude 0.8 (a roll without a note: all 0). Without a sound font it
+        lasts as long as the roll; with one, the last notes ring on.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such sound font.
+    ImportError
+        If a sound font is asked for and FluidSynth is not installed.
+    ValueError
+        If the roll or another argument is not as `rnnrbm.midi.write` expects, or `sample_rate` is below 1000.
+    """
+    import pretty_midi
+
+    if sample_rate != int(sample_rate) or sample_rate < 1000:
+        raise ValueError(f"sample_rate={sample_rate}: expected whole hertz, at least 1000")
+    file = midi.to_mido(roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, 100, program)
+    ticks = sum(event.time for event in file.tracks[0])  # before pretty_midi makes them absolute
+    duration = ticks * file.tracks[0][0].tempo / 1e6 / file.ticks_per_beat
+    audio = np.zeros(max(1, round(duration * sample_rate)), np.float32)
+    score = pretty_midi.PrettyMIDI(mido_object=file)
+    if soundfont is not None:
+        if not Path(soundfont).is_file():
+            raise FileNotFoundError(f"{soundfont}: no such sound font; give the path of a .sf2 file")
+        try:
+            played = score.fluidsynth(fs=sample_rate, synthesizer=str(soundfont))
+        except ImportError as error:
+            raise ImportError(
+                "a sound font needs FluidSynth: install the FluidSynth library and the Python "
+                "package pyfluidsynth, or pass soundfont=None"
+            ) from error
+        audio = np.pad(audio, (0, max(0, len(played) - len(audio))))
+    else:
+        played = score.synthesize(fs=sample_rate, wave=partial(_tone, attack=round(0.01 * sample_rate)))[: len(audio)]
+    audio[: len(played)] = played
+    # 0.8 leaves room for players that resample: between the samples a wave may rise above them.
+    return audio * np.float32(0.8 / (np.abs(audio).max() or 1.0))
+
+
+def _tone(phase: np.ndarray, attack: int) -> np.ndarray:
+    """Return a tone of harmonics at each phase (radians), faded in over `attack` samples."""
+    step = phase[1] - phase[0] if len(phase) > 1 else np.pi  # radians per sample
+    tone = np.zeros_like(phase)
+    for harmonic, amplitude in enumerate((1.0, 0.5, 0.3, 0.15, 0.08), start=1):
+        if harmonic * step < np.pi:  # below half the sample rate
+            tone += amplitude * np.sin(harmonic * phase)
+    # Harmonics that all set off at full strength would click.
+    fade = 0.5 - 0.5 * np.cos(np.pi * np.arange(attack) / attack)
+    tone[:attack] *= fade[: len(tone)]
+    return tone
+
+
+def write_wav(
+    path: str | os.PathLike[str],
+    roll: ArrayLike,
+    *,
+    low: int = 21,
+    steps_per_beat: int | None = None,
+    seconds_per_frame: float | None = None,
+    tempo: float = 120.0,
+    legato: bool = True,
+    restrike: int = 1,
+    program: int = 0,
+    sample_rate: int = 22050,
+    soundfont: str | os.PathLike[str] | None = None,
+) -> None:
+    """Write the sound of a piano-roll as a WAV file: mono, 16 bits, in one step.
+
+    The parameters after `path`, and what is raised, are those of `synthesize`; OSError if the
+    folder does not exist or the file cannot be written, and then an earlier file is kept.
+    """
+    from scipy.io import wavfile
+
+    audio = synthesize(
+        roll,
+        low=low,
+        steps_per_beat=steps_per_beat,
+        seconds_per_frame=seconds_per_frame,
+        tempo=tempo,
+        legato=legato,
+        restrike=restrike,
+        program=program,
+        sample_rate=sample_rate,
+        soundfont=soundfont,
+    )
+    with atomic(path) as temporary:
+        wavfile.write(temporary, sample_rate, np.round(audio * 32767).astype(np.int16))

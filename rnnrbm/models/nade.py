@@ -1,0 +1,244 @@
+"""NADE, the neural autoregressive distribution estimator: an exact joint distribution of binary units.
+
+Units are drawn one after the other, each given those before it in some order:
+
+    p(v) = product over i of p(v_i | v_<i)
+    P(v_i = 1 | v_<i) = sigmoid(b_v_i + V_i sigmoid(b_h + sum over j < i of v_j W_j))
+
+(Larochelle & Murray, "The neural autoregressive distribution estimator", AISTATS 2011; conditioned on the past by its
+biases it is the RNN-NADE of Boulanger-Lewandowski et al. 2012.) With :attr:`NADE.U` the hidden units are also told
+which units have been drawn, and training draws the orders: one network for all of them (Uria, Murray & Larochelle, "A
+deep and tractable density estimator", ICML 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.backend import engine
+from rnnrbm.backend.random import Rng
+from rnnrbm.densities import check_biases, clamped
+from rnnrbm.units import Bernoulli, Unit
+
+__all__ = ["NADE", "log_prob_of_units"]
+
+#: Beyond so many units that are on, a row is gone through unit by unit.
+MOST_SEGMENTS = 32
+
+
+class NADE(NamedTuple):
+    """Neural autoregressive distribution estimator of binary units.
+
+    Attributes
+    ----------
+    W : TensorVariable, shape (n_visible, n_hidden)
+        From units that have been drawn to the hidden ones.
+    V : TensorVariable, shape (n_visible, n_hidden)
+        From the hidden units to the next one.
+    b_v : TensorVariable, shape (..., n_visible)
+    b_h : TensorVariable, shape (..., n_hidden)
+    U : TensorVariable or None, shape (n_visible, n_hidden)
+        From the fact that a unit has been drawn to the hidden units: trained on random orders.
+    order : tuple of int or None
+        The columns in the order in which they are drawn; None stands for 0, 1, 2 ...
+    """
+
+    W: TensorVariable
+    V: TensorVariable
+    b_v: TensorVariable
+    b_h: TensorVariable
+    U: TensorVariable | None = None
+    order: tuple[int, ...] | None = None
+
+    @classmethod
+    def init(
+        cls,
+        n_visible: int,
+        n_hidden: int,
+        *,
+        rng: np.random.Generator,
+        b_v: np.ndarray | float = 0.0,
+        orderless: bool = False,
+        order: Sequence[int] | None = None,
+        scale: float = 0.05,
+        dtype: str | None = None,
+    ) -> NADE:
+        """Make a NADE whose fields are shared variables named after themselves.
+
+        Parameters
+        ----------
+        n_visible, n_hidden : int
+            Sizes, at least 1.
+        rng : numpy.random.Generator
+        b_v : array of shape (n_visible,) or float
+            Initial visible biases: log odds of each unit's mean are a good start.
+        orderless : bool
+            Train on random orders; `order` is then that of scoring and sampling.
+        order : sequence of int or None
+            A permutation of the columns.
+        scale : float
+            Standard deviation of the initial weights.
+        dtype : str or None
+            None stands for PyTensor's ``floatX``.
+
+        Raises
+        ------
+        ValueError
+            If a size is below 1, `b_v` has another shape, or `order` is no permutation.
+        """
+        biases = check_biases(b_v, n_visible)
+        if n_hidden < 1:
+            raise ValueError(f"n_hidden must be at least 1, got {n_hidden}")
+        if order is not None and sorted(order) != list(range(n_visible)):
+            raise ValueError(f"order must hold each of 0 to {n_visible - 1} once, got {tuple(order)}")
+
+        def weights(name: str) -> Any:
+            return engine.shared(rng.normal(0.0, scale, (n_visible, n_hidden)), name, dtype)
+
+        return cls(
+            weights("W"),
+            weights("V"),
+            engine.shared(biases, "b_v", dtype),
+            engine.shared(np.zeros(n_hidden), "b_h", dtype),
+            weights("U") if orderless else None,
+            None if order is None else tuple(int(i) for i in order),
+        )
+
+    @property
+    def visible(self) -> Unit:
+        return Bernoulli()
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        return ("b_v", "b_h")
+
+    def tensors(self) -> list[TensorVariable]:
+        return [self.W, self.V, self.b_v, self.b_h, *([] if self.U is None else [self.U])]
+
+    def with_tensors(self, tensors: list[TensorVariable]) -> NADE:
+        W, V, b_v, b_h, *U = tensors
+        return self._replace(W=W, V=V, b_v=b_v, b_h=b_h, U=U[0] if U else None)
+
+    def _ordered(self, x: TensorVariable, axis: int) -> TensorVariable:
+        """What belongs to the visible units along an axis, in the order in which they are drawn."""
+        return x if self.order is None else pt.take(x, np.array(self.order), axis=axis)
+
+    def _weights(self) -> list[TensorVariable]:
+        """W, V and, if there is one, U, a row for each unit in the order of drawing."""
+        return [self._ordered(t, 0) for t in (self.W, self.V, *([] if self.U is None else [self.U]))]
+
+    def log_prob(self, v: TensorVariable, most_on: int | None = None) -> TensorVariable:
+        """Exact log-probability of binary rows, nats: (R, n_visible) -> (R,).
+
+        Parameters
+        ----------
+        v : TensorVariable, shape (R, n_visible)
+        most_on : int or None
+            No row has more units than that on. The hidden units change only after a unit that is on, so rows of few
+            take a few matrix products instead of a loop over all units. A row of more gets NaN.
+        """
+        n = self.W.type.shape[0]
+        x, b_v = self._ordered(v, -1), self._ordered(self.b_v, -1)
+        if self.U is None and most_on is not None and most_on < min(n, MOST_SEGMENTS):
+            inputs = self._by_segments(x, most_on)
+        else:
+            inputs = self._unit_by_unit(x)
+        return log_prob_of_units(x, inputs + b_v).sum(axis=-1, acc_dtype=self.W.dtype)
+
+    def _by_segments(self, x: TensorVariable, most_on: int) -> TensorVariable:
+        """Inputs of all units, without biases: one matrix product for each number of units that were on before."""
+        dtype, (n, n_hidden) = self.W.dtype, self.W.type.shape
+        W, V = self._weights()
+        # a product with ones and zeros, since XLA adds up along rows one number at a time
+        n_before = x @ pt.as_tensor(np.triu(np.ones((n, n), dtype), 1))
+        numbers = np.arange(most_on + 1, dtype=dtype)[:, None, None]
+        first = x * pt.lt(n_before, numbers).astype(dtype)  # (S, R, n): of each row the first s units that are on
+        a = (first.reshape((-1, n)) @ W).reshape((most_on + 1, -1, n_hidden)) + self.b_h
+        inputs = (pt.sigmoid(a).reshape((-1, n_hidden)) @ V.T).reshape((most_on + 1, -1, n))
+        chosen = (inputs * pt.eq(n_before, numbers).astype(dtype)).sum(axis=0, acc_dtype=dtype)
+        too_many = pt.gt(x.sum(axis=-1, keepdims=True, acc_dtype=dtype), np.asarray(most_on, dtype))
+        return pt.switch(too_many, np.asarray(np.nan, dtype), chosen)
+
+    def _unit_by_unit(self, x: TensorVariable) -> TensorVariable:
+        def step(x_i: Any, W_i: Any, V_i: Any, *rest: Any) -> list:
+            *U_i, a = rest
+            return [self._told(a, x_i, W_i, *U_i), pt.sigmoid(a) @ V_i]
+
+        W, V, *U = self._weights()
+        _, inputs = pytensor.scan(
+            step, sequences=[x.T, W, V, *U], outputs_info=[self._start(x), None], return_updates=False
+        )
+        return inputs.T
+
+    def _start(self, rows: TensorVariable) -> TensorVariable:
+        """Inputs of the hidden units before any unit is drawn: (..., n_visible) -> (..., n_hidden)."""
+        return self.b_h + pt.zeros_like(rows[..., :1])
+
+    @staticmethod
+    def _told(a: TensorVariable, x_i: TensorVariable, W_i: TensorVariable, *U_i: TensorVariable) -> TensorVariable:
+        """Inputs of the hidden units after one more unit."""
+        a = a + x_i[..., None] * W_i
+        return a + U_i[0] if U_i else a
+
+    def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
+        """What training minimizes for each row: -log p or, with random orders, an unbiased estimate of its mean.
+
+        Each unit is told or asked, with probabilities t and 1 - t for a t drawn for the row: so the number told is
+        uniform, as in a random order. The loss of those asked counts (n + 1) / (how many) times: told all, nothing.
+        """
+        if self.U is None:
+            return -self.log_prob(v, most_on), rng
+        n, one = self.W.type.shape[0], np.asarray(1.0, self.W.dtype)
+        t, rng = rng.uniform(v[:, :1])
+        u, rng = rng.uniform(v)
+        told = pt.lt(u, t).astype(self.W.dtype)
+        h = pt.sigmoid(self.b_h + (v * told) @ self.W + told @ self.U)
+        asked = one - told
+        loss = -(log_prob_of_units(v, h @ self.V.T + self.b_v) * asked).sum(axis=-1, acc_dtype=self.W.dtype)
+        number = pt.maximum(asked.sum(axis=-1, acc_dtype=self.W.dtype), one)
+        return loss * np.asarray(n + 1, self.W.dtype) / number, rng
+
+    @property
+    def fixed_order(self) -> Sequence[int] | None:
+        """The order of drawing, if it was trained on this one only."""
+        if self.U is not None:
+            return None
+        return range(self.W.type.shape[0]) if self.order is None else self.order
+
+    def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
+        """Draw rows exactly, unit by unit: as many as `like` (..., n_visible) has.
+
+        With random orders, the units that `clamp` (n_visible,) has values for come first. With a fixed one they must
+        come first in it.
+        """
+
+        def step(u_i: Any, b_i: Any, W_i: Any, V_i: Any, *rest: Any) -> list:
+            given, U_i, a = rest[: len(kept)], rest[len(kept) : -1], rest[-1]
+            x_i = pt.lt(u_i, pt.sigmoid(pt.sigmoid(a) @ V_i + b_i)).astype(a.dtype)
+            x_i = clamped(x_i, *given) if given else x_i
+            told = self._told(a, x_i, W_i, *U_i)
+            # with random orders it has been told before
+            return [pt.switch(pt.isnan(given[0]), told, a) if given and U_i else told, x_i]
+
+        u, rng = rng.uniform(like)
+        b_v = self._ordered(self.b_v + pt.zeros_like(like), -1)
+        columns = [pt.moveaxis(t, -1, 0) for t in (self._ordered(u, -1), b_v)]
+        W, V, *U = self._weights()
+        kept, a = [] if clamp is None else [self._ordered(clamp, -1)], self._start(like)
+        if kept and U:
+            free = pt.isnan(kept[0])
+            a = a + pt.switch(free, np.asarray(0, a.dtype), kept[0]) @ W + (1 - free.astype(a.dtype)) @ U[0]
+        _, x = pytensor.scan(step, sequences=[*columns, W, V, *kept, *U], outputs_info=[a, None], return_updates=False)
+        x = pt.moveaxis(x, 0, -1)
+        return (x if self.order is None else pt.take(x, np.argsort(self.order), axis=-1)), rng
+
+
+def log_prob_of_units(x: TensorVariable, logits: TensorVariable) -> TensorVariable:
+    """Log-probability of binary units with these log odds, each by itself."""
+    return x * logits - pt.softplus(logits)

@@ -1,0 +1,299 @@
+"""Weights shared over pitch: a chord learned in C is known in D.
+
+Every note has a network of its own, and all of these are the same network (:class:`rnnrbm.pitch.TiedParallel`). What it
+makes of the past writes the biases of its note alone, with the same weights for all notes, and the frame density is
+told of other notes by how far away they are (:class:`TiedNADE`, :class:`TiedRBM`). (Johnson, "Generating polyphonic
+music using tied parallel networks", EvoMUSART 2017.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.backend import engine
+from rnnrbm.backend.random import Rng
+from rnnrbm.densities import check_biases, clamped
+from rnnrbm.models.nade import log_prob_of_units
+from rnnrbm.pitch import around, init_tied, looked_up
+from rnnrbm.rbm import RBM
+from rnnrbm.sequence import SequenceModel
+from rnnrbm.units import Bernoulli, Unit
+
+__all__ = ["TiedNADE", "TiedRBM", "tied_rnn_nade", "tied_rnn_rbm"]
+
+
+class TiedNADE(NamedTuple):
+    """A NADE whose notes, from low to high, are told of those below by how far below they are.
+
+        P(v_i = 1 | v_<i) = sigmoid(b_v_i + V sigmoid(b_h_i + sum over d of v_(i-d) W_d))
+
+    Every note has hidden units and biases of them; weights are the same for all notes.
+
+    Attributes
+    ----------
+    W : TensorVariable, shape (reach, n_hidden)
+        From the note 1, 2 .. `reach` below.
+    V : TensorVariable, shape (n_hidden, 1)
+    b_v : TensorVariable, shape (..., n_visible)
+    b_h : TensorVariable, shape (..., n_visible * n_hidden)
+        The hidden units of the lowest note first.
+    """
+
+    W: TensorVariable
+    V: TensorVariable
+    b_v: TensorVariable
+    b_h: TensorVariable
+
+    @classmethod
+    def init(
+        cls,
+        n_visible: int,
+        n_hidden: int,
+        *,
+        rng: np.random.Generator,
+        reach: int | None = None,
+        b_v: np.ndarray | float = 0.0,
+        scale: float = 0.05,
+        dtype: str | None = None,
+    ) -> TiedNADE:
+        """Make one whose fields are shared variables named after themselves.
+
+        Parameters
+        ----------
+        n_visible, n_hidden : int
+            Sizes, at least 1; `n_hidden` for each note.
+        rng : numpy.random.Generator
+        reach : int or None
+            How far below a note others are heard; None stands for all.
+        b_v : array of shape (n_visible,) or float
+            Initial visible biases.
+        scale : float
+            Standard deviation of the initial weights.
+        dtype : str or None
+            None stands for PyTensor's ``floatX``.
+
+        Raises
+        ------
+        ValueError
+            If a size is below 1, or `b_v` has another shape.
+        """
+        biases = check_biases(b_v, n_visible)
+        reach = max(1, n_visible - 1) if reach is None else reach
+        if min(n_hidden, reach) < 1:
+            raise ValueError(f"n_hidden and reach must be at least 1, got {n_hidden} and {reach}")
+        return cls(
+            engine.shared(rng.normal(0.0, scale, (reach, n_hidden)), "W", dtype),
+            engine.shared(rng.normal(0.0, scale, (n_hidden, 1)), "V", dtype),
+            engine.shared(biases, "b_v", dtype),
+            engine.shared(np.zeros(n_visible * n_hidden), "b_h", dtype),
+        )
+
+    @property
+    def visible(self) -> Unit:
+        return Bernoulli()
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        return ("b_v", "b_h")
+
+    def tensors(self) -> list[TensorVariable]:
+        return [self.W, self.V, self.b_v, self.b_h]
+
+    def with_tensors(self, tensors: list[TensorVariable]) -> TiedNADE:
+        return TiedNADE(*tensors)
+
+    def log_prob(self, v: TensorVariable, most_on: int | None = None) -> TensorVariable:
+        """Exact log-probability of binary rows, nats: (R, n_visible) -> (R,)."""
+        n, (reach, n_hidden) = self.b_v.type.shape[-1], self.W.type.shape
+        index = around(n, reach, -1)[:, ::-1]  # the nearest first
+        below = looked_up(v, index, np.zeros(index.shape))
+        a = (below.reshape((-1, reach)) @ self.W).reshape((-1, n * n_hidden)) + self.b_h
+        logits = (pt.sigmoid(a).reshape((-1, n_hidden)) @ self.V).reshape((-1, n)) + self.b_v
+        return log_prob_of_units(v, logits).sum(axis=-1, acc_dtype=self.W.dtype)
+
+    def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
+        return -self.log_prob(v), rng
+
+    @property
+    def fixed_order(self) -> Sequence[int]:
+        """From low to high."""
+        return range(self.b_v.type.shape[-1])
+
+    def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
+        """Draw rows exactly, note by note: as many as `like` (..., n_visible) has.
+
+        The notes that `clamp` (n_visible,) has values for must be the lowest.
+        """
+        n, (reach, n_hidden) = self.b_v.type.shape[-1], self.W.type.shape
+
+        def step(u_i: Any, b_v_i: Any, b_h_i: Any, there: Any, *rest: Any) -> list:
+            *given, below, W, V = rest
+            logit = (pt.sigmoid(pt.switch(there, below, nothing) @ W + b_h_i) @ V)[..., 0] + b_v_i
+            x_i = pt.lt(u_i, pt.sigmoid(logit)).astype(below.dtype)
+            x_i = clamped(x_i, *given) if given else x_i
+            return [pt.concatenate([x_i[..., None], below[..., :-1]], axis=-1), x_i]
+
+        u, rng = rng.uniform(like)
+        b_v, b_h = self.b_v, self.b_h.reshape((*engine.leading(self.b_h), n, n_hidden))
+        if b_v.ndim < like.ndim:  # one density for all rows
+            b_v, b_h = b_v + pt.zeros_like(like), b_h + pt.zeros_like(like[..., None])
+        # what the notes below the lowest are to begin with does not matter: they are not there
+        there, nothing = pt.as_tensor(np.tri(n, reach, -1, dtype=bool)), np.asarray(0, like.dtype)
+        by_note = [pt.moveaxis(t, axis, 0) for t, axis in ((u, -1), (b_v, -1), (b_h, -2))]
+        _, x = pytensor.scan(
+            step,
+            sequences=[*by_note, there, *([] if clamp is None else [clamp])],
+            outputs_info=[pt.take(like, np.arange(reach) % n, axis=-1), None],
+            non_sequences=[self.W, self.V],
+            return_updates=False,
+        )
+        return pt.moveaxis(x, 0, -1), rng
+
+
+class TiedRBM(NamedTuple):
+    """A convolutional RBM: hidden units of every note, connected to notes by how far away they are.
+
+    An RBM of n_visible * n_hidden hidden units, whose weights W[j, (i, m)] are ``W[j - i + reach, m]``
+    (Lee, Grosse, Ranganath & Ng, "Convolutional deep belief networks", ICML 2009, without the pooling).
+
+    Attributes
+    ----------
+    W : TensorVariable, shape (2 reach + 1, n_hidden)
+        To the notes from `reach` below to `reach` above a hidden unit.
+    b_v : TensorVariable, shape (..., n_visible)
+    b_h : TensorVariable, shape (..., n_visible * n_hidden)
+        The hidden units of the lowest note first.
+    """
+
+    W: TensorVariable
+    b_v: TensorVariable
+    b_h: TensorVariable
+
+    @classmethod
+    def init(
+        cls,
+        n_visible: int,
+        n_hidden: int,
+        *,
+        rng: np.random.Generator,
+        reach: int = 24,
+        b_v: np.ndarray | float = 0.0,
+        scale: float = 0.01,
+        dtype: str | None = None,
+    ) -> TiedRBM:
+        """Make one whose fields are shared variables; the parameters are those of :meth:`TiedNADE.init`."""
+        biases = check_biases(b_v, n_visible)
+        if min(n_hidden, reach) < 1:
+            raise ValueError(f"n_hidden and reach must be at least 1, got {n_hidden} and {reach}")
+        return cls(
+            engine.shared(rng.normal(0.0, scale, (2 * reach + 1, n_hidden)), "W", dtype),
+            engine.shared(biases, "b_v", dtype),
+            engine.shared(np.zeros(n_visible * n_hidden), "b_h", dtype),
+        )
+
+    @property
+    def visible(self) -> Unit:
+        return Bernoulli()
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        return ("b_v", "b_h")
+
+    def tensors(self) -> list[TensorVariable]:
+        return [self.W, self.b_v, self.b_h]
+
+    def with_tensors(self, tensors: list[TensorVariable]) -> TiedRBM:
+        return TiedRBM(*tensors)
+
+    @property
+    def rbm(self) -> RBM:
+        """The same machine, its weights written out."""
+        n, (size, n_hidden) = self.b_v.type.shape[-1], self.W.type.shape
+        away = np.arange(n)[:, None] - np.arange(n) + size // 2
+        within = (away >= 0) & (away < size)
+        none_last = pt.concatenate([self.W, pt.zeros((1, n_hidden), self.W.dtype)], axis=0)
+        W = none_last[np.where(within, away, size).ravel()].reshape((n, n * n_hidden))
+        return RBM(W, self.b_v, self.b_h)
+
+    def free_energy(self, v: TensorVariable) -> TensorVariable:
+        return self.rbm.free_energy(v)
+
+    def gibbs_step(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        return self.rbm.gibbs_step(v, rng)
+
+    def pseudo_log_likelihood(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        return self.rbm.pseudo_log_likelihood(v, rng)
+
+
+def tied_rnn_rbm(
+    n_visible: int,
+    n_hidden: int = 8,
+    n_recurrent: int = 48,
+    *,
+    rng: np.random.Generator,
+    cell: str = "gru",
+    n_layers: int = 2,
+    connections: str = "plain",
+    clock: int = 0,
+    reach: int = 24,
+    b_v: np.ndarray | float = 0.0,
+    dtype: str | None = None,
+) -> SequenceModel:
+    """Make an RNN-RBM whose weights are shared over pitch; the parameters are those of :func:`tied_rnn_nade`."""
+    density = TiedRBM.init(n_visible, n_hidden, rng=rng, reach=reach, b_v=b_v, dtype=dtype)
+    network = init_tied(
+        cell,
+        n_visible,
+        n_recurrent,
+        n_layers,
+        rng=rng,
+        connections=connections,
+        clock=clock,
+        reach=reach,
+        dtype=dtype,
+    )
+    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
+
+
+def tied_rnn_nade(
+    n_visible: int,
+    n_hidden: int = 48,
+    n_recurrent: int = 48,
+    *,
+    rng: np.random.Generator,
+    cell: str = "gru",
+    n_layers: int = 2,
+    connections: str = "plain",
+    clock: int = 0,
+    reach: int = 24,
+    b_v: np.ndarray | float = 0.0,
+    dtype: str | None = None,
+) -> SequenceModel:
+    """Make an RNN-NADE whose weights are shared over pitch; sizes are those of one note.
+
+    Parameters
+    ----------
+    reach : int
+        How many notes below and above its own a note's network reads.
+    n_visible, n_hidden, n_recurrent, rng, cell, n_layers, connections, b_v, dtype
+        See :func:`rnnrbm.rnnrbm.rnn_rbm`.
+    """
+    density = TiedNADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype)
+    network = init_tied(
+        cell,
+        n_visible,
+        n_recurrent,
+        n_layers,
+        rng=rng,
+        connections=connections,
+        clock=clock,
+        reach=reach,
+        dtype=dtype,
+    )
+    return SequenceModel.init(network, density, rng=rng, dtype=dtype)

@@ -1,0 +1,1 @@
+"""Scoring: likelihoods, partition functions, metrics, baselines."""

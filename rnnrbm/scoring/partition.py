@@ -1,0 +1,478 @@
+"""Partition functions of RBMs, many at a time: exactly, or by annealing between independent units and the machine.
+
+Everything here is a graph over R machines that differ in their biases, one for each frame of a sequence.
+
+Annealing goes through distributions p_beta, from a base whose partition function is known (beta = 0) to the machine
+(beta = 1):
+
+    f_beta(v) = exp(s(v) [(1 - beta) a + beta b_v] - base(v)) prod_j exp A_h(beta (s(v) W + b_h)_j)
+
+* Upwards, from samples of the base, it is annealed importance sampling (Neal 2001; Salakhutdinov & Murray, ICML 2008):
+  the mean weight is an unbiased estimate of Z / Z_base, so log Z tends to be understated, likelihoods overstated.
+* Downwards, from data, it is the reverse estimator RAISE (Burda, Grosse & Salakhutdinov, AISTATS 2015): the mean
+  inverse weight is an unbiased estimate of the probability that annealing itself generates the datum, a model that is
+  worse on average than the machine, so likelihoods tend to be understated.
+
+Both multiply the same ratios f_k(v) / f_(k-1)(v); only the direction of the chain differs.
+
+Annealing finds modes in proportion to what they weigh somewhere on the way, so a machine with a few narrow modes, such
+as the chords that may come next, makes the weights vary a great deal. Such modes tend to be states that are known: the
+frames seen in training. Given a list of states, their part of Z is summed exactly, and annealing is asked for the rest
+of it only:
+
+    Z = sum of exp(-F) over the list + Z_base E[w 1(the chain ended outside the list)]
+
+which is as unbiased as before, and can never be below the sum. (Least squares between this and plain AIS, with what
+annealing makes of the list's part as a control variate, was worse: where all chains are in one mode they agree, and
+nothing shows that they are wrong.) Downwards, the model that is scored has two parts: a state of the list, drawn
+exactly, or annealing until it ends outside the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.backend.random import Rng
+from rnnrbm.rbm import RBM
+from rnnrbm.units import Bernoulli, Unit
+
+__all__ = [
+    "Annealed",
+    "ais_log_weights",
+    "base_activation",
+    "enumerated_log_Z",
+    "exact_log_Z",
+    "ladder",
+    "raise_log_weights",
+]
+
+MAX_ENUMERATED = 25
+
+
+def exact_log_Z(rbm: RBM) -> TensorVariable:
+    """Build the exact log partition function by enumerating one layer.
+
+    Parameters
+    ----------
+    rbm : RBM
+        With biases of shape (n,) or (R, n). The smaller layer that is binary is enumerated; the other may be
+        of any unit type.
+
+    Returns
+    -------
+    TensorVariable, shape () or (R,), nats
+
+    Raises
+    ------
+    ValueError
+        If no binary layer has at most 25 units.
+    """
+    sizes = {"visible": rbm.W.type.shape[0], "hidden": rbm.W.type.shape[1]}
+    binary = {name: sizes[name] for name in sizes if isinstance(getattr(rbm, name), Bernoulli)}
+    layer = min(binary, key=lambda name: binary[name], default=None)
+    if layer is None or binary[layer] > MAX_ENUMERATED:
+        raise ValueError(
+            f"exact log Z needs a binary layer of at most {MAX_ENUMERATED} units, got {sizes['visible']} "
+            f"visible {rbm.visible} and {sizes['hidden']} hidden {rbm.hidden}; use AIS"
+        )
+    n = binary[layer]
+    n_block = min(n, 8)
+    block = np.array((np.arange(2**n_block)[:, None] >> np.arange(n_block)) & 1, rbm.W.dtype)
+    rest = (np.arange(2 ** (n - n_block))[:, None] >> np.arange(n - n_block)) & 1
+
+    def states(high: TensorVariable) -> tuple[TensorVariable, Any]:
+        fixed = pt.broadcast_to(high, (2**n_block, n - n_block))
+        return pt.concatenate([pt.as_tensor(block), fixed], axis=1), np.zeros(1, rbm.W.dtype)
+
+    energy_of = "free_energy" if layer == "visible" else "hidden_free_energy"
+    return _log_sum(rbm, energy_of, [pt.as_tensor(np.array(rest, rbm.W.dtype))], states)
+
+
+def enumerated_log_Z(rbm: RBM, states: TensorVariable) -> TensorVariable:
+    """Build the log of the part of the partition function that some visible states make up.
+
+    Parameters
+    ----------
+    rbm : RBM
+        With binary visible units and biases of shape (R, n).
+    states : TensorVariable, shape (S, n_visible), of known shape
+        Each of them once.
+
+    Returns
+    -------
+    TensorVariable, shape (R,), nats
+        log of the sum of exp(-F) over the states; at most log Z.
+    """
+    n_states, n_visible = states.type.shape
+    size = min(n_states, max(1, 2048 // (rbm.b_v.type.shape[0] or 1)))  # with all machines, what caches hold
+    n_blocks = -(-n_states // size)
+    absent = n_blocks * size - n_states
+    filled = pt.concatenate([states, pt.zeros((absent, n_visible), states.dtype)])
+    log_weights = np.where(np.arange(n_blocks * size) < n_states, 0.0, -np.inf).astype(rbm.W.dtype)
+    sequences = [filled.reshape((n_blocks, size, n_visible)), pt.as_tensor(log_weights.reshape(n_blocks, size))]
+    return _log_sum(rbm, "free_energy", sequences, lambda block, log_weight: (block, log_weight))
+
+
+def _log_sum(rbm: RBM, energy_of: str, sequences: list[TensorVariable], states: Callable[..., Any]) -> TensorVariable:
+    """Log of the sum of exp(-energy) over states, a block at a time; `states` makes a block and its log weights."""
+    rows = rbm._replace(b_v=pt.expand_dims(rbm.b_v, -2), b_h=pt.expand_dims(rbm.b_h, -2))
+    n = len(sequences)
+
+    def step(*args: TensorVariable) -> TensorVariable:
+        total, tensors = args[n], list(args[n + 1 :])
+        x, log_weight = states(*args[:n])
+        log_sum = pt.logsumexp(log_weight - getattr(rows.with_tensors(tensors), energy_of)(x), axis=-1)
+        return pt.logaddexp(total, log_sum.astype(total.dtype))
+
+    start = pt.full_like((rbm.b_v.sum(axis=-1) + rbm.b_h.sum(axis=-1)).astype(rbm.W.dtype), -np.inf)
+    totals = pytensor.scan(
+        step, sequences=sequences, outputs_info=[start], non_sequences=rows.tensors(), return_updates=False
+    )
+    return totals[-1]
+
+
+def base_activation(
+    rbm: RBM, v: TensorVariable, rng: Rng, n_steps: int = 30, *, pool: bool = False
+) -> tuple[TensorVariable, Rng]:
+    """Fit independent visible units to each conditional RBM, as the base distribution of AIS.
+
+    A short Gibbs chain runs from `v`, and the means of the visible units given the hidden ones are averaged over
+    its second half. Any base gives an unbiased estimate of Z; one near the target gives a precise one.
+
+    Parameters
+    ----------
+    rbm : RBM
+        With biases of shape (R, n), or (1, n) for `pool`.
+    v : TensorVariable, shape (R, n_visible)
+        Where the chains start, for example data.
+    rng : Rng
+    n_steps : int
+        Length of the chain.
+    pool : bool
+        All rows are chains of one machine, which gets one base.
+
+    Returns
+    -------
+    TensorVariable, shape (R, n_visible) or (1, n_visible)
+        Activations (for binary units, log odds).
+    Rng
+    """
+    binary = isinstance(rbm.visible, Bernoulli)
+
+    def step(
+        v: TensorVariable, total: TensorVariable, draw: TensorVariable, key: TensorVariable, *tensors: Any
+    ) -> list[TensorVariable]:
+        r = rbm.with_tensors(list(tensors))
+        h, inner = r.hidden.sample(r.hidden_activation(v), Rng(key, draw))
+        activation = r.visible_activation(h)
+        v, inner = r.visible.sample(activation, inner)
+        return [v, total + (r.visible.mean(activation) if binary else activation), inner.draw]
+
+    def run(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, TensorVariable, Rng]:
+        v, total, draw = pytensor.scan(
+            step,
+            outputs_info=[v, pt.zeros_like(v), rng.draw],
+            non_sequences=[rng.key, *rbm.tensors()],
+            n_steps=n_steps // 2,
+            return_updates=False,
+        )
+        return v[-1], total[-1], rng._replace(draw=draw[-1])
+
+    v, _, rng = run(v, rng)
+    _, total, rng = run(v, rng)
+    mean = total / np.asarray(n_steps // 2, v.dtype)
+    if pool:
+        mean = mean.mean(axis=0, keepdims=True, acc_dtype=v.dtype)
+    if not binary:
+        return mean, rng
+    # shrunk towards 1/2 by a hundredth, so that no unit is all but ruled out by the base
+    mean = mean * np.asarray(0.98, v.dtype) + np.asarray(0.01, v.dtype)
+    return pt.log(mean / (np.asarray(1.0, v.dtype) - mean)), rng
+
+
+def _anneal_hidden(
+    unit: Unit, x: TensorVariable, low: TensorVariable, high: TensorVariable, *, upwards: bool, rng: Rng
+) -> tuple[TensorVariable, TensorVariable, Rng]:
+    """Sum over a layer of A(high x) - A(low x), (..., n) -> (...), and a sample at the temperature that comes next."""
+    here = high if upwards else low
+    if not isinstance(unit, Bernoulli):
+        gain = (unit.log_partition(high * x) - unit.log_partition(low * x)).sum(axis=-1, acc_dtype=x.dtype)
+        h, rng = unit.sample(here * x, rng)
+        return gain, h, rng
+    # One exponential serves the sample too: P(h = 1) is 1 / (1 + e) or e / (1 + e), by the sign of x.
+    one, zero = np.asarray(1.0, x.dtype), np.asarray(0.0, x.dtype)
+    e = pt.exp(-pt.abs(here * x))
+    u, rng = rng.uniform(x)
+    h = pt.lt(u * (one + e), pt.switch(pt.gt(x, zero), one, e)).astype(x.dtype)
+    # With log(1 + exp a) = max(a, 0) + log(1 + exp -|a|), the logarithms of many units are taken at once, of the
+    # product of their arguments, each between 1 and 2.
+    n = x.type.shape[-1]
+    width = n // _group(n)
+    here_product, there_product = one, one
+    positive: Any = zero
+    there = low if upwards else high
+    for first in range(0, n, width):
+        part = x[..., first : first + width]
+        here_product = here_product * (one + e[..., first : first + width])
+        there_product = there_product * (one + pt.exp(-pt.abs(there * part)))
+        positive = positive + pt.maximum(part, zero)
+    ratio = here_product / there_product if upwards else there_product / here_product
+    return _row_sum(pt.log(ratio) + (high - low) * positive), h, rng
+
+
+def _group(n: int) -> int:
+    """How many of n units share a logarithm: most of them in vectors of 8, and no product beyond 2**32."""
+    return max((g for g in range(1, 33) if n % g == 0), key=lambda g: (n // g % 8 == 0, g))
+
+
+def _row_sum(x: TensorVariable) -> TensorVariable:
+    """Sum over the last axis as a product with ones, since XLA sums rows on a CPU one number at a time."""
+    return x @ pt.ones((x.type.shape[-1],), x.dtype)
+
+
+def ladder(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
+    """Return the inverse temperatures of annealing, after 0 and up to 1.
+
+    Parameters
+    ----------
+    spacing : {"linear", "geometric", "sigmoid"} or array of shape (n_temperatures,)
+        ``"geometric"``: each is the same multiple of the one before, from 1/1000 on; ``"sigmoid"``: closer at both
+        ends. An array is a ladder of one's own: it rises strictly, from above 0 to 1.
+    n_temperatures : int
+        At least 2.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_temperatures,), float64
+
+    Raises
+    ------
+    ValueError
+        If the ladder is unknown or does not rise from above 0 to 1.
+    """
+    if isinstance(spacing, str):
+        if n_temperatures < 2:
+            raise ValueError(f"n_temperatures must be at least 2, got {n_temperatures}")
+        if spacing == "linear":
+            return np.linspace(0.0, 1.0, n_temperatures + 1)[1:]
+        if spacing == "geometric":
+            return np.geomspace(1e-3, 1.0, n_temperatures)
+        if spacing == "sigmoid":
+            s = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, n_temperatures + 1)))
+            return ((s - s[0]) / (s[-1] - s[0]))[1:]
+        raise ValueError(f"ladder {spacing!r} is none of linear, geometric, sigmoid; or give an array")
+    betas = np.asarray(spacing, float)
+    if betas.ndim != 1 or betas.size < 2 or not (np.diff(betas, prepend=0.0) > 0).all() or betas[-1] != 1.0:
+        raise ValueError(f"a ladder must rise strictly from above 0 to exactly 1 in 2 steps or more, got {betas}")
+    return betas
+
+
+class _Annealing:
+    """The chains of R machines, `n_chains` for each, and the ratio of two neighbouring distributions.
+
+    States have shape (R, n_chains, n). Biases have shape (R, 1, n): a copy for each chain would not fit caches.
+    """
+
+    def __init__(self, rbm: RBM, base: TensorVariable, n_chains: int) -> None:
+        self.rbm = rbm._replace(b_v=rbm.b_v[:, None], b_h=rbm.b_h[:, None])
+        self.base, self.n_chains, self.dtype = base[:, None], n_chains, rbm.W.dtype
+        log_Z_base = rbm.visible.log_partition(base).sum(axis=-1, acc_dtype=self.dtype)
+        idle = rbm.hidden.log_partition(pt.zeros((rbm.W.type.shape[1],), self.dtype))
+        self.log_Z_base = log_Z_base + idle.sum(acc_dtype=self.dtype)
+
+    def expand(self, x: TensorVariable) -> TensorVariable:
+        """The same for each chain: (R, n) or (R, 1, n) -> (R, n_chains, n)."""
+        return pt.repeat(x if x.ndim == 3 else x[:, None], self.n_chains, axis=1)
+
+    def run(
+        self, v: TensorVariable, betas: np.ndarray, rng: Rng, *, upwards: bool
+    ) -> tuple[TensorVariable, TensorVariable, Rng]:
+        """Sum log f_k(v) / f_(k-1)(v) along the chain, shape (R, n_chains), and return where it ends."""
+        rows = self.rbm
+
+        def step(
+            high: TensorVariable,
+            low: TensorVariable,
+            v: TensorVariable,
+            log_w: TensorVariable,
+            draw: TensorVariable,
+            key: TensorVariable,
+            a: TensorVariable,
+            *tensors: TensorVariable,
+        ) -> list[TensorVariable]:
+            r = rows.with_tensors(list(tensors))
+            own = _row_sum(r.visible.statistic(v) * (r.b_v - a))
+            x = r.hidden_activation(v)
+            gain, h, rng = _anneal_hidden(r.hidden, x, low, high, upwards=upwards, rng=Rng(key, draw))
+            v, rng = self.visible(r, a, h, high if upwards else low, rng)
+            return [v, log_w + gain + (high - low) * own, rng.draw]
+
+        high = np.asarray(betas, self.dtype)
+        low = np.concatenate([np.zeros(1, self.dtype), high[:-1]])
+        if not upwards:
+            high, low = high[::-1].copy(), low[::-1].copy()
+        v, log_w, draw = pytensor.scan(
+            step,
+            sequences=[pt.as_tensor(high), pt.as_tensor(low)],
+            outputs_info=[v, pt.zeros_like(v[..., 0]), rng.draw],
+            non_sequences=[rng.key, self.base, *rows.tensors()],
+            return_updates=False,
+        )
+        return log_w[-1], v[-1], rng._replace(draw=draw[-1])
+
+    def upwards(self, betas: np.ndarray, rng: Rng) -> tuple[TensorVariable, TensorVariable, Rng]:
+        """Run from the base to the machine."""
+        v, rng = self.rbm.visible.sample(self.expand(self.base), rng)
+        return self.run(v, betas, rng, upwards=True)
+
+    def downwards(self, v: TensorVariable, betas: np.ndarray, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Run to the base from data v, shape (R, n_visible), after one Gibbs step of the machine itself."""
+        start, rng = self.rbm.gibbs_step(self.expand(v), rng)
+        log_w, _, rng = self.run(start, betas, rng, upwards=False)
+        return log_w, rng
+
+    def outside(self, log_w: TensorVariable, v: TensorVariable, states: TensorVariable) -> TensorVariable:
+        """The log weights of chains that ended at `v`, none of the states; minus infinity for the others."""
+        return pt.switch(_listed(v, states), np.asarray(-np.inf, self.dtype), log_w)
+
+    @staticmethod
+    def visible(
+        r: RBM, a: TensorVariable, h: TensorVariable, beta: TensorVariable, rng: Rng
+    ) -> tuple[TensorVariable, Rng]:
+        """Sample the visible units given the hidden ones at an inverse temperature."""
+        # not (1 - beta) a + beta (...): PyTensor would compute the first term for all temperatures ahead of the scan
+        return r.visible.sample(a + beta * (r.visible_activation(h) - a), rng)
+
+
+class Annealed(NamedTuple):
+    """What annealing gives, as graphs.
+
+    Attributes
+    ----------
+    log_Z_base : TensorVariable, shape (R,), nats
+    log_weights : TensorVariable, shape (R, n_chains)
+    variance : TensorVariable, shape (R,), nats squared
+        Of the log mean weight, as far as the weights of a row are off by the same factor.
+    rng : Rng
+    """
+
+    log_Z_base: TensorVariable
+    log_weights: TensorVariable
+    variance: TensorVariable
+    rng: Rng
+
+
+def _listed(v: TensorVariable, states: TensorVariable) -> TensorVariable:
+    """Whether each binary row is among some binary states: (..., n), (S, n) -> (...)."""
+    both = v @ states.T
+    equal = pt.eq(both, v.sum(axis=-1, keepdims=True)) & pt.eq(both, states.sum(axis=-1))
+    return equal.any(axis=-1)
+
+
+def ais_log_weights(
+    rbm: RBM,
+    base: TensorVariable,
+    betas: np.ndarray,
+    n_chains: int,
+    rng: Rng,
+    enumerated: TensorVariable | None = None,
+) -> Annealed:
+    """Build annealed importance sampling from independent units to an RBM, for every row at once.
+
+    Parameters
+    ----------
+    rbm : RBM
+        With biases of shape (R, n).
+    base : TensorVariable, shape (R, n_visible)
+        Activations a of the base distribution; see :func:`base_activation`.
+    betas : numpy.ndarray, shape (n_temperatures,)
+        See :func:`ladder`.
+    n_chains : int
+        Independent runs for each row.
+    rng : Rng
+    enumerated : TensorVariable or None, shape (S, n_visible), of known shape
+        Distinct states of binary visible units whose part of Z is summed exactly instead.
+
+    Returns
+    -------
+    Annealed
+        The mean of ``exp(log_weights)`` times Z_base is an unbiased estimate of Z.
+    """
+    chains = _Annealing(rbm, base, n_chains)
+    log_w, v, rng = chains.upwards(betas, rng)
+    if enumerated is not None:
+        summed = enumerated_log_Z(rbm, enumerated) - chains.log_Z_base
+        log_w = pt.logaddexp(chains.outside(log_w, v, enumerated), summed[:, None])
+    return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
+
+
+def raise_log_weights(
+    rbm: RBM,
+    base: TensorVariable,
+    v: TensorVariable,
+    betas: np.ndarray,
+    n_chains: int,
+    rng: Rng,
+    enumerated: TensorVariable | None = None,
+) -> Annealed:
+    """Build the reverse annealed estimator RAISE, for every row at once.
+
+    Takes the same parameters as :func:`ais_log_weights`, and the data `v`, shape (R, n_visible).
+
+    Returns
+    -------
+    Annealed
+        ``exp(-F(v)) / Z_base`` times the mean of ``exp(-log_weights)`` is an unbiased estimate of the probability that
+        annealing with this ladder generates `v`. With states that are `enumerated`, the model is: one of them, or
+        annealing until it ends at none of them; some chains upwards tell how often which, and the mean of the
+        probabilities is at most a little too low.
+    """
+    chains = _Annealing(rbm, base, n_chains)
+    log_w, rng = chains.downwards(v, betas, rng)
+    if enumerated is None:
+        return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
+    few = _Annealing(rbm, base, max(2, n_chains // 5))
+    log_up, end, rng = few.upwards(betas, rng)
+    summed = enumerated_log_Z(rbm, enumerated) - chains.log_Z_base
+    inside = _listed(v, enumerated)
+    log_share, variance = _log_shares(few.outside(log_up, end, enumerated) - summed[:, None], inside)
+    log_w = pt.switch(inside[:, None], (summed - log_share)[:, None], log_w - log_share[:, None])
+    return Annealed(chains.log_Z_base, log_w, variance, rng)
+
+
+def _log_shares(log_rest: TensorVariable, inside: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
+    """Log share of the listed states in Z or, where a datum is not `inside` the list, of all others, corrected.
+
+    `log_rest`, shape (R, n), are log weights over the sum of the list, minus infinity for chains that ended in it. The
+    correction is 1 / P(ending outside), the factor by which annealing that may not end in the list is more likely to
+    generate something else. With x of n ends outside, the mean of (n + 1) / (x + 1) is just below it, whatever it is.
+    The share of the others has a least value, a tenth of a chain's, so that they never become impossible. Returned with
+    it: its variance, by the jackknife over chains.
+    """
+    dtype, n = log_rest.dtype, log_rest.type.shape[1]
+    one = np.asarray(1.0, dtype)
+    ended = pt.gt(log_rest, -np.inf).astype(dtype)
+    # sums without one chain need the terms; of what is e**80 times less than the list nothing is needed
+    top = pt.maximum(log_rest.max(axis=1, keepdims=True), np.asarray(-80.0, dtype))
+    rest = pt.exp(log_rest - top)
+
+    def log_share(rest: TensorVariable, ended: TensorVariable, n: int, inside: TensorVariable) -> TensorVariable:
+        odds = top + pt.log(pt.maximum(rest, np.asarray(0.0, dtype))) - np.asarray(np.log(n), dtype)
+        least = 0.1 / (n + 1)
+        listed = pt.minimum(-pt.softplus(odds), np.asarray(np.log1p(-least), dtype))
+        others = pt.maximum(-pt.softplus(-odds), np.asarray(np.log(least), dtype))
+        return pt.switch(inside, listed, others + pt.log(np.asarray(n + 1, dtype) / (ended + one)))
+
+    def total(x: TensorVariable) -> TensorVariable:
+        return x.sum(axis=1, keepdims=True, acc_dtype=dtype)
+
+    whole = log_share(total(rest), total(ended), n, inside[:, None])[:, 0]
+    without = log_share(total(rest) - rest, total(ended) - ended, n - 1, inside[:, None])
+    off = without - total(without) / np.asarray(n, dtype)
+    return whole, total(pt.sqr(off))[:, 0] * np.asarray((n - 1) / n, dtype)

@@ -1,0 +1,1 @@
+"""Training: packing of pieces, optimisers, the training loop, checkpoints."""

@@ -1,0 +1,77 @@
+"""Training parts of a sequence model first, as in 2012: the frame density on frames alone, the network by prediction.
+
+Both are sequence models themselves and share the parameters of the whole, so what :func:`rnnrbm.training.fit.fit`
+does to them
+it does to the model: the density without a past, on shuffled frames, and the network with independent units, whose
+log-loss is the cross-entropy of the next frame. (Boulanger-Lewandowski et al. 2012, section 5.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnrbm.backend import engine
+from rnnrbm.densities import Independent
+from rnnrbm.networks import Nothing
+from rnnrbm.sequence import SequenceModel
+from rnnrbm.training.settings import Training
+
+__all__ = ["Stage", "stages"]
+
+
+class Stage(NamedTuple):
+    """Something to be trained: a part of a model, or in the end the model.
+
+    Attributes
+    ----------
+    name : {"density", "network", "model"}
+    model : SequenceModel
+        Shares parameters with the model it is a part of.
+    settings : Training
+        For :func:`rnnrbm.training.fit.fit`.
+    """
+
+    name: str
+    model: SequenceModel
+    settings: Training
+
+
+def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
+    """Yield what is to be trained, one after the other: parts that are trained first, and the model itself.
+
+    Nothing is trained here, and each part is made when it is asked for, since it begins where the one before ended::
+
+        for name, part, own in rnnrbm.training.pretraining.stages(model, settings):
+            for row in rnnrbm.fit(part, data.train, data.valid if name == "model" else None, own):
+                print(name, row["epoch"], row["loss"])
+
+    A model without a past has no network to train; training its density first would be the training itself.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    settings : Training
+        ``pretrain_density`` and ``pretrain_network`` are the epochs of the parts. Their other settings are the model's,
+        but for early stopping and averaging, which they do without, and the rows of a batch: the density has as many
+        frames, but single ones.
+    """
+    own = settings.model_copy(update={"pretrain_density": 0, "pretrain_network": 0})
+    part = own.model_copy(update={"patience": 0, "averaging": 0.0})
+    if model.writers and settings.pretrain_density:
+        shuffled = {"n_steps": 1, "batch_size": settings.n_steps * settings.batch_size, "context": 0}
+        density = SequenceModel(Nothing(model.dtype), model.density)
+        yield Stage("density", density, part.model_copy(update={"epochs": settings.pretrain_density, **shuffled}))
+    if model.writers and settings.pretrain_network:
+        network = _predictor(model, settings.seed)
+        yield Stage("network", network, part.model_copy(update={"epochs": settings.pretrain_network}))
+    yield Stage("model", model, own)
+
+
+def _predictor(model: SequenceModel, seed: int) -> SequenceModel:
+    """The model's network with independent units, which have biases and weights of their own."""
+    density = Independent(engine.shared(engine.to_numpy(model.density.b_v), "b_v", model.dtype), model.density.visible)
+    rng = np.random.default_rng(seed)
+    return SequenceModel.init(model.network, density, rng=rng, dtype=model.dtype)

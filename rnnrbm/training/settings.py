@@ -1,0 +1,248 @@
+"""The settings of training, and the words in which settings of any kind are refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+
+__all__ = ["ConfigError", "Count", "Float", "Int", "Note", "Positive", "Settings", "Training", "explain", "nearest"]
+
+T = TypeVar("T", int, float)
+
+
+def _number(value: Any) -> Any:
+    """Refuse true and "3" for numbers, which pydantic would take."""
+    if isinstance(value, bool):
+        raise ValueError("true and false cannot stand here")
+    if isinstance(value, str):
+        raise ValueError("expected a number, without quotes")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(_number)]
+Float = Annotated[float, BeforeValidator(_number)]
+
+Rate = Annotated[Float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[Float, Field(gt=0.0)]
+Count = Annotated[Int, Field(ge=1)]
+Share = Annotated[Float, Field(ge=0.0, le=1.0, strict=True)]
+Note = Annotated[Int, Field(ge=0, le=127)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key, what was found and what was expected."""
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Training(Settings):
+    """How to train.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training set; zero only evaluates the initial model.
+    pretrain_density, pretrain_network : int
+        Epochs of training the frame density without a past, and the network by predicting each unit of the next frame,
+        before; see :mod:`rnnrbm.training.pretraining`.
+    batch_size, n_steps, context : int
+        Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.training.packing.Corpus`.
+    k : int or list of (float, int)
+        Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
+    candidates : int
+        How many other frames of the batch the chain of CD may start from, instead of from its own, drawn by their
+        weight, at most as many as a batch has; each is weighed for every frame. See :func:`rnnrbm.samplers.cd`.
+    persistent : bool
+        Of an RBM of frames alone: its chains go on from where the last step left them (persistent contrastive
+        divergence), one for each frame of a batch, and come to modes that no datum of the batch is near to. See
+        :func:`rnnrbm.samplers.pcd`.
+    optimiser : {"adam", "rmsprop", "momentum", "sgd"}
+    learning_rate : float
+        At the start.
+    schedule : {"cosine", "linear", "constant"}
+        How the learning rate falls.
+    final_rate : float
+        Share of it that is left at the last step.
+    warmup : float
+        Share of all steps in which the learning rate rises from 0.
+    density_scale, rnn_scale : float
+        Factors on the learning rate of the frame density (of an RBM W, b_v, b_h) and of all other parameters.
+    clip : float
+        Greatest global norm of the gradient; 0 does not clip.
+    weight_decay : float
+        Weights (not biases) shrink by learning rate x this at every step (Loshchilov & Hutter, ICLR 2019).
+    averaging : float
+        Decay of an exponential moving average of the parameters, which is what is validated and kept; 0 is off.
+    state_dropout, input_dropout : float
+        Share of a network's outputs, and of its inputs, that are left out at random in training; see
+        :meth:`rnnrbm.sequence.SequenceModel.loss`.
+    transpose : (int, int) or None
+        Range of the random transposition: all columns of a piece are shifted by as many, drawn anew every epoch. (0, 0)
+        is off. None stands for (-5, 6) in a run whose columns are notes, and for off otherwise, as in
+        :func:`rnnrbm.training.fit.fit`, which does not know what columns are.
+    transposed : float or list of (float, float)
+        Share of the pieces that are transposed, drawn anew every epoch; constant or, like `k`, in stages. Where a set
+        is in one key, as the published ones are, a model that sees the others too is kept from overfitting, and below 1
+        it still learns which key: by default all keys at first, and in the last quarter half of the time the set's own.
+    patience : int
+        Stop after that many epochs without a better valid log-likelihood; 0 never stops early.
+    valid_every : int
+        Epochs from one validation to the next.
+    valid_frames, valid_chains, valid_temperatures : int
+        Cost of the validation by AIS; 0 frames means all.
+    valid_enumerated : int
+        So many of the most frequent training frames have their part of Z summed exactly; see
+        :class:`rnnrbm.scoring.likelihood.Evaluator`. With none of them, an AIS as short as this overstates the
+        likelihood of a
+        model with narrow modes, and the more so the longer it is trained.
+    seed : int
+        Of everything random.
+    """
+
+    epochs: Annotated[Int, Field(ge=0)] = 120
+    pretrain_density: Annotated[Int, Field(ge=0)] = 0
+    pretrain_network: Annotated[Int, Field(ge=0)] = 0
+    batch_size: Count = 6
+    n_steps: Count = 96
+    context: Annotated[Int, Field(ge=0)] = 16
+    k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
+    candidates: Annotated[Int, Field(ge=0)] = 0
+    persistent: bool = False
+    optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
+    learning_rate: Positive = 3e-3
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    final_rate: Annotated[Float, Field(ge=0.0, le=1.0)] = 0.02
+    warmup: Rate = 0.02
+    density_scale: Positive = 1.0
+    rnn_scale: Positive = 1.0
+    clip: Annotated[Float, Field(ge=0.0)] = 1.0
+    weight_decay: Annotated[Float, Field(ge=0.0)] = 0.0
+    averaging: Rate = 0.0
+    state_dropout: Rate = 0.4
+    input_dropout: Rate = 0.1
+    transpose: tuple[int, int] | None = None
+    transposed: Share | list[tuple[Rate, Share]] = [(0.0, 1.0), (0.75, 0.5)]
+    patience: Annotated[Int, Field(ge=0)] = 40
+    valid_every: Count = 5
+    valid_frames: Annotated[Int, Field(ge=0)] = 500
+    valid_chains: Annotated[Int, Field(ge=2)] = 5
+    valid_temperatures: Annotated[Int, Field(ge=2)] = 200
+    valid_enumerated: Annotated[Int, Field(ge=0)] = 5000
+    seed: Annotated[Int, Field(ge=0)] = 0
+
+    @field_validator("k", "transposed", mode="wrap")
+    @classmethod
+    def _stages(cls, value: Any, validate: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
+        numbers, example = {
+            "k": ("a whole number of at least 1", "[[0.0, 2], [0.5, 10]]"),
+            "transposed": ("a number between 0 and 1", "[[0.0, 1.0], [0.75, 0.5]]"),
+        }[field.field_name or ""]
+        try:
+            stages = validate(value)
+        except ValidationError:  # which would say of each of the two forms why it is not that one
+            raise ValueError(f"expected {numbers}, or stages of such numbers, as in {example}") from None
+        if isinstance(stages, list):
+            begins = [begin for begin, _ in stages]
+            if not stages or begins[0] != 0.0 or sorted(set(begins)) != begins:
+                raise ValueError(f"stages must begin at 0.0 and follow each other, as in {example}")
+        return stages
+
+    @field_validator("transpose")
+    @classmethod
+    def _around_zero(cls, transpose: tuple[int, int] | None) -> tuple[int, int] | None:
+        if transpose is not None and not transpose[0] <= 0 <= transpose[1]:
+            raise ValueError("must be a range around 0, as in [-5, 6]")
+        return transpose
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.context > self.n_steps // 2:
+            raise ValueError(f"context ({self.context}) must be at most half of n_steps ({self.n_steps})")
+        if self.candidates > (frames := self.n_steps * self.batch_size):
+            raise ValueError(
+                f"candidates ({self.candidates}) must be at most the frames of a batch, n_steps x batch_size ({frames})"
+            )
+        if self.persistent and self.candidates:
+            raise ValueError(
+                f"persistent chains start where they were, not from candidates ({self.candidates}): give one of both"
+            )
+        return self
+
+    @classmethod
+    def named(cls, settings: Mapping[str, Any], *, where: str = "training") -> Self:
+        """Validate settings given by name: ``{"epochs": 10}``.
+
+        Parameters
+        ----------
+        settings : mapping
+        where : str
+            What to call the source in errors.
+
+        Raises
+        ------
+        ConfigError
+            On an unknown name (with the nearest one), a wrong type or an impossible value.
+        """
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            known = list(cls.model_fields)
+            said = [explain(e, unknown="setting", known=known, table="settings") for e in error.errors()]
+            raise ConfigError(f"{where}: {'; '.join(said)}") from None
+
+    @property
+    def shifts(self) -> tuple[int, int]:
+        """Range of the random transposition, none if nobody has chosen one."""
+        return self.transpose or (0, 0)
+
+    def k_at(self, epoch: int) -> int:
+        """Gibbs steps of CD-k in an epoch, counted from 0."""
+        return self._at(self.k, epoch)
+
+    def transposed_at(self, epoch: int) -> float:
+        """Share of the pieces that are transposed in an epoch, counted from 0."""
+        return self._at(self.transposed, epoch)
+
+    def _at(self, stages: T | list[tuple[float, T]], epoch: int) -> T:
+        if not isinstance(stages, list):
+            return stages
+        return [value for begin, value in stages if begin * self.epochs <= epoch + 1e-9][-1]
+
+
+def nearest(key: str, known: list[str]) -> str:
+    by_name = {k.rpartition(".")[2]: k for k in known}
+    name = key.rpartition(".")[2]
+    initials = {"".join(word[0] for word in n.split("_")): k for n, k in by_name.items() if "_" in n}
+    near = (
+        ([by_name[name]] if name in by_name else [])
+        or ([initials[name]] if name in initials else [])  # lr
+        or difflib.get_close_matches(key, known, 1, 0.5)
+        or [by_name[n] for n in difflib.get_close_matches(key.rpartition(".")[2], list(by_name), 1, 0.6)]
+    )
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+
+
+def explain(error: Any, *, unknown: str, known: list[str], table: str = "tables") -> str:
+    """One error of pydantic's in our words; `unknown` is what to call an unknown key, `table` what holds all keys."""
+    path = [str(part) for part in error["loc"] if isinstance(part, str)]
+    if error["type"] == "extra_forbidden":
+        key = ".".join(path)
+        return f"unknown {unknown} {key!r}; {nearest(key, known)}"
+    key = ".".join(part for part in path if part.isidentifier())  # without the branches of a union
+    got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
+    return f"{key or table}: {error['msg'].removeprefix('Value error, ')}{got}"

@@ -1,0 +1,177 @@
+"""The engine: which mode runs, what importing does, and the little helpers."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pytensor.compile.mode import Mode
+
+from rnnrbm.backend import engine
+
+ROOT = Path(engine.__file__).parents[2]
+
+
+def python(code: str, **environment: str) -> str:
+    """Run code in a fresh interpreter and return what it printed."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTENSOR", "JAX", "XLA", "MALLOC"))}
+    clean["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean | environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = """
+import sys
+import rnnrbm
+heavy = {"matplotlib", "jax", "pytensor", "pretty_midi", "scipy", "numba", "mido"}
+print(sorted(heavy & {name.split(".")[0] for name in sys.modules}), rnnrbm.__version__)
+"""
+    assert python(code) == "[] 0.1.0"
+
+
+def test_importing_the_models_loads_no_engine() -> None:
+    code = """
+import sys
+import rnnrbm.rnnrbm, rnnrbm.training.optimisers
+print(sorted({"jax", "matplotlib", "pretty_midi"} & set(sys.modules)))
+"""
+    assert python(code) == "[]"
+
+
+MODE = "from rnnrbm.backend import engine; import pytensor; print(engine.resolve_mode(), pytensor.config.floatX)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("", "JAX float32"),
+        ("mode=NUMBA", "NUMBA float32"),
+        ("mode=FAST_COMPILE", "FAST_COMPILE float32"),
+        ("floatX=float64", "JAX float64"),
+        ("floatX=float32,mode=JAX", "JAX float32"),
+        ("floatX=float64,mode=NUMBA", "NUMBA float64"),
+    ],
+)
+def test_configuration_of_pytensor_wins_over_the_default(flags: str, expected: str) -> None:
+    assert python(MODE, **({"PYTENSOR_FLAGS": flags} if flags else {})) == expected
+
+
+def test_an_explicit_mode_wins_over_the_configuration() -> None:
+    code = "from rnnrbm.backend import engine; print(engine.resolve_mode('FAST_COMPILE'))"
+    assert python(code, PYTENSOR_FLAGS="mode=NUMBA") == "FAST_COMPILE"
+    mode = Mode(linker="py", optimizer=None)
+    assert engine.resolve_mode(mode) is mode
+    assert engine.resolve_mode() == "JAX"
+
+
+@pytest.mark.parametrize("mode", ["JAXX", "jax", "", "Mode"])
+def test_an_unknown_mode_is_named_with_the_known_ones(mode: str) -> None:
+    with pytest.raises(ValueError, match=r"is not one of PyTensor's: .*JAX.*NUMBA"):
+        engine.resolve_mode(mode)
+
+
+def test_a_float_set_after_the_import_is_kept() -> None:
+    code = """
+import pytensor
+from rnnrbm.backend import engine
+pytensor.config.floatX = "float64"
+from rnnrbm import rnnrbm
+print(pytensor.config.floatX, engine.shared([1, 2], "x").dtype, engine.shared(0, "y", "float32").dtype)
+"""
+    assert python(code) == "float64 float64 float32"
+
+
+def test_shared_variables_know_their_shape() -> None:
+    for value, shape in [(1.0, ()), ([1, 2, 3], (3,)), (np.ones((2, 1), np.float64), (2, 1))]:
+        x = engine.shared(value, "x")
+        assert x.type.shape == shape
+        assert x.dtype == "float32"
+        assert x.name == "x"
+    source = np.zeros(3, np.float32)
+    x = engine.shared(source, "x")
+    source[:] = 1
+    assert (engine.to_numpy(x) == 0).all()
+
+
+def test_function_and_to_numpy() -> None:
+    x, total = pt.vector("x", dtype="float32", shape=(3,)), engine.shared(np.zeros(3), "total")
+    f = engine.function([x], (2 * x).sum(), {total: total + x})
+    out = engine.block([f(np.arange(3, dtype=np.float32)), f(np.ones(3, np.float32))])
+    assert [float(t) for t in out] == [6.0, 6.0]
+    copy = engine.to_numpy(total)
+    assert type(copy) is np.ndarray
+    np.testing.assert_array_equal(copy, [1, 2, 3])
+    copy[:] = 0
+    np.testing.assert_array_equal(engine.to_numpy(total), [1, 2, 3])
+    assert engine.function([x], x)(np.ones(3, np.float32)).tolist() == [1, 1, 1]  # no updates
+
+
+def test_options_reach_pytensor() -> None:
+    x = pt.vector("x", dtype="float32", shape=(3,))
+    assert engine.function([x], x + 1, name="one more").name == "one more"
+    f = engine.function(
+        [x, pt.vector("unused")], x + 1, mode=Mode(linker="py", optimizer=None), on_unused_input="ignore"
+    )
+    np.testing.assert_array_equal(f(np.zeros(3, np.float32), np.zeros(1, pytensor.config.floatX)), [1, 1, 1])
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RNNRBM_CACHE", str(tmp_path))
+    assert engine.cache_folder() == tmp_path
+    monkeypatch.delenv("RNNRBM_CACHE")
+    assert engine.cache_folder().name == "rnnrbm"
+
+
+COMPILE = """
+import jax
+import numpy as np, pytensor.tensor as pt
+from rnnrbm.backend import engine
+x = pt.vector("x", dtype="float32", shape=(2,))
+engine.function([x], x + 1)(np.zeros(2, np.float32))
+print(jax.config.jax_compilation_cache_dir)
+"""
+
+
+def test_compiled_programs_are_kept_where_the_user_says(tmp_path: Path) -> None:
+    assert python(COMPILE, RNNRBM_CACHE=str(tmp_path)) == str(tmp_path / "jax")
+    own = str(tmp_path / "own")
+    assert python(COMPILE, RNNRBM_CACHE=str(tmp_path), JAX_COMPILATION_CACHE_DIR=own) == own
+
+
+def test_describe_names_engine_and_device() -> None:
+    line = engine.describe()
+    assert f"PyTensor {pytensor.__version__}, mode JAX, JAX " in line
+    assert "cpu" in line.lower() or "gpu" in line.lower()
+    assert engine.describe("NUMBA") == f"PyTensor {pytensor.__version__}, mode NUMBA"
+
+
+PAGES = """
+import resource, statistics
+import numpy as np, pytensor.tensor as pt
+from rnnrbm.backend import engine
+x = pt.matrix("x", dtype="float32", shape=(4096, 8))
+f = engine.function([x], pt.tanh(x @ x.T) @ x)  # between them 64 MiB: 16384 pages of 4 KiB
+value = np.ones((4096, 8), np.float32)
+new = []
+for _ in range(31):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    engine.block(f(value))
+    new.append((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / 2**20)
+print(statistics.median(new))  # a call now and then finds no piece that is large enough, and the heap grows
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than glibc's")
+def test_memory_of_intermediate_results_is_kept_unless_the_user_says_otherwise() -> None:
+    one = {"JAX_NUM_CPU_DEVICES": "1"}
+    assert float(python(PAGES, **one)) < 8
+    assert float(python(PAGES, **one, MALLOC_MMAP_THRESHOLD_="131072")) > 60

@@ -1,0 +1,244 @@
+"""A table of results: trained, scored, kept and reported; gone on with; what is in the way is not replaced."""
+
+import functools
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.table1 import reproduce, samples
+from benchmarks.table1.__main__ import app
+from rnnrbm import datasets
+from rnnrbm.experiment import config, run
+from rnnrbm.models.registry import MODELS
+from rnnrbm.scoring.likelihood import Evaluator, log_likelihood
+
+DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder"))
+
+ROW = """
+[data]
+source = "toy.npz"
+[model]
+name = "{name}"
+n_hidden = 4
+n_recurrent = 4
+[training]
+epochs = 2
+k = 1
+valid_every = 1
+n_steps = 16
+context = 0
+batch_size = 2
+[evaluation]
+chains = 2
+temperatures = 5
+[generation]
+count = 1
+steps = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A table of two rows, made in a folder of its own by the command."""
+    folder = tmp_path_factory.mktemp("table")
+    rng = np.random.default_rng(0)
+    pieces = [(rng.random((20, 6)) < 0.3).astype(np.uint8) for _ in range(6)]
+    names = {"train": ["a", "b", "c"], "valid": ["d", "e"], "test": ["f"]}
+    toy = datasets.Dataset("toy", pieces[:3], pieces[3:5], pieces[5:], 60, 2.0, None, names)
+    datasets.save(folder / "toy.npz", toy)
+    table = folder / "tables" / "mine"
+    table.mkdir(parents=True)
+    for name in ("rnn", "rnn-rbm"):
+        (table / f"toy-{name}.toml").write_text(ROW.format(name=name), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = CliRunner().invoke(app, ["reproduce", "tables/mine"])
+        assert result.exit_code == 0, result.output
+    return folder, table
+
+
+def test_what_is_kept(made):
+    folder, table = made
+    rows = [json.loads((table / "results" / f"toy-{name}.json").read_text()) for name in ("rnn-rbm", "rnn")]
+    assert [row["model"] for row in rows] == ["rnn-rbm", "rnn"]
+    assert set(rows[0]["test"]) == {"ll", "raise"}
+    assert rows[0]["test"]["raise"]["macro"] is not None  # fewer frames than would be drawn: all of them
+    assert set(rows[1]["test"]) == {"ll"}
+    for row in rows:
+        assert (row["frames"], row["epochs"], row["seed"]) == (20, 2, 0)
+        stem = f"toy-{row['model']}"
+        evaluated = json.loads((folder / "runs/mine" / stem / "evaluations" / "toy-test.json").read_text())
+        assert row["test"]["ll"]["micro"] == evaluated["log_likelihood"]["micro"]
+        epochs = (table / "results" / f"{stem}.csv").read_text().splitlines()
+        assert len(epochs) == 3
+        # nothing was scored on test before
+        assert json.loads((folder / "runs/mine" / stem / "results.json").read_text())["test_ll"] is None
+
+
+def test_report(made):
+    folder, table = made
+    text = (folder / "docs/results.md").read_text(encoding="utf-8")
+    ours = reproduce.report(table, folder / "docs/results.md").replace(f"[`{table.as_posix()}`]", "[`tables/mine`]")
+    assert text == ours.replace(f" {table.as_posix()} --data", " tables/mine --data")
+    assert text != ours
+    assert "(../tables/mine)" in text
+    for name in ("rnn-rbm", "rnn"):
+        row = json.loads((table / "results" / f"toy-{name}.json").read_text())
+        line = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+        assert f"{row['test']['ll']['micro']:.3f}" in line
+        assert ("exact" in line) == (name == "rnn")
+
+
+def test_best_parameters_are_kept_and_nothing_else(made):
+    folder, table = made
+    best = max(
+        (json.loads(path.read_text()) for path in (table / "results").glob("*.json")), key=lambda row: row["valid"]
+    )
+    kept, whole = table / "checkpoints" / "toy", folder / "runs/mine" / f"toy-{best['model']}"
+    trained, again = run.load(whole), run.load(kept)
+    assert again.config.model.name == best["model"]
+    for ours, theirs in zip(trained.model.params, again.model.params, strict=True):
+        np.testing.assert_array_equal(ours.get_value(), theirs.get_value())
+    assert (kept / "checkpoint.npz").stat().st_size < 0.5 * (whole / "checkpoint.npz").stat().st_size
+
+
+def test_made_rows_are_not_made_again_and_others_not_replaced(made, monkeypatch):
+    folder, table = made
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(run, "train", lambda *a, **k: pytest.fail("trained again"))
+    path, settings = next(reproduce.rows(table, model="rnn"))
+    before = json.loads((table / "results" / "toy-rnn.json").read_text())
+    assert reproduce.make_row(path, settings, folder / "nowhere") == before  # nothing is done, not even looked for
+    said = CliRunner().invoke(app, ["reproduce", "tables/mine", "--model", "rnn"])
+    assert "made on " in said.output
+    assert "--again repeats it" in said.output
+    other = settings.replaced({"generation.steps": 5})  # which does not ask for another training
+    again = reproduce.make_row(path, other, folder / "runs/mine/toy-rnn")
+    assert again["test"] == before["test"]
+    with pytest.raises(ValueError, match=r"toy-rnn: holds a run of other settings than .*toy-rnn\.toml"):
+        reproduce.make_row(path, settings.replaced({"training.seed": 3}), folder / "runs/mine/toy-rnn")
+
+
+def test_a_row_survives_a_setting_that_is_off_and_no_other():
+    """As one that a later version has: what the library did not know is what it leaves off."""
+    known = config.Config().model_dump()
+
+    class Later:
+        def __init__(self, **changes):
+            self.tables = known | {"training": known["training"] | changes}
+
+        def model_dump(self):
+            return self.tables
+
+    mark = reproduce._mark(config.Config())
+    assert all(reproduce._mark(Later(brand_new=off)) == mark for off in (False, None, 0, 0.0))
+    assert known["training"]["averaging"] == 0.0
+    for changes in ({"brand_new": True}, {"brand_new": 0.1}, {"averaging": 0.5}, {"epochs": 1}, {"patience": 0}):
+        assert reproduce._mark(Later(**changes)) != mark, changes
+
+
+def test_an_interrupted_row_goes_on(made, tmp_path, monkeypatch):
+    """Again from where it was stopped: in training, and while the valid set is scored."""
+    folder, table = made
+    monkeypatch.chdir(folder)
+    shutil.copytree(table, tmp_path / "t")
+    path, settings = next(reproduce.rows(tmp_path / "t", model="rnn"))
+    monkeypatch.setattr(reproduce, "Evaluator", functools.partial(Evaluator, rows=8))  # else it is done at once
+    stages = []
+
+    def watch(stage, done, total, row):
+        stages.append(stage)
+
+    for name in ("train", "valid"):
+        with pytest.raises(run.Interrupted):
+            reproduce.make_row(
+                path, settings, tmp_path / "run", again=True, stop=lambda name=name: stages[-1] == name, watch=watch
+            )
+    row = reproduce.make_row(path, settings, tmp_path / "run", again=True)
+    before = json.loads((table / "results" / "toy-rnn.json").read_text())
+    assert row["test"]["ll"]["micro"] == pytest.approx(before["test"]["ll"]["micro"])
+    assert row["valid"] == pytest.approx(before["valid"])
+
+
+def test_rows_that_are_not_there(made, tmp_path):
+    _, table = made
+    with pytest.raises(FileNotFoundError, match="no table there"):
+        next(reproduce.rows(tmp_path))
+    with pytest.raises(ValueError, match="has no row for jsb and rnn; it has toy-rnn-rbm, toy-rnn"):
+        next(reproduce.rows(table, "jsb", "rnn"))
+
+
+def test_samples_of_the_best_model(made, monkeypatch):
+    folder, _ = made
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, ["samples", "tables/mine"])
+    assert result.exit_code == 0, result.output
+    page = (folder / "docs/samples.md").read_text(encoding="utf-8")
+    files = {path.name for path in (folder / "docs/samples").iterdir()}
+    assert files == {f"toy-{i}.{kind}" for i in (1, 2) for kind in ("mid", "png")}
+    assert all(f"(samples/{name})" in page for name in files)
+    assert page.count("| samples |") == page.count("| test set |") == 1
+
+
+def test_statistics_tell_a_copy_from_a_new_piece():
+    rng = np.random.default_rng(0)
+    train = [np.pad((rng.random((60, 20)) < 0.2).astype(np.uint8), ((0, 0), (4, 4))) for _ in range(3)]
+    new = [np.pad((rng.random((16, 20)) < 0.2).astype(np.uint8), ((0, 0), (4, 4))) for _ in range(3)]
+    copied = [np.roll(roll, 2, axis=1) for roll in samples.excerpts(train, 16, 3)]
+    ours, theirs = (samples.statistics(x, train, low=60, keys=(-3, 3)) for x in (new, copied))
+    assert (theirs["nearest"], theirs["longest_copy"]) == (0.0, 16.0)
+    assert ours["nearest"] > 3
+    assert ours["longest_copy"] <= 1
+    assert ours["notes_per_frame"] == pytest.approx(np.concatenate(new).sum(axis=1).mean())
+    assert [len(x) for x in samples.excerpts(train, 99, 2)] == [60, 60]
+    # joined of pieces that are shorter than a sample, it is a copy still
+    joined = [np.concatenate([train[0][:20], train[1][:20], train[2][:20]])]
+    short = [piece[:20] for piece in train]
+    s = samples.statistics(joined, short, low=60, keys=(0, 0), window=10)
+    assert (s["nearest"], s["longest_copy"]) == (0.0, 20.0)
+
+
+def test_a_gallery_needs_checkpoints_and_a_page(made, tmp_path):
+    _, table = made
+    with pytest.raises(FileNotFoundError, match="no checkpoint there"):
+        samples.write_gallery(tmp_path, tmp_path / "samples.md")
+    with pytest.raises(ValueError, match=r"expected a Markdown file, such as docs/samples\.md"):
+        samples.write_gallery(table / "checkpoints", tmp_path / "samples")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_committed_tables(pytestconfig):
+    """Every configuration can be used and is called after what it is."""
+    tables = [
+        path for path in (pytestconfig.rootpath / "benchmarks").iterdir() if path.is_dir() and any(path.glob("*.toml"))
+    ]
+    assert tables
+    for table in tables:
+        for path, settings in reproduce.rows(table):
+            assert path.stem == f"{settings.data.source}-{settings.model.name}"
+            run.resolved(settings)
+            assert settings.evaluation.test
+            if (kept := path.parent / "results" / f"{path.stem}.json").exists():
+                assert reproduce.finished(path, settings) == json.loads(kept.read_text()), f"{path}: not of that row"
+    assert set(reproduce.PUBLISHED) - {"rnn-nade (HF)"} <= set(MODELS)
+    assert config.Config().evaluation.test
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
+@pytest.mark.parametrize(
+    "name", ["jsb", *(pytest.param(n, marks=pytest.mark.slow) for n in ("musedata", "nottingham", "piano-midi"))]
+)
+def test_the_committed_checkpoints_score_what_is_said(pytestconfig, name):
+    """The best model of a data set by *valid*, in full, is the one that is kept."""
+    table = pytestconfig.rootpath / "benchmarks" / "table1"
+    best = max((row for row in reproduce._read(table) if row["data"] == name), key=lambda row: row["valid"])
+    trained = run.load(table / "checkpoints" / name)
+    assert trained.config.model.name == best["model"]
+    scored = log_likelihood(trained.model, run.load_data(trained.config.data).test)
+    assert sum(map(len, scored.frames)) == best["frames"]
+    assert scored.mean == pytest.approx(best["test"]["ll"]["micro"], abs=2e-5)

@@ -1,0 +1,222 @@
+"""rnnrbm fetch and rnnrbm convert."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_datasets import SPLITS, assert_same, midi_folder, small
+from test_published import FILE, cached, pytestmark, server  # noqa: F401
+from typer.testing import CliRunner
+
+from rnnrbm.cli.main import app
+from rnnrbm.datasets import load, save
+from rnnrbm.io import midi
+from rnnrbm.io.formats import Roll, load_roll, save_roll
+from rnnrbm.io.rolls import transpose
+
+DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder"))
+
+
+def rnnrbm(*arguments: object, code: int = 0):
+    done = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200", "RNNRBM_TRACEBACK": None})
+    assert done.exit_code == code, done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    return done
+
+
+def refused(*arguments: object) -> str:
+    lines = rnnrbm(*arguments, code=1).stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder to work in, with a tune."""
+    monkeypatch.chdir(tmp_path)
+    roll = np.zeros((9, 88), np.uint8)
+    roll[1:, 39] = roll[::2, 43] = roll[-1] = 1
+    roll[-1] = 0
+    roll[-1, [39, 50]] = 1
+    midi.write("tune.mid", roll)
+    return tmp_path
+
+
+# --- fetch
+
+
+def test_fetch_says_where_a_set_lies_and_what_it_holds(server, cached):  # noqa: F811
+    for _ in range(2):
+        lines = rnnrbm("fetch", "jsb").stdout.splitlines()
+        assert lines[0] == str(cached)
+        assert lines[1:] == str(load("jsb")).splitlines()
+    assert server.asked == [f"/mdata/{FILE}"]
+
+
+def test_fetch_refuses_names_before_it_fetches(server):  # noqa: F811
+    assert "cannot fetch bach, x; expected one or more of jsb" in refused("fetch", "jsb", "bach", "x")
+    assert "'bach' comes with the library" in refused("fetch", "bach")
+    server.mode = "missing"
+    assert "could not be fetched" in rnnrbm("fetch", "jsb", code=1).stderr.splitlines()[-1]
+    server.mode = "damaged"
+    assert "SHA-256" in rnnrbm("fetch", "jsb", code=1).stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
+def test_fetch_all_takes_what_is_there():
+    lines = rnnrbm("fetch", "all", "jsb").stdout.splitlines()
+    assert len(lines) == 4 * 5
+    assert [Path(line).name for line in lines[::5]] == [
+        "JSB_Chorales.mat", "MuseData.mat", "Nottingham.mat", "Piano_midi.mat"
+    ]  # fmt: skip
+
+
+# --- convert: one piece
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ([], {}),
+        (["--steps-per-beat", 2], {"steps_per_beat": 2}),
+        (["--seconds-per-frame", 0.05], {"seconds_per_frame": 0.05}),
+        (["--rule", "published"], {"rule": "published"}),
+        (["--low", 40, "--high", 80], {"low": 40, "high": 80}),
+    ],
+)
+def test_midi_to_a_roll(place, given, options):
+    said = rnnrbm("convert", "tune.mid", "tune.npz", *given).stdout
+    back = load_roll("tune.npz")
+    np.testing.assert_array_equal(back.roll, midi.read("tune.mid", **options))
+    assert back.low == options.get("low", 21)
+    seconds = options.get("seconds_per_frame")
+    steps = 2 if "rule" in options else options.get("steps_per_beat", None if seconds else 4)
+    assert (back.steps_per_beat, back.seconds_per_frame) == (steps, seconds)
+    assert re.fullmatch(rf"tune.npz: {len(back.roll)} frames of \d+ columns\n", said)
+
+
+@pytest.mark.parametrize("grid", [["--steps-per-beat", 12], ["--seconds-per-frame", 0.1], []])
+def test_a_roll_to_midi_and_back(place, grid):
+    rnnrbm("convert", "tune.mid", "a.npz", *grid)
+    rnnrbm("convert", "a.npz", "b.mid", "--tempo", 97)
+    rnnrbm("convert", "b.mid", "b.npz", *grid)
+    np.testing.assert_array_equal(load_roll("b.npz").roll, load_roll("a.npz").roll)
+    assert midi.parse("b.mid").beats_per_minute() == pytest.approx(97, rel=1e-4)
+
+
+def test_transposition_of_a_piece(place):
+    rnnrbm("convert", "tune.mid", "up.npz", "--transpose", 5)
+    original = midi.read("tune.mid")
+    np.testing.assert_array_equal(load_roll("up.npz").roll, transpose(original, 5))
+    said = refused("convert", "tune.mid", "far.npz", "--transpose", -40)
+    assert "tune.mid: --transpose -40 moves 8 of 13 sounding cells out of its notes 21 to 108" in said
+    rnnrbm("convert", "up.npz", "down.mid", "--transpose", "-5")
+    np.testing.assert_array_equal(midi.read("down.mid"), original)
+    save_roll("cropped.npz", Roll(np.eye(3, dtype=np.uint8), 60, 4))
+    rnnrbm("convert", "cropped.npz", "cropped.mid", "--transpose", 65)  # columns have no edge here
+    assert midi.parse("cropped.mid").notes["pitch"].tolist() == [125, 126, 127]
+    assert "its notes are 126 to 128; expected 0 to 127" in refused(
+        "convert", "cropped.npz", "x.mid", "--transpose", 66
+    )
+    assert not Path("x.mid").exists()
+    assert not Path("far.npz").exists()
+
+
+def test_a_roll_that_does_not_say_what_it_is(place):
+    np.savez("bare.npz", roll=np.eye(88))
+    rnnrbm("convert", "bare.npz", "a.mid", "--steps-per-beat", 1)
+    np.testing.assert_array_equal(midi.read("a.mid", steps_per_beat=1), np.eye(88))
+    np.savez("narrow.npz", roll=np.eye(3))
+    assert "narrow.npz: 3 columns, but not which note the first is; add --low" in refused(
+        "convert", "narrow.npz", "b.mid"
+    )
+    rnnrbm("convert", "narrow.npz", "b.mid", "--low", 60)
+    assert midi.parse("b.mid").notes["pitch"].tolist() == [60, 61, 62]
+    rnnrbm("convert", "tune.mid", "tune.npz")
+    said = refused("convert", "tune.npz", "c.mid", "--low", 60, "--steps-per-beat", 4, "--rule", "published")
+    assert "tune.npz: --rule, --steps-per-beat, --low cannot be chosen" in said
+
+
+# --- convert: data sets
+
+
+def test_data_sets_to_npz(place):
+    midi_folder(place / "tunes", 5)
+    for source, given, options in [
+        ("tunes", [], {}),
+        ("tunes", ["--steps-per-beat", 4, "--low", 40, "--high", 100], {"steps_per_beat": 4, "low": 40, "high": 100}),
+        ("tunes", ["--rule", "published"], {"rule": "published"}),
+        ("bach", ["--steps-per-beat", 2], {"steps_per_beat": 2}),
+    ]:
+        said = rnnrbm("convert", source, "set.npz", *given, "--overwrite").stdout
+        expected = load(source, **options)
+        assert_same(load("set.npz"), expected)
+        assert said == f"set.npz\n{expected}\n"
+    Path("notes.json").write_text('{"train": [[[60], [64]]], "valid": [[[62]]], "test": []}')
+    rnnrbm("convert", "notes.json", "set.npz", "--low", 0, "--high", 127, "--transpose", 2, "--overwrite")
+    moved = load("set.npz")
+    assert [(t.tolist(), j.tolist()) for t, j in map(np.nonzero, moved.train)] == [([0, 1], [62, 66])]
+    assert moved.names["valid"] == ["valid[0]"]
+
+
+def test_a_data_set_that_leaves_its_columns_is_refused(place):
+    save("a.npz", small())
+    said = refused("convert", "a.npz", "b.npz", "--transpose", 4)
+    assert "error: small, train 0 ä: --transpose 4 moves" in said
+    assert "out of its notes 60 to 63" in said
+    assert sorted(os.listdir()) == ["a.npz", "tune.mid"]
+    assert set(SPLITS) == set(load("a.npz").names)
+
+
+# --- convert: errors
+
+
+def test_nothing_is_replaced_silently(place):
+    Path("there.npz").write_bytes(b"precious")
+    assert "there.npz: exists already; choose another name, or replace it with --overwrite" in refused(
+        "convert", "tune.mid", "there.npz"
+    )
+    assert Path("there.npz").read_bytes() == b"precious"
+    rnnrbm("convert", "tune.mid", "there.npz", "--overwrite")
+    load_roll("there.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tune.mid", "a.txt"], r"a.txt: expected a name ending in .npz, or in .mid"),
+        (["tune.mid", "a.mid"], r"tune.mid: not one piano-roll in an .npz file"),
+        (["bach", "a.mid"], r"bach: not one piano-roll"),
+        (["none.mid", "a.npz"], r"none\.mid: there is no such file; give the path of a MIDI file$"),
+        (["none.npz", "a.npz"], r"none.npz: there is no such file or folder"),
+        (["bahc", "a.npz"], r"did you mean 'bach'"),
+        (["tune.mid", "nowhere/a.npz"], r"folder 'nowhere' does not exist"),
+        (["tune.mid", "a.npz", "--tempo", "90"], r"--tempo is for writing MIDI"),
+        (["tune.mid", "a.npz", "--rule", "x"], r"rule='x': expected one of 'sounding', 'published'"),
+        (["tune.mid", "a.npz", "--rule", "published", "--steps-per-beat", "2"], r"'published' and steps_per_beat=2"),
+        (["bach", "a.npz", "--low", "3"], r"low cannot be chosen for the embedded set 'bach'"),
+        (["roll.npz", "a.npz"], r"roll.npz: is a piano-roll already; expected a.npz to be a MIDI file"),
+        (["bad.npz", "a.npz"], r"bad.npz: cannot be read as an .npz file"),
+        (["bad.mid", "a.npz"], r"bad.mid: not a MIDI file"),
+        (["bad.pkl", "a.npz"], r"bad.pkl: cannot be read as a pickle"),
+    ],
+)
+def test_what_cannot_be_converted(place, arguments, message):
+    save_roll("roll.npz", Roll(np.eye(3), 60, 4))
+    for suffix in ("npz", "mid", "pkl"):
+        Path(f"bad.{suffix}").write_bytes(b"nonsense")
+    before = sorted(os.listdir())
+    assert re.search(message, refused("convert", *arguments))
+    assert sorted(os.listdir()) == before
+
+
+def test_help_names_every_option():
+    said = rnnrbm("convert", "--help").stdout
+    for option in ("--steps-per-beat", "--seconds-per-frame", "--rule", "--transpose", "--low", "--high", "--drums"):
+        assert option in said
+    assert "--tempo" in said
+    assert "--overwrite" in said
+    assert "musedata" in rnnrbm("fetch", "--help").stdout
