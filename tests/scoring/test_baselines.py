@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
-from test_cli import refused, rnnrbm
+from test_main import refused, rnnrbm
 from test_metrics import SETS, needs_data, pieces, roll
 
 from rnnrbm import datasets
