@@ -12,7 +12,7 @@ default settings, each by itself and with the frames of the training set enumera
 * the reported standard error of a frame covers the exact value in 95 % of the frames (1.96 standard errors), within
   what that share of so many frames may vary by chance (3 standard deviations of a binomial share).
 
-    python benchmarks/certify.py [RUN] [--frames 200] [--epochs 30] [--chains 100] [--temperatures 1000]
+    python benchmarks/certify.py [RUN] [--frames 200] [--epochs 30] [--n-chains 100] [--n-temperatures 1000]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rnnrbm import SequenceModel, datasets, fit
 from rnnrbm.backend import engine
 from rnnrbm.experiment import run
 from rnnrbm.scoring import baselines
-from rnnrbm.scoring.likelihood import Evaluator, frequent_frames
+from rnnrbm.scoring.likelihood import Evaluator, frequent_states
 
 N_KEPT = 20
 
@@ -37,7 +37,7 @@ def trained(data: datasets.Dataset, epochs: int) -> SequenceModel:
     """A model trained on the chorales."""
     odds = baselines.NoteUnigram.fit(data.train).log_odds
     model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=150, n_recurrent=150, rng=np.random.default_rng(0), b_v=odds)
-    for row in fit(model, data.train, epochs=epochs, k=[(0.0, 2), (0.5, 5)], transpose=(-5, 6)):
+    for row in fit(model, data.train, epochs=epochs, k=[(0.0, 2), (0.5, 5)], transpose_range=(-5, 6)):
         last = row
     print(f"trained for {epochs} epochs: pseudo-log-likelihood {last['pseudo_likelihood']:.2f}")
     return model
@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("run", nargs="?", help="folder of a trained run; without one, a model is trained")
     parser.add_argument("--frames", type=int, default=200, help="conditional RBMs, one a frame; at least 50")
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--chains", type=int, default=100)
-    parser.add_argument("--temperatures", type=int, default=1000)
+    parser.add_argument("--n-chains", type=int, default=100)
+    parser.add_argument("--n-temperatures", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     common.header()
@@ -73,11 +73,11 @@ def main() -> None:
     else:
         data = datasets.load("bach")
         model = trained(data, options.epochs)
-    small, known = cut(model, options.seed), frequent_frames(data.train)
+    small, known = cut(model, options.seed), frequent_states(data.train)
     frames = {}
     settings = {"n_chains": options.chains, "n_temperatures": options.temperatures}
     for way in (("exact", None), ("ais", None), ("raise", None), ("ais", known), ("raise", known)):
-        evaluate = Evaluator(small, method=way[0], enumerated=way[1], **settings)
+        evaluate = Evaluator(small, method=way[0], exact_states=way[1], **settings)
         scored = evaluate(data.test, seed=options.seed, frames=options.frames)
         values, variances = (np.concatenate(x) for x in (scored.frames, scored.variances))
         frames[scored.settings] = values, np.sqrt(variances), scored
@@ -100,7 +100,7 @@ def main() -> None:
                 *cells,
                 f"{error.mean():.4f}",
                 f"{covered:.1%}",
-                f"{scored.poor:.1%}",
+                f"{scored.low_ess:.1%}",
             )
         )
         size = abs(figures[0]) if "enumerated" in way else figures[1]

@@ -31,7 +31,7 @@ N_HIDDEN, N_CHAINS, N_TEMPERATURES = 200, 100, 1000
 def make_model() -> SequenceModel:
     """Weights of the size that training gives them."""
     model = rnnrbm.rnn_rbm(88, N_HIDDEN, 150, rng=np.random.default_rng(0), b_v=-2.9, scale=0.3)
-    for name, p in (("W_uv", model.writers[0]), ("W_uh", model.writers[1])):
+    for name, p in (("W_uv", model.bias_weights[0]), ("W_uh", model.bias_weights[1])):
         noise = np.random.default_rng(len(name)).normal(0.0, 0.1, p.type.shape)
         p.set_value(noise.astype(np.float32))
     return model
@@ -39,7 +39,7 @@ def make_model() -> SequenceModel:
 
 def products(model: SequenceModel, n_rows: int, spread: bool) -> Any:
     """The matrix products of one chunk: two for each temperature."""
-    place = sharding.Spread(n_rows, sums=not spread)  # one device where the devices are cores
+    place = sharding.Sharding(n_rows, sums=not spread)  # one device where the devices are cores
     W = np.linalg.qr(np.random.default_rng(0).normal(size=(N_HIDDEN, 88)))[0].T.astype(np.float32)  # v W W^T stays v
     v = place.rows(np.random.default_rng(1).random((n_rows, 88), np.float32))
 

@@ -32,7 +32,7 @@ import rnnrbm
 data = rnnrbm.load("musedata")
 pieces = (2 * data.train)[: round(float(sys.argv[1]) * len(data.train))]
 model = rnnrbm.rnn_rbm(data.n_visible, rng=np.random.default_rng(0))
-seconds = [row["seconds"] for row in rnnrbm.fit(model, pieces, epochs=2, k=10, transpose=(-5, 6))]
+seconds = [row["seconds"] for row in rnnrbm.fit(model, pieces, epochs=2, k=10, transpose_range=(-5, 6))]
 with open(sys.argv[2], "w") as out:
     print(sum(p.nbytes for p in pieces), sum(map(len, pieces)), *np.diff(seconds), file=out)
 """
@@ -57,9 +57,9 @@ def peak(command: list[str]) -> tuple[float, float, float]:
             except (psutil.Error, OSError):
                 pass  # a process ended while it was looked at
             time.sleep(0.02)
-        complaint = process.stderr.read()
+        diagnostics = process.stderr.read()
     if process.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{complaint}")
+        sys.exit(f"{' '.join(command)} failed:\n{diagnostics}")
     return most / 1e9, own * 1024 / 1e9, time.perf_counter() - began
 
 

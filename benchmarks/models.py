@@ -23,13 +23,14 @@ import pytensor.tensor as pt
 from rnnrbm.backend import engine, random
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.registry import MODELS, build
+from rnnrbm.samplers import NegativePhase
 from rnnrbm.training import optimisers
 
 T, B, N_VISIBLE, K = 96, 6, 88, 5
 VARIANTS: dict[str, dict[str, Any]] = {name: {} for name in MODELS}
 VARIANTS["rnn-rbm, 2 layers of LSTM"] = {"cell": "lstm", "n_layers": 2}
 VARIANTS["rnn-nade, orderless"] = {"orderless": True}
-VARIANTS["rnn-nade, a layer beside"] = {"n_local": 64}
+VARIANTS["rnn-nade, a layer beside"] = {"n_pitch_conv": 64}
 
 
 def batch() -> np.ndarray:
@@ -44,9 +45,9 @@ def training_step(variant: str) -> Any:
     model = build(name, N_VISIBLE, rng=np.random.default_rng(0), b_v=-2.9, **VARIANTS[variant])
     frames = batch()
     v = pt.tensor("v", dtype="float32", shape=frames.shape)
-    dropout = {"input_dropout": 0.1, "state_dropout": 0.4} if model.writers else {}
-    most_on = int(frames.sum(axis=2).max())
-    loss = model.loss(v, rng=random.shared(0), k=K, most_on=most_on, **dropout)
+    dropout = {"input_dropout": 0.1, "state_dropout": 0.4} if model.bias_weights else {}
+    max_active = int(frames.sum(axis=2).max())
+    loss = model.loss(v, rng=random.shared(0), negative_phase=NegativePhase(K), max_active=max_active, **dropout)
     grads = optimisers.clip_by_global_norm(pt.grad(loss.cost, model.params), 1.0)
     updates = optimisers.adam(grads, model.params, 1e-3) | loss.updates
     f = engine.function([v], loss.cost, updates, trust_input=True)

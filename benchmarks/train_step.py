@@ -22,7 +22,8 @@ import pytensor.tensor as pt
 import rnnrbm
 from rnnrbm import SequenceModel
 from rnnrbm.backend import engine, random, sharding
-from rnnrbm.cells import flatten
+from rnnrbm.recurrence import flatten
+from rnnrbm.samplers import NegativePhase
 from rnnrbm.training import optimisers
 
 
@@ -50,7 +51,10 @@ TARGETS = {"PyTorch eager": ">= 4", "plain JAX": ">= 1.8", "matrix products alon
 
 def make_model(s: Setup) -> SequenceModel:
     model = rnnrbm.rnn_rbm(s.n_visible, s.n_hidden, s.n_recurrent, cell=s.cell, rng=np.random.default_rng(0), b_v=-2.9)
-    for name, p in (("W_uv", model.writers[0]), ("W_uh", model.writers[1])):  # zero at first; here they should matter
+    for name, p in (
+        ("W_uv", model.bias_weights[0]),
+        ("W_uh", model.bias_weights[1]),
+    ):  # zero at first; here they should matter
         noise = np.random.default_rng(len(name)).normal(0.0, 0.05, p.type.shape)
         p.set_value(noise.astype(np.float32))
     return model
@@ -59,16 +63,22 @@ def make_model(s: Setup) -> SequenceModel:
 def library(s: Setup, v: np.ndarray, mode: str | None = None) -> Any:
     """The library's training step, through its public interface."""
     model, frames = make_model(s), pt.tensor("v", dtype="float32", shape=v.shape)
-    loss = model.loss(frames, rng=random.shared(0), k=s.k, input_dropout=s.dropout[0], state_dropout=s.dropout[1])
+    loss = model.loss(
+        frames,
+        rng=random.shared(0),
+        negative_phase=NegativePhase(s.k),
+        input_dropout=s.dropout[0],
+        state_dropout=s.dropout[1],
+    )
     grads = pt.grad(loss.cost, model.params)
     if s.optimiser == "sgd":
         updates = optimisers.sgd(grads, model.params, 1e-3)
     else:
         updates = optimisers.adam(optimisers.clip_by_global_norm(grads, 1.0), model.params, 3e-3)
     step = engine.function([frames], loss.cost, updates | loss.updates, mode=mode, trust_input=True)
-    spread = sharding.Spread(s.n_batch, mode, sums=True)  # as rnnrbm.fit does
-    spread.everywhere(engine.shared_inputs([loss.cost, *updates.values()]))
-    batch = spread.rows(v, axis=1)
+    spread = sharding.Sharding(s.n_batch, mode, sums=True)  # as rnnrbm.fit does
+    spread.replicate(engine.shared_inputs([loss.cost, *updates.values()]))
+    batch = spread.shard(v, axis=1)
     return lambda: engine.block(step(batch))
 
 

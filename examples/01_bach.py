@@ -15,10 +15,11 @@ from rnnrbm.backend import engine, random
 from rnnrbm.experiment import plot
 from rnnrbm.io import midi, wav
 from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.samplers import NegativePhase
 from rnnrbm.scoring import baselines, likelihood, metrics
 from rnnrbm.training import optimisers
 from rnnrbm.training.fit import gather
-from rnnrbm.training.packing import Corpus
+from rnnrbm.training.packing import PackedDataset
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--smoke", action="store_true")
@@ -30,7 +31,7 @@ epochs, k_small, k_large = (1, 1, 1) if args.smoke else (100, 2, 8)
 # The data: lists of piano-rolls, arrays (T, 88) of 0 and 1. Pieces of all lengths are packed into rows of 96 frames,
 # each piece transposed at random in every epoch.
 data = datasets.load("bach")
-corpus = Corpus(data.train, n_steps=96, batch_size=6, transpose=(-5, 6))
+corpus = PackedDataset(data.train, row_length=96, batch_size=6, transpose_range=(-5, 6))
 print(data)
 
 # The model: a GRU whose state writes the biases of an RBM for every frame.
@@ -38,28 +39,28 @@ note = baselines.NoteUnigram.fit(data.train)
 model = rnn_rbm(data.n_visible, n_hidden=256, n_recurrent=256, rng=np.random.default_rng(0), b_v=note.log_odds)
 
 # The loss, as expressions: mean free energy of the data minus that of the end of a Gibbs chain that starts there.
-shape = (corpus.n_steps, corpus.batch_size)
-place = pt.tensor("place", dtype="int32", shape=shape)
+shape = (corpus.row_length, corpus.batch_size)
+offset = pt.tensor("offset", dtype="int32", shape=shape)
 mask = pt.tensor("mask", dtype="float32", shape=shape)
 start = pt.tensor("start", dtype="bool", shape=shape)
 frames = engine.shared(corpus.frames.ravel(), "frames", corpus.frames.dtype)
-v = gather(frames, place, data.n_visible, "float32")
+v = gather(frames, offset, data.n_visible, "float32")
 rng = random.shared(seed=0)
 learning_rate = engine.shared(3e-3, "learning_rate")
 adam: dict = {}  # the optimiser's state, shared by the functions below
 
 
 def compile_step(k):
-    loss = model.loss(v, mask, start, rng=rng, k=k, input_dropout=0.1, state_dropout=0.4)
+    loss = model.loss(v, mask, start, rng=rng, negative_phase=NegativePhase(k), input_dropout=0.1, state_dropout=0.4)
     grads = optimisers.clip_by_global_norm(pt.grad(loss.cost, model.params), 1.0)
     updates = optimisers.adam(grads, model.params, learning_rate, state=adam) | loss.updates
-    return engine.function([place, mask, start], [loss.cost, loss.pseudo_log_likelihood], updates)
+    return engine.function([offset, mask, start], [loss.cost, loss.pseudo_log_likelihood], updates)
 
 
 # The loop. The number of Gibbs steps grows: few steps learn fast, many learn the right distribution.
 # Of every Z, the frames of training are summed exactly, and annealing estimates the rest.
-known = likelihood.frequent_frames(data.train)
-valid = likelihood.Evaluator(model, n_chains=5, n_temperatures=100, enumerated=known)
+states = likelihood.frequent_states(data.train)
+valid = likelihood.Evaluator(model, n_chains=5, n_temperatures=100, exact_states=states)
 steps = {k: compile_step(k) for k in (k_small, k_large)}
 for epoch in range(epochs):
     step = steps[k_small if epoch < epochs // 2 else k_large]
@@ -74,11 +75,11 @@ for epoch in range(epochs):
 test = data.test[:2] if args.smoke else data.test
 print("note 1-gram          ", round(note.log_likelihood(test), 3))
 print("previous frame copied", round(baselines.NoteCopy.fit(data.train).log_likelihood(test), 3))
-scored = likelihood.log_likelihood(model, test, n_chains=10, n_temperatures=200, enumerated=known)
+scored = likelihood.log_likelihood(model, test, n_chains=10, n_temperatures=200, exact_states=states)
 print("this RNN-RBM         ", scored)
 
 # New chorales.
-rolls = sampling.generate(model, 64, count=2, k=50, seed=1)
+rolls = sampling.generate(model, 64, n_samples=2, k=50, seed=1)
 print(f"repeated frames: samples {metrics.repeated_frame_rate(rolls):.3f}", end=", ")
 print(f"training set {metrics.repeated_frame_rate(data.train):.3f}")
 for i, roll in enumerate(rolls, 1):

@@ -40,8 +40,8 @@ state = State()
 settings = {
     "epochs": 2 if args.smoke else args.epochs,
     "k": 1 if args.smoke else [(0.0, 2), (0.6, 8)],
-    "valid_frames": 100 if args.smoke else 1000,
-    "transpose": (-5, 6),
+    "valid_n_frames": 100 if args.smoke else 1000,
+    "transpose_range": (-5, 6),
 }
 for row in rnnrbm.fit(model, data.train, data.valid, state=state, **settings):
     if not np.isnan(row["valid_ll"]):
@@ -52,15 +52,15 @@ for row in rnnrbm.fit(model, data.train, data.valid, state=state, **settings):
         )
 
 # of every Z, the frames of training are summed exactly, and annealing estimates the rest
-known = rnnrbm.frequent_frames(data.train)
+states = rnnrbm.frequent_states(data.train)
 few = {"n_chains": 4, "n_temperatures": 50} if args.smoke else {"n_chains": 20, "n_temperatures": 500}
 test = [piece[:50] for piece in data.test] if args.smoke else data.test
-print("test:", rnnrbm.log_likelihood(model, test, enumerated=known, **few))
+print("test:", rnnrbm.log_likelihood(model, test, exact_states=states, **few))
 print("note 1-gram:", round(note.log_likelihood(test), 3))
 
 # The first two bars of a test piece, and what the model makes of them.
 primer = data.test[0][: 8 * args.steps_per_beat]
-for i, roll in enumerate(rnnrbm.generate(model, 32 * args.steps_per_beat, count=2, k=50, prime=primer), 1):
+for i, roll in enumerate(rnnrbm.generate(model, 32 * args.steps_per_beat, n_samples=2, k=50, prime=primer), 1):
     whole = np.concatenate([primer, roll])
     grid = {"low": data.low, "steps_per_beat": args.steps_per_beat}
     midi.write(args.out / f"sample-{i}.mid", whole, **grid)

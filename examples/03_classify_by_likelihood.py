@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from rnnrbm import datasets, fit, frequent_frames
+from rnnrbm import datasets, fit, frequent_states
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.scoring import baselines
 from rnnrbm.scoring.likelihood import Evaluator
@@ -45,7 +45,7 @@ for name, (train, valid, _) in kinds.items():
     n_visible = train[0].shape[1]
     odds = baselines.NoteUnigram.fit(train).log_odds
     model = rnn_rbm(n_visible, n_hidden=150, n_recurrent=150, rng=np.random.default_rng(0), b_v=odds)
-    settings = {"epochs": epochs, "k": [(0.0, 2), (0.5, 5)], "transpose": (-5, 6), "valid_every": 10}
+    settings = {"epochs": epochs, "k": [(0.0, 2), (0.5, 5)], "transpose_range": (-5, 6), "valid_every": 10}
     for row in fit(model, train[:n_pieces], valid[:n_pieces], **settings):
         if row["valid_ll"] == row["valid_ll"]:
             print(f"{name}: epoch {row['epoch']}, valid {row['valid_ll']:.3f} nats per frame", flush=True)
@@ -56,7 +56,7 @@ for name, (train, valid, _) in kinds.items():
 hits = total = 0
 evaluators = {}
 for name, (train, _, _) in kinds.items():
-    settings = {"n_chains": chains, "n_temperatures": temperatures, "enumerated": frequent_frames(train)}
+    settings = {"n_chains": chains, "n_temperatures": temperatures, "exact_states": frequent_states(train)}
     evaluators[name] = Evaluator(models[name], **settings)
 for truth, (_, _, test) in kinds.items():
     pieces = [piece[: args.frames] for piece in test[:n_pieces]]

@@ -19,7 +19,7 @@ import numpy as np
 import rnnrbm
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
-from rnnrbm.scoring.likelihood import known_frames
+from rnnrbm.scoring.likelihood import usable_states
 
 
 def soprano(roll: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN")
     parser.add_argument("--pieces", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=64, help="frames of each piece")
+    parser.add_argument("--n-frames", type=int, default=64, help="frames of each piece")
     parser.add_argument("--smoke", action="store_true", help="a tiny model, one piece: only to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("runs/harmonized"))
     options = parser.parse_args()
@@ -45,11 +45,11 @@ def main() -> None:
         run.train(None if begun else Config().replaced(tiny if options.smoke else {}), folder, resume=begun)
     trained = run.load(folder)
     data = run.load_data(trained.config.data)
-    known = known_frames(trained.model, data.train)
+    states = usable_states(trained.model, data.train)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, piece in list(zip(data.names["test"], data.test, strict=True))[: 1 if options.smoke else options.pieces]:
         piece = piece[: options.steps]
-        (ours,) = rnnrbm.generate(trained.model, len(piece), k=100, known=known, clamp=soprano(piece))
+        (ours,) = rnnrbm.generate(trained.model, len(piece), k=100, init_states=states, clamp=soprano(piece))
         ours = ours.astype(np.uint8)
         kept = ~np.isnan(soprano(piece))
         assert (ours[kept] == piece[kept]).all()

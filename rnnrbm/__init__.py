@@ -3,11 +3,11 @@
     import rnnrbm
     data = rnnrbm.load("bach")
     model = rnnrbm.build("rnn-rbm", data.n_visible, rng=numpy.random.default_rng(0))
-    for row in rnnrbm.fit(model, data.train, data.valid, epochs=20, transpose=(-5, 6)):
+    for row in rnnrbm.fit(model, data.train, data.valid, epochs=20, transpose_range=(-5, 6)):
         print(row)
-    known = rnnrbm.frequent_frames(data.train)
-    print(rnnrbm.log_likelihood(model, data.test, enumerated=known))
-    rolls = rnnrbm.generate(model, 64, count=4, known=known)
+    states = rnnrbm.frequent_states(data.train)
+    print(rnnrbm.log_likelihood(model, data.test, exact_states=states))
+    rolls = rnnrbm.generate(model, 64, n_samples=4, init_states=states)
 
 Names are imported when first used, so ``import rnnrbm`` costs nothing.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rnnrbm.rbm import RBM
     from rnnrbm.rnnrbm import rnn_rbm, rtrbm
     from rnnrbm.sampling import generate
-    from rnnrbm.scoring.likelihood import LogLikelihood, frequent_frames, log_likelihood
+    from rnnrbm.scoring.likelihood import LogLikelihood, frequent_states, log_likelihood
     from rnnrbm.sequence import SequenceModel
     from rnnrbm.training.fit import State, fit
 
@@ -38,7 +38,7 @@ _HOME = {
     "State": "training.fit",
     "build": "models.registry",
     "fit": "training.fit",
-    "frequent_frames": "scoring.likelihood",
+    "frequent_states": "scoring.likelihood",
     "generate": "sampling",
     "load": "datasets",
     "log_likelihood": "scoring.likelihood",
@@ -63,7 +63,7 @@ __all__ = [
     "__version__",
     "build",
     "fit",
-    "frequent_frames",
+    "frequent_states",
     "generate",
     "load",
     "log_likelihood",

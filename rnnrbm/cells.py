@@ -1,9 +1,9 @@
-"""Cells: one step of a recurrent layer, as a value holding tensors; and the scan over time, written once.
+"""Cells: one step of a recurrent layer, as a value holding tensors.
 
 A cell is the elementwise part of a recurrence, ``u(t) = step(x(t), u(t-1) W_uu, u(t-1))``: what it reads from
 the frames, x = v W_vu + b_u, is one matrix product for the whole sequence (:meth:`Cell.project`), and the
-product with ``W_uu`` belongs to the scan (:func:`recur`). That lets the gradient through time be computed with
-a single sequential matrix product a step, forward and backward.
+product with ``W_uu`` belongs to the scan (:func:`rnnrbm.recurrence.unroll`). That lets the gradient through time be
+computed with a single sequential matrix product a step, forward and backward.
 
 The first columns of a state, as many as ``W_uu`` has rows, are the cell's output: what the cell itself and all others
 read of it. An LSTM has more than that.
@@ -17,9 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.builders import OpFromGraph
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
@@ -30,13 +28,10 @@ __all__ = [
     "LSTM",
     "Cell",
     "Tanh",
-    "before",
     "blocks",
-    "flatten",
     "init_cell",
-    "initial_state",
     "n_outputs",
-    "recur",
+    "output",
 ]
 
 
@@ -278,118 +273,3 @@ def output(cell: Cell, u: TensorVariable) -> TensorVariable:
     """The output of a cell in states (..., n_state)."""
     n = n_outputs(cell)
     return u if cell.u_0.type.shape[0] == n else u[..., :n]
-
-
-def flatten(x: TensorVariable) -> TensorVariable:
-    """Turn sequences into rows: (T, B, n) -> (B*T, n), and (T, B) -> (B*T,).
-
-    Batch-major on purpose: time-major would merge a sharded batch axis on the inside, and XLA then silently
-    computes everything on every device.
-    """
-    n_steps, n_batch = x.type.shape[:2]
-    rows = -1 if n_steps is None or n_batch is None else n_steps * n_batch
-    if x.ndim == 2:
-        return x.T.reshape((rows,))
-    return x.dimshuffle(1, 0, 2).reshape((rows, x.shape[2] if x.type.shape[2] is None else x.type.shape[2]))
-
-
-def unflatten(rows: TensorVariable, like: TensorVariable) -> TensorVariable:
-    """Turn rows (B*T, n) back into sequences (T, B, n) of the length and number of `like` (T, B, ...)."""
-    n_steps, n_batch = (like.shape[i] if s is None else s for i, s in enumerate(like.type.shape[:2]))
-    return rows.reshape((n_batch, n_steps, rows.type.shape[1])).dimshuffle(1, 0, 2)
-
-
-def initial_state(u_0: TensorVariable, v: TensorVariable) -> TensorVariable:
-    """An initial state (n_state,), once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
-    n_batch = v.shape[1] if v.type.shape[1] is None else v.type.shape[1]
-    rows = pt.broadcast_to(u_0, (n_batch, u_0.type.shape[0]))
-    return pt.specify_shape(rows, (v.type.shape[1], u_0.type.shape[0]))
-
-
-def recur(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-    """Run a cell over sequences and return the state after each frame: u(1) .. u(T).
-
-    Parameters
-    ----------
-    cell : Cell
-    v : TensorVariable, shape (T, B, n_visible)
-        Give T and B to its type, ``pt.tensor(shape=(T, B, n))``: JAX mode needs them for the gradient.
-    start : TensorVariable of bool or None, shape (T, B)
-        True where a new piece begins: there the cell starts from its learned initial state again. The first
-        frame of every column begins one in any case.
-
-    Returns
-    -------
-    TensorVariable, shape (T, B, n_state)
-    """
-    inputs = [unflatten(cell.project(flatten(v)), v), initial_state(cell.u_0, v), cell.W_uu]
-    inputs += [] if start is None else [start]
-    n, n_blocks = n_outputs(cell), cell.W_uu.type.shape[1] // n_outputs(cell)
-
-    # The gradient is written out below instead of left to scan: scan would add up the gradient of W_uu step by
-    # step, a (n_recurrent, n_inputs) sum at every frame, and compute u W_uu a second time. Half the time of a step.
-    def forward(x: TensorVariable, u_0: TensorVariable, W_uu: TensorVariable, *start: TensorVariable) -> TensorVariable:
-        def step(*args: TensorVariable) -> TensorVariable:
-            x_t, (*start_t, u, u_0), W_uu = args[:n_blocks], args[n_blocks:-n_blocks], args[-n_blocks:]
-            if start_t:
-                u = pt.switch(start_t[0][:, None], u_0, u)
-            h = output(cell, u)
-            return cell.step(x_t, [h @ W for W in W_uu], u)
-
-        return pytensor.scan(
-            step,
-            sequences=[*blocks(x, n), *start],
-            outputs_info=[u_0],
-            non_sequences=[u_0, *blocks(W_uu, n)],
-            strict=True,
-            return_updates=False,
-        )
-
-    def pullback(inputs: list, outputs: list, output_grads: list) -> list:
-        x, u_0, W_uu, *start = inputs
-        u = before(outputs[0], u_0, *start)
-        whole = cell.u_0.type.shape[0] == n
-        h = output(cell, flatten(u))
-        y = unflatten(h @ W_uu, u)
-
-        def step(*args: TensorVariable) -> list:
-            x_t, y_t, W_uu = args[:n_blocks], args[n_blocks : 2 * n_blocks], args[-n_blocks:]
-            u_t, g_t, *start_t, g_later = args[2 * n_blocks : -n_blocks]
-            g = {cell.step(x_t, y_t, u_t): g_t + g_later}
-            *g_xy, g_u = pt.grad(  # type: ignore[call-overload]
-                None, [*x_t, *y_t, u_t], known_grads=g, disconnected_inputs="ignore", return_disconnected="zero"
-            )
-            g_h = sum(g_y @ W.T for g_y, W in zip(g_xy[n_blocks:], W_uu, strict=True))
-            g_u = g_u + g_h if whole else pt.concatenate([g_u[:, :n] + g_h, g_u[:, n:]], axis=1)
-            passed = pt.switch(start_t[0][:, None], np.asarray(0, g_u.dtype), g_u) if start_t else g_u
-            return [*g_xy, g_u, passed]
-
-        *g_xy, g_u, _ = pytensor.scan(
-            step,
-            sequences=[*blocks(x, n), *blocks(y, n), u, output_grads[0], *start],
-            outputs_info=[*[None] * (2 * n_blocks + 1), pt.zeros_like(u_0)],
-            non_sequences=blocks(W_uu, n),
-            go_backwards=True,
-            strict=True,
-            return_updates=False,
-        )
-        g_u, g_x = g_u[::-1], pt.concatenate([g[::-1] for g in g_xy[:n_blocks]], axis=-1)
-        g_W_uu = pt.concatenate([h.T @ flatten(g[::-1]) for g in g_xy[n_blocks:]], axis=1)
-        if not start:
-            return [g_x, g_u[0], g_W_uu]
-        later = pt.switch(start[0][1:, :, None], g_u[1:], np.asarray(0, g_u.dtype))
-        return [
-            g_x,
-            g_u[0] + later.sum(axis=0, acc_dtype=g_u.dtype),
-            g_W_uu,
-            pt.zeros_like(start[0], dtype=g_u.dtype),
-        ]
-
-    inner = [t.type() for t in inputs]
-    return OpFromGraph(inner, [forward(*inner)], inline=True, pullback=pullback, on_unused_input="ignore")(*inputs)
-
-
-def before(u: TensorVariable, u_0: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-    """Shift states by one frame: u(1) .. u(T) -> u(0) .. u(T-1), none of which has seen its frame."""
-    shifted = pt.concatenate([u_0[None], u[:-1]], axis=0)
-    return shifted if start is None else pt.switch(start[:, :, None], u_0[None], shifted)

@@ -77,13 +77,13 @@ class EnergyDensity(FrameDensity, Protocol):
 class NormalizedDensity(FrameDensity, Protocol):
     """A density that is known: maximum likelihood, exact samples, exact scores."""
 
-    def log_prob(self, v: TensorVariable, most_on: int | None = None) -> TensorVariable:
+    def log_prob(self, v: TensorVariable, max_active: int | None = None) -> TensorVariable:
         """Log-probability of each row, nats: (R, n_visible) -> (R,).
 
-        `most_on`, if it is known, is the greatest number of units that are on in a row; of use where few are.
+        `max_active`, if it is known, is the greatest number of units that are on in a row; of use where few are.
         """
 
-    def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
+    def surrogate(self, v: TensorVariable, rng: Rng, max_active: int | None = None) -> tuple[TensorVariable, Rng]:
         """What training minimizes: -log_prob, or something of the same mean: (R, n_visible) -> (R,)."""
 
     def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
@@ -150,7 +150,7 @@ class Independent(NamedTuple):
         (b_v,) = tensors
         return self._replace(b_v=b_v)
 
-    def log_prob(self, v: TensorVariable, most_on: int | None = None) -> TensorVariable:
+    def log_prob(self, v: TensorVariable, max_active: int | None = None) -> TensorVariable:
         dtype = self.b_v.dtype
         terms = self.visible.statistic(v) * self.b_v
         base = self.visible.base(v)
@@ -158,7 +158,7 @@ class Independent(NamedTuple):
         # softmax units have one log partition for each group
         return terms.sum(axis=-1, acc_dtype=dtype) - self.visible.log_partition(self.b_v).sum(axis=-1, acc_dtype=dtype)
 
-    def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
+    def surrogate(self, v: TensorVariable, rng: Rng, max_active: int | None = None) -> tuple[TensorVariable, Rng]:
         return -self.log_prob(v), rng
 
     def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:

@@ -2,7 +2,7 @@
 
 A network has a state, which one frame after the other moves on, and an output, which is a function of the state alone
 and of which the frame density is told. Layers of recurrent cells (:class:`Stack`), a window of past frames
-(:class:`Window`), or nothing at all (:class:`Nothing`): the frame-level models.
+(:class:`Window`), or nothing at all (:class:`Memoryless`): the frame-level models.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
-from rnnrbm.cells import Cell, before, blocks, flatten, init_cell, initial_state, n_outputs, output, recur
+from rnnrbm.cells import Cell, blocks, init_cell, n_outputs, output
+from rnnrbm.recurrence import flatten, initial_state, shift, unroll
 
 __all__ = [
     "CONNECTIONS",
-    "Clocked",
+    "Memoryless",
+    "MetricalPosition",
     "Network",
-    "Nothing",
     "Stack",
     "Traits",
     "Window",
-    "before_frames",
+    "final_state",
     "init_stack",
     "init_window",
-    "read",
+    "shifted_outputs",
 ]
 
 CONNECTIONS = ("plain", "residual", "skip")
@@ -76,7 +77,9 @@ class Network(Protocol):
         """The same network holding other tensors; the inverse of :meth:`tensors`."""
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-        """States after each frame, (T, B, n_visible) -> (T, B, n_state); `start` as for :func:`rnnrbm.cells.recur`."""
+        """States after each frame, (T, B, n_visible) -> (T, B, n_state); `start` as for "
+        ":func:`rnnrbm.recurrence.unroll`.
+        """
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
         """The state after a frame: (..., n_visible), (..., n_state) -> (..., n_state)."""
@@ -142,7 +145,7 @@ class Stack(NamedTuple):
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
         below, states = None, []
         for i, layer in enumerate(self.layers):
-            states.append(recur(layer, self._reads(i, v, below), start))
+            states.append(unroll(layer, self._reads(i, v, below), start))
             below = self._passed(below, output(layer, states[-1]))
         return _joined(states)
 
@@ -200,29 +203,29 @@ class Window(NamedTuple):
         return Window(W_vu, b_u, self.n_frames)
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-        return latest(v, self.n_frames, start)
+        return recent_frames(v, self.n_frames, start)
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
-        return shifted(v, u, self.W_vu.type.shape[0] // self.n_frames)
+        return push_frame(v, u, self.W_vu.type.shape[0] // self.n_frames)
 
     def output(self, u: TensorVariable) -> TensorVariable:
         return pt.tanh(u @ self.W_vu + self.b_u)
 
 
-def latest(v: TensorVariable, n_frames: int, start: TensorVariable | None = None) -> TensorVariable:
+def recent_frames(v: TensorVariable, n_frames: int, start: TensorVariable | None = None) -> TensorVariable:
     """Each frame and those before it in its piece, the latest first: (T, B, n) -> (T, B, n_frames * n)."""
     frames = [v]
     for _ in range(n_frames - 1):
-        frames.append(before(frames[-1], pt.zeros_like(v[0]), start))
+        frames.append(shift(frames[-1], pt.zeros_like(v[0]), start))
     return _joined(frames)
 
 
-def shifted(v: TensorVariable, frames: TensorVariable, n: int) -> TensorVariable:
+def push_frame(v: TensorVariable, frames: TensorVariable, n: int) -> TensorVariable:
     """Put a frame (..., n) before the latest ones (..., n_frames * n), and forget the oldest of these."""
     return pt.concatenate([v, frames[..., :-n]], axis=-1) if frames.type.shape[-1] > n else v
 
 
-class Nothing(NamedTuple):
+class Memoryless(NamedTuple):
     """No past: each frame is independent of all others.
 
     Attributes
@@ -248,7 +251,7 @@ class Nothing(NamedTuple):
     def tensors(self) -> list[TensorVariable]:
         return []
 
-    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Nothing:
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Memoryless:
         return self
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
@@ -261,7 +264,7 @@ class Nothing(NamedTuple):
         return u
 
 
-class Clocked(NamedTuple):
+class MetricalPosition(NamedTuple):
     """A network that is told where in the bar the next frame is, besides what it reads.
 
     A clock is part of its state: frames since the beginning of the piece, modulo `period`. So pieces have to begin at
@@ -294,8 +297,8 @@ class Clocked(NamedTuple):
     def tensors(self) -> list[TensorVariable]:
         return self.network.tensors()
 
-    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Clocked:
-        return Clocked(self.network.with_tensors(tensors), self.period)
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> MetricalPosition:
+        return MetricalPosition(self.network.with_tensors(tensors), self.period)
 
     def _told(self, v: TensorVariable, place: TensorVariable) -> TensorVariable:
         """Frames (..., n) and the places (..., 1) of those after them: (..., n + period)."""
@@ -323,15 +326,15 @@ def _joined(parts: list[TensorVariable]) -> TensorVariable:
     return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=-1)
 
 
-def before_frames(network: Network, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+def shifted_outputs(network: Network, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
     """The output *before* each frame, which has not seen it: (T, B, n_visible) -> (B*T, n_outputs).
 
-    Rows are those of :func:`rnnrbm.cells.flatten`: as rows, products with weights are one for the whole batch.
+    Rows are those of :func:`rnnrbm.recurrence.flatten`: as rows, products with weights are one for the whole batch.
     """
-    return network.output(flatten(before(network.run(v, start), initial_state(network.u_0, v), start)))
+    return network.output(flatten(shift(network.run(v, start), initial_state(network.u_0, v), start)))
 
 
-def read(network: Network, v: TensorVariable) -> TensorVariable:
+def final_state(network: Network, v: TensorVariable) -> TensorVariable:
     """The state after all frames of one sequence of any length: (T, n_visible) -> (n_state,)."""
 
     def step(v_t: TensorVariable, u: TensorVariable, *tensors: TensorVariable) -> TensorVariable:

@@ -1,8 +1,8 @@
 """Networks that read frames as they look from each note, with the same weights for all notes.
 
-:class:`TiedParallel` is a recurrent network for every note; :class:`Beside` puts one hidden layer for every note beside
-a network that reads whole frames. What a note sees: the notes around it, how many are on of each pitch class, counted
-from its own, and which note it is.
+:class:`TiedParallel` is a recurrent network for every note; :class:`PitchConv` puts one hidden layer for every note
+beside a network that reads whole frames. What a note sees: the notes around it, how many are on of each pitch class,
+counted from its own, and which note it is.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
-from rnnrbm.networks import Clocked, Network, Stack, Traits, init_stack, latest, shifted
+from rnnrbm.networks import MetricalPosition, Network, Stack, Traits, init_stack, push_frame, recent_frames
 
-__all__ = ["Beside", "TiedParallel", "around", "init_beside", "init_tied", "looked_up", "n_seen"]
+__all__ = ["PitchConv", "TiedParallel", "around", "init_pitch_conv", "init_tied", "looked_up", "n_seen"]
 
 
 class TiedParallel(NamedTuple):
@@ -66,7 +66,7 @@ class TiedParallel(NamedTuple):
     def seen(self, v: TensorVariable) -> TensorVariable:
         """What each note's network reads: (..., n_visible) -> (..., n_visible, :func:`n_seen`).
 
-        Columns beyond `n_visible` (those of a clock) are read by all.
+        Columns beyond `n_visible` (those of a frames_per_bar) are read by all.
         """
         n = self.n_visible
         index = np.concatenate(
@@ -93,7 +93,7 @@ class TiedParallel(NamedTuple):
         return x.reshape((*engine.leading(like), self.n_visible * x.type.shape[-1]))
 
 
-class Beside(NamedTuple):
+class PitchConv(NamedTuple):
     """A network, and beside it one number for every note: what its surroundings in the latest frames speak for.
 
     That is one hidden layer, the same for all notes, which reads the notes around each. Whether a note goes on sounding
@@ -102,9 +102,9 @@ class Beside(NamedTuple):
     Attributes
     ----------
     network : Network
-    W : TensorVariable, shape (what is read of a note, n_local)
-    b : TensorVariable, shape (n_local,)
-    w : TensorVariable, shape (n_local, 1)
+    W : TensorVariable, shape (what is read of a note, n_pitch_conv)
+    b : TensorVariable, shape (n_pitch_conv,)
+    w : TensorVariable, shape (n_pitch_conv, 1)
     n_visible, n_frames, reach, octave : int
         Of each of `n_frames` frames a note's layer reads the notes up to `reach` above and below; and the pitch classes
         of the latest, and which note it is, as :class:`TiedParallel` does.
@@ -135,16 +135,16 @@ class Beside(NamedTuple):
     def tensors(self) -> list[TensorVariable]:
         return [*self.network.tensors(), self.W, self.b, self.w]
 
-    def with_tensors(self, tensors: Sequence[TensorVariable]) -> Beside:
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> PitchConv:
         *others, W, b, w = tensors
         return self._replace(network=self.network.with_tensors(others), W=W, b=b, w=w)
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-        return pt.concatenate([self.network.run(v, start), latest(v, self.n_frames, start)], axis=-1)
+        return pt.concatenate([self.network.run(v, start), recent_frames(v, self.n_frames, start)], axis=-1)
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
         n = u.type.shape[-1] - self.n_frames * self.n_visible
-        return pt.concatenate([self.network.step(v, u[..., :n]), shifted(v, u[..., n:], self.n_visible)], axis=-1)
+        return pt.concatenate([self.network.step(v, u[..., :n]), push_frame(v, u[..., n:], self.n_visible)], axis=-1)
 
     def output(self, u: TensorVariable) -> TensorVariable:
         n = u.type.shape[-1] - self.n_frames * self.n_visible
@@ -207,26 +207,28 @@ def n_seen(n_visible: int, reach: int, octave: int) -> int:
     return 2 * reach + 1 + octave + _which_note(n_visible, octave).shape[1]
 
 
-def init_beside(
+def init_pitch_conv(
     network: Network,
     n_visible: int,
-    n_local: int,
+    n_pitch_conv: int,
     *,
     rng: np.random.Generator,
     n_frames: int = 8,
     reach: int = 12,
     octave: int = 12,
     dtype: str | None = None,
-) -> Beside:
-    """Put a hidden layer of `n_local` units for every note beside a network; see :class:`Beside`."""
-    if min(n_local, n_frames, reach) < 1:
-        raise ValueError(f"n_local, n_frames and reach must be at least 1, got {n_local}, {n_frames} and {reach}")
+) -> PitchConv:
+    """Put a hidden layer of `n_pitch_conv` units for every note beside a network; see :class:`PitchConv`."""
+    if min(n_pitch_conv, n_frames, reach) < 1:
+        raise ValueError(
+            f"n_pitch_conv, n_frames and reach must be at least 1, got {n_pitch_conv}, {n_frames} and {reach}"
+        )
     n_inputs = n_seen(n_visible, reach, octave) + (n_frames - 1) * (2 * reach + 1)
-    return Beside(
+    return PitchConv(
         network,
-        engine.shared(rng.normal(0.0, n_inputs**-0.5, (n_inputs, n_local)), "W_local", dtype),
-        engine.shared(np.zeros(n_local), "b_local", dtype),
-        engine.shared(rng.normal(0.0, 0.01, (n_local, 1)), "w_local", dtype),
+        engine.shared(rng.normal(0.0, n_inputs**-0.5, (n_inputs, n_pitch_conv)), "W_local", dtype),
+        engine.shared(np.zeros(n_pitch_conv), "b_local", dtype),
+        engine.shared(rng.normal(0.0, 0.01, (n_pitch_conv, 1)), "w_local", dtype),
         n_visible,
         n_frames,
         reach,
@@ -244,13 +246,16 @@ def init_tied(
     reach: int = 24,
     octave: int = 12,
     connections: str = "plain",
-    clock: int = 0,
+    frames_per_bar: int = 0,
     dtype: str | None = None,
 ) -> Network:
     """Make a network of one note for all; see :class:`TiedParallel` and :func:`rnnrbm.networks.init_recurrent`."""
-    if min(reach - 1, octave, clock) < 0:
-        raise ValueError(f"reach must be at least 1, octave and clock at least 0, got {reach}, {octave} and {clock}")
-    inputs = n_seen(n_visible, reach, octave) + clock
+    if min(reach - 1, octave, frames_per_bar) < 0:
+        raise ValueError(
+            f"reach must be at least 1, octave and frames_per_bar at least 0, got {reach}, {octave} and "
+            f"{frames_per_bar}"
+        )
+    inputs = n_seen(n_visible, reach, octave) + frames_per_bar
     stack = init_stack(cell, inputs, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
-    tied = TiedParallel(stack, n_visible, reach, octave, clock)
-    return Clocked(tied, clock) if clock else tied
+    tied = TiedParallel(stack, n_visible, reach, octave, frames_per_bar)
+    return MetricalPosition(tied, frames_per_bar) if frames_per_bar else tied

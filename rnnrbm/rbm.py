@@ -11,20 +11,21 @@ Sources: Smolensky 1986; Hinton, "Training products of experts by minimizing con
 
 from __future__ import annotations
 
-import functools
-import operator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
+from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
-from rnnrbm.densities import EnergyDensity, check_biases, map_biases
+from rnnrbm.densities import EnergyDensity, check_biases, clamped
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["RBM", "as_rbm", "log_weights"]
+__all__ = ["RBM", "cd", "check_k", "gibbs"]
 
 
 class RBM(NamedTuple):
@@ -37,10 +38,6 @@ class RBM(NamedTuple):
     b_h : TensorVariable, shape (..., n_hidden)
     visible, hidden : Unit
         What the units of each layer are; binary unless said otherwise.
-    W_T : TensorVariable or None, shape (n_hidden, n_visible)
-        W transposed, as a tensor of its own, if it is there. Chains on single rows go faster with it: a product of a
-        matrix with a vector wants the matrix laid out one way for v W and the other way for h W^T, and XLA would copy
-        W at every frame.
     """
 
     W: TensorVariable
@@ -48,7 +45,6 @@ class RBM(NamedTuple):
     b_h: TensorVariable
     visible: Unit = Bernoulli()
     hidden: Unit = Bernoulli()
-    W_T: TensorVariable | None = None
 
     @classmethod
     def init(
@@ -107,15 +103,15 @@ class RBM(NamedTuple):
         return ("b_v", "b_h")
 
     def tensors(self) -> list[TensorVariable]:
-        return [self.W, self.b_v, self.b_h, *([] if self.W_T is None else [self.W_T])]
+        return [self.W, self.b_v, self.b_h]
 
     def with_tensors(self, tensors: list[TensorVariable]) -> RBM:
-        W, b_v, b_h, *W_T = tensors
-        return self._replace(W=W, b_v=b_v, b_h=b_h, W_T=W_T[0] if W_T else None)
+        W, b_v, b_h = tensors
+        return self._replace(W=W, b_v=b_v, b_h=b_h)
 
     def hidden_activation(self, v: TensorVariable) -> TensorVariable:
         """Input of the hidden units: (..., n_visible) -> (..., n_hidden)."""
-        return self.visible.statistic(v) @ (self.W if self.W_T is None else self.W_T.T) + self.b_h
+        return self.visible.statistic(v) @ self.W + self.b_h
 
     def visible_activation(self, h: TensorVariable) -> TensorVariable:
         """Input of the visible units: (..., n_hidden) -> (..., n_visible)."""
@@ -169,7 +165,7 @@ class RBM(NamedTuple):
         TypeError
             If the visible units are not binary.
         """
-        if not isinstance(self.visible, Bernoulli):
+        if not self.visible.is_binary:
             raise TypeError(f"the pseudo-likelihood by flipping needs binary visible units, not {self.visible}")
         n_visible = self.W.type.shape[0]
         u, rng = rng.uniform(v[:, 0])
@@ -180,55 +176,80 @@ class RBM(NamedTuple):
         return -pt.softplus(gap) * np.asarray(n_visible, v.dtype), rng
 
 
-def as_rbm(density: Any) -> Any:
-    """The RBM that a density is, if its weights have to be written out (``density.rbm``); any other as it is."""
-    return getattr(density, "rbm", density)
+def check_k(k: int) -> None:
+    """Raise ValueError unless `k` is a number of Gibbs steps, at least 1."""
+    if k < 1:
+        raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
 
 
-def log_weights(density: EnergyDensity, states: TensorVariable) -> TensorVariable:
-    """Weigh each of some visible states by the density of each row: -F, which has no use for a gradient here.
-
-    Of binary hidden units the sum of log(1 + exp(b + x W)) is taken as logarithms of products of four, and
-    exp(b + x W) as a product too: a fraction of the time of :meth:`RBM.free_energy`, where rows and states are many.
-    Exact in float32 as long as biases and inputs are each between -40 and 40.
+def gibbs(
+    density: EnergyDensity, v: TensorVariable, rng: Rng, k: int, clamp: TensorVariable | None = None
+) -> tuple[TensorVariable, Rng]:
+    """Run `k` steps of the density's Markov chain.
 
     Parameters
     ----------
     density : EnergyDensity
-        With biases of shape (..., n).
-    states : TensorVariable, shape (S, n_visible)
+    v : TensorVariable, shape (..., n_visible)
+        Where the chains start.
+    rng : Rng
+    k : int
+        Number of steps, at least 1; fixed when the graph is built.
+    clamp : TensorVariable or None, shape (..., n_visible)
+        Values that units keep, NaN for those that are free. The chain is then one of the free units given the others:
+        of an RBM, whose visible units are independent given the hidden ones, its stationary distribution is exactly
+        that conditional.
 
     Returns
     -------
-    TensorVariable, shape (..., S), nats
+    v : TensorVariable
+        Where the chains end, same shape.
+    rng : Rng
     """
-    rbm = as_rbm(density)
-    if not (isinstance(rbm, RBM) and isinstance(rbm.hidden, Bernoulli)):
-        return -map_biases(density, lambda b: pt.expand_dims(b, -2)).free_energy(states)
-    dtype = rbm.W.dtype
-    x = rbm.visible.statistic(states)
-    own = rbm.b_v @ x.T
-    base = rbm.visible.base(states)
-    own = own if base is None else own - base.sum(axis=-1, acc_dtype=dtype)
-    # exp(b + x W) is exp(b) exp(x W): (..., 1, n_hidden) and (S, n_hidden). log(1 + exp(y)) is that of y up to 21, so
-    # that a product of four does not overflow, and what y has more
-    b, y = pt.expand_dims(rbm.b_h, -2), x @ rbm.W
-    widest, limit, one, zero = (np.asarray(number, dtype) for number in (40.0, 21.0, 1.0, 0.0))
-    exp_b, exp_y = (pt.exp(pt.clip(part, -widest, widest)) for part in (b, y))
-    most = np.asarray(np.exp(21.0), dtype)
+    check_k(k)
 
-    def sum_over(blocks: list[slice]) -> TensorVariable:
-        product = functools.reduce(
-            operator.mul, [one + pt.minimum(exp_b[..., block] * exp_y[..., block], most) for block in blocks]
-        )
-        more = functools.reduce(
-            operator.add, [pt.maximum((b[..., block] - limit) + y[..., block], zero) for block in blocks]
-        )
-        return (pt.log(product) + more).sum(axis=-1, acc_dtype=dtype)
+    n_tensors = len(density.tensors())
 
-    n_hidden = rbm.W.type.shape[1]
-    quarter = n_hidden // 4
-    for blocks in ([slice(i * quarter, (i + 1) * quarter) for i in range(4)], [slice(4 * quarter, n_hidden)]):
-        if blocks[0].stop > blocks[0].start:
-            own = own + sum_over(blocks)
-    return own
+    def step(v: TensorVariable, draw: TensorVariable, key: TensorVariable, *rest: TensorVariable) -> list:
+        tensors, kept = list(rest[:n_tensors]), rest[n_tensors:]
+        v, inner = density.with_tensors(tensors).gibbs_step(v, Rng(key, draw))
+        return [clamped(v, *kept) if kept else v, inner.draw]
+
+    v, draw = pytensor.scan(
+        step,
+        outputs_info=[clamped(v, clamp), rng.draw],
+        non_sequences=[rng.key, *density.tensors(), *([] if clamp is None else [clamp])],
+        n_steps=k,
+        return_updates=False,
+    )
+    return v[-1], rng._replace(draw=draw[-1])
+
+
+def cd(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
+    """Contrastive divergence (Hinton 2002): a negative sample, `k` Gibbs steps from the data.
+
+    The gradient of the log-likelihood is approximately that of ``-(mean F(data) - mean F(negative sample))``, so one
+    training step is::
+
+        negative, updates = cd(rbm, v, rng, k=1)
+        cost = rbm.free_energy(v).mean() - rbm.free_energy(negative).mean()
+        updates |= {p: p - rate * g for p, g in zip(params, pt.grad(cost, params))}
+
+    Parameters
+    ----------
+    density : EnergyDensity
+    v : TensorVariable, shape (..., n_visible)
+        Data.
+    rng : Rng
+    k : int
+        Number of Gibbs steps.
+
+    Returns
+    -------
+    negative : TensorVariable
+        Same shape as `v`, held constant for the gradient.
+    updates : dict
+        Advances the random stream.
+    """
+    negative, rng = gibbs(density, v, rng, k)
+    return disconnected_grad(negative), rng.updates()

@@ -1,16 +1,33 @@
-"""The RNN-RBM and the RTRBM: an RBM whose biases are what a recurrent network says.
+"""The RNN-RBM and the RTRBM: an RBM whose biases are written by a recurrent network.
 
-At every frame t the state u(t-1) of a recurrent network, which has read v(1) .. v(t-1), writes the biases of an RBM
-over v(t):
+At every frame t, the state u(t-1) of a recurrent network that has read v(1) .. v(t-1) writes the biases of an RBM over
+v(t):
 
     b_v(t) = b_v + u(t-1) W_uv        b_h(t) = b_h + u(t-1) W_uh
 
 so P(v(1) .. v(T)) = product over t of P_RBM(v(t); b_v(t), b_h(t)). (Boulanger-Lewandowski, Bengio & Vincent, "Modeling
 temporal dependencies in high-dimensional sequences", ICML 2012, section 4.)
 
+A whole training step on one sequence ``v`` (T, n_visible), with the parameters as shared variables::
+
+    def step(v_t, u, W_vu, W_uu, b_u):
+        return pt.tanh(v_t @ W_vu + u @ W_uu + b_u)
+
+    u = pytensor.scan(step, v, outputs_info=u_0, non_sequences=[W_vu, W_uu, b_u], return_updates=False)
+    past = pt.concatenate([u_0[None], u[:-1]])  # u(t-1): it has not seen v(t)
+    rbm = RBM(W, b_v + past @ W_uv, b_h + past @ W_uh)  # T machines, one for each frame
+    negative, updates = cd(rbm, v, rng, k=15)
+    cost = rbm.free_energy(v).mean() - rbm.free_energy(negative).mean()
+    grads = pt.grad(cost, params)
+    updates |= {p: p - rate * g for p, g in zip(params, grads)}
+    train = engine.function([v], cost, updates)
+
+:meth:`rnnrbm.sequence.SequenceModel.loss` is the same for batches of sequences, other cells and other densities, with a
+faster gradient through time (:mod:`rnnrbm.recurrence`).
+
 In the RTRBM (Sutskever, Hinton & Taylor, "The recurrent temporal restricted Boltzmann machine", NIPS 2008; here with
-both biases written, as in section 3 of the 2012 paper) the network's state is what the RBM's own hidden units are on
-average: u(t) = sigmoid(v(t) W + b_h(t)). That is an RNN-RBM with tied weights: W_vu is W, W_uu is W_uh, b_u is b_h.
+both biases written, as in section 3 of the 2012 paper) the state of the network is the mean of the RBM's own hidden
+units: u(t) = sigmoid(v(t) W + b_h(t)). That is an RNN-RBM with tied weights: W_vu is W, W_uu is W_uh, b_u is b_h.
 """
 
 from __future__ import annotations
@@ -21,11 +38,10 @@ import numpy as np
 
 from rnnrbm.backend import engine
 from rnnrbm.cells import Tanh
-from rnnrbm.networks import Clocked, Network, Stack, init_stack
-from rnnrbm.pitch import init_beside
+from rnnrbm.networks import MetricalPosition, Network, Stack, init_stack
+from rnnrbm.pitch import init_pitch_conv
 from rnnrbm.rbm import RBM
-from rnnrbm.sequence import SequenceModel, init_writers
-from rnnrbm.units import Bernoulli
+from rnnrbm.sequence import SequenceModel, init_bias_weights
 
 __all__ = ["init_network", "rnn_rbm", "rtrbm"]
 
@@ -38,8 +54,8 @@ def init_network(
     *,
     rng: np.random.Generator,
     connections: str = "plain",
-    clock: int = 0,
-    n_local: int = 0,
+    frames_per_bar: int = 0,
+    n_pitch_conv: int = 0,
     dtype: str | None = None,
 ) -> Network:
     """Make layers of cells, told by a clock where in the bar they are, and a layer for every note beside them.
@@ -48,18 +64,18 @@ def init_network(
     ----------
     cell, n_visible, n_recurrent, n_layers, rng, connections, dtype
         See :func:`rnnrbm.networks.init_stack`.
-    clock : int
-        Its period in frames; 0: no clock. See :class:`rnnrbm.networks.Clocked`.
-    n_local : int
-        Hidden units of the layer beside; 0: none. See :class:`rnnrbm.pitch.Beside`.
+    frames_per_bar : int
+        Its period in frames; 0: no clock. See :class:`rnnrbm.networks.MetricalPosition`.
+    n_pitch_conv : int
+        Hidden units of the layer beside; 0: none. See :class:`rnnrbm.pitch.PitchConv`.
     """
-    if min(clock, n_local) < 0:
-        raise ValueError(f"clock and n_local must be at least 0, got {clock} and {n_local}")
+    if min(frames_per_bar, n_pitch_conv) < 0:
+        raise ValueError(f"frames_per_bar and n_pitch_conv must be at least 0, got {frames_per_bar} and {n_pitch_conv}")
     network: Network = init_stack(
-        cell, n_visible + clock, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype
+        cell, n_visible + frames_per_bar, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype
     )
-    network = Clocked(network, clock) if clock else network
-    return init_beside(network, n_visible, n_local, rng=rng, dtype=dtype) if n_local else network
+    network = MetricalPosition(network, frames_per_bar) if frames_per_bar else network
+    return init_pitch_conv(network, n_visible, n_pitch_conv, rng=rng, dtype=dtype) if n_pitch_conv else network
 
 
 def rnn_rbm(
@@ -71,8 +87,8 @@ def rnn_rbm(
     cell: str = "gru",
     n_layers: int = 1,
     connections: str = "plain",
-    clock: int = 0,
-    n_local: int = 0,
+    frames_per_bar: int = 0,
+    n_pitch_conv: int = 0,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
     **rbm_options: Any,
@@ -90,12 +106,12 @@ def rnn_rbm(
         Of the recurrent network.
     connections : {"plain", "residual", "skip"}
         See :class:`rnnrbm.networks.Stack`.
-    clock : int
-        Frames in a bar: the network is told where in it each frame is (:class:`rnnrbm.networks.Clocked`); 0 tells it
-        nothing.
-    n_local : int
+    frames_per_bar : int
+        Frames in a bar: the network is told where in it each frame is (:class:`rnnrbm.networks.MetricalPosition`); 0
+        tells it nothing.
+    n_pitch_conv : int
         Hidden units of a layer for every note beside the recurrent network, the same for all notes, which tells what
-        the notes around it in the latest frames speak for (:class:`rnnrbm.pitch.Beside`); 0: none.
+        the notes around it in the latest frames speak for (:class:`rnnrbm.pitch.PitchConv`); 0: none.
     b_v : array of shape (n_visible,) or float
         Initial visible biases.
     dtype : str or None
@@ -111,8 +127,8 @@ def rnn_rbm(
         n_layers,
         rng=rng,
         connections=connections,
-        clock=clock,
-        n_local=n_local,
+        frames_per_bar=frames_per_bar,
+        n_pitch_conv=n_pitch_conv,
         dtype=dtype,
     )
     return SequenceModel.init(network, rbm, rng=rng, dtype=dtype)
@@ -135,8 +151,8 @@ def rtrbm(
         If the hidden units are not binary, so that their mean is no sigmoid.
     """
     rbm = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
-    if not isinstance(rbm.hidden, Bernoulli):
+    if not rbm.hidden.is_binary:
         raise ValueError(f"an RTRBM has binary hidden units, not {rbm.hidden}")
-    W_uv, W_uh = init_writers(n_hidden, rbm, rng=rng, dtype=dtype)
+    W_uv, W_uh = init_bias_weights(n_hidden, rbm, rng=rng, dtype=dtype)
     cell = Tanh(rbm.W, W_uh, rbm.b_h, engine.shared(np.zeros(n_hidden), "u_0", dtype), "sigmoid")
     return SequenceModel(Stack((cell,)), rbm, (W_uv, W_uh))

@@ -11,69 +11,23 @@ function here gives ``(negative sample, updates)``; the sample is already held c
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
-from rnnrbm.densities import EnergyDensity, clamped
-from rnnrbm.rbm import RBM, log_weights
+from rnnrbm.densities import EnergyDensity
+from rnnrbm.rbm import RBM, cd, check_k, gibbs
+from rnnrbm.weights import log_weights
 
-__all__ = ["cd", "gibbs", "pcd", "pick", "tempered"]
-
-
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
+__all__ = ["NegativePhase", "cd", "gibbs", "pcd", "propose", "resample", "tempered"]
 
 
-def gibbs(
-    density: EnergyDensity, v: TensorVariable, rng: Rng, k: int, clamp: TensorVariable | None = None
-) -> tuple[TensorVariable, Rng]:
-    """Run `k` steps of the density's Markov chain.
-
-    Parameters
-    ----------
-    density : EnergyDensity
-    v : TensorVariable, shape (..., n_visible)
-        Where the chains start.
-    rng : Rng
-    k : int
-        Number of steps, at least 1; fixed when the graph is built.
-    clamp : TensorVariable or None, shape (..., n_visible)
-        Values that units keep, NaN for those that are free. The chain is then one of the free units given the others:
-        of an RBM, whose visible units are independent given the hidden ones, its stationary distribution is exactly
-        that conditional.
-
-    Returns
-    -------
-    v : TensorVariable
-        Where the chains end, same shape.
-    rng : Rng
-    """
-    _check_k(k)
-
-    n_tensors = len(density.tensors())
-
-    def step(v: TensorVariable, draw: TensorVariable, key: TensorVariable, *rest: TensorVariable) -> list:
-        tensors, kept = list(rest[:n_tensors]), rest[n_tensors:]
-        v, inner = density.with_tensors(tensors).gibbs_step(v, Rng(key, draw))
-        return [clamped(v, *kept) if kept else v, inner.draw]
-
-    v, draw = pytensor.scan(
-        step,
-        outputs_info=[clamped(v, clamp), rng.draw],
-        non_sequences=[rng.key, *density.tensors(), *([] if clamp is None else [clamp])],
-        n_steps=k,
-        return_updates=False,
-    )
-    return v[-1], rng._replace(draw=draw[-1])
-
-
-def pick(
+def resample(
     density: EnergyDensity, states: TensorVariable, rng: Rng, *, like: TensorVariable | None = None, own: bool = False
 ) -> tuple[TensorVariable, Rng]:
     """Draw one of some states for each row, by what they weigh under the density of that row.
@@ -111,52 +65,39 @@ def pick(
     return states[best], rng
 
 
-def cd(
-    density: EnergyDensity,
-    v: TensorVariable,
-    rng: Rng,
-    k: int = 1,
-    *,
-    candidates: int = 0,
-    counts: TensorVariable | None = None,
-) -> tuple[TensorVariable, Updates]:
-    """Contrastive divergence: `k` steps from the data.
+def propose(
+    density: EnergyDensity, v: TensorVariable, rng: Rng, n_proposals: int, counts: TensorVariable | None = None
+) -> tuple[TensorVariable, Rng]:
+    """Choose where chains start: each at its own datum, or at another one of the batch.
 
-    From its own datum a chain hardly ever comes to modes that are far away, so it never unlearns them. With
-    `candidates`, each starts from its own datum or one of so many others, drawn by what they weigh (:func:`pick`): so
-    it may come to any mode that the data have, the sooner the more often they have it.
+    From its own datum a chain hardly ever reaches modes that are far away, so training never unlearns them. Here each
+    chain starts from its own datum or one of `n_proposals` others, sampled in proportion to their probability under
+    the density of its row (:func:`resample`).
 
     Parameters
     ----------
     density : EnergyDensity
-    v : TensorVariable, shape (..., n_visible)
+    v : TensorVariable, shape (R, n_visible)
         Data.
     rng : Rng
-    k : int
-        Number of Gibbs steps.
-    candidates : int
-        How many other data, drawn with replacement; `v` then has shape (R, n_visible).
+    n_proposals : int
+        How many other data, drawn with replacement.
     counts : TensorVariable or None, shape (R,)
-        1 for the data that may be candidates, 0 for padding; None: all.
+        1 for the data that may be proposed, 0 for padding; None: all.
 
     Returns
     -------
-    negative : TensorVariable
-        Same shape as `v`, held constant for the gradient.
-    updates : dict
-        Moves the random stream on.
+    v : TensorVariable, shape (R, n_visible)
+    rng : Rng
     """
-    if candidates:
-        u, rng = rng.uniform(pt.zeros((candidates,), "float32"))
-        n = v.shape[0]
-        if counts is None:
-            place = pt.floor(u * n).astype("int64")
-        else:  # the row at which so many of those that count have gone by
-            gone_by = pt.cumsum(counts.astype("float32"))
-            place = pt.lt(gone_by, pt.floor(u * gone_by[-1])[:, None] + 1).sum(axis=1)
-        v, rng = pick(density, v[pt.minimum(place, n - 1)], rng, like=v, own=True)
-    negative, rng = gibbs(density, v, rng, k)
-    return disconnected_grad(negative), rng.updates()
+    u, rng = rng.uniform(pt.zeros((n_proposals,), "float32"))
+    n = v.shape[0]
+    if counts is None:
+        row = pt.floor(u * n).astype("int64")
+    else:  # the row at which so many of those that count have gone by
+        gone_by = pt.cumsum(counts.astype("float32"))
+        row = pt.lt(gone_by, pt.floor(u * gone_by[-1])[:, None] + 1).sum(axis=1)
+    return resample(density, v[pt.minimum(row, n - 1)], rng, like=v, own=True)
 
 
 def pcd(density: EnergyDensity, particles: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
@@ -211,9 +152,11 @@ def tempered(
     Raises
     ------
     ValueError
-        If `betas` does not start at 1 or is not strictly decreasing and at least 0.
+        If `betas` does not start at 1 or is not strictly decreasing and at least 0, or units are not binary.
     """
-    _check_k(k)
+    check_k(k)
+    if not (rbm.visible.is_binary and rbm.hidden.is_binary):
+        raise ValueError(f"parallel tempering needs binary units, got {rbm.visible} and {rbm.hidden}; use pcd")
     betas = np.asarray(betas, rbm.W.dtype)
     if betas.ndim != 1 or betas.size < 2 or betas[0] != 1 or (np.diff(betas) >= 0).any() or betas[-1] < 0:
         raise ValueError(f"betas must fall strictly from 1 to no less than 0, got {betas}")
@@ -232,3 +175,40 @@ def tempered(
         v = pt.set_subtensor(v[first], pt.switch(swap, high, low))
         v = pt.set_subtensor(v[first + 1], pt.switch(swap, low, high))
     return disconnected_grad(v[0]), {particles: v} | rng.updates()
+
+
+class NegativePhase(NamedTuple):
+    """How the negative sample of a training step is drawn.
+
+    Attributes
+    ----------
+    k : int
+        Gibbs steps (rounds of parallel tempering), at least 1.
+    n_proposals : int
+        CD chains may start from this many other data of the batch; see :func:`propose`. 0: each from its own datum.
+    particles : shared variable or None
+        Persistent chains, shape (R, n_visible), which continue from the last step instead of starting at the data; with
+        `betas`, shape (n_betas, R, n_visible). For a static density only.
+    betas : tuple of float
+        Inverse temperatures of parallel tempering, from 1 down; empty: none. See :func:`tempered`.
+    """
+
+    k: int = 15
+    n_proposals: int = 0
+    particles: Any = None
+    betas: tuple[float, ...] = ()
+
+    def sample(
+        self, density: Any, v: TensorVariable, rng: Rng, counts: TensorVariable | None = None
+    ) -> tuple[TensorVariable, Updates]:
+        """Draw a negative sample for rows of data (R, n_visible), held constant, and give the updates it needs.
+
+        `counts` (R,) is 0 for padding, which is never proposed.
+        """
+        if self.particles is not None and self.betas:
+            return tempered(density, self.particles, rng, self.k, betas=np.array(self.betas))
+        if self.particles is not None:
+            return pcd(density, self.particles, rng, self.k)
+        if self.n_proposals:
+            v, rng = propose(density, v, rng, self.n_proposals, counts)
+        return cd(density, v, rng, self.k)

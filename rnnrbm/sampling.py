@@ -3,19 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine, random, sharding
-from rnnrbm.history import History, check_pieces
-from rnnrbm.networks import read
+from rnnrbm.networks import final_state
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel, draw_frame
-from rnnrbm.units import Bernoulli, Softmax
+from rnnrbm.state_encoder import StateEncoder, check_pieces
+from rnnrbm.units import Unit
 
 __all__ = ["Sampler", "generate", "predict"]
+
+
+class _RowRBM(NamedTuple):
+    """An RBM for chains on single rows, which holds its weights transposed too.
+
+    A product of a matrix with a vector wants the matrix laid out one way for v W and the other way for h W^T, and XLA
+    would copy W at every frame.
+    """
+
+    W: Any
+    b_v: Any
+    b_h: Any
+    W_T: Any
+    visible: Unit
+    hidden: Unit
+
+    @property
+    def rbm(self) -> RBM:
+        """The same machine without the second copy of its weights."""
+        return RBM(self.W, self.b_v, self.b_h, self.visible, self.hidden)
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        return ("b_v", "b_h")
+
+    def tensors(self) -> list[Any]:
+        return [self.W, self.b_v, self.b_h, self.W_T]
+
+    def with_tensors(self, tensors: list[Any]) -> _RowRBM:
+        W, b_v, b_h, W_T = tensors
+        return _RowRBM(W, b_v, b_h, W_T, self.visible, self.hidden)
+
+    def free_energy(self, v: TensorVariable) -> TensorVariable:
+        return self.rbm.free_energy(v)
+
+    def pseudo_log_likelihood(self, v: TensorVariable, rng: random.Rng) -> tuple[TensorVariable, random.Rng]:
+        return self.rbm.pseudo_log_likelihood(v, rng)
+
+    def gibbs_step(self, v: TensorVariable, rng: random.Rng) -> tuple[TensorVariable, random.Rng]:
+        """As :meth:`rnnrbm.rbm.RBM.gibbs_step`."""
+        h, rng = self.hidden.sample(self.visible.statistic(v) @ self.W_T.T + self.b_h, rng)
+        return self.visible.sample(self.hidden.statistic(h) @ self.W.T + self.b_v, rng)
 
 
 class Sampler:
@@ -24,12 +67,12 @@ class Sampler:
     Parameters
     ----------
     model : SequenceModel
-    n_steps : int
+    n_frames : int
         Frames of each sequence.
     k : int
         Gibbs steps for each frame; each frame's chain starts from the frame before it.
-    known : array of shape (S, n_visible) or None
-        Frames, such as the :func:`rnnrbm.scoring.likelihood.known_frames` of the training set: each frame's chain
+    init_states : array of shape (S, n_visible) or None
+        Frames, such as the :func:`rnnrbm.scoring.likelihood.usable_states` of the training set: each frame's chain
         starts from
         one of them instead, drawn by what they weigh at that moment. Where a model has narrow modes, a chain from the
         frame before stays in one of them for long. A normalized density, which is sampled exactly, has no use for it.
@@ -38,51 +81,57 @@ class Sampler:
     """
 
     def __init__(
-        self, model: SequenceModel, n_steps: int, *, k: int = 25, known: np.ndarray | None = None, mode: Any = None
+        self,
+        model: SequenceModel,
+        n_frames: int,
+        *,
+        k: int = 25,
+        init_states: np.ndarray | None = None,
+        mode: Any = None,
     ) -> None:
         if not isinstance(model, SequenceModel):
             raise TypeError(f"expected a SequenceModel, got {type(model).__name__}")
-        if n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {n_steps}")
+        if n_frames < 1:
+            raise ValueError(f"n_frames must be at least 1, got {n_frames}")
         if k < 1:
             raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
         self.n_visible, self.dtype = model.n_visible, model.dtype
-        self._model, self._n_steps, self._k, self._mode = model, n_steps, k, mode
-        self._known = None
-        if known is not None and not model.normalized:
-            if np.ndim(known) != 2:
+        self._model, self._n_steps, self._k, self._mode = model, n_frames, k, mode
+        self._init_states = None
+        if init_states is not None and not model.normalized:
+            if np.ndim(init_states) != 2:
                 raise ValueError(
-                    f"known must be frames, an array (S, {self.n_visible}), such as "
-                    f"rnnrbm.scoring.likelihood.known_frames("
-                    f"model, data.train, 5000); got {known!r:.60}"
+                    f"init_states must be frames, an array (S, {self.n_visible}), such as "
+                    f"rnnrbm.scoring.likelihood.usable_states("
+                    f"model, data.train, 5000); got {init_states!r:.60}"
                 )
-            check_pieces([known], model.density, name="known")
-            self._known = engine.shared(known, "known", self.dtype)
+            check_pieces([init_states], model.density, name="init_states")
+            self._init_states = engine.shared(init_states, "init_states", self.dtype)
         self._rng = random.shared(0)
         self._programs: dict[tuple[int, bool], Any] = {}
         prime = pt.tensor("prime", dtype=self.dtype, shape=(None, self.n_visible))
-        self._read = engine.function([prime], read(model.network, prime), mode=mode, on_unused_input="ignore")
+        self._read = engine.function([prime], final_state(model.network, prime), mode=mode, on_unused_input="ignore")
         self._begin = engine.function([], model.network.u_0, mode=mode)
         self._variables = [*engine.shared_inputs(model.params), self._rng.key, self._rng.draw]
-        self._variables += [] if self._known is None else [self._known]
+        self._variables += [] if self._init_states is None else [self._init_states]
 
     def _single(self) -> SequenceModel:
         """The model as one row is sampled fastest, whose time goes into products of a matrix with a vector.
 
-        W lies in memory both ways (see :class:`rnnrbm.rbm.RBM`), and idle hidden units, connected to nothing, fill
+        W lies in memory both ways (see :class:`_RowRBM`), and idle hidden units, connected to nothing, fill
         their number up to a multiple of 8, what a processor multiplies at once. Samples are the same.
         """
         model, rbm = self._model, self._model.density
         tied = {id(t) for t in model.network.tensors()} & {id(t) for t in rbm.tensors()}
-        if not isinstance(rbm, RBM) or tied or not model.writers:
+        if not isinstance(rbm, RBM) or tied or not model.bias_weights:
             return model
-        idle = -rbm.W.type.shape[1] % 8 if isinstance(rbm.hidden, Bernoulli) else 0
-        W_uv, W_uh = model.writers
+        idle = -rbm.W.type.shape[1] % 8 if rbm.hidden.is_binary else 0
+        W_uv, W_uh = model.bias_weights
         W, b_h, W_uh = (
             pt.concatenate([x, pt.zeros((*x.type.shape[:-1], idle), self.dtype)], axis=-1) if idle else x
             for x in (rbm.W, rbm.b_h, W_uh)
         )
-        return model._replace(density=rbm._replace(W=W, b_h=b_h, W_T=W.T), writers=(W_uv, W_uh))
+        return model._replace(density=_RowRBM(W, rbm.b_v, b_h, W.T, rbm.visible, rbm.hidden), bias_weights=(W_uv, W_uh))
 
     def _program(self, ndim: int, clamps: bool) -> Any:
         """The compiled generator, of states and frames: of one sequence (`ndim` 1) or of several (2)."""
@@ -96,7 +145,9 @@ class Sampler:
             u = pt.tensor("u", dtype=self.dtype, shape=(*rows, self._model.n_state))
             v = pt.tensor("v", dtype=self.dtype, shape=(*rows, self.n_visible))
             clamp = pt.tensor("clamp", dtype=self.dtype, shape=(self._n_steps, self.n_visible)) if clamps else None
-            sequence, _ = model.generate(self._n_steps, u, v, rng=self._rng, k=self._k, known=self._known, clamp=clamp)
+            sequence, _ = model.generate(
+                self._n_steps, u, v, rng=self._rng, k=self._k, init_states=self._init_states, clamp=clamp
+            )
             inputs = [u, v, *([] if clamp is None else [clamp])]
             # not all cells use all their parameters in a step
             program = engine.function(
@@ -107,7 +158,7 @@ class Sampler:
 
     def __call__(
         self,
-        count: int = 1,
+        n_samples: int = 1,
         *,
         seed: int = 0,
         prime: np.ndarray | None = None,
@@ -117,45 +168,45 @@ class Sampler:
 
         Parameters
         ----------
-        count : int
+        n_samples : int
             How many, at least 1.
         seed : int
             Of the sampling: the same seed gives the same sequences.
         prime : numpy.ndarray or None, shape (T, n_visible)
             A beginning that the model reads and goes on from; it is not part of the result.
-        clamp : numpy.ndarray or None, shape (n_steps, n_visible)
+        clamp : numpy.ndarray or None, shape (n_frames, n_visible)
             Values that units have, NaN for those that are sampled: a voice to be harmonized, say, or a gap to be
             filled. Each frame is sampled given the frames before it and what is clamped in it; it does not look ahead.
 
         Returns
         -------
-        numpy.ndarray, shape (count, n_steps, n_visible), in the model's type
+        numpy.ndarray, shape (n_samples, n_frames, n_visible), in the model's type
 
         Raises
         ------
         ValueError
-            If `count` is below 1; if `prime` is empty, or it or `clamp` is of another shape or has values that the
+            If `n_samples` is below 1; if `prime` is empty, or it or `clamp` is of another shape or has values that the
             units cannot have; or if a NADE of a fixed order is to keep others than the first units in it.
         """
-        if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, got {n_samples}")
         if prime is not None:
             check_pieces([prime], self._model.density, name="prime")
         kept = [] if clamp is None else [self._checked(clamp)]
-        n_devices = sharding.available(self._mode) if count > 1 else 1
+        n_devices = sharding.available(self._mode) if n_samples > 1 else 1
         # filled up to a number that divides; what a row samples does not depend on the rows after it
-        size = count if count < n_devices else -(-count // n_devices) * n_devices
-        spread = sharding.Spread(size, self._mode)
+        size = n_samples if n_samples < n_devices else -(-n_samples // n_devices) * n_devices
+        spread = sharding.Sharding(size, self._mode)
         self._rng.key.set_value(random.key_from_seed(seed))
-        with spread.copies(self._variables):
+        with spread.replicated(self._variables):
             u = self._begin()
             last = np.zeros(self.n_visible, self.dtype)
             if prime is not None:
                 u, last = self._read(prime.astype(self.dtype)), prime[-1].astype(self.dtype)
-            if count == 1:
+            if n_samples == 1:
                 return engine.to_numpy(self._program(1, bool(kept))(u, last, *kept))[None]
-            rows = (spread.rows(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
-            return engine.to_numpy(self._program(2, bool(kept))(*rows, *kept)).swapaxes(0, 1)[:count]
+            rows = (spread.shard(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
+            return engine.to_numpy(self._program(2, bool(kept))(*rows, *kept)).swapaxes(0, 1)[:n_samples]
 
     def _checked(self, clamp: np.ndarray) -> np.ndarray:
         """What is to be clamped, if that is possible."""
@@ -164,11 +215,12 @@ class Sampler:
             raise ValueError(f"clamp has shape {clamp.shape}, expected {(self._n_steps, self.n_visible)}")
         given = ~np.isnan(clamp)
         anything = np.zeros(self.n_visible, self.dtype)  # that free units may be
-        if isinstance(density.visible, Softmax):
-            groups = given.reshape(self._n_steps, -1, density.visible.n_states)
+        size = density.visible.group_size
+        if size > 1:
+            groups = given.reshape(self._n_steps, -1, size)
             if (groups.any(axis=2) != groups.all(axis=2)).any():
                 raise ValueError("clamp must keep all units of a softmax group or none")
-            anything[:: density.visible.n_states] = 1.0
+            anything[::size] = 1.0
         check_pieces([np.where(given, clamp, anything)], density, name="clamp")
         order = getattr(density, "fixed_order", None)
         if order is not None:
@@ -183,13 +235,13 @@ class Sampler:
 
 def generate(
     model: SequenceModel,
-    n_steps: int,
+    n_frames: int,
     *,
-    count: int = 1,
+    n_samples: int = 1,
     k: int = 25,
     seed: int = 0,
     prime: np.ndarray | None = None,
-    known: np.ndarray | None = None,
+    init_states: np.ndarray | None = None,
     clamp: np.ndarray | None = None,
     mode: Any = None,
 ) -> np.ndarray:
@@ -198,9 +250,9 @@ def generate(
     Parameters
     ----------
     model : SequenceModel
-    n_steps : int
+    n_frames : int
         Frames of each sequence.
-    count : int
+    n_samples : int
         How many.
     k : int
         Gibbs steps for each frame, of an energy.
@@ -208,32 +260,34 @@ def generate(
         The same seed gives the same sequences.
     prime : array of shape (T, n_visible) or None
         A beginning that the model reads and goes on from; it is not part of the result.
-    known : array of shape (S, n_visible) or None
-        Frames, such as :func:`rnnrbm.scoring.likelihood.known_frames` of the training set: each frame's chain starts
+    init_states : array of shape (S, n_visible) or None
+        Frames, such as :func:`rnnrbm.scoring.likelihood.usable_states` of the training set: each frame's chain starts
         from one
         of them, drawn by what it weighs at that moment, and not from the frame before, which it may hardly leave.
-    clamp : array of shape (n_steps, n_visible) or None
+    clamp : array of shape (n_frames, n_visible) or None
         Values that units have, NaN for those that are sampled.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
 
     Returns
     -------
-    numpy.ndarray, shape (count, n_steps, n_visible)
+    numpy.ndarray, shape (n_samples, n_frames, n_visible)
 
     Raises
     ------
     ValueError
         If a setting is impossible, or an array does not fit the model.
     """
-    return Sampler(model, n_steps, k=k, known=known, mode=mode)(count, seed=seed, prime=prime, clamp=clamp)
+    return Sampler(model, n_frames, k=k, init_states=init_states, mode=mode)(
+        n_samples, seed=seed, prime=prime, clamp=clamp
+    )
 
 
 def predict(
     model: SequenceModel,
     pieces: Sequence[np.ndarray],
     *,
-    count: int = 1,
+    n_samples: int = 1,
     k: int = 50,
     seed: int = 0,
     mode: Any = None,
@@ -246,7 +300,7 @@ def predict(
     ----------
     model : SequenceModel
     pieces : sequence of arrays (T, n_visible)
-    count : int
+    n_samples : int
         How often.
     k : int
         Gibbs steps, at least 1.
@@ -265,22 +319,22 @@ def predict(
     """
     n_visible, dtype = model.n_visible, model.dtype
     check_pieces(pieces, model.density)
-    history = History(model, mode)
+    history = StateEncoder(model, mode)
     lengths = [len(piece) for piece in pieces]
     before = np.concatenate([part for piece in pieces for part in (np.zeros_like(piece[:1]), piece[:-1])]).astype(dtype)
     size = min(2048, len(before))
-    spread = sharding.Spread(size, mode)
+    spread = sharding.Sharding(size, mode)
     u_t = pt.tensor("u", dtype=dtype, shape=(size, model.network.n_outputs))
     v_t = pt.tensor("v", dtype=dtype, shape=(size, n_visible))
     rng = random.shared(0)
     sample, _ = draw_frame(model.conditional(u_t), v_t, rng=rng, k=k)
     step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True, on_unused_input="ignore")
-    for i in range(count):
+    for i in range(n_samples):
         frames = np.empty((len(before), n_visible), dtype)
         for rows, u in history.blocks(pieces, size):
             filled = np.resize(np.arange(len(rows)), size)  # the last ones are filled up
             rng.key.set_value(random.key_from_seed(seed, rows[0] // size + i * (len(before) // size + 1)))
-            with spread.copies([*engine.shared_inputs(model.params), rng.key, rng.draw]):
-                sampled = step(spread.rows(u[filled]), spread.rows(before[rows[filled]]))
+            with spread.replicated([*engine.shared_inputs(model.params), rng.key, rng.draw]):
+                sampled = step(spread.shard(u[filled]), spread.shard(before[rows[filled]]))
             frames[rows] = engine.to_numpy(sampled)[: len(rows)]
         yield np.split(frames, np.cumsum(lengths)[:-1])

@@ -23,12 +23,12 @@ from rnnrbm import samplers
 from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
-from rnnrbm.cells import flatten
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, check_density, clamped
-from rnnrbm.networks import Network, before_frames
-from rnnrbm.units import Bernoulli
+from rnnrbm.networks import Network, shifted_outputs
+from rnnrbm.recurrence import flatten
+from rnnrbm.samplers import NegativePhase
 
-__all__ = ["Loss", "SequenceModel", "draw_frame", "init_writers", "keep_mask", "masked_mean"]
+__all__ = ["Loss", "SequenceModel", "draw_frame", "dropout_mask", "init_bias_weights", "masked_mean"]
 
 
 class Loss(NamedTuple):
@@ -62,7 +62,7 @@ def masked_mean(rows: TensorVariable, mask: TensorVariable | None) -> TensorVari
     return pt.switch(pt.gt(weight, 0), rows, np.asarray(0.0, rows.dtype)).sum(acc_dtype=rows.dtype) / total
 
 
-def keep_mask(x: TensorVariable, rate: float, rng: Rng) -> tuple[TensorVariable, Rng]:
+def dropout_mask(x: TensorVariable, rate: float, rng: Rng) -> tuple[TensorVariable, Rng]:
     """Return 0 with probability `rate` and 1 otherwise, in the shape of `x`."""
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"a dropout rate must be at least 0 and below 1, got {rate}")
@@ -70,7 +70,7 @@ def keep_mask(x: TensorVariable, rate: float, rng: Rng) -> tuple[TensorVariable,
     return pt.ge(u, np.float32(rate)).astype(x.dtype), rng
 
 
-def init_writers(
+def init_bias_weights(
     n_outputs: int, density: FrameDensity, *, rng: np.random.Generator, n_parts: int = 1, dtype: str | None = None
 ) -> tuple[Any, ...]:
     """Make the weights from a network's output to each bias, nearly zero: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``.
@@ -92,7 +92,7 @@ def init_writers(
     )
 
 
-def written(output: TensorVariable, W: TensorVariable) -> TensorVariable:
+def project_bias(output: TensorVariable, W: TensorVariable) -> TensorVariable:
     """What weights make of outputs (..., n_outputs); those of one part of the output (see `Network`) do it to each."""
     n_outputs, (n_rows, n_columns) = output.type.shape[-1], W.type.shape
     if n_outputs == n_rows:
@@ -107,7 +107,7 @@ def draw_frame(
     *,
     rng: Rng,
     k: int,
-    known: TensorVariable | None = None,
+    init_states: TensorVariable | None = None,
     clamp: TensorVariable | None = None,
 ) -> tuple[TensorVariable, Rng]:
     """Build the graph that samples a frame for each row.
@@ -121,7 +121,7 @@ def draw_frame(
     rng : Rng
     k : int
         Gibbs steps of an energy.
-    known : TensorVariable or None, shape (S, n_visible)
+    init_states : TensorVariable or None, shape (S, n_visible)
         Frames of which one, drawn by what they weigh, is where the chain starts instead.
     clamp : TensorVariable or None, shape (n_visible,)
         Values that units have, NaN for those that are to be sampled given these.
@@ -129,8 +129,8 @@ def draw_frame(
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
-    if known is not None:
-        v, rng = samplers.pick(density, clamped(known, clamp), rng, like=v)
+    if init_states is not None:
+        v, rng = samplers.resample(density, clamped(init_states, clamp), rng, like=v)
     return samplers.gibbs(density, v, rng, k, clamp)
 
 
@@ -143,7 +143,7 @@ class SequenceModel(NamedTuple):
         What reads the past.
     density : FrameDensity
         What a frame is drawn from.
-    writers : tuple of TensorVariable, each (n_outputs, size of a bias)
+    bias_weights : tuple of TensorVariable, each (n_outputs, size of a bias)
         One for each of ``density.biases``, in their order; none if frames know nothing of the past. Of a network whose
         output has parts, from one part of it to one of the bias. A tensor may occur more than once in a model: then its
         weights are tied.
@@ -151,13 +151,13 @@ class SequenceModel(NamedTuple):
 
     network: Network
     density: FrameDensity
-    writers: tuple[Any, ...] = ()
+    bias_weights: tuple[Any, ...] = ()
 
     @classmethod
     def init(
         cls, network: Network, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
     ) -> SequenceModel:
-        """Join a network and a density by new weights; see :func:`init_writers`.
+        """Join a network and a density by new weights; see :func:`init_bias_weights`.
 
         Raises
         ------
@@ -165,16 +165,18 @@ class SequenceModel(NamedTuple):
             If the density lacks what densities must have.
         """
         check_density(density)
-        writers = init_writers(network.n_outputs, density, rng=rng, n_parts=network.traits.n_parts, dtype=dtype)
+        bias_weights = init_bias_weights(
+            network.n_outputs, density, rng=rng, n_parts=network.traits.n_parts, dtype=dtype
+        )
         if n := network.traits.n_direct:
-            W_uv = writers[density.biases.index("b_v")]
+            W_uv = bias_weights[density.biases.index("b_v")]
             W_uv.set_value(W_uv.get_value() + np.eye(network.n_outputs, n, n - network.n_outputs, W_uv.dtype))
-        return cls(network, density, writers)
+        return cls(network, density, bias_weights)
 
     @property
     def params(self) -> list[Any]:
         """The parameters, each once: those of the density, then of the network, then what writes the biases."""
-        every = [*self.density.tensors(), *self.network.tensors(), *self.writers]
+        every = [*self.density.tensors(), *self.network.tensors(), *self.bias_weights]
         return list({id(t): t for t in every}.values())
 
     def with_params(self, params: Sequence[Any]) -> SequenceModel:
@@ -187,7 +189,7 @@ class SequenceModel(NamedTuple):
         return SequenceModel(
             self.network.with_tensors(swapped(self.network.tensors())),
             self.density.with_tensors(swapped(self.density.tensors())),
-            tuple(swapped(self.writers)),
+            tuple(swapped(self.bias_weights)),
         )
 
     @property
@@ -209,12 +211,15 @@ class SequenceModel(NamedTuple):
 
     def conditional(self, output: TensorVariable) -> Any:
         """The densities that outputs (..., n_outputs) of the network call for: biases with the same leading axes."""
-        if not self.writers:
+        if not self.bias_weights:
             return self.density
         names = self.density.biases
         biases = {name: getattr(self.density, name) for name in names}
         return self.density._replace(
-            **{name: b + written(output, W) for (name, b), W in zip(biases.items(), self.writers, strict=True)}
+            **{
+                name: b + project_bias(output, W)
+                for (name, b), W in zip(biases.items(), self.bias_weights, strict=True)
+            }
         )
 
     def frames(self, v: TensorVariable, start: TensorVariable | None = None) -> tuple[Any, TensorVariable]:
@@ -224,14 +229,14 @@ class SequenceModel(NamedTuple):
         ----------
         v : TensorVariable, shape (T, B, n_visible)
         start : TensorVariable of bool or None, shape (T, B)
-            See :func:`rnnrbm.cells.recur`.
+            See :func:`rnnrbm.recurrence.unroll`.
 
         Returns
         -------
         density : FrameDensity with biases of B*T rows
         rows : TensorVariable, shape (B*T, n_visible)
         """
-        return self.conditional(before_frames(self.network, v, start)), flatten(v)
+        return self.conditional(shifted_outputs(self.network, v, start)), flatten(v)
 
     def loss(
         self,
@@ -240,12 +245,10 @@ class SequenceModel(NamedTuple):
         start: TensorVariable | None = None,
         *,
         rng: Rng,
-        k: int = 15,
+        negative_phase: NegativePhase = NegativePhase(),  # noqa: B008  an immutable value
         input_dropout: float = 0.0,
         state_dropout: float = 0.0,
-        most_on: int | None = None,
-        candidates: int = 0,
-        particles: Any = None,
+        max_active: int | None = None,
     ) -> Loss:
         """Build the loss of a batch: contrastive divergence, or -log p of a density that is normalized.
 
@@ -257,29 +260,24 @@ class SequenceModel(NamedTuple):
             1 for a frame that counts, 0 for padding or context. Padding after the last frame that counts changes
             neither the loss nor its gradient; context before it is read by the network.
         start : TensorVariable of bool or None, shape (T, B)
-            True where a new piece begins (see :func:`rnnrbm.cells.recur`).
+            True where a new piece begins (see :func:`rnnrbm.recurrence.unroll`).
         rng : Rng
-        k : int
-            Number of Gibbs steps of CD-k.
+        negative_phase : NegativePhase
+            Where the negative sample of an energy comes from; CD-15 by default.
         input_dropout : float
             Probability that the network misses a note of its input; the frame to explain stays whole. Notes that
             remain are not scaled, since at generation the network reads notes of 0 and 1.
         state_dropout : float
             Dropout rate of the network's output on its way to the biases.
-        most_on : int or None
-            Greatest number of units that are on in any frame, if known: a NADE is the faster the fewer.
-        candidates : int
-            How many other frames of the batch a chain may start from; see :func:`rnnrbm.samplers.cd`.
-        particles : shared variable or None, shape (T*B, n_visible)
-            Persistent chains, for each frame one that goes on from there instead of from the frame; only of an energy
-            without a past. See :func:`rnnrbm.samplers.pcd`.
+        max_active : int or None
+            Greatest number of units that are on in any frame, if init_states: a NADE is the faster the fewer.
 
         Raises
         ------
         ValueError
-            If there are `particles` and the chains would belong to other biases by the next step, or there are none.
+            If chains are persistent but would belong to other biases at the next step, or the density has no chains.
         """
-        if particles is not None and (self.writers or self.normalized):
+        if negative_phase.particles is not None and (self.bias_weights or self.normalized):
             raise ValueError(
                 "persistent chains are of an RBM of frames alone (model rbm): with a past, each step has biases of its "
                 "own, and a normalized density has no chains"
@@ -293,47 +291,44 @@ class SequenceModel(NamedTuple):
             read = pt.switch(pt.or_(counts, finite), v, zero)
             v = pt.switch(counts, v, zero)
         if input_dropout:
-            keep, rng = keep_mask(v, input_dropout, rng)
+            keep, rng = dropout_mask(v, input_dropout, rng)
             read = read * keep
-        u = before_frames(self.network, read, start)
+        u = shifted_outputs(self.network, read, start)
         if state_dropout:
             n = u.type.shape[-1] - self.network.traits.n_direct
-            keep, rng = keep_mask(u[:, :n], state_dropout, rng)
+            keep, rng = dropout_mask(u[:, :n], state_dropout, rng)
             kept = u[:, :n] * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)
             u = kept if n == u.type.shape[-1] else pt.concatenate([kept, u[:, n:]], axis=1)
         density, rows = self.conditional(u), flatten(v)
         nan = pt.as_tensor(np.asarray(np.nan, self.dtype))
         if isinstance(density, NormalizedDensity):
-            losses, rng = density.surrogate(rows, rng, most_on)
+            losses, rng = density.surrogate(rows, rng, max_active)
             return Loss(masked_mean(losses, mask), rng.updates(), nan)
-        if isinstance(density.visible, Bernoulli):
+        pseudo_ll = nan
+        if density.visible.is_binary:
             pseudo, rng = density.pseudo_log_likelihood(rows, rng)
-        if particles is not None:
-            negative, updates = samplers.pcd(density, particles, rng, k)
-        else:
-            negative, updates = samplers.cd(
-                density, rows, rng, k, candidates=candidates, counts=None if mask is None else flatten(mask)
-            )
+            pseudo_ll = masked_mean(pseudo, mask)
+        counts = None if mask is None else flatten(mask)
+        negative, updates = negative_phase.sample(density, rows, rng, counts)
         difference = density.free_energy(rows) - density.free_energy(negative)
-        told = masked_mean(pseudo, mask) if isinstance(density.visible, Bernoulli) else nan
-        return Loss(masked_mean(difference, mask), updates, told)
+        return Loss(masked_mean(difference, mask), updates, pseudo_ll)
 
     def generate(
         self,
-        n_steps: int,
+        n_frames: int,
         u: TensorVariable,
         v: TensorVariable,
         *,
         rng: Rng,
         k: int = 25,
-        known: TensorVariable | None = None,
+        init_states: TensorVariable | None = None,
         clamp: TensorVariable | None = None,
     ) -> tuple[TensorVariable, Rng]:
         """Build the graph that samples sequences, each frame given those before it.
 
         Parameters
         ----------
-        n_steps : int
+        n_frames : int
             Frames to sample.
         u : TensorVariable, shape (B, n_state)
             States to go on from: the initial one, or the state after a primer.
@@ -342,16 +337,16 @@ class SequenceModel(NamedTuple):
         rng : Rng
         k : int
             Gibbs steps for each frame, of an energy.
-        known : TensorVariable or None, shape (S, n_visible)
+        init_states : TensorVariable or None, shape (S, n_visible)
             Frames of which one, drawn by what they weigh at that moment, is where the chain starts instead of at the
-            frame before it; see :func:`rnnrbm.samplers.pick`.
-        clamp : TensorVariable or None, shape (n_steps, n_visible)
+            frame before it; see :func:`rnnrbm.samplers.resample`.
+        clamp : TensorVariable or None, shape (n_frames, n_visible)
             Values that units have, NaN for those that are sampled: each frame given what comes before it and what is
             clamped in it.
 
         Returns
         -------
-        v : TensorVariable, shape (n_steps, B, n_visible)
+        v : TensorVariable, shape (n_frames, B, n_visible)
         rng : Rng
         """
         params = self.params
@@ -359,17 +354,17 @@ class SequenceModel(NamedTuple):
         def step(*args: Any) -> list[TensorVariable]:
             kept, (v, u, draw, key, *rest) = (args[0], args[1:]) if clamp is not None else (None, args)
             model = self.with_params(rest[: len(params)])
-            states = rest[len(params)] if known is not None else None
+            states = rest[len(params)] if init_states is not None else None
             density = model.conditional(model.network.output(u))
-            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, known=states, clamp=kept)
+            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, init_states=states, clamp=kept)
             return [v, model.network.step(v, u), inner.draw]
 
         v, _, draw = pytensor.scan(
             step,
             sequences=[] if clamp is None else [clamp],
             outputs_info=[v, u, rng.draw],
-            non_sequences=[rng.key, *params, *([] if known is None else [known])],
-            n_steps=n_steps,
+            non_sequences=[rng.key, *params, *([] if init_states is None else [init_states])],
+            n_steps=n_frames,
             return_updates=False,
         )
         return v, rng._replace(draw=draw[-1])

@@ -30,8 +30,35 @@ def _const(value: float, like: TensorVariable) -> np.ndarray:
     return np.asarray(value, like.dtype)
 
 
+def _wrong_values(values: np.ndarray, wrong: np.ndarray, expected: str) -> str:
+    """Name the first of some wrong values, or return an empty string if there are none."""
+    if not wrong.any():
+        return ""
+    t, j = (int(i) for i in np.argwhere(wrong)[0])
+    return f"holds {values[t, j]} in frame {t}, column {j}, and {wrong.sum()} such values in all; expected {expected}"
+
+
+def _not_binary(values: np.ndarray) -> str:
+    return _wrong_values(values, (values != 0) & (values != 1), "0 and 1, as the visible units are binary")
+
+
+def _not_finite(values: np.ndarray) -> str:
+    return _wrong_values(values, ~np.isfinite(values), "finite numbers")
+
+
 class Unit(Protocol):
     """The contract of a unit type. Arrays have shape (..., n); activations and values share a shape."""
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether each unit is 0 or 1 by itself: its states can be enumerated and flipped."""
+
+    @property
+    def group_size(self) -> int:
+        """Columns that make up one unit: 1, or the number of states of a softmax unit."""
+
+    def validate(self, values: np.ndarray) -> str:
+        """Return what is wrong with values (T, n) of such units, or an empty string."""
 
     def statistic(self, x: TensorVariable) -> TensorVariable:
         """Sufficient statistic, which meets biases and weights."""
@@ -52,6 +79,12 @@ class Unit(Protocol):
 @dataclass(frozen=True)
 class Bernoulli:
     """Binary units in {0, 1}: the logistic unit of the classical RBM."""
+
+    is_binary = True
+    group_size = 1
+
+    def validate(self, values: np.ndarray) -> str:
+        return _not_binary(values)
 
     def statistic(self, x: TensorVariable) -> TensorVariable:
         return x
@@ -80,6 +113,12 @@ class Gaussian:
 
     sigma: float = 1.0
 
+    is_binary = False
+    group_size = 1
+
+    def validate(self, values: np.ndarray) -> str:
+        return _not_finite(values)
+
     def __post_init__(self) -> None:
         if not self.sigma > 0:
             raise ValueError(f"sigma must be positive, got {self.sigma}")
@@ -107,6 +146,22 @@ class Softmax:
     """Groups of `n_states` binary units of which exactly one is on; the layer's size is a multiple of it."""
 
     n_states: int
+
+    is_binary = False
+
+    @property
+    def group_size(self) -> int:
+        return self.n_states
+
+    def validate(self, values: np.ndarray) -> str:
+        on = values.reshape(len(values), -1, self.n_states).sum(axis=2)
+        if (message := _not_binary(values)) or (on == 1).all():
+            return message
+        t = int(np.argwhere(on != 1)[0][0])
+        return (
+            f"has {int(on[t].sum())} units on in frame {t}; expected one of each {self.n_states}, as the visible units "
+            "are softmax units"
+        )
 
     def __post_init__(self) -> None:
         if self.n_states < 2:
@@ -152,6 +207,14 @@ class ReLU:
     Its mean is a smooth rectifier. This is the exact exponential family, not the noisy rectifier that
     approximates a sum of shifted binary units (Nair & Hinton, ICML 2010).
     """
+
+    is_binary = False
+    group_size = 1
+
+    def validate(self, values: np.ndarray) -> str:
+        return _not_finite(values) or _wrong_values(
+            values, values < 0, "no negative number, as the units are rectified"
+        )
 
     def statistic(self, x: TensorVariable) -> TensorVariable:
         return x

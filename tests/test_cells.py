@@ -10,7 +10,8 @@ import pytest
 from oracles import Params
 
 from rnnrbm.backend import engine
-from rnnrbm.cells import CELLS, before, flatten, init_cell, initial_state, recur, unflatten
+from rnnrbm.cells import CELLS, init_cell
+from rnnrbm.recurrence import flatten, initial_state, shift, unflatten, unroll
 
 KINDS = ["tanh", "sigmoid", "gru", "lstm"]
 T, B, N_VISIBLE, N = 6, 3, 4, 3
@@ -25,7 +26,7 @@ def n_state(kind: str) -> int:
 
 def states(cell: Any, v: Any, *start: Any) -> Any:
     """States before every frame."""
-    return before(recur(cell, v, *start), initial_state(cell.u_0, v), *start)
+    return shift(unroll(cell, v, *start), initial_state(cell.u_0, v), *start)
 
 
 def parameters(kind: str, seed: int = 0) -> Params:
@@ -50,7 +51,7 @@ def compiled(kind: str, with_start: bool) -> tuple:
     start = [pt.tensor("start", dtype="bool", shape=(T, B))] if with_start else []
     weight = pt.tensor("weight", dtype="float32", shape=(T, B, n_state(kind)))
     cell = make(*params, **fields)
-    earlier, after = states(cell, v, *start), recur(cell, v, *start)
+    earlier, after = states(cell, v, *start), unroll(cell, v, *start)
     wrt = [*params, v]
     g_before = pt.grad((weight * earlier).sum(), wrt)
     g_after = pt.grad((weight * after).sum(), wrt)

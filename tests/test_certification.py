@@ -20,7 +20,18 @@ def test_annealing_is_certified() -> None:
 @pytest.mark.slow
 def test_certification_can_fail() -> None:
     """Two temperatures are not enough."""
-    command = [sys.executable, str(SCRIPT), "--epochs", "1", "--frames", "50", "--temperatures", "2", "--chains", "2"]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--epochs",
+        "1",
+        "--frames",
+        "50",
+        "--n-temperatures",
+        "2",
+        "--n-chains",
+        "2",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "off by" in done.stdout or "covers" in done.stdout

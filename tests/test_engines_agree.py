@@ -18,6 +18,7 @@ import pytest
 from rnnrbm import samplers
 from rnnrbm.backend import engine, random
 from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.samplers import NegativePhase
 from rnnrbm.training import optimisers
 
 T, B, N_VISIBLE = 6, 8, 5
@@ -32,7 +33,7 @@ def train(mode: str, cell: str) -> tuple[list[np.ndarray], dict[str, np.ndarray]
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
     mask, start = pt.tensor("mask", dtype="float32", shape=(T, B)), pt.tensor("start", dtype="bool", shape=(T, B))
     stream = random.shared(1)
-    loss = model.loss(v, mask, start, rng=stream, k=2)
+    loss = model.loss(v, mask, start, rng=stream, negative_phase=NegativePhase(2))
     rbm, rows = model.frames(v, start)
     negative, _ = samplers.gibbs(rbm, rows, stream.skip(1), 2)  # the sample that the loss takes
     updates = optimisers.adam(pt.grad(loss.cost, model.params), model.params, 0.01)
@@ -107,7 +108,7 @@ for t in model.params:
 v = pt.tensor("v", dtype="float32", shape=(T, B, 5))
 mask, start = pt.tensor("mask", dtype="float32", shape=(T, B)), pt.tensor("start", dtype="bool", shape=(T, B))
 stream = random.shared(1)
-loss = model.loss(v, mask, start, rng=stream, k=3)
+loss = model.loss(v, mask, start, rng=stream, negative_phase=NegativePhase(3))
 rbm, rows = model.frames(v, start)
 negative, _ = samplers.gibbs(rbm, rows, stream.skip(1), 3)
 updates = loss.updates | optimisers.sgd(pt.grad(loss.cost, model.params), model.params, 0.1)
@@ -115,31 +116,32 @@ f = engine.function(
     [v, mask, start], [negative, loss.cost, rbm.free_energy(rows)], updates, trust_input=True
 )
 arrays = {}
-spread = sharding.Spread(B)
+spread = sharding.Sharding(B)
 assert spread.n_devices == n_devices
-spread.everywhere([*model.params, stream.key, stream.draw])
+spread.replicate([*model.params, stream.key, stream.draw])
 for i in range(3):
     x = (rng.random((T, B, 5)) < 0.4).astype(np.float32)
     real = (np.arange(T)[:, None] < rng.integers(2, T + 1, size=B)).astype(np.float32)
-    sample, cost, energy = f(*(spread.rows(a, axis=1) for a in (x, real, rng.random((T, B)) < 0.2)))
+    sample, cost, energy = f(*(spread.shard(a, axis=1) for a in (x, real, rng.random((T, B)) < 0.2)))
     if n_devices > 1:
         for name, a in (("negative", sample), ("free energy", energy)):
             assert len(a.sharding.device_set) == n_devices, (name, a.sharding)
             assert not a.sharding.is_fully_replicated, (name, a.sharding)
-            assert a.sharding.is_equivalent_to(spread.rows(np.zeros(a.shape)).sharding, a.ndim), (name, a.sharding)
+            assert a.sharding.is_equivalent_to(spread.shard(np.zeros(a.shape)).sharding, a.ndim), (name, a.sharding)
             assert {s.data.shape[0] for s in a.addressable_shards} == {T * B // n_devices}, name
         for t in model.params:
             assert t.get_value(borrow=True).sharding.is_fully_replicated, t.name
     arrays |= {f"sample{i}": np.asarray(sample), f"cost{i}": np.asarray(cost), f"energy{i}": np.asarray(energy)}
 arrays |= {f"step {t.name}": engine.to_numpy(t) for t in [*model.params, stream.draw]}
 pieces = [(rng.random((6, 5)) < 0.4).astype(np.float32) for _ in range(12)]
-for row in fit(model, pieces[:8], pieces[8:], epochs=2, batch_size=4, n_steps=6, context=0, transpose=(0, 0), k=2):
+for row in fit(model, pieces[:8], pieces[8:], epochs=2, batch_size=4, row_length=6, context=0, transpose_range=(0, 0),
+k=2):
     arrays["valid_ll"] = np.asarray(row["valid_ll"])
 scored = log_likelihood(model, pieces, n_chains=10, n_temperatures=20)
 arrays["log-likelihood"] = np.concatenate(scored.frames)
 # one piece, fewer than there are devices, and a number that does not divide
 for count in (1, 3, 6):
-    arrays[f"sample of {count}"] = generate(model, 5, count=count, k=3, seed=4)
+    arrays[f"sample of {count}"] = generate(model, 5, n_samples=count, k=3, seed=4)
 np.savez(out, **arrays, **{t.name: engine.to_numpy(t) for t in [*model.params, stream.draw]})
 """
 

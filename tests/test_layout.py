@@ -29,15 +29,17 @@ SCIENCE = {
     "cells",
     "datasets",
     "densities",
-    "history",
+    "state_encoder",
     "networks",
     "pitch",
     "rbm",
+    "recurrence",
     "rnnrbm",
     "samplers",
     "sampling",
     "sequence",
     "units",
+    "weights",
 }
 ENGINES = {"pytensor", "jax", "numba"}
 WRITERS = {

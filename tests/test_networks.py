@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 import pytest
 
 from rnnrbm.backend import engine
-from rnnrbm.networks import Network, Nothing, Stack, before_frames, init_stack, init_window
+from rnnrbm.networks import Memoryless, Network, Stack, init_stack, init_window, shifted_outputs
 from rnnrbm.pitch import init_tied
 from rnnrbm.rnnrbm import init_network
 
@@ -20,13 +20,13 @@ RNG = np.random.default_rng
 
 def make(name: str) -> Any:
     if name == "nothing":
-        return Nothing("float32")
+        return Memoryless("float32")
     if name.startswith("clock"):
-        network: Any = init_network("gru", N_VISIBLE, N, clock=int(name[5:]), rng=RNG(0))
+        network: Any = init_network("gru", N_VISIBLE, N, frames_per_bar=int(name[5:]), rng=RNG(0))
     elif name == "beside":
-        network = init_network("gru", N_VISIBLE, N, clock=2, n_local=3, rng=RNG(0))
+        network = init_network("gru", N_VISIBLE, N, frames_per_bar=2, n_pitch_conv=3, rng=RNG(0))
     elif name == "tied clock":
-        network = init_tied("gru", N_VISIBLE, N, rng=RNG(0), reach=1, octave=3, clock=3)
+        network = init_tied("gru", N_VISIBLE, N, rng=RNG(0), reach=1, octave=3, frames_per_bar=3)
     elif name.startswith("tied"):
         network = init_tied(*name.split()[1:2], N_VISIBLE, N, 2, rng=RNG(0), reach=2, octave=3)
     elif name.startswith("window"):
@@ -67,7 +67,7 @@ def test_sequences_are_read_as_one_frame_after_the_other(name, start):
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
     s = [] if start is None else [pt.tensor("start", dtype="bool", shape=(T, B))]
     u = network.run(v, *s)
-    f = engine.function([v, *s], [u, network.output(u), before_frames(network, v, *s)], on_unused_input="ignore")
+    f = engine.function([v, *s], [u, network.output(u), shifted_outputs(network, v, *s)], on_unused_input="ignore")
     states, outputs, earlier = (np.asarray(x) for x in f(frames(), *([] if start is None else [start])))
     earlier = oracles.time_major(earlier, T, B)
     n_state = network.u_0.type.shape[0]
@@ -92,7 +92,7 @@ def test_sequences_are_read_as_one_frame_after_the_other(name, start):
 def test_outputs_have_not_seen_their_frame(name):
     network = make(name)
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    compiled = engine.function([v], before_frames(network, v))
+    compiled = engine.function([v], shifted_outputs(network, v))
 
     def f(x: np.ndarray) -> np.ndarray:
         return oracles.time_major(np.asarray(compiled(x)), T, B)
@@ -131,7 +131,7 @@ def test_a_window_equals_numpy():
     network = make("window3")
     p = {t.name: engine.to_numpy(t).astype(np.float64) for t in network.tensors()}
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    got = oracles.time_major(np.asarray(engine.function([v], before_frames(network, v))(frames())), T, B)
+    got = oracles.time_major(np.asarray(engine.function([v], shifted_outputs(network, v))(frames())), T, B)
     silent = np.zeros((B, N_VISIBLE))
     x = [silent, silent, silent, *frames().astype(np.float64)]
     for t in range(T):
@@ -144,7 +144,7 @@ def test_every_parameter_gets_a_gradient(name):
     network = make(name)
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
     weight = RNG(3).normal(size=(T * B, network.n_outputs)).astype(np.float32)
-    total = (before_frames(network, v) * weight).sum()
+    total = (shifted_outputs(network, v) * weight).sum()
     for t, g in zip(network.tensors(), engine.function([v], pt.grad(total, network.tensors()))(frames()), strict=True):
         assert np.isfinite(np.asarray(g)).all()
         # a later layer's first c is read by no one: its state is, at every frame
@@ -181,5 +181,5 @@ def test_a_clock_counts_the_frames_of_each_piece():
     w = pt.tensor("w", dtype="float32", shape=with_columns.shape)
     expected = engine.function([w], inner.run(w))(with_columns)
     np.testing.assert_allclose(engine.to_numpy(told(frames())), engine.to_numpy(expected), atol=1e-6)
-    with pytest.raises(ValueError, match="clock and n_local must be at least 0, got -1 and 0"):
-        init_network("gru", 4, 3, clock=-1, rng=RNG(0))
+    with pytest.raises(ValueError, match="frames_per_bar and n_pitch_conv must be at least 0, got -1 and 0"):
+        init_network("gru", 4, 3, frames_per_bar=-1, rng=RNG(0))

@@ -11,7 +11,7 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import State, fit
 
 DATA = [np.ones((40, 4), np.uint8)] * 64
-OPTIONS = {"batch_size": 64, "n_steps": 40, "context": 0, "k": 1, "warmup": 0.0}
+OPTIONS = {"batch_size": 64, "row_length": 40, "context": 0, "k": 1, "warmup": 0.0}
 
 
 def make(name: str = "rbm") -> SequenceModel:
@@ -47,14 +47,21 @@ def test_chains_come_to_the_distribution_of_the_model_wherever_the_data_are(pers
 
 def test_chains_are_kept_in_a_checkpoint(tmp_path):
     data = [np.eye(4, dtype=np.uint8)[np.arange(n) % 4] for n in (30, 41, 18)]
-    options = OPTIONS | {"batch_size": 1, "n_steps": 16, "epochs": 2, "learning_rate": 0.05, "persistent": True}
+    options = OPTIONS | {"batch_size": 1, "row_length": 16, "epochs": 2, "learning_rate": 0.05, "persistent": True}
     whole, state = make(), State()
     rows = list(fit(whole, data, state=state, **options))
     assert engine.to_numpy(state.variables["particles"]).any()
 
     parts, state, done = make(), State(), []
     assert not list(
-        fit(parts, data, state=state, watch=lambda i, n: done.append(i), stop=lambda: len(done) >= 3, **options)
+        fit(
+            parts,
+            data,
+            state=state,
+            progress=lambda stage, i, n, row: done.append(i),
+            stop=lambda: len(done) >= 3,
+            **options,
+        )
     )
     state.save(tmp_path / "state.npz")
     state, _ = State.load(tmp_path / "state.npz")

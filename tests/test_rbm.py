@@ -14,8 +14,9 @@ from scipy import stats
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import uniform_numpy
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
-from rnnrbm.rbm import RBM, log_weights
+from rnnrbm.rbm import RBM
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
+from rnnrbm.weights import log_weights
 
 # name -> (unit, reference, number of units); few where the layer is integrated on a grid
 VISIBLE: dict[str, tuple[Unit, UnitRef, int]] = {

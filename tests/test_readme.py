@@ -9,8 +9,8 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 #: what is printed, and what is run
 QUICKER = {
     "data.train, data.valid, epochs=50": "data.train[:12], data.valid[:2], epochs=1, valid_every=1",
-    "log_likelihood(model, data.test, n_chains=10, n_temperatures=500, enumerated=known)": "log_likelihood(model, "
-    "data.test[:2], n_chains=5, n_temperatures=20, enumerated=known)",
+    "log_likelihood(model, data.test, n_chains=10, n_temperatures=500, exact_states=states)": "log_likelihood(model, "
+    "data.test[:2], n_chains=5, n_temperatures=20, exact_states=states)",
     "log_likelihood(rbm, data.test, n_chains=10, n_temperatures=100)": "log_likelihood(rbm, data.test[:2], "
     "n_chains=5, n_temperatures=20)",
     'trained = rnnrbm.experiment.run.load("runs/bach-1")': "trained = None",

@@ -12,10 +12,11 @@ from scipy.special import expit
 
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import key_from_seed, uniform_numpy
-from rnnrbm.cells import flatten, initial_state
-from rnnrbm.networks import before_frames
+from rnnrbm.networks import shifted_outputs
+from rnnrbm.recurrence import flatten, initial_state
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.sequence import SequenceModel, keep_mask, masked_mean
+from rnnrbm.samplers import NegativePhase
+from rnnrbm.sequence import SequenceModel, dropout_mask, masked_mean
 
 KINDS = ["tanh", "sigmoid", "gru", "lstm"]
 T, B, N_VISIBLE, N_HIDDEN, N_RECURRENT, K = 5, 3, 4, 3, 2, 3
@@ -48,7 +49,7 @@ def compiled(kind: str) -> tuple:
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
     mask, start = pt.tensor("mask", dtype="float32", shape=(T, B)), pt.tensor("start", dtype="bool", shape=(T, B))
     rng = random.shared(6)
-    loss = model.loss(v, mask, start, rng=rng, k=K)
+    loss = model.loss(v, mask, start, rng=rng, negative_phase=NegativePhase(K))
     grads = pt.grad(loss.cost, [*model.params, v])
     return (
         engine.function([v, mask, start], [loss.cost, loss.pseudo_log_likelihood, *grads], loss.updates),
@@ -149,7 +150,7 @@ def test_the_reference_gradient_is_that_of_its_cost(kind: str) -> None:
 def test_loss_without_mask_and_start_is_that_with_trivial_ones() -> None:
     model, _ = make("gru")
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    loss = model.loss(v, rng=random.shared(6), k=K)
+    loss = model.loss(v, rng=random.shared(6), negative_phase=NegativePhase(K))
     f = engine.function([v], [loss.cost, loss.pseudo_log_likelihood, *pt.grad(loss.cost, model.params)], loss.updates)
     cost, pseudo, *grads = (np.asarray(t) for t in f(batch()))
     other = step("gru", batch(), np.ones((T, B), np.float32), np.zeros((T, B), bool))
@@ -201,7 +202,7 @@ def test_masked_mean() -> None:
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_keep_mask_drops_at_its_rate(rate: float) -> None:
     x = pt.tensor("x", dtype="float32", shape=(300, 300))
-    keep, after = keep_mask(x, rate, random.shared(3))
+    keep, after = dropout_mask(x, rate, random.shared(3))
     f = engine.function([x], keep, after.updates())
     one, two = (np.asarray(f(np.zeros((300, 300), np.float32))) for _ in range(2))
     assert set(np.unique(one)) == {0.0, 1.0}
@@ -223,8 +224,8 @@ def test_dropout_of_the_loss_equals_numpy() -> None:
     model, p = make("tanh")
     model.density.W.set_value(np.zeros((N_VISIBLE, N_HIDDEN), np.float32))  # then F(v) = -v b_v(t) + constant
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    loss = model.loss(v, rng=random.shared(16), k=1, input_dropout=0.3, state_dropout=0.4)
-    f = engine.function([v], [loss.cost, pt.grad(loss.cost, model.writers[0])], loss.updates)
+    loss = model.loss(v, rng=random.shared(16), negative_phase=NegativePhase(1), input_dropout=0.3, state_dropout=0.4)
+    f = engine.function([v], [loss.cost, pt.grad(loss.cost, model.bias_weights[0])], loss.updates)
     key = key_from_seed(16)
     draw = 0
 
@@ -305,7 +306,7 @@ def test_generation_goes_on_from_a_state_as_training_reads_it() -> None:
     primer = batch()[:, :1]
     v = pt.tensor("v", dtype="float32", shape=(T, 1, N_VISIBLE))
     rbm, _ = model.frames(v)
-    last = before_frames(model.network, v)[-1:]  # of a GRU the whole state; there is one piece
+    last = shifted_outputs(model.network, v)[-1:]  # of a GRU the whole state; there is one piece
     u = pt.tile(last, (n, 1))
     pieces, _ = model.generate(1, u, pt.tile(v[-2], (n, 1)), rng=random.shared(2), k=40)
     b_v, b_h, out = (np.asarray(t) for t in engine.function([v], [rbm.b_v, rbm.b_h, pieces])(primer))

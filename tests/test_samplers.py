@@ -242,7 +242,7 @@ def test_known_states_are_picked_by_what_they_weigh(n_rows):
     states = oracles.all_states(n)[[0, 3, 5, 6, 9, 15]].astype(np.float32)
     rows = [np.repeat(np.atleast_2d(b), repeats, axis=0) for b in (b_v, b_h)]
     rbm = RBM(engine.shared(W, "W"), *(pt.as_tensor(x) for x in rows))
-    v, after = samplers.pick(rbm, pt.as_tensor(states), random.shared(3))
+    v, after = samplers.resample(rbm, pt.as_tensor(states), random.shared(3))
     got, draw = (engine.to_numpy(x) for x in engine.function([], [v, after.draw])())
     assert draw == 1
     for r, part in enumerate(np.split(oracles.state_index(got), n_rows or 1)):
@@ -257,12 +257,12 @@ def test_known_states_are_picked_by_what_they_weigh(n_rows):
         assert stats.chisquare(counts, repeats * weight / weight.sum()).pvalue > 1e-4
     if n_rows is None:  # one machine, one row, no leading axis
         alone = rbm._replace(b_v=pt.as_tensor(b_v), b_h=pt.as_tensor(b_h))
-        one, _ = samplers.pick(alone, pt.as_tensor(states), random.shared(3))
+        one, _ = samplers.resample(alone, pt.as_tensor(states), random.shared(3))
         np.testing.assert_array_equal(engine.to_numpy(engine.function([], one)()), got[0])
 
 
 def test_chains_of_cd_may_start_from_other_data():
-    """Two narrow modes far apart: from its own datum a chain never leaves its mode, from candidates it has shares."""
+    """Two narrow modes far apart: from its own datum a chain never leaves its mode, from n_proposals it has shares."""
     n = 12
     W = np.zeros((n, 1), np.float32)
     W[: n // 2], W[n // 2 :] = 12.0, -12.0
@@ -274,10 +274,10 @@ def test_chains_of_cd_may_start_from_other_data():
     data = np.repeat(modes, 1000, axis=0)
     v = pt.tensor("v", dtype="float32", shape=data.shape)
     shares = {}
-    for candidates in (0, 8):
-        negative, updates = samplers.cd(rbm, v, random.shared(1), 3, candidates=candidates)
+    for n_proposals in (0, 8):
+        negative, updates = samplers.NegativePhase(3, n_proposals).sample(rbm, v, random.shared(1))
         sampled = engine.to_numpy(engine.function([v], negative, updates)(data))
-        shares[candidates] = [sampled[half, 0].mean() for half in (slice(0, 1000), slice(1000, None))]
+        shares[n_proposals] = [sampled[half, 0].mean() for half in (slice(0, 1000), slice(1000, None))]
     assert shares[0][0] > 0.95
     assert shares[0][1] < 0.05
     for share in shares[8]:
@@ -298,9 +298,9 @@ def test_padding_is_no_candidate():
     rng = random.shared(3)
     drawn: list = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samplers, "pick", lambda density, states, rng, like, own: (drawn.append(states) or like, rng))
-        samplers.cd(rbm, v, rng, 1, candidates=64, counts=c)
-        samplers.cd(rbm, v, rng, 1, candidates=64)
+        patch.setattr(samplers, "resample", lambda density, states, rng, like, own: (drawn.append(states) or like, rng))
+        samplers.NegativePhase(1, 64).sample(rbm, v, rng, c)
+        samplers.NegativePhase(1, 64).sample(rbm, v, rng)
     some, any_ = (engine.to_numpy(x) for x in engine.function([v, c], drawn, on_unused_input="ignore")(data, counts))
     assert set(some.argmax(axis=1)) == {0, 1, 2, 3}
     assert (some.sum(axis=1) == 1).all()

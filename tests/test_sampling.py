@@ -100,18 +100,18 @@ def test_the_sampler_follows_its_model():
 
 def test_generate_is_a_sampler_called_once():
     model, sampler, _ = make()
-    for options in ({"count": 3, "seed": 8}, {"count": 2, "seed": 9, "prime": PRIME}):
+    for options in ({"n_samples": 3, "seed": 8}, {"n_samples": 2, "seed": 9, "prime": PRIME}):
         np.testing.assert_array_equal(generate(model, STEPS, k=K, **options), sampler(**options))
     assert generate(model, 1).shape == (1, 1, N_VISIBLE)
 
 
 def test_errors():
     model, sampler, _ = make()
-    with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_frames must be at least 1, got 0"):
         Sampler(model, 0)
     with pytest.raises(ValueError, match="Gibbs steps, must be at least 1, got 0"):
         Sampler(model, 3, k=0)
-    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_samples must be at least 1, got 0"):
         sampler(0)
     with pytest.raises(ValueError, match="non-negative"):
         sampler(seed=-1)
@@ -144,11 +144,11 @@ def test_what_cannot_be_clamped(options, clamp, message):
 
 def test_softmax_groups_and_real_units_can_be_clamped():
     model = rnn_rbm(4, 3, 2, rng=np.random.default_rng(0), visible=Softmax(2))
-    v = generate(model, 2, count=20, clamp=clamps(t0i0=0, t0i1=1))
+    v = generate(model, 2, n_samples=20, clamp=clamps(t0i0=0, t0i1=1))
     assert (v[:, 0, :2] == [0, 1]).all()
     assert (v.reshape(20, 2, 2, 2).sum(axis=3) == 1).all()
     assert v[:, 1, :2].mean(axis=0).min() > 0  # free there
     model = rnn_rbm(4, 3, 2, rng=np.random.default_rng(0), visible=Gaussian())
-    v = generate(model, 2, count=20, clamp=clamps(t1i2=-3.25))
+    v = generate(model, 2, n_samples=20, clamp=clamps(t1i2=-3.25))
     assert (v[:, 1, 2] == -3.25).all()
     assert v[:, 0, 2].std() > 0

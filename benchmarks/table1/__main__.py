@@ -9,7 +9,7 @@ import typer
 
 from benchmarks.table1 import reproduce as tables
 from benchmarks.table1.samples import write_gallery
-from rnnrbm.cli.console import Progress, friendly, interruptible, say
+from rnnrbm.cli.console import ProgressBar, friendly, interruptible, say
 from rnnrbm.experiment import run
 from rnnrbm.files import atomic
 from rnnrbm.scoring.likelihood import with_error
@@ -36,7 +36,7 @@ def reproduce(
             if not again and (made := tables.finished(path, settings)):
                 message += f": made on {made['date']}, in {table / 'results'}; --again repeats it"
             typer.echo(message, err=True)
-            with Progress() as progress, interruptible() as stop:
+            with ProgressBar() as bar, interruptible() as stop:
                 try:
                     row = tables.make_row(
                         path,
@@ -45,10 +45,10 @@ def reproduce(
                         again=again,
                         mode=mode,
                         stop=stop,
-                        watch=progress.watch,
+                        progress=bar.report,
                     )
                 except (run.Interrupted, KeyboardInterrupt) as interrupt:
-                    progress.close()
+                    bar.close()
                     typer.echo(f"{interrupt or 'stopped'}; the same command resumes", err=True)
                     raise typer.Exit(130) from None
             out.parent.mkdir(parents=True, exist_ok=True)

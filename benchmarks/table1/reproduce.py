@@ -20,13 +20,14 @@ from typing import Any
 
 from rnnrbm import datasets
 from rnnrbm.backend import engine
+from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.experiment import config, run
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.evaluation import evaluate, fingerprint, score
 from rnnrbm.experiment.run_folder import machine
 from rnnrbm.files import atomic, to_json
 from rnnrbm.models.registry import MODELS
-from rnnrbm.scoring.likelihood import Evaluator, known_frames, with_error
+from rnnrbm.scoring.likelihood import Evaluator, usable_states, with_error
 from rnnrbm.training.fit import State
 
 __all__ = ["PUBLISHED", "finished", "make_row", "report", "rows"]
@@ -46,8 +47,8 @@ PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
 DATA = ("piano-midi", "nottingham", "musedata", "jsb")
 
 #: So many frames of valid are scored, the same for all models; and of test for the lower side, beside AIS of all.
-VALID_FRAMES = BRACKET_FRAMES = 5000
-VALID_CHAINS = 20  # at most, so that valid, which only ranks the models, does not take as long as test
+N_VALID_FRAMES = N_BRACKET_FRAMES = 5000
+N_VALID_CHAINS = 20  # at most, so that valid, which only ranks the models, does not take as long as test
 
 _HEAD = """\
 # Results
@@ -62,9 +63,6 @@ without a lower side. An RBM's frames are sampled by chains that begin at the fr
 they do not leave it, and the accuracy of frames alone is that of repeating it. Bold: better than the paper's figure for
 the model; a star: than the paper's best of any kind.
 """
-
-#: called with (stage, done, total, row of metrics or None), as by :func:`rnnrbm.experiment.run.train`
-Watch = Callable[..., Any]
 
 
 def rows(table: Path, data: str | None = None, model: str | None = None) -> Iterator[tuple[Path, Config]]:
@@ -106,7 +104,7 @@ def make_row(
     again: bool = False,
     mode: Any = None,
     stop: Callable[[], bool] | None = None,
-    watch: Watch | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Train and score one row; what was done already of it is gone on with, and one that is finished returned.
 
@@ -120,7 +118,7 @@ def make_row(
         Of the run. A run of other settings in it is an error, not replaced.
     again : bool
         Do not take the result that is kept, but make it.
-    mode, stop, watch
+    mode, stop, progress
         As for :func:`rnnrbm.experiment.run.train`.
 
     Returns
@@ -135,7 +133,6 @@ def make_row(
     Interrupted
         If `stop` answered True.
     """
-    watch = watch or (lambda stage, done, total, row=None: None)
     # choices are made on valid: test is scored once, here
     wanted = _wanted(settings)
     if not again and (row := finished(path, settings)):
@@ -145,24 +142,24 @@ def make_row(
     if there and not _trained_alike(run.resolved(config.read(folder / "config.toml")), wanted):
         raise ValueError(f"{folder}: holds a run of other settings than {path}; move it away, or choose another folder")
     if not (folder / "results.json").exists():
-        run.train(None if there else wanted, folder, resume=there, mode=mode, stop=stop, watch=watch)
+        run.train(None if there else wanted, folder, resume=there, mode=mode, stop=stop, progress=progress)
     trained, data = run.load(folder), run.load_data(wanted.data)
     chosen = settings.evaluation
     scored = evaluate(
         trained,
         data,
-        n_chains=chosen.chains,
-        n_temperatures=chosen.temperatures,
-        enumerated=chosen.enumerated,
-        bracket_frames=BRACKET_FRAMES,
+        n_chains=chosen.n_chains,
+        n_temperatures=chosen.n_temperatures,
+        n_exact_states=chosen.n_exact_states,
+        n_bracket_frames=N_BRACKET_FRAMES,
         seed=settings.training.seed,
         mode=mode,
         stop=stop,
-        watch=lambda stage, done, total: watch(stage, done, total, None),
+        progress=progress,
     )
     state, _ = State.load(folder / "checkpoint.npz")
     sides = {"ll": scored["log_likelihood"], "raise": scored.get("raise")}
-    said = ("micro", "standard_error", "macro", "settings", "complaint")
+    said = ("micro", "standard_error", "macro", "settings", "diagnostics")
     row = {
         "data": wanted.data.source,
         "model": wanted.model.name,
@@ -171,7 +168,7 @@ def make_row(
         "test": {side: {key: values[key] for key in said} for side, values in sides.items() if values},
         "frames": scored["frames"],
         "accuracy": {key: scored["accuracy"][key] for key in ("frame", "bay", "how")},
-        "valid": _score_valid(trained, data, wanted, mode, stop, watch),
+        "valid": _score_valid(trained, data, wanted, mode, stop, progress),
         "best_epoch": state.best_epoch,
         "epochs": state.epoch,
         "seed": wanted.training.seed,
@@ -224,7 +221,7 @@ def _score_valid(
     settings: Config,
     mode: Any,
     stop: Callable[[], bool] | None,
-    watch: Watch,
+    progress: Progress,
 ) -> float | None:
     """Valid log-likelihood of the kept parameters, of all models in the same way: on the same frames, by a long AIS.
 
@@ -234,21 +231,21 @@ def _score_valid(
         return None
     evaluator = Evaluator(
         trained.model,
-        n_chains=min(VALID_CHAINS, settings.evaluation.chains),
-        n_temperatures=settings.evaluation.temperatures,
-        enumerated=known_frames(trained.model, data.train, settings.evaluation.enumerated),
+        n_chains=min(N_VALID_CHAINS, settings.evaluation.n_chains),
+        n_temperatures=settings.evaluation.n_temperatures,
+        exact_states=usable_states(trained.model, data.train, settings.evaluation.n_exact_states),
         mode=mode,
     )
     seed = settings.training.seed
-    mark = fingerprint(evaluator, data.valid, seed, VALID_FRAMES)
+    mark = fingerprint(evaluator, data.valid, seed, N_VALID_FRAMES)
     return score(
         evaluator,
         data.valid,
         seed=seed,
-        frames=VALID_FRAMES,
+        frames=N_VALID_FRAMES,
         partial=trained.folder / "evaluations" / f"valid-{mark[:8]}.npz",
         stop=stop,
-        watch=lambda done, total: watch("valid", done, total, None),
+        progress=lambda _, done, total, row: progress("valid", done, total, row),
     ).mean
 
 
@@ -277,7 +274,7 @@ def report(table: Path, page: Path) -> str:
     made = _read(table)
     link = Path(os.path.relpath(table, page.parent)).as_posix()
     how = " ([how](likelihood.md))" if (page.parent / "likelihood.md").exists() else ""
-    lines = [_HEAD.format(folder=table.as_posix(), link=link, frames=VALID_FRAMES, how=how)]
+    lines = [_HEAD.format(folder=table.as_posix(), link=link, frames=N_VALID_FRAMES, how=how)]
     where = "" if table == Path("benchmarks/table1") else f" {table.as_posix()}"
     for data in dict.fromkeys(row["data"] for row in made):
         lines += ["", f"## {data}", ""]
@@ -291,7 +288,9 @@ def report(table: Path, page: Path) -> str:
             names = [row["model"] for row in mine if any(x["settings"] == settings for x in row["test"].values())]
             lines += [f"* {settings}: {', '.join(names)}."]
         for row in mine:
-            lines += [f"* Warning, {row['model']}: {x['complaint']}." for x in row["test"].values() if x["complaint"]]
+            lines += [
+                f"* Warning, {row['model']}: {x['diagnostics']}." for x in row["test"].values() if x["diagnostics"]
+            ]
             if row["test"].get("raise", {}).get("micro", -math.inf) > row["test"]["ll"]["micro"]:
                 lines += [
                     f"* {row['model']}: RAISE is above AIS: annealing explains these data better than the model does."

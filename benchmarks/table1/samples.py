@@ -18,7 +18,7 @@ from rnnrbm.experiment import run
 from rnnrbm.files import atomic
 from rnnrbm.sampling import generate
 from rnnrbm.scoring import metrics
-from rnnrbm.scoring.likelihood import known_frames
+from rnnrbm.scoring.likelihood import usable_states
 from rnnrbm.training.packing import transposed
 
 __all__ = ["excerpts", "statistics", "write_gallery"]
@@ -60,7 +60,7 @@ def statistics(
         median over all windows) and ``longest_copy`` (frames, median over rolls).
     """
     lengths = metrics.note_lengths(rolls)
-    theirs = metrics.pitch_histogram(transposed(train, keys, share=share), low=low, classes=True)
+    theirs = metrics.pitch_histogram(transposed(train, keys, transpose_prob=share), low=low, classes=True)
     ours = metrics.pitch_histogram(rolls, low=low, classes=True)
     window = min(window, *map(len, rolls))
     near = [
@@ -158,9 +158,9 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
     rolls = generate(
         trained.model,
         steps,
-        count=count,
-        k=generation.gibbs,
-        known=known_frames(trained.model, data.train, generation.known),
+        n_samples=count,
+        k=generation.k,
+        init_states=usable_states(trained.model, data.train, generation.n_init_states),
         mode=mode,
     ).astype(np.uint8)
     files = run.write_samples(trained, list(rolls[:shown]), folder, name=name, sound=False)
@@ -173,7 +173,7 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
     lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
     lines += ["| --- |" + " ---: |" * 6]
     # a model has learnt the pitch classes of what it was shown, and the test set is as it is
-    share = training.transposed_at(training.epochs)
+    share = training.transpose_prob_at(training.epochs)
     for label, some, moved in (("samples", list(rolls), share), ("test set", excerpts(data.test, steps, count), 0.0)):
         s = statistics(some, data.train, low=trained.low or 0, keys=training.shifts, share=moved)
         lines += [

@@ -19,7 +19,7 @@ from typing import Any
 
 from rnnrbm.backend import engine
 
-__all__ = ["Spread", "available", "release"]
+__all__ = ["Sharding", "available", "release"]
 
 
 def available(mode: Any = None) -> int:
@@ -40,7 +40,7 @@ def _cores_only(mode: Any) -> bool:
     return jax.default_backend() == "cpu"
 
 
-class Spread:
+class Sharding:
     """Rows over devices.
 
     Parameters
@@ -74,11 +74,11 @@ class Spread:
             return x
         return jax.device_put(x, sharding)
 
-    def rows(self, x: Any, axis: int = 0) -> Any:
+    def shard(self, x: Any, axis: int = 0) -> Any:
         """Place an array so that each device holds its share of the rows, which are counted along `axis`."""
         return self._place(x, axis) if self._jax else x
 
-    def everywhere(self, variables: Iterable[Any]) -> None:
+    def replicate(self, variables: Iterable[Any]) -> None:
         """Copy the values of shared variables to each device; compiled functions leave what they update there.
 
         Without this, a variable that is never updated (data, say) would be copied to a GPU at every call.
@@ -89,14 +89,14 @@ class Spread:
                 variable.container.storage[0] = self._place(variable.get_value(borrow=True), None)
 
     @contextmanager
-    def copies(self, variables: Iterable[Any]) -> Iterator[None]:
+    def replicated(self, variables: Iterable[Any]) -> Iterator[None]:
         """Have shared variables on each device for a while; afterwards they hold what they held before.
 
         For functions that update none of them: a user's own functions then find them where they were.
         """
         variables = list(variables)
         before = [variable.container.storage[0] for variable in variables]
-        self.everywhere(variables)
+        self.replicate(variables)
         try:
             yield
         finally:

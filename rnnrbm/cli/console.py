@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
     from rnnrbm.experiment.run import Run
 
-__all__ = ["Progress", "friendly", "interruptible", "own_data", "say"]
+__all__ = ["ProgressBar", "friendly", "interruptible", "own_data", "say"]
 
 
 @contextmanager
@@ -61,14 +61,13 @@ def interruptible() -> Iterator[Any]:
             signal.signal(s, handler)
 
 
-class Progress:
+class ProgressBar:
     """A live bar on a terminal; a line now and then elsewhere."""
 
     STAGES = {  # noqa: RUF012
         "pretrain density": "Density first",
         "pretrain network": "Network first",
         "train": "Training",
-        "evaluate": "Test likelihood",
         "sample": "Sampling",
         "draw": "Drawing",
         "ais": "AIS",
@@ -100,7 +99,7 @@ class Progress:
         self.valid = ""
         self.last = -math.inf
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         self.bar.start()
         return self
 
@@ -110,7 +109,7 @@ class Progress:
     def close(self) -> None:
         self.bar.stop()
 
-    def watch(self, stage: str, done: int, total: int, row: dict[str, Any] | None = None) -> None:
+    def report(self, stage: str, done: int, total: int, row: dict[str, Any] | None = None) -> None:
         if stage == "batch":
             if self.live and "train" in self.tasks and done % 8 == 0:
                 self.bar.update(self.tasks["train"], batch=f"batch {done}/{total}")

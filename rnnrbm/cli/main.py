@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rnnrbm.cli import data, score
-from rnnrbm.cli.console import Progress, friendly, interruptible, own_data
+from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data
 from rnnrbm.files import check_folder
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
@@ -115,7 +115,7 @@ def train(
         if folder is None:
             assert settings is not None
             folder = run.free_folder(settings.data.source)
-        with Progress() as progress, interruptible() as stop:
+        with ProgressBar() as bar, interruptible() as stop:
             try:
                 results = run.train(
                     settings,
@@ -124,25 +124,25 @@ def train(
                     overwrite=overwrite,
                     mode=mode,
                     stop=stop,
-                    watch=progress.watch,
+                    progress=bar.report,
                 )
             except (run.Interrupted, KeyboardInterrupt) as interrupt:
-                progress.close()
+                bar.close()
                 said = str(interrupt) or f"stopped; what was saved is in {folder}"
                 typer.echo(f"{said}\nGo on with:  rnnrbm train --resume --out {folder}", err=True)
                 raise typer.Exit(130) from None
-            progress.close()
+            bar.close()
         _print_results(folder, results)
 
 
 @app.command()
 def generate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
-    steps: Annotated[int, typer.Option(min=1, help="Frames of each sample.")] = 64,
-    count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 4,
+    n_frames: Annotated[int, typer.Option(min=1, help="Frames of each sample.")] = 64,
+    n_samples: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
-    gibbs: Annotated[int, typer.Option(min=1, help="Gibbs steps for each frame.")] = 50,
-    known: Annotated[
+    k: Annotated[int, typer.Option("--k", min=1, help="Gibbs steps for each frame.")] = 50,
+    n_init_states: Annotated[
         int | None,
         typer.Option(
             min=0,
@@ -151,7 +151,7 @@ def generate(
         ),
     ] = None,
     prime: Annotated[Path | None, typer.Option(help="MIDI file to begin with and go on from.")] = None,
-    prime_steps: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
+    prime_frames: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
@@ -163,10 +163,10 @@ def generate(
         from rnnrbm import sampling as sample
         from rnnrbm.experiment import run
         from rnnrbm.scoring import metrics
-        from rnnrbm.scoring.likelihood import known_frames
+        from rnnrbm.scoring.likelihood import usable_states
 
-        if prime is None and prime_steps is not None:
-            raise ValueError("--prime-steps needs --prime, the MIDI file to begin with")
+        if prime is None and prime_frames is not None:
+            raise ValueError("--prime-frames needs --prime, the MIDI file to begin with")
         trained = run.load(run_folder)
         folder = out or run_folder / "generated"
         check_folder(folder, "the samples")
@@ -178,18 +178,18 @@ def generate(
             )
         primer = None
         if prime is not None:
-            primer = _read_primer(trained, prime)[: prime_steps or 16]
+            primer = _read_primer(trained, prime)[: prime_frames or 16]
             typer.echo(f"primed by {len(primer)} frames of {prime}")
-        number = trained.config.generation.known if known is None else known
+        number = trained.config.generation.n_init_states if n_init_states is None else n_init_states
         own = own_data(trained) if number and not trained.model.normalized else None
         rolls = sample.generate(
             trained.model,
-            steps,
-            count=count,
-            k=gibbs,
+            n_frames,
+            n_samples=n_samples,
+            k=k,
             seed=seed,
             prime=primer,
-            known=None if own is None else known_frames(trained.model, own.train, number),
+            init_states=None if own is None else usable_states(trained.model, own.train, number),
             mode=mode,
         ).astype(np.uint8)
         pieces = list(rolls if primer is None else [np.concatenate([primer, roll]) for roll in rolls])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnrbm.cli.console import Progress, friendly, interruptible, own_data, say
+from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, say
 from rnnrbm.files import to_json
 
 # As in cli.py: what is heavier is imported inside the commands.
@@ -38,10 +38,12 @@ def evaluate(
             "partition function is scored exactly in any case."
         ),
     ] = None,
-    chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and RAISE for each frame.")] = 100,
-    temperatures: Annotated[int, typer.Option(min=2, help="Their temperatures.")] = 1000,
-    ladder: Annotated[str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")] = "linear",
-    enumerated: Annotated[
+    n_chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and RAISE for each frame.")] = 100,
+    n_temperatures: Annotated[int, typer.Option(min=2, help="Their temperatures.")] = 1000,
+    schedule: Annotated[
+        str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")
+    ] = "linear",
+    n_exact_states: Annotated[
         int,
         typer.Option(
             min=0,
@@ -52,11 +54,11 @@ def evaluate(
     bracket: Annotated[
         bool, typer.Option("--bracket/--no-bracket", help="Compute RAISE beside AIS, which takes as long again.")
     ] = True,
-    bracket_frames: Annotated[
+    n_bracket_frames: Annotated[
         int | None, typer.Option(min=2, help="RAISE of so many random frames only; a few thousand tell the gap well.")
     ] = None,
-    gibbs: Annotated[int, typer.Option(min=1, help="Gibbs steps of each sampled frame, for the accuracies.")] = 50,
-    samples: Annotated[int, typer.Option(min=1, help="How often each frame is sampled for them.")] = 10,
+    k: Annotated[int, typer.Option("--k", min=1, help="Gibbs steps of each sampled frame, for the accuracies.")] = 50,
+    n_draws: Annotated[int, typer.Option(min=1, help="How often each frame is sampled for them.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
@@ -76,29 +78,29 @@ def evaluate(
             own = own_data(trained)
             typer.echo(str(loaded), err=True)
             _warn_of_another_grid(trained, loaded)
-        with Progress(quiet=as_json) as progress, interruptible() as stop:
+        with ProgressBar(quiet=as_json) as bar, interruptible() as stop:
             try:
                 results = evaluation.evaluate(
                     trained,
                     loaded,
                     split=split,
                     method=method,
-                    n_chains=chains,
-                    n_temperatures=temperatures,
-                    ladder=ladder,
-                    enumerated=enumerated,
+                    n_chains=n_chains,
+                    n_temperatures=n_temperatures,
+                    schedule=schedule,
+                    n_exact_states=n_exact_states,
                     train=None if own is None else own.train,
                     bracket=bracket,
-                    bracket_frames=bracket_frames,
-                    gibbs=gibbs,
-                    n_samples=samples,
+                    n_bracket_frames=n_bracket_frames,
+                    k=k,
+                    n_draws=n_draws,
                     seed=seed,
                     mode=mode,
                     stop=stop,
-                    watch=progress.watch,
+                    progress=bar.report,
                 )
             except (run.Interrupted, KeyboardInterrupt) as interrupt:
-                progress.close()
+                bar.close()
                 typer.echo(f"{interrupt or 'stopped'}; the same command goes on from there", err=True)
                 raise typer.Exit(130) from None
         if as_json:
@@ -113,8 +115,8 @@ def evaluate(
                 "than the model itself does."
             )
         for key in ("log_likelihood", "raise"):
-            if complaint := results.get(key, {}).get("complaint"):
-                typer.echo(f"warning: {complaint}", err=True)
+            if diagnostics := results.get(key, {}).get("diagnostics"):
+                typer.echo(f"warning: {diagnostics}", err=True)
         say(f"written to {trained.folder / 'evaluations'}")
 
 

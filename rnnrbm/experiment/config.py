@@ -69,7 +69,7 @@ class Data(Settings):
         Of ``"bach"``: leave each piece in its own key.
     split : (float, float, float)
         Of a MIDI folder: fractions of pieces for training, validation and test; they add up to 1.
-    split_seed : int
+    seed : int
         Of a MIDI folder: decides which piece goes where.
     low, high : int
         Of a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column.
@@ -84,7 +84,7 @@ class Data(Settings):
     seconds_per_frame: Positive | None = None
     original_key: bool | None = None
     split: tuple[Positive, Positive, Positive] | None = None
-    split_seed: Annotated[Int, Field(ge=0)] | None = None
+    seed: Annotated[Int, Field(ge=0)] | None = None
     low: Note | None = None
     high: Note | None = None
     drums: bool | None = None
@@ -118,17 +118,18 @@ class Model(Settings):
         Between its layers; see :class:`rnnrbm.networks.Stack`.
     window : int
         Of an MLP: the frames it reads.
-    clock : int
+    frames_per_bar : int
         Frames in a bar, of whose place in it a recurrent network is told; pieces are counted from their beginning.
-    n_local : int
+    n_pitch_conv : int
         Hidden units of a layer for every note beside the recurrent network, the same for all; 0 is none. Training takes
         several times as long.
     reach : int
         Where weights are shared over pitch: how many notes below and above its own each note's network reads.
     orderless : bool
         Of a NADE: train on random orders.
-    visible : {"binary", "softmax", "gaussian"}
-        What the units of a frame are; ``"softmax"`` is one choice among all columns.
+    visible, hidden : {"binary", "softmax", "gaussian", "relu"}
+        Unit types of a frame and of the hidden layer of an RBM; ``"softmax"`` is one choice among all columns,
+        ``"softmax:4"`` one among each four.
     """
 
     name: str = "rnn-rbm"
@@ -138,11 +139,12 @@ class Model(Settings):
     n_layers: Count | None = None
     connections: str | None = None
     window: Count | None = None
-    clock: Annotated[Int, Field(ge=0)] | None = None
-    n_local: Annotated[Int, Field(ge=0)] | None = None
+    frames_per_bar: Annotated[Int, Field(ge=0)] | None = None
+    n_pitch_conv: Annotated[Int, Field(ge=0)] | None = None
     reach: Count | None = None
     orderless: bool | None = None
     visible: str | None = None
+    hidden: str | None = None
 
 
 class Evaluation(Settings):
@@ -152,14 +154,14 @@ class Evaluation(Settings):
     ----------
     test : bool
         Whether it is scored. While settings are being chosen, on *valid*, it better is not.
-    chains, temperatures, enumerated : int
+    n_chains, n_temperatures, n_exact_states : int
         Of AIS, as for training.
     """
 
     test: bool = True
-    chains: Annotated[Int, Field(ge=2)] = 10
-    temperatures: Annotated[Int, Field(ge=2)] = 500
-    enumerated: Annotated[Int, Field(ge=0)] = 5000
+    n_chains: Annotated[Int, Field(ge=2)] = 10
+    n_temperatures: Annotated[Int, Field(ge=2)] = 500
+    n_exact_states: Annotated[Int, Field(ge=0)] = 5000
 
 
 class Generation(Settings):
@@ -167,21 +169,21 @@ class Generation(Settings):
 
     Attributes
     ----------
-    count, steps : int
+    n_samples, n_frames : int
         How many, and frames of each.
-    gibbs : int
+    k : int
         Gibbs steps for each frame, of an energy.
-    known : int
+    n_init_states : int
         They start from one of so many of the most frequent training frames, drawn by what it weighs at that moment; 0
         starts them from the frame before. See :class:`rnnrbm.sampling.Sampler`.
     tempo : float
         Beats a minute.
     """
 
-    count: Count = 4
-    steps: Count = 64
-    gibbs: Count = 50
-    known: Annotated[Int, Field(ge=0)] = 5000
+    n_samples: Count = 4
+    n_frames: Count = 64
+    k: Count = 50
+    n_init_states: Annotated[Int, Field(ge=0)] = 5000
     tempo: Positive = 100.0
 
 

@@ -12,20 +12,18 @@ import numpy as np
 
 from rnnrbm import datasets
 from rnnrbm.backend import engine
+from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.experiment.run import Interrupted, Run
 from rnnrbm.files import atomic, to_json
 from rnnrbm.io.midi_folder import SPLITS
 from rnnrbm.sampling import predict
 from rnnrbm.scoring import baselines, metrics
-from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, known_frames
+from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states
 from rnnrbm.training import checkpoint
 
 __all__ = ["check_columns", "evaluate", "fingerprint", "score"]
 
 SAVE_EVERY = 10.0  # seconds between savings of what has been scored
-
-#: called with (stage, done, total); stages are ais, raise, exact, accuracy, baselines
-Watch = Callable[[str, int, int], Any]
 
 
 def score(
@@ -36,7 +34,7 @@ def score(
     frames: int | None = None,
     partial: Path | None = None,
     stop: Callable[[], bool] | None = None,
-    watch: Callable[[int, int], Any] | None = None,
+    progress: Progress = silent,
 ) -> LogLikelihood:
     """Score pieces, keeping what has been scored in a file, to go on from after an interruption.
 
@@ -52,8 +50,8 @@ def score(
         settings, and replaced if not. It stays when all is scored.
     stop : callable or None
         Asked after every chunk.
-    watch : callable or None
-        Called with (frames done, frames in all).
+    progress : callable
+        Called with the method as its stage, the frames done and the frames in all.
 
     Raises
     ------
@@ -77,14 +75,12 @@ def score(
         if partial is not None:
             checkpoint.save(partial, {"values": values[:, :done]}, {"mark": mark})
 
-    if watch is not None:
-        watch(done, total)
+    progress(evaluator.method, done, total, None)
     if done < total:
         for chunk in evaluator.chunks(pieces, seed=seed, frames=frames, done=done):
             values[:, chunk.rows] = chunk.values
             done = int(chunk.rows[-1]) + 1
-            if watch is not None:
-                watch(done, total)
+            progress(evaluator.method, done, total, None)
             stopped = stop is not None and stop()
             if done == total or stopped or time.monotonic() - since > SAVE_EVERY:
                 save()
@@ -112,17 +108,17 @@ def evaluate(
     method: str | None = None,
     n_chains: int = 100,
     n_temperatures: int = 1000,
-    ladder: str | np.ndarray = "linear",
-    enumerated: int = 5000,
+    schedule: str | np.ndarray = "linear",
+    n_exact_states: int = 5000,
     train: Sequence[np.ndarray] | None = None,
     bracket: bool = True,
-    bracket_frames: int | None = None,
-    gibbs: int = 50,
-    n_samples: int = 10,
+    n_bracket_frames: int | None = None,
+    k: int = 50,
+    n_draws: int = 10,
     seed: int = 0,
     mode: Any = None,
     stop: Callable[[], bool] | None = None,
-    watch: Watch | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Evaluate a run on a split of a data set.
 
@@ -135,28 +131,28 @@ def evaluate(
         None stands for AIS if Z has to be estimated; a normalized density is scored exactly.
 
         How the headline is computed.
-    n_chains, n_temperatures, ladder
+    n_chains, n_temperatures, annealing schedule
         Of annealing; see :func:`rnnrbm.scoring.likelihood.log_likelihood`.
-    enumerated : int
+    n_exact_states : int
         So many of the most frequent frames of `train` have their part of Z summed exactly; 0 is the published protocol.
     train : sequence of arrays (T, n_visible) or None
         What the run was trained on; by default the training set of `data`.
     bracket : bool
         With AIS, compute RAISE too, which takes as long again.
-    bracket_frames : int or None
+    n_bracket_frames : int or None
         RAISE of so many random frames only, 2 or more: as far as it is below AIS there, on average, it is taken to be
         below in all. The gap is small and much the same everywhere, so a few thousand frames tell it well, and the
         standard error says how well. None, or at least as many as there are: of all.
-    gibbs, n_samples : int
-        Accuracies are those of frames sampled given the true past: `gibbs` steps from the frame before, `n_samples`
+    k, n_draws : int
+        Accuracies are those of frames sampled given the true past: `k` Gibbs steps from the frame before, `n_draws`
         times.
     seed : int
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable or None
         Asked now and then; if it answers True, what has been scored is kept in ``evaluations/`` of the run.
-    watch : callable or None
-        Called with (stage, done, total).
+    progress : callable
+        See :data:`rnnrbm.backend.progress.Progress`; stages are ais, raise, exact, accuracy, baselines.
 
     Returns
     -------
@@ -170,7 +166,7 @@ def evaluate(
     ------
     ValueError
         If the method or the split is unknown, the split is empty, run and data differ in their columns, or
-        `bracket_frames` is below 2.
+        `n_bracket_frames` is below 2.
     Interrupted
         If `stop` answered True; called again with the same settings, it goes on from there.
     """
@@ -179,13 +175,12 @@ def evaluate(
         raise ValueError(f"method {method!r} is neither ais nor exact; RAISE comes with ais, as its lower side")
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
-    if bracket_frames is not None and bracket_frames < 2:
-        raise ValueError(f"bracket_frames must be at least 2, or None for all, got {bracket_frames}")
+    if n_bracket_frames is not None and n_bracket_frames < 2:
+        raise ValueError(f"n_bracket_frames must be at least 2, or None for all, got {n_bracket_frames}")
     pieces = getattr(data, split)
     if not pieces:
         raise ValueError(f"{data.name} has no piece in {split}")
     check_columns(run, data)
-    watch = watch or (lambda stage, done, total: None)
     names = data.names[split]
     name = f"{Path(data.name).stem}-{split}"
     folder = run.folder / "evaluations"
@@ -201,7 +196,7 @@ def evaluate(
         "epoch": run.best_epoch,
     }
     methods = [method, "raise"] if bracket and method == "ais" else [method]
-    states = known_frames(run.model, data.train if train is None else train, enumerated)
+    states = usable_states(run.model, data.train if train is None else train, n_exact_states)
     began = time.monotonic()
     for stage in methods:
         evaluator = Evaluator(
@@ -209,11 +204,13 @@ def evaluate(
             method=stage,
             n_chains=n_chains,
             n_temperatures=n_temperatures,
-            ladder=ladder,
-            enumerated=states,
+            schedule=schedule,
+            exact_states=states,
             mode=mode,
         )
-        frames = bracket_frames if stage == "raise" and bracket_frames and bracket_frames < results["frames"] else None
+        frames = (
+            n_bracket_frames if stage == "raise" and n_bracket_frames and n_bracket_frames < results["frames"] else None
+        )
         scored = score(
             evaluator,
             pieces,
@@ -221,7 +218,7 @@ def evaluate(
             frames=frames,
             partial=folder / f"{name}-{stage}-{fingerprint(evaluator, pieces, seed, frames)[:8]}.npz",
             stop=stop,
-            watch=lambda done, total, stage=stage: watch(stage, done, total),  # type: ignore[misc]
+            progress=progress,
         )
         if stage != "raise":
             headline = scored
@@ -231,16 +228,16 @@ def evaluate(
             "macro": scored.mean_over_pieces,
             "settings": scored.settings,
             "by_piece": [list(pair) for pair in zip(names, scored.mean_per_piece.tolist(), strict=True)],
-            "poor_weights": scored.poor,
-            "complaint": scored.complaint(),
+            "low_ess": scored.low_ess,
+            "diagnostics": scored.diagnostics(),
         }
         if frames is not None:
             said |= _below(headline, scored, chosen_frames(pieces, seed, frames))
         results["raise" if stage == "raise" else "log_likelihood"] = said
-    results["accuracy"] = _accuracy(run, pieces, gibbs, n_samples, seed, mode, stop, watch)
-    watch("baselines", 0, 1)
+    results["accuracy"] = _accuracy(run, pieces, k, n_draws, seed, mode, stop, progress)
+    progress("baselines", 0, 1, None)
     results["baselines"] = baselines.table(data, split=split)
-    watch("baselines", 1, 1)
+    progress("baselines", 1, 1, None)
     results["seconds"] = round(time.monotonic() - began, 1)
     with atomic(folder / f"{name}.json") as temporary:
         temporary.write_text(to_json(results), encoding="utf-8")
@@ -278,22 +275,22 @@ def check_columns(run: Run, data: datasets.Dataset) -> None:
 def _accuracy(
     run: Run,
     pieces: Sequence[np.ndarray],
-    gibbs: int,
-    n_samples: int,
+    k: int,
+    n_draws: int,
     seed: int,
     mode: Any,
     stop: Callable[[], bool] | None,
-    watch: Watch,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Mean over samples of the accuracies of sampled frames, and how they were sampled."""
-    watch("accuracy", 0, n_samples)
+    progress("accuracy", 0, n_draws, None)
     each = []
-    for sampled in predict(run.model, pieces, count=n_samples, k=gibbs, seed=seed, mode=mode):
+    for sampled in predict(run.model, pieces, n_samples=n_draws, k=k, seed=seed, mode=mode):
         each.append(metrics.accuracy(sampled, pieces))
-        watch("accuracy", len(each), n_samples)
+        progress("accuracy", len(each), n_draws, None)
         if stop is not None and stop():
             raise Interrupted("stopped while frames were sampled")
-    how = f"sampled given the true past, {n_samples} times"
+    how = f"sampled given the true past, {n_draws} times"
     if not run.model.normalized:
-        how += f", {gibbs} Gibbs steps from the frame before"
+        how += f", {k} Gibbs steps from the frame before"
     return {key: float(np.mean([a[key] for a in each])) for key in each[0]} | {"how": how}

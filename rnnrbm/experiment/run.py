@@ -23,6 +23,7 @@ import numpy as np
 import rnnrbm
 from rnnrbm import cells, datasets, networks
 from rnnrbm.backend import engine
+from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.run_folder import clear, free_folder, prepare
@@ -52,10 +53,6 @@ SIZES = ("n_hidden", "n_recurrent", "window", "reach")  # of models
 KEYS = (-5, 6)  # by so many semitones pieces of notes are transposed, if nothing else is said
 
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
-
-#: called with (stage, done, total, row of metrics or None); stages are pretrain density, pretrain network, train, batch
-#: (of the epoch under way), evaluate, sample, draw; and note, where the row is {"text": what to say}
-Watch = Callable[[str, int, int, "dict[str, Any] | None"], Any]
 
 
 class Interrupted(Exception):
@@ -123,10 +120,15 @@ def _model_options(settings: config.Model, *, strict: bool = False) -> dict[str,
     written down of options that its model does not have is passed over.
     """
     options = settings.model_dump(exclude={"name"}, exclude_none=True)
-    tables = {"cell": cells.CELLS, "connections": networks.CONNECTIONS, "visible": registry.VISIBLE}
+    tables = {
+        "cell": cells.CELLS,
+        "connections": networks.CONNECTIONS,
+        "visible": registry.UNITS,
+        "hidden": registry.UNITS,
+    }
     for name, table in ({"name": registry.MODELS} | tables).items():
         if name == "name" or name in options:
-            config.check_name(f"model.{name}", getattr(settings, name), table)
+            config.check_name(f"model.{name}", getattr(settings, name).partition(":")[0], table)
     known = registry.options_of(settings.name)
     if strict and (wrong := [name for name in options if name not in known and name not in SIZES]):
         raise config.ConfigError(
@@ -162,7 +164,7 @@ def train(
     overwrite: bool = False,
     mode: Any = None,
     stop: Callable[[], bool] | None = None,
-    watch: Watch | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Run an experiment: train, score on the test set, sample, draw.
 
@@ -181,9 +183,9 @@ def train(
     stop : callable or None
         Asked after every batch, and now and then while the model is scored; if it answers True, the place is saved and
         :class:`Interrupted` raised.
-    watch : callable or None
-        Called with (stage, done, total, row) as work goes on; `row` is the metrics of an epoch when one ends. Of the
-        stage "note" it holds a "text": what was read, at first.
+    progress : callable
+        See :data:`rnnrbm.backend.progress.Progress`. Stages are note, pretrain density, pretrain network, train, batch,
+        ais or exact, sample, draw.
 
     Returns
     -------
@@ -200,7 +202,6 @@ def train(
         If `stop` answered True.
     """
     folder = Path(folder)
-    watch = watch or (lambda stage, done, total, row: None)
     engine.resolve_mode(mode)
     if settings is not None:
         _model_options(settings.model, strict=True)
@@ -224,21 +225,21 @@ def train(
     }
     if not resume:
         config.write(folder / "config.toml", settings, run={**_versions(mode), "data": _facts(data)})
-    watch("note", 0, 0, {"text": f"run folder: {folder}\n{data}"})
+    progress("note", 0, 0, {"text": f"run folder: {folder}\n{data}"})
     if state.finished:
         best = f", best valid log-likelihood {state.best_ll:.3f} in epoch {state.best_epoch}"
         best = best if np.isfinite(state.best_ll) else ""
         text = f"training is finished (epoch {state.epoch}{best}); only scoring, sampling and drawing are done again"
-        watch("note", 0, 0, {"text": text})
+        progress("note", 0, 0, {"text": text})
 
     odds = baselines.NoteUnigram.fit(data.train).log_odds
     model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=odds)
     for stage in pretraining.stages(model, settings.training):  # the last of which is the model
         if stage.model is not model and not saved.exists():
-            _pretrain(stage, data, folder, mode, stop, watch)
+            _pretrain(stage, data, folder, mode, stop, progress)
     epochs = stage.settings.epochs
     since = state.seconds
-    watch("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
+    progress("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
     rows = fit(
         model,
         data.train,
@@ -246,7 +247,7 @@ def train(
         stage.settings,
         state=state,
         stop=stop,
-        watch=lambda done, total: watch("batch", done, total, None),
+        progress=progress,
         mode=mode,
     )
     try:
@@ -255,7 +256,7 @@ def train(
                 state.save(saved, meta)
                 _write_metrics(folder / "metrics.csv", state.rows)
                 since = state.seconds
-            watch("train", state.epoch, epochs, row)
+            progress("train", state.epoch, epochs, row)
     except Diverged as error:
         kept = f"the last good checkpoint is in {folder}" if saved.exists() else "no checkpoint had been saved yet"
         raise Diverged(f"{error}; {kept}") from None
@@ -268,12 +269,12 @@ def train(
         state.save(saved, meta)
     state.restore_best(model)
 
-    def watch_or_stop(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+    def progress_or_stop(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
         if stop is not None and stop():
             raise Interrupted(f"stopped after training, which is finished and saved in {folder}")
-        watch(stage, done, total, row)
+        progress(stage, done, total, row)
 
-    return _finish(folder, settings, data, model, state, mode, watch_or_stop)
+    return _finish(folder, settings, data, model, state, mode, progress_or_stop)
 
 
 def _pretrain(
@@ -282,13 +283,13 @@ def _pretrain(
     folder: Path,
     mode: Any,
     stop: Callable[[], bool] | None,
-    watch: Watch,
+    progress: Progress,
 ) -> None:
     """Train a part of the model first; interrupted, that begins anew."""
     state = State()
-    watch(f"pretrain {stage.name}", 0, stage.settings.epochs, None)
+    progress(f"pretrain {stage.name}", 0, stage.settings.epochs, None)
     for row in fit(stage.model, data.train, None, stage.settings, state=state, stop=stop, mode=mode):
-        watch(f"pretrain {stage.name}", state.epoch, stage.settings.epochs, row)
+        progress(f"pretrain {stage.name}", state.epoch, stage.settings.epochs, row)
     if not state.finished:
         raise Interrupted(f"stopped while the {stage.name} was trained first; {folder} begins with that again")
 
@@ -301,8 +302,6 @@ def load_data(settings: config.Data) -> datasets.Dataset:
 def _options(settings: config.Data) -> dict[str, Any]:
     """The options that are set, by their names in :func:`rnnrbm.datasets.load`."""
     options = settings.model_dump(exclude={"source"}, exclude_none=True)
-    if "split_seed" in options:
-        options["seed"] = options.pop("split_seed")
     return options
 
 
@@ -312,10 +311,10 @@ def resolved(settings: Config, *, notes: bool = True) -> Config:
     A size that the model does not have is left out. Where columns are `notes`, pieces are transposed.
     """
     options = datasets.resolved(settings.data.source, **_options(settings.data))
-    chosen = {f"data.{'split_seed' if k == 'seed' else k}": v for k, v in options.items()}
+    chosen = {f"data.{k}": v for k, v in options.items()}
     own = _model_options(settings.model)
-    if settings.training.transpose is None:
-        chosen["training.transpose"] = KEYS if notes else (0, 0)
+    if settings.training.transpose_range is None:
+        chosen["training.transpose_range"] = KEYS if notes else (0, 0)
     return settings.replaced(chosen | {f"model.{k}": own.get(k) for k in {*own, *SIZES}})
 
 
@@ -339,40 +338,37 @@ def _finish(
     model: SequenceModel,
     state: State,
     mode: Any,
-    watch: Watch,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Score, sample and draw."""
     from rnnrbm.sampling import generate
-    from rnnrbm.scoring.likelihood import known_frames, log_likelihood
+    from rnnrbm.scoring.likelihood import log_likelihood, usable_states
 
-    known = known_frames(model, data.train, max(settings.evaluation.enumerated, settings.generation.known))
     scored = None
     if settings.evaluation.test:
         scored = log_likelihood(
             model,
             data.test,
-            n_chains=settings.evaluation.chains,
-            n_temperatures=settings.evaluation.temperatures,
-            enumerated=_at_most(known, settings.evaluation.enumerated),
+            n_chains=settings.evaluation.n_chains,
+            n_temperatures=settings.evaluation.n_temperatures,
+            exact_states=usable_states(model, data.train, settings.evaluation.n_exact_states),
             seed=settings.training.seed,
             mode=mode,
-            progress=lambda done, total: watch("evaluate", done, total, None),
+            progress=progress,
         )
-    watch("sample", 0, settings.generation.count, None)
+    progress("sample", 0, settings.generation.n_samples, None)
     samples = generate(
         model,
-        settings.generation.steps,
-        count=settings.generation.count,
-        k=settings.generation.gibbs,
+        settings.generation.n_frames,
+        n_samples=settings.generation.n_samples,
+        k=settings.generation.k,
         seed=settings.training.seed,
-        known=_at_most(known, settings.generation.known),
+        init_states=usable_states(model, data.train, settings.generation.n_init_states),
         mode=mode,
     ).astype(np.uint8)
     run = Run(folder, settings, model, data.low, data.steps_per_beat, data.seconds_per_frame, state.best_epoch)
     (folder / "samples").mkdir(exist_ok=True)
-    files = write_samples(
-        run, list(samples), folder / "samples", watch=lambda i: watch("sample", i, len(samples), None)
-    )
+    files = write_samples(run, list(samples), folder / "samples", progress=progress)
     results: dict[str, Any] = {
         "model": settings.model.name,
         "data": settings.data.source,
@@ -405,14 +401,10 @@ def _finish(
         results["pieces"] = {split: data.names[split] for split in SPLITS}
     with atomic(folder / "results.json") as temporary:
         temporary.write_text(to_json(results), encoding="utf-8")
-    watch("draw", 0, 1, None)
+    progress("draw", 0, 1, None)
     _draw(run, samples, data, state)
-    watch("draw", 1, 1, None)
+    progress("draw", 1, 1, None)
     return results
-
-
-def _at_most(frames: np.ndarray | None, n: int) -> np.ndarray | None:
-    return None if frames is None or n == 0 else frames[:n]
 
 
 def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -> None:
@@ -432,8 +424,8 @@ def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -
     plot.save(roll, figures / "sample.png")
     # training transposes, so samples come in other keys, and are compared with pieces that do, as many as in the end
     training = run.config.training
-    keys, share = training.shifts, training.transposed_at(training.epochs)
-    train = transposed(data.train, keys, share=share) if any(keys) and share else data.train
+    keys, share = training.shifts, training.transpose_prob_at(training.epochs)
+    train = transposed(data.train, keys, transpose_prob=share) if any(keys) and share else data.train
     name = "training set, transposed as in training" if any(keys) and share else "training set"
     plot.save(plot.statistics(list(samples), train, low=low, data_name=name), figures / "statistics.png")
 
@@ -446,7 +438,7 @@ def write_samples(
     name: str = "sample",
     primed: int = 0,
     sound: bool = True,
-    watch: Callable[[int], Any] | None = None,
+    progress: Progress = silent,
 ) -> list[Path]:
     """Write each sample as MIDI, WAV and PNG; only the picture if the columns are no MIDI notes.
 
@@ -462,8 +454,8 @@ def write_samples(
         Frames at the beginning of each that were given; the picture shows where they end.
     sound : bool
         Write the WAV files, which are large.
-    watch : callable or None
-        Called with the number of samples written.
+    progress : callable
+        Called with the stage "sample" after each.
 
     Returns
     -------
@@ -488,8 +480,7 @@ def write_samples(
         drawn = plot.piano_roll(roll, low=low, steps_per_beat=per_beat, title=png.stem, primed=primed)
         plot.save(drawn, png)
         files.append(png)
-        if watch is not None:
-            watch(i)
+        progress("sample", i, len(samples), None)
     return files
 
 

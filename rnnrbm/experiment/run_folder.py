@@ -11,7 +11,7 @@ from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
 from rnnrbm.files import check_folder
 
-__all__ = ["clear", "free_folder", "machine", "prepare", "written"]
+__all__ = ["clear", "free_folder", "machine", "prepare", "run_files"]
 
 #: names of the files that a run and its evaluations write; all others in the folder are the user's
 _WRITTEN = {
@@ -28,7 +28,7 @@ def free_folder(source: str, base: Path = Path("runs")) -> Path:
     return next(p for i in range(1, 10**6) if not (p := base / f"{stem}-{i}").exists())
 
 
-def written(folder: Path) -> list[Path]:
+def run_files(folder: Path) -> list[Path]:
     """Return the files in a folder that a run and its evaluations have written, by their names."""
     return [
         path
@@ -60,7 +60,7 @@ def prepare(folder: Path, settings: Config | None, *, resume: bool, overwrite: b
         return config.read(folder / "config.toml")
     for part in _WRITTEN:
         check_folder(folder / part, "the run")
-    parts = dict.fromkeys(path.relative_to(folder).parts[0] for path in written(folder))
+    parts = dict.fromkeys(path.relative_to(folder).parts[0] for path in run_files(folder))
     if parts and not overwrite:
         raise FileExistsError(
             f"{folder}: holds a run already ({', '.join(parts)}); go on with it by --resume, choose another "
@@ -72,7 +72,7 @@ def prepare(folder: Path, settings: Config | None, *, resume: bool, overwrite: b
 def clear(folder: Path) -> None:
     """Make the folder, and delete what an earlier run has written; files of other names stay, and their folders."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in written(folder):
+    for path in run_files(folder):
         path.unlink()
     for part in (folder / name for name in _WRITTEN if name != "."):
         # a link to a folder elsewhere stays

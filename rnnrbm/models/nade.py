@@ -133,36 +133,36 @@ class NADE(NamedTuple):
         """W, V and, if there is one, U, a row for each unit in the order of drawing."""
         return [self._ordered(t, 0) for t in (self.W, self.V, *([] if self.U is None else [self.U]))]
 
-    def log_prob(self, v: TensorVariable, most_on: int | None = None) -> TensorVariable:
+    def log_prob(self, v: TensorVariable, max_active: int | None = None) -> TensorVariable:
         """Exact log-probability of binary rows, nats: (R, n_visible) -> (R,).
 
         Parameters
         ----------
         v : TensorVariable, shape (R, n_visible)
-        most_on : int or None
+        max_active : int or None
             No row has more units than that on. The hidden units change only after a unit that is on, so rows of few
             take a few matrix products instead of a loop over all units. A row of more gets NaN.
         """
         n = self.W.type.shape[0]
         x, b_v = self._ordered(v, -1), self._ordered(self.b_v, -1)
-        if self.U is None and most_on is not None and most_on < min(n, MOST_SEGMENTS):
-            inputs = self._by_segments(x, most_on)
+        if self.U is None and max_active is not None and max_active < min(n, MOST_SEGMENTS):
+            inputs = self._by_segments(x, max_active)
         else:
             inputs = self._unit_by_unit(x)
         return log_prob_of_units(x, inputs + b_v).sum(axis=-1, acc_dtype=self.W.dtype)
 
-    def _by_segments(self, x: TensorVariable, most_on: int) -> TensorVariable:
+    def _by_segments(self, x: TensorVariable, max_active: int) -> TensorVariable:
         """Inputs of all units, without biases: one matrix product for each number of units that were on before."""
         dtype, (n, n_hidden) = self.W.dtype, self.W.type.shape
         W, V = self._weights()
         # a product with ones and zeros, since XLA adds up along rows one number at a time
         n_before = x @ pt.as_tensor(np.triu(np.ones((n, n), dtype), 1))
-        numbers = np.arange(most_on + 1, dtype=dtype)[:, None, None]
+        numbers = np.arange(max_active + 1, dtype=dtype)[:, None, None]
         first = x * pt.lt(n_before, numbers).astype(dtype)  # (S, R, n): of each row the first s units that are on
-        a = (first.reshape((-1, n)) @ W).reshape((most_on + 1, -1, n_hidden)) + self.b_h
-        inputs = (pt.sigmoid(a).reshape((-1, n_hidden)) @ V.T).reshape((most_on + 1, -1, n))
+        a = (first.reshape((-1, n)) @ W).reshape((max_active + 1, -1, n_hidden)) + self.b_h
+        inputs = (pt.sigmoid(a).reshape((-1, n_hidden)) @ V.T).reshape((max_active + 1, -1, n))
         chosen = (inputs * pt.eq(n_before, numbers).astype(dtype)).sum(axis=0, acc_dtype=dtype)
-        too_many = pt.gt(x.sum(axis=-1, keepdims=True, acc_dtype=dtype), np.asarray(most_on, dtype))
+        too_many = pt.gt(x.sum(axis=-1, keepdims=True, acc_dtype=dtype), np.asarray(max_active, dtype))
         return pt.switch(too_many, np.asarray(np.nan, dtype), chosen)
 
     def _unit_by_unit(self, x: TensorVariable) -> TensorVariable:
@@ -186,14 +186,14 @@ class NADE(NamedTuple):
         a = a + x_i[..., None] * W_i
         return a + U_i[0] if U_i else a
 
-    def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
+    def surrogate(self, v: TensorVariable, rng: Rng, max_active: int | None = None) -> tuple[TensorVariable, Rng]:
         """What training minimizes for each row: -log p or, with random orders, an unbiased estimate of its mean.
 
         Each unit is told or asked, with probabilities t and 1 - t for a t drawn for the row: so the number told is
         uniform, as in a random order. The loss of those asked counts (n + 1) / (how many) times: told all, nothing.
         """
         if self.U is None:
-            return -self.log_prob(v, most_on), rng
+            return -self.log_prob(v, max_active), rng
         n, one = self.W.type.shape[0], np.asarray(1.0, self.W.dtype)
         t, rng = rng.uniform(v[:, :1])
         u, rng = rng.uniform(v)

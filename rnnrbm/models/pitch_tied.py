@@ -108,7 +108,7 @@ class TiedNADE(NamedTuple):
     def with_tensors(self, tensors: list[TensorVariable]) -> TiedNADE:
         return TiedNADE(*tensors)
 
-    def log_prob(self, v: TensorVariable, most_on: int | None = None) -> TensorVariable:
+    def log_prob(self, v: TensorVariable, max_active: int | None = None) -> TensorVariable:
         """Exact log-probability of binary rows, nats: (R, n_visible) -> (R,)."""
         n, (reach, n_hidden) = self.b_v.type.shape[-1], self.W.type.shape
         index = around(n, reach, -1)[:, ::-1]  # the nearest first
@@ -117,7 +117,7 @@ class TiedNADE(NamedTuple):
         logits = (pt.sigmoid(a).reshape((-1, n_hidden)) @ self.V).reshape((-1, n)) + self.b_v
         return log_prob_of_units(v, logits).sum(axis=-1, acc_dtype=self.W.dtype)
 
-    def surrogate(self, v: TensorVariable, rng: Rng, most_on: int | None = None) -> tuple[TensorVariable, Rng]:
+    def surrogate(self, v: TensorVariable, rng: Rng, max_active: int | None = None) -> tuple[TensorVariable, Rng]:
         return -self.log_prob(v), rng
 
     @property
@@ -240,7 +240,7 @@ def tied_rnn_rbm(
     cell: str = "gru",
     n_layers: int = 2,
     connections: str = "plain",
-    clock: int = 0,
+    frames_per_bar: int = 0,
     reach: int = 24,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
@@ -254,7 +254,7 @@ def tied_rnn_rbm(
         n_layers,
         rng=rng,
         connections=connections,
-        clock=clock,
+        frames_per_bar=frames_per_bar,
         reach=reach,
         dtype=dtype,
     )
@@ -270,7 +270,7 @@ def tied_rnn_nade(
     cell: str = "gru",
     n_layers: int = 2,
     connections: str = "plain",
-    clock: int = 0,
+    frames_per_bar: int = 0,
     reach: int = 24,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
@@ -292,7 +292,7 @@ def tied_rnn_nade(
         n_layers,
         rng=rng,
         connections=connections,
-        clock=clock,
+        frames_per_bar=frames_per_bar,
         reach=reach,
         dtype=dtype,
     )

@@ -26,11 +26,11 @@ import numpy as np
 from rnnrbm.densities import Independent
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
-from rnnrbm.networks import Nothing, init_window
+from rnnrbm.networks import Memoryless, init_window
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import init_network, rnn_rbm, rtrbm
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import Bernoulli, Gaussian, Softmax, Unit
+from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 
 __all__ = ["MODELS", "build", "frame_nade", "frame_rbm", "mlp", "options_of", "rnn", "rnn_nade"]
 
@@ -44,8 +44,8 @@ def rnn_nade(
     cell: str = "gru",
     n_layers: int = 1,
     connections: str = "plain",
-    clock: int = 0,
-    n_local: int = 0,
+    frames_per_bar: int = 0,
+    n_pitch_conv: int = 0,
     orderless: bool = False,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
@@ -61,8 +61,8 @@ def rnn_nade(
         n_layers,
         rng=rng,
         connections=connections,
-        clock=clock,
-        n_local=n_local,
+        frames_per_bar=frames_per_bar,
+        n_pitch_conv=n_pitch_conv,
         dtype=dtype,
     )
     return SequenceModel.init(network, density, rng=rng, dtype=dtype)
@@ -76,8 +76,8 @@ def rnn(
     cell: str = "gru",
     n_layers: int = 1,
     connections: str = "plain",
-    clock: int = 0,
-    n_local: int = 0,
+    frames_per_bar: int = 0,
+    n_pitch_conv: int = 0,
     visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
@@ -91,8 +91,8 @@ def rnn(
         n_layers,
         rng=rng,
         connections=connections,
-        clock=clock,
-        n_local=n_local,
+        frames_per_bar=frames_per_bar,
+        n_pitch_conv=n_pitch_conv,
         dtype=dtype,
     )
     return SequenceModel.init(network, density, rng=rng, dtype=dtype)
@@ -125,7 +125,7 @@ def frame_rbm(
 ) -> SequenceModel:
     """Make an RBM of frames that are independent of each other; see :meth:`rnnrbm.rbm.RBM.init`."""
     density = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
-    return SequenceModel(Nothing(density.b_v.dtype), density)
+    return SequenceModel(Memoryless(density.b_v.dtype), density)
 
 
 def frame_nade(
@@ -139,7 +139,7 @@ def frame_nade(
 ) -> SequenceModel:
     """Make a NADE of frames that are independent of each other; see :meth:`rnnrbm.models.nade.NADE.init`."""
     density = NADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, orderless=orderless, dtype=dtype)
-    return SequenceModel(Nothing(density.b_v.dtype), density)
+    return SequenceModel(Memoryless(density.b_v.dtype), density)
 
 
 #: published name -> the function that makes it
@@ -156,12 +156,41 @@ MODELS: dict[str, Callable[..., SequenceModel]] = {
 }
 
 
-#: names of units, for configurations: from the number of columns to the unit
-VISIBLE: dict[str, Callable[[int], Unit]] = {
+#: names of unit types, for configurations: from the size of a layer to the unit
+UNITS: dict[str, Callable[[int], Unit]] = {
     "binary": lambda n: Bernoulli(),
     "softmax": lambda n: Softmax(max(2, n)),
     "gaussian": lambda n: Gaussian(),
+    "relu": lambda n: ReLU(),
 }
+
+
+def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
+    """Return the unit type of a layer of `n` columns by its name.
+
+    Parameters
+    ----------
+    layer : {"visible", "hidden"}
+        For the error.
+    name : str or Unit
+        One of :data:`UNITS`; ``"softmax"`` is one choice among all columns, ``"softmax:4"`` one among each four.
+    n : int
+
+    Raises
+    ------
+    ValueError
+        If there is no such type, or the columns do not divide into groups of that size.
+    """
+    if not isinstance(name, str):
+        return name
+    kind, _, size = name.partition(":")
+    if kind not in UNITS or (size and (kind != "softmax" or not size.isdecimal())):
+        raise ValueError(f"{layer} {name!r} is not one of {', '.join(UNITS)}; or softmax:4 for groups of four")
+    if not size:
+        return UNITS[kind](n)
+    if int(size) < 2 or n % int(size):
+        raise ValueError(f"{layer} {name!r}: {n} columns do not divide into groups of {size}, expected 2 or more")
+    return Softmax(int(size))
 
 
 def options_of(name: str) -> dict[str, Any]:
@@ -169,8 +198,11 @@ def options_of(name: str) -> dict[str, Any]:
     parameters = inspect.signature(MODELS[name]).parameters.values()
     given = {"n_visible", "rng", "b_v", "dtype"}
     options = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in given}
-    if "visible" in options or any(p.kind is p.VAR_KEYWORD for p in parameters):
+    has_units = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if "visible" in options or has_units:
         options["visible"] = "binary"
+    if has_units and name != "rtrbm":
+        options["hidden"] = "binary"
     return options
 
 
@@ -181,6 +213,7 @@ def build(
     rng: np.random.Generator,
     b_v: np.ndarray | float = 0.0,
     visible: str | Unit = "binary",
+    hidden: str | Unit = "binary",
     dtype: str | None = None,
     **options: Any,
 ) -> SequenceModel:
@@ -194,8 +227,8 @@ def build(
     rng : numpy.random.Generator
     b_v : array of shape (n_visible,) or float
         Initial visible biases.
-    visible : {"binary", "softmax", "gaussian"} or Unit
-        What the units of a frame are; ``"softmax"`` is one choice among all of them.
+    visible, hidden : {"binary", "softmax", "gaussian", "relu"} or Unit
+        Unit types of a frame and of the hidden layer of an RBM; see :func:`unit_of`.
     dtype : str or None
         None stands for PyTensor's ``floatX``.
     **options
@@ -219,12 +252,11 @@ def build(
     for key, value in {"n_visible": n_visible, **whole}.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
             raise TypeError(f"{key} must be a whole number, got {value!r}")
-    if isinstance(visible, str):
-        if visible not in VISIBLE:
-            raise ValueError(f"visible {visible!r} is not one of {', '.join(VISIBLE)}")
-        visible = VISIBLE[visible](n_visible)
-    if "visible" in known:
-        options["visible"] = visible
-    elif visible != Bernoulli():
-        raise ValueError(f"{name} has binary visible units, not {visible}")
+    sizes = {"visible": n_visible, "hidden": options.get("n_hidden", known.get("n_hidden", 1))}
+    for layer, given in (("visible", visible), ("hidden", hidden)):
+        unit = unit_of(layer, given, sizes[layer])
+        if layer in known:
+            options[layer] = unit
+        elif unit != Bernoulli():
+            raise ValueError(f"{name} has binary {layer} units, not {unit}")
     return MODELS[name](n_visible, rng=rng, b_v=b_v, dtype=dtype, **options)

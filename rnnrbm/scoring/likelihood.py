@@ -12,13 +12,13 @@ The last two are a bracket. The graphs are in :mod:`rnnrbm.scoring.partition`. S
 chains.
 
 Both are much nearer to the truth where a model has narrow modes if the distinct frames of the training set are
-`enumerated`: their part of Z is summed exactly, and only the rest of it is estimated.
+`exact_states`: their part of Z is summed exactly, and only the rest of it is estimated.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,20 +26,21 @@ import numpy as np
 import pytensor.tensor as pt
 
 from rnnrbm.backend import engine, random, sharding
+from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
-from rnnrbm.history import History, check_pieces
-from rnnrbm.networks import Nothing
-from rnnrbm.rbm import RBM, as_rbm
+from rnnrbm.networks import Memoryless
+from rnnrbm.rbm import RBM
 from rnnrbm.scoring import partition
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import Bernoulli
+from rnnrbm.state_encoder import StateEncoder, check_pieces
+from rnnrbm.weights import as_rbm
 
-__all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_frames", "known_frames", "log_likelihood"]
+__all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_states", "log_likelihood", "usable_states"]
 
 METHODS = ("ais", "raise", "exact")
 
 #: Below this share of the chains, and below this number, the effective sample size of a frame's weights is poor.
-POOR_SHARE, POOR_SIZE = 0.1, 2.0
+LOW_ESS_SHARE, LOW_ESS_SIZE = 0.1, 2.0
 
 _RESAMPLINGS = 200
 
@@ -60,7 +61,7 @@ class LogLikelihood:
         The method in words, for tables.
     n_chains : int
         Chains for each frame; 1 if exact.
-    one_Z : bool
+    shared_Z : bool
         All frames share one partition function (a static RBM) and with it its error.
     """
 
@@ -69,7 +70,7 @@ class LogLikelihood:
     effective_sample_size: np.ndarray
     settings: str
     n_chains: int = 1
-    one_Z: bool = False
+    shared_Z: bool = False
 
     @property
     def mean(self) -> float:
@@ -95,34 +96,35 @@ class LogLikelihood:
     def standard_error(self) -> float:
         """Standard error of :attr:`mean` from the sampling of Z (not from the choice of pieces), nats per frame."""
         variances = np.concatenate(self.variances)
-        if self.one_Z:
+        if self.shared_Z:
             return float(np.sqrt(variances.max()))
         return float(np.sqrt(variances.sum()) / variances.size)
 
     @property
-    def _poor_size(self) -> float:
-        return max(POOR_SHARE * self.n_chains, min(POOR_SIZE, 0.5 * self.n_chains))
+    def _low_ess_size(self) -> float:
+        return max(LOW_ESS_SHARE * self.n_chains, min(LOW_ESS_SIZE, 0.5 * self.n_chains))
 
     @property
-    def poor(self) -> float:
+    def low_ess(self) -> float:
         """Share of frames whose effective sample size is below a tenth of the chains, or below 2."""
-        return float((self.effective_sample_size < self._poor_size).mean()) if self.n_chains > 1 else 0.0
+        return float((self.effective_sample_size < self._low_ess_size).mean()) if self.n_chains > 1 else 0.0
 
-    def complaint(self) -> str:
+    def diagnostics(self) -> str:
         """What is wrong with the weights, or an empty string.
 
-        More than one frame in a hundred is :attr:`poor`; or no chain of the only Z ended at a frame that was not
+        More than one frame in a hundred is :attr:`low_ess`; or no chain of the only Z ended at a frame that was not
         enumerated, so that what all others weigh, and the error, are taken to be zero.
         """
-        if self.one_Z and self.n_chains > 1 and not self.standard_error:
+        if self.shared_Z and self.n_chains > 1 and not self.standard_error:
             return (
                 f"{self.settings}: no chain ended at a frame that is not enumerated, so the log-likelihood is too high "
                 "by as much as those weigh, and its error is not known; use more chains"
             )
-        if self.poor <= 0.01:
+        if self.low_ess <= 0.01:
             return ""
         return (
-            f"{self.settings}: in {self.poor:.1%} of the frames the effective sample size is below {self._poor_size:g} "
+            f"{self.settings}: in {self.low_ess:.1%} of the frames the effective sample size is below "
+            f"{self._low_ess_size:g} "
             f"of {self.n_chains} chains, so the log-likelihood is not to be trusted; use more temperatures"
         )
 
@@ -170,7 +172,7 @@ def with_error(mean: float, standard_error: float) -> str:
     return f"{mean:.3f}" + (f" ± {standard_error:.3f}" if standard_error else "")
 
 
-def frequent_frames(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.ndarray | None:
+def frequent_states(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.ndarray | None:
     """Return the distinct frames of some binary pieces, the most frequent first, to be enumerated.
 
     Parameters
@@ -192,14 +194,14 @@ def frequent_frames(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.nda
     return np.unpackbits(packed[order], axis=1, count=frames.shape[1])
 
 
-def known_frames(
+def usable_states(
     model: SequenceModel | FrameDensity, pieces: Sequence[np.ndarray], at_most: int = 5000
 ) -> np.ndarray | None:
-    """Return the :func:`frequent_frames` of training pieces if a model's Z can make use of them, else None."""
+    """Return the :func:`frequent_states` of training pieces if a model's Z can make use of them, else None."""
     density = model.density if isinstance(model, SequenceModel) else model
-    if isinstance(density, NormalizedDensity) or not isinstance(density.visible, Bernoulli):
+    if isinstance(density, NormalizedDensity) or not density.visible.is_binary:
         return None
-    return frequent_frames(pieces, at_most)
+    return frequent_states(pieces, at_most)
 
 
 class Evaluator:
@@ -213,11 +215,11 @@ class Evaluator:
         None stands for AIS if Z has to be estimated; a normalized density is scored exactly in any case.
     n_chains, n_temperatures : int
         Of AIS and RAISE.
-    ladder : str or array
-        Their inverse temperatures; see :func:`rnnrbm.scoring.partition.ladder`. The length of an array is
+    schedule : str or array
+        Their inverse temperatures; see :func:`rnnrbm.scoring.partition.annealing_schedule`. The length of an array is
         `n_temperatures`.
-    enumerated : array of shape (S, n_visible) or None
-        Distinct states of binary visible units whose part of Z is summed exactly, such as the :func:`frequent_frames`
+    exact_states : array of shape (S, n_visible) or None
+        Distinct states of binary visible units whose part of Z is summed exactly, such as the :func:`frequent_states`
         of the training set; AIS and RAISE then estimate the rest of it only. They must not be chosen by the pieces to
         be scored. ``"exact"`` has no use for them.
     rows : int
@@ -240,13 +242,13 @@ class Evaluator:
         method: str | None = None,
         n_chains: int = 20,
         n_temperatures: int = 500,
-        ladder: str | np.ndarray = "linear",
-        enumerated: np.ndarray | None = None,
+        schedule: str | np.ndarray = "linear",
+        exact_states: np.ndarray | None = None,
         rows: int = 2048,
         mode: Any = None,
     ) -> None:
         if isinstance(model, FrameDensity):
-            model = SequenceModel(Nothing(model.b_v.dtype), model)
+            model = SequenceModel(Memoryless(model.b_v.dtype), model)
         if not isinstance(model, SequenceModel) or not isinstance(as_rbm(model.density), (RBM, NormalizedDensity)):
             raise TypeError(
                 f"expected a SequenceModel, an RBM or a normalized density, whose likelihood is known, got "
@@ -261,29 +263,29 @@ class Evaluator:
             raise ValueError(f"{method} estimates log Z, and a {type(model.density).__name__} has none; use exact")
         if n_chains < 2:
             raise ValueError(f"n_chains must be at least 2, got {n_chains}")
-        self.betas = betas = partition.ladder(ladder, n_temperatures)
+        self.betas = betas = partition.annealing_schedule(schedule, n_temperatures)
         self.density: Any = model.density
         self.n_visible, self.dtype = model.n_visible, model.dtype
         self.method, self.mode = method, mode
         self.n_chains = 1 if method == "exact" else n_chains
         self.settings = "exact"
         if method != "exact":
-            kind = "" if isinstance(ladder, str) and ladder == "linear" else f", {ladder}"
-            kind = kind if isinstance(ladder, str) else ", own ladder"
+            kind = "" if isinstance(schedule, str) and schedule == "linear" else f", {schedule}"
+            kind = kind if isinstance(schedule, str) else ", own schedule"
             self.settings = f"{method.upper()}, {n_chains} chains x {len(betas)} temperatures{kind}"
         states = None
-        if enumerated is not None and method != "exact":
-            states = self._enumerated(enumerated)
-            self.settings += f", {len(enumerated)} frame{'s' if len(enumerated) > 1 else ''} enumerated"
+        if exact_states is not None and method != "exact":
+            states = self._exact_states(exact_states)
+            self.settings += f", {len(exact_states)} frame{'s' if len(exact_states) > 1 else ''} enumerated"
         self.chunk = max(1, rows // n_chains)
         if method == "exact":
             self.chunk = rows if normalized else 64
         self._model: SequenceModel = model
         # the whole of a static machine's Z comes from one row
-        self.one_Z = not model.writers and method == "ais"
+        self.shared_Z = not model.bias_weights and method == "ais"
         self.variables = engine.shared_inputs(model.params)
         self.variables += [] if states is None else [states]
-        self._history = History(model, mode)
+        self._history = StateEncoder(model, mode)
         self._rng = random.shared(0)
         u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, model.network.n_outputs))
         v = pt.tensor("v", dtype=self.dtype, shape=(self.chunk, self.n_visible))
@@ -298,39 +300,39 @@ class Evaluator:
             if method == "raise":
                 # what annealing generates must not know the datum, or it would generate it too readily
                 start, rng = rbm.visible.sample(rbm.b_v, rng)
-            base, rng = partition.base_activation(rbm, start, rng, pool=self.one_Z)
+            base, rng = partition.base_activation(rbm, start, rng, pool=self.shared_Z)
             if method == "ais":
                 annealed = partition.ais_log_weights(rbm, base, betas, n_chains, rng, states)
             else:
                 annealed = partition.raise_log_weights(rbm, base, v, betas, n_chains, rng, states)
             log_Z, log_w, common, _ = annealed
-            log_p = log_Z if self.one_Z else -rbm.free_energy(v) - log_Z
+            log_p = log_Z if self.shared_Z else -rbm.free_energy(v) - log_Z
         outputs = [log_p, log_w, common]
-        if self.one_Z:
+        if self.shared_Z:
             self._free_energy = engine.function([v], rbm.free_energy(v), mode=mode)
         self._score = engine.function([u, v], outputs, mode=mode, trust_input=True, on_unused_input="ignore")
-        self._spread = sharding.Spread(1 if self.one_Z else self.chunk, mode)
+        self._spread = sharding.Sharding(1 if self.shared_Z else self.chunk, mode)
 
-    def _enumerated(self, states: np.ndarray) -> Any:
-        if not isinstance(self.density.visible, Bernoulli):
+    def _exact_states(self, states: np.ndarray) -> Any:
+        if not self.density.visible.is_binary:
             raise ValueError(f"only states of binary visible units can be enumerated, not of {self.density.visible}")
         states = np.asarray(states)
         if states.ndim != 2 or not len(states) or states.shape[1] != self.n_visible:
             raise ValueError(
-                f"enumerated has shape {states.shape}, expected frames, (1 or more, {self.n_visible}), such as "
-                "rnnrbm.frequent_frames(data.train, 5000)"
+                f"exact_states has shape {states.shape}, expected frames, (1 or more, {self.n_visible}), such as "
+                "rnnrbm.frequent_states(data.train, 5000)"
             )
         if not np.isin(states, (0, 1)).all():
-            raise ValueError("enumerated must hold 0 and 1 only")
+            raise ValueError("exact_states must hold 0 and 1 only")
         if len(np.unique(states, axis=0)) < len(states):
-            raise ValueError("enumerated holds a state more than once; see rnnrbm.scoring.likelihood.frequent_frames")
-        return engine.shared(states, "enumerated", self.dtype)
+            raise ValueError("exact_states holds a state more than once; see rnnrbm.scoring.likelihood.frequent_states")
+        return engine.shared(states, "exact_states", self.dtype)
 
     def _machine(self, u: Any) -> Any:
         """The density of each row of a chunk; one row for a static machine if that is enough."""
-        if self._model.writers:
+        if self._model.bias_weights:
             return as_rbm(self._model.conditional(u))
-        n = 1 if self.one_Z else self.chunk
+        n = 1 if self.shared_Z else self.chunk
         return as_rbm(map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0)))
 
     def chunks(
@@ -351,7 +353,7 @@ class Evaluator:
         chosen = chosen_frames(pieces, seed, frames)
         v = np.concatenate(pieces)[chosen].astype(self.dtype)
         n = len(chosen)
-        if self.one_Z:
+        if self.shared_Z:
             yield self._score_static(v, seed)
             return
         for rows, u in self._history.blocks(pieces, self.chunk, chosen):
@@ -372,8 +374,8 @@ class Evaluator:
 
     def _anneal(self, u: np.ndarray, v: np.ndarray, seed: int, stream: int) -> list[np.ndarray]:
         self._rng.key.set_value(random.key_from_seed(seed, stream))
-        with self._spread.copies([*self.variables, self._rng.key, self._rng.draw]):
-            return [engine.to_numpy(x) for x in self._score(*(self._spread.rows(x) for x in (u, v)))]
+        with self._spread.replicated([*self.variables, self._rng.key, self._rng.draw]):
+            return [engine.to_numpy(x) for x in self._score(*(self._spread.shard(x) for x in (u, v)))]
 
     def _score_static(self, v: np.ndarray, seed: int) -> Chunk:
         """All frames with the one Z of a static machine, whose base is fitted to some of them."""
@@ -397,7 +399,7 @@ class Evaluator:
         piece_of = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])[chosen]
         parts = [np.flatnonzero(piece_of == i) for i in range(len(pieces))]
         log_p, variances = ([row[p] for p in parts] for row in values[:2])
-        return LogLikelihood(log_p, variances, values[2], self.settings, self.n_chains, self.one_Z)
+        return LogLikelihood(log_p, variances, values[2], self.settings, self.n_chains, self.shared_Z)
 
     def __call__(
         self,
@@ -405,7 +407,7 @@ class Evaluator:
         *,
         seed: int = 0,
         frames: int | None = None,
-        progress: Callable[[int, int], Any] | None = None,
+        progress: Progress = silent,
     ) -> LogLikelihood:
         """Score pieces.
 
@@ -418,8 +420,8 @@ class Evaluator:
         frames : int or None
             Score that many frames, drawn without replacement, and leave the others out of the result: a cheaper
             estimate of the mean. None scores all.
-        progress : callable or None
-            Called with (frames done, frames in all).
+        progress : callable
+            Called with the method as its stage, the frames done and the frames in all.
 
         Raises
         ------
@@ -429,8 +431,7 @@ class Evaluator:
         parts = []
         for chunk in self.chunks(pieces, seed=seed, frames=frames):
             parts.append(chunk.values)
-            if progress is not None:
-                progress(int(chunk.rows[-1]) + 1, chunk.total)
+            progress(self.method, int(chunk.rows[-1]) + 1, chunk.total, None)
         return self.result(pieces, np.concatenate(parts, axis=1), seed, frames)
 
 
@@ -454,10 +455,10 @@ def log_likelihood(
     method: str | None = None,
     n_chains: int = 100,
     n_temperatures: int = 1000,
-    ladder: str | np.ndarray = "linear",
-    enumerated: np.ndarray | None = None,
+    schedule: str | np.ndarray = "linear",
+    exact_states: np.ndarray | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], Any] | None = None,
+    progress: Progress = silent,
     mode: Any = None,
 ) -> LogLikelihood:
     """Log-likelihood of pieces under a model, every frame given its true past.
@@ -472,15 +473,15 @@ def log_likelihood(
         the log-likelihood, RAISE to understate it; ``"exact"`` enumerates, up to 25 units.
     n_chains, n_temperatures : int
         Of AIS and RAISE; the defaults are those of the published figures.
-    ladder : {"linear", "geometric", "sigmoid"} or array
-        The inverse temperatures; see :func:`rnnrbm.scoring.partition.ladder`.
-    enumerated : array of shape (S, n_visible) or None
-        States whose part of Z is summed exactly; see :class:`Evaluator`. ``frequent_frames(training_pieces)`` is a
+    schedule : {"linear", "geometric", "sigmoid"} or array
+        The inverse temperatures; see :func:`rnnrbm.scoring.partition.annealing_schedule`.
+    exact_states : array of shape (S, n_visible) or None
+        States whose part of Z is summed exactly; see :class:`Evaluator`. ``frequent_states(training_pieces)`` is a
         good choice; None is the published protocol.
     seed : int
         Of the sampling.
-    progress : callable or None
-        Called with (frames done, frames in all).
+    progress : callable
+        Called with the method as its stage, the frames done and the frames in all.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
 
@@ -506,11 +507,11 @@ def log_likelihood(
         method=method,
         n_chains=n_chains,
         n_temperatures=n_temperatures,
-        ladder=ladder,
-        enumerated=enumerated,
+        schedule=schedule,
+        exact_states=exact_states,
         mode=mode,
     )
     scored = evaluate(pieces, seed=seed, progress=progress)
-    if complaint := scored.complaint():
-        warnings.warn(complaint, stacklevel=2)
+    if diagnostics := scored.diagnostics():
+        warnings.warn(diagnostics, stacklevel=2)
     return scored

@@ -185,7 +185,7 @@ class Nearest(NamedTuple):
     shift: int
 
 
-def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] = (0, 0)) -> Nearest:
+def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> Nearest:
     """Lay a roll over every place of every piece, and find where the fewest cells differ.
 
     Parameters
@@ -193,7 +193,7 @@ def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] =
     roll : array (T, n_visible) of 0 and 1
     pieces : sequence of arrays (T, n_visible)
         Those shorter than the roll are left out.
-    transpose : (int, int)
+    transpose_range : (int, int)
         Least and greatest shift of the roll, in columns; notes that leave the roll count as different.
 
     Raises
@@ -201,10 +201,10 @@ def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] =
     ValueError
         If no piece is as long as the roll.
     """
-    return nearest_pieces([roll], pieces, transpose)[0]
+    return nearest_pieces([roll], pieces, transpose_range)[0]
 
 
-def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose: tuple[int, int] = (0, 0)) -> list[Nearest]:
+def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> list[Nearest]:
     """As :func:`nearest_piece`, of several rolls of one length, which is quicker than one by one.
 
     Raises
@@ -218,8 +218,8 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose: tuple[int, int] = (
     if any(len(roll) != n_steps for roll in rolls):
         raise ValueError(f"rolls have {sorted({len(roll) for roll in rolls})} frames, expected one length")
     sums = np.array([np.sum(roll) for roll in rolls], np.float32)
-    shifts = range(transpose[0], transpose[1] + 1)
-    flat = np.concatenate([m for roll in rolls for _, m in _moved(np.asarray(roll, np.float32), transpose)])
+    shifts = range(transpose_range[0], transpose_range[1] + 1)
+    flat = np.concatenate([m for roll in rolls for _, m in _moved(np.asarray(roll, np.float32), transpose_range)])
     best = [Nearest(np.inf, -1, -1, 0)] * len(rolls)
     for i, piece in enumerate(pieces):
         if len(piece) < n_steps:
@@ -243,25 +243,25 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose: tuple[int, int] = (
     return best
 
 
-def _moved(roll: np.ndarray, transpose: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+def _moved(roll: np.ndarray, transpose_range: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
     """Every shift of a roll in a range, with the roll shifted; what leaves it is lost."""
-    if transpose[0] > transpose[1]:
-        raise ValueError(f"transpose must be a range such as (-5, 6), got {transpose}")
-    margin, n = max(-transpose[0], transpose[1], 0), roll.shape[1]
+    if transpose_range[0] > transpose_range[1]:
+        raise ValueError(f"transpose_range must be a range such as (-5, 6), got {transpose_range}")
+    margin, n = max(-transpose_range[0], transpose_range[1], 0), roll.shape[1]
     wide = np.pad(roll, ((0, 0), (margin, margin)))
-    for shift in range(transpose[0], transpose[1] + 1):
+    for shift in range(transpose_range[0], transpose_range[1] + 1):
         yield shift, wide[:, margin - shift : margin - shift + n]
 
 
-def longest_copy(roll: np.ndarray, pieces: Pieces, transpose: tuple[int, int] = (0, 0)) -> int:
+def longest_copy(roll: np.ndarray, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> int:
     """Greatest number of frames in a row of a roll that are also in a row in some piece, transposed or not.
 
     Runs of one repeated frame, and silence, count like others: compare with what held-out pieces have.
     """
-    return longest_copies([roll], pieces, transpose)[0]
+    return longest_copies([roll], pieces, transpose_range)[0]
 
 
-def longest_copies(rolls: Pieces, pieces: Pieces, transpose: tuple[int, int] = (0, 0)) -> list[int]:
+def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> list[int]:
     """As :func:`longest_copy`, of several rolls, which is quicker than one by one."""
     check_pieces(rolls)
     check_pieces(pieces)
@@ -277,7 +277,7 @@ def longest_copies(rolls: Pieces, pieces: Pieces, transpose: tuple[int, int] = (
     longest = []
     for roll in rolls:
         on, most = np.asarray(roll) > 0, 0
-        for _, moved in _moved(on, transpose):
+        for _, moved in _moved(on, transpose_range):
             if moved.sum() < on.sum():  # notes would leave the roll
                 continue
             # frames of the pieces that a run ends at, and how long it is: only those that are equal to the roll's frame

@@ -40,15 +40,15 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend.random import Rng
 from rnnrbm.rbm import RBM
-from rnnrbm.units import Bernoulli, Unit
+from rnnrbm.units import Unit
 
 __all__ = [
     "Annealed",
     "ais_log_weights",
+    "annealing_schedule",
     "base_activation",
-    "enumerated_log_Z",
     "exact_log_Z",
-    "ladder",
+    "partial_log_Z",
     "raise_log_weights",
 ]
 
@@ -74,7 +74,7 @@ def exact_log_Z(rbm: RBM) -> TensorVariable:
         If no binary layer has at most 25 units.
     """
     sizes = {"visible": rbm.W.type.shape[0], "hidden": rbm.W.type.shape[1]}
-    binary = {name: sizes[name] for name in sizes if isinstance(getattr(rbm, name), Bernoulli)}
+    binary = {name: sizes[name] for name in sizes if getattr(rbm, name).is_binary}
     layer = min(binary, key=lambda name: binary[name], default=None)
     if layer is None or binary[layer] > MAX_ENUMERATED:
         raise ValueError(
@@ -94,7 +94,7 @@ def exact_log_Z(rbm: RBM) -> TensorVariable:
     return _log_sum(rbm, energy_of, [pt.as_tensor(np.array(rest, rbm.W.dtype))], states)
 
 
-def enumerated_log_Z(rbm: RBM, states: TensorVariable) -> TensorVariable:
+def partial_log_Z(rbm: RBM, states: TensorVariable) -> TensorVariable:
     """Build the log of the part of the partition function that some visible states make up.
 
     Parameters
@@ -163,7 +163,7 @@ def base_activation(
         Activations (for binary units, log odds).
     Rng
     """
-    binary = isinstance(rbm.visible, Bernoulli)
+    binary = rbm.visible.is_binary
 
     def step(
         v: TensorVariable, total: TensorVariable, draw: TensorVariable, key: TensorVariable, *tensors: Any
@@ -201,7 +201,7 @@ def _anneal_hidden(
 ) -> tuple[TensorVariable, TensorVariable, Rng]:
     """Sum over a layer of A(high x) - A(low x), (..., n) -> (...), and a sample at the temperature that comes next."""
     here = high if upwards else low
-    if not isinstance(unit, Bernoulli):
+    if not unit.is_binary:
         gain = (unit.log_partition(high * x) - unit.log_partition(low * x)).sum(axis=-1, acc_dtype=x.dtype)
         h, rng = unit.sample(here * x, rng)
         return gain, h, rng
@@ -236,14 +236,14 @@ def _row_sum(x: TensorVariable) -> TensorVariable:
     return x @ pt.ones((x.type.shape[-1],), x.dtype)
 
 
-def ladder(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
+def annealing_schedule(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
     """Return the inverse temperatures of annealing, after 0 and up to 1.
 
     Parameters
     ----------
     spacing : {"linear", "geometric", "sigmoid"} or array of shape (n_temperatures,)
         ``"geometric"``: each is the same multiple of the one before, from 1/1000 on; ``"sigmoid"``: closer at both
-        ends. An array is a ladder of one's own: it rises strictly, from above 0 to 1.
+        ends. An array is an annealing schedule of one's own: it rises strictly, from above 0 to 1.
     n_temperatures : int
         At least 2.
 
@@ -254,7 +254,7 @@ def ladder(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the ladder is unknown or does not rise from above 0 to 1.
+        If the annealing schedule is unknown or does not rise from above 0 to 1.
     """
     if isinstance(spacing, str):
         if n_temperatures < 2:
@@ -266,10 +266,12 @@ def ladder(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
         if spacing == "sigmoid":
             s = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, n_temperatures + 1)))
             return ((s - s[0]) / (s[-1] - s[0]))[1:]
-        raise ValueError(f"ladder {spacing!r} is none of linear, geometric, sigmoid; or give an array")
+        raise ValueError(f"annealing schedule {spacing!r} is none of linear, geometric, sigmoid; or give an array")
     betas = np.asarray(spacing, float)
     if betas.ndim != 1 or betas.size < 2 or not (np.diff(betas, prepend=0.0) > 0).all() or betas[-1] != 1.0:
-        raise ValueError(f"a ladder must rise strictly from above 0 to exactly 1 in 2 steps or more, got {betas}")
+        raise ValueError(
+            f"an annealing schedule must rise strictly from above 0 to exactly 1 in 2 steps or more, got {betas}"
+        )
     return betas
 
 
@@ -381,7 +383,7 @@ def ais_log_weights(
     betas: np.ndarray,
     n_chains: int,
     rng: Rng,
-    enumerated: TensorVariable | None = None,
+    exact_states: TensorVariable | None = None,
 ) -> Annealed:
     """Build annealed importance sampling from independent units to an RBM, for every row at once.
 
@@ -392,11 +394,11 @@ def ais_log_weights(
     base : TensorVariable, shape (R, n_visible)
         Activations a of the base distribution; see :func:`base_activation`.
     betas : numpy.ndarray, shape (n_temperatures,)
-        See :func:`ladder`.
+        See :func:`schedule`.
     n_chains : int
         Independent runs for each row.
     rng : Rng
-    enumerated : TensorVariable or None, shape (S, n_visible), of known shape
+    exact_states : TensorVariable or None, shape (S, n_visible), of known shape
         Distinct states of binary visible units whose part of Z is summed exactly instead.
 
     Returns
@@ -406,9 +408,9 @@ def ais_log_weights(
     """
     chains = _Annealing(rbm, base, n_chains)
     log_w, v, rng = chains.upwards(betas, rng)
-    if enumerated is not None:
-        summed = enumerated_log_Z(rbm, enumerated) - chains.log_Z_base
-        log_w = pt.logaddexp(chains.outside(log_w, v, enumerated), summed[:, None])
+    if exact_states is not None:
+        summed = partial_log_Z(rbm, exact_states) - chains.log_Z_base
+        log_w = pt.logaddexp(chains.outside(log_w, v, exact_states), summed[:, None])
     return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
 
 
@@ -419,7 +421,7 @@ def raise_log_weights(
     betas: np.ndarray,
     n_chains: int,
     rng: Rng,
-    enumerated: TensorVariable | None = None,
+    exact_states: TensorVariable | None = None,
 ) -> Annealed:
     """Build the reverse annealed estimator RAISE, for every row at once.
 
@@ -429,19 +431,19 @@ def raise_log_weights(
     -------
     Annealed
         ``exp(-F(v)) / Z_base`` times the mean of ``exp(-log_weights)`` is an unbiased estimate of the probability that
-        annealing with this ladder generates `v`. With states that are `enumerated`, the model is: one of them, or
-        annealing until it ends at none of them; some chains upwards tell how often which, and the mean of the
+        annealing with this annealing schedule generates `v`. With states that are `exact_states`, the model is: one of
+        them, or annealing until it ends at none of them; some chains upwards tell how often which, and the mean of the
         probabilities is at most a little too low.
     """
     chains = _Annealing(rbm, base, n_chains)
     log_w, rng = chains.downwards(v, betas, rng)
-    if enumerated is None:
+    if exact_states is None:
         return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
     few = _Annealing(rbm, base, max(2, n_chains // 5))
     log_up, end, rng = few.upwards(betas, rng)
-    summed = enumerated_log_Z(rbm, enumerated) - chains.log_Z_base
-    inside = _listed(v, enumerated)
-    log_share, variance = _log_shares(few.outside(log_up, end, enumerated) - summed[:, None], inside)
+    summed = partial_log_Z(rbm, exact_states) - chains.log_Z_base
+    inside = _listed(v, exact_states)
+    log_share, variance = _log_shares(few.outside(log_up, end, exact_states) - summed[:, None], inside)
     log_w = pt.switch(inside[:, None], (summed - log_share)[:, None], log_w - log_share[:, None])
     return Annealed(chains.log_Z_base, log_w, variance, rng)
 

@@ -1,9 +1,9 @@
 """Training: ``fit`` is a generator, so the user's ``for`` loop is the callback.
 
-    for row in fit(model, data.train, data.valid, epochs=50, transpose=(-5, 6)):
+    for row in fit(model, data.train, data.valid, epochs=50, transpose_range=(-5, 6)):
         print(row["epoch"], row["valid_ll"])
 
-All state of a training run is in a :class:`State`: parameters, optimiser, random stream, place in the epoch, best
+All state of a training run is in a :class:`State`: parameters, optimiser, random stream, position in the epoch, best
 parameters so far. Saved and loaded again, training goes on as if it had never stopped, bit for bit.
 """
 
@@ -12,23 +12,27 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine, random, sharding
-from rnnrbm.history import check_pieces
-from rnnrbm.scoring.likelihood import Evaluator, known_frames
+from rnnrbm.backend.progress import Progress
+from rnnrbm.samplers import NegativePhase
+from rnnrbm.scoring.likelihood import Evaluator, usable_states
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.state_encoder import check_pieces
 from rnnrbm.training import checkpoint, optimisers
-from rnnrbm.training.packing import Corpus
+from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 
-__all__ = ["Diverged", "State", "fit", "gather"]
+__all__ = ["Diverged", "Epochs", "State", "fit", "gather"]
 
 Row = dict[str, Any]
 
@@ -105,18 +109,18 @@ class State:
             checkpoint.assign({p.name: p for p in model.params}, self.best, where="best parameters")
 
 
-def gather(frames: TensorVariable, place: TensorVariable, n_visible: int, dtype: str) -> TensorVariable:
+def gather(frames: TensorVariable, offset: TensorVariable, n_visible: int, dtype: str) -> TensorVariable:
     """Pick the frames of a batch from the data where they lie: (T, B) places -> (T, B, n_visible)."""
     columns = np.arange(n_visible, dtype=np.int32)
-    return frames[place[:, :, None] + columns].astype(dtype)
+    return frames[offset[:, :, None] + columns].astype(dtype)
 
 
-def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
+def _rates(settings: Training, row_length: int) -> Callable[[int], float]:
     """The learning rate as a function of the step, counted from 0."""
-    warm = max(1, round(settings.warmup * n_steps))
+    warm = max(1, round(settings.warmup * row_length))
 
     def rate(step: int) -> float:
-        done = min(1.0, step / max(1, n_steps))
+        done = min(1.0, step / max(1, row_length))
         left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * done)), "linear": 1.0 - done, "constant": 1.0}
         share = settings.final_rate + (1.0 - settings.final_rate) * left[settings.schedule]
         return settings.learning_rate * share * min(1.0, (step + 1) / warm)
@@ -127,7 +131,7 @@ def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
 class _Steps:
     """The compiled training step, one program for each k, all on the same variables."""
 
-    def __init__(self, model: SequenceModel, corpus: Corpus, settings: Training, mode: Any) -> None:
+    def __init__(self, model: SequenceModel, corpus: PackedDataset, settings: Training, mode: Any) -> None:
         self.model, self.corpus, self.settings, self.mode = model, corpus, settings, mode
         dtype = model.dtype
         self.frames = engine.shared(corpus.frames.ravel(), "frames", corpus.frames.dtype)
@@ -140,8 +144,9 @@ class _Steps:
             self.average = [engine.shared(engine.to_numpy(p), f"average.{p.name}", dtype) for p in model.params]
         self.particles: Any = None
         if settings.persistent:  # silence at first, from which a model that is hardly trained is a step away
-            rows = (corpus.n_steps * corpus.batch_size, corpus.n_visible)
-            self.particles = engine.shared(np.zeros(rows), "particles", dtype)
+            rows = (corpus.row_length * corpus.batch_size, corpus.n_visible)
+            shape = rows if settings.n_betas == 1 else (settings.n_betas, *rows)
+            self.particles = engine.shared(np.zeros(shape), "particles", dtype)
         self._compiled: dict[int, Any] = {}
         self[settings.k_at(0)]  # so that all state variables exist
 
@@ -163,22 +168,20 @@ class _Steps:
 
     def _compile(self, k: int) -> Any:
         model, settings = self.model, self.settings
-        shape = (self.corpus.n_steps, self.corpus.batch_size)
-        place = pt.tensor("place", dtype="int32", shape=shape)
+        shape = (self.corpus.row_length, self.corpus.batch_size)
+        offset = pt.tensor("offset", dtype="int32", shape=shape)
         mask = pt.tensor("mask", dtype="float32", shape=shape)
         start = pt.tensor("start", dtype="bool", shape=shape)
-        v = gather(self.frames, place, self.corpus.n_visible, model.dtype)
+        v = gather(self.frames, offset, self.corpus.n_visible, model.dtype)
         loss = model.loss(
             v,
             mask,
             start,
             rng=self.rng,
-            k=k,
+            negative_phase=NegativePhase(k, settings.n_proposals, self.particles, settings.betas),
             input_dropout=settings.input_dropout,
             state_dropout=settings.state_dropout,
-            most_on=self.corpus.most_on,
-            candidates=settings.candidates,
-            particles=self.particles,
+            max_active=self.corpus.max_active,
         )
         params = model.params
         grads: Any = pt.grad(loss.cost, params)
@@ -200,7 +203,7 @@ class _Steps:
             updates |= {a: a + (one - decay) * (updates[p] - a) for a, p in zip(self.average, params, strict=True)}
         outputs = [loss.cost, loss.pseudo_log_likelihood]
         return engine.function(  # a model without a past has no use for starts
-            [place, mask, start], outputs, updates, mode=self.mode, trust_input=True, on_unused_input="ignore"
+            [offset, mask, start], outputs, updates, mode=self.mode, trust_input=True, on_unused_input="ignore"
         )
 
 
@@ -212,11 +215,13 @@ def fit(
     *,
     state: State | None = None,
     stop: Callable[[], bool] | None = None,
-    watch: Callable[[int, int], Any] | None = None,
+    progress: Progress | None = None,
     mode: Any = None,
     **changes: Any,
-) -> Iterator[Row]:
-    """Train a model in place, yielding the metrics of each epoch.
+) -> Epochs:
+    """Train a model in place, epoch by epoch: iterate over the result.
+
+    Arguments are checked at once; training happens in the loop, ``for row in fit(...)``, or in ``list(fit(...))``.
 
     When training has ended of itself, the model holds its best parameters: those with the highest valid
     log-likelihood, or the last ones if there is no valid set.
@@ -227,27 +232,26 @@ def fit(
     train, valid : sequences of arrays (T, n_visible) of 0 and 1
         `valid` may be None: then nothing is validated and nothing stops early.
     settings : Training or None
-        See :class:`rnnrbm.training.settings.Training`; None stands for the defaults. Of music give ``transpose=(-5,
-        6)``, or the
-        model will overfit: pieces are shifted at random by so many columns.
+        See :class:`rnnrbm.training.settings.Training`; None stands for the defaults. Of music give
+        ``transpose_range=(-5, 6)``, or the model will overfit: pieces are shifted at random by so many columns.
     state : State or None
         Where the run's state is kept; give one that was loaded, or that another call stopped in, to go on from there.
     stop : callable or None
         Asked after every batch; if it answers True, the generator ends with the state at that batch.
-    watch : callable or None
-        Called with (batches done, batches in all) of the epoch.
+    progress : callable or None
+        Called with the stage "batch" after every batch of an epoch; see :data:`rnnrbm.backend.progress.Progress`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     **changes
         Settings by name, instead of `settings`: ``fit(model, train, epochs=10, k=5)``.
 
-    Yields
-    ------
-    dict
-        ``epoch`` (from 1), ``k`` (NaN of a normalized density), ``learning_rate``, ``loss`` (of a normalized density
-        -log p, nats per frame), ``pseudo_likelihood`` (of binary RBMs; both of the training batches, with dropout),
-        ``valid_ll``, ``valid_se`` (nats per frame; NaN where not validated), ``seconds`` (so far),
-        ``frames_per_second``.
+    Returns
+    -------
+    Epochs
+        An iterator of dicts, one for each epoch: ``epoch`` (from 1), ``k`` (NaN of a normalized density),
+        ``learning_rate``, ``loss`` (of a normalized density -log p, nats per frame), ``pseudo_likelihood`` (of binary
+        RBMs; both of the training batches, with dropout), ``valid_ll``, ``valid_se`` (nats per frame; NaN where not
+        validated), ``seconds`` (so far), ``frames_per_second``.
 
     Raises
     ------
@@ -277,35 +281,78 @@ def fit(
             "rnnrbm.training.pretraining.stages(model, settings)"
         )
     state = State() if state is None else state
-    if state.finished:
-        state.restore_best(model)
-        return
     check_pieces(train, model.density, name="train piece")
     if valid:
         check_pieces(valid, model.density, name="valid piece")
-    corpus = Corpus(
+    return Epochs(_run(model, train, valid or [], settings, state, stop, progress, mode))
+
+
+class Epochs(Iterator[Row]):
+    """The epochs of a training run. Iterating over them is the training; each gives its metrics.
+
+    It warns if it is thrown away before its first epoch, since then nothing was trained. Left in the middle, it brings
+    the parameters back to NumPy when it is deleted, or when Python ends.
+    """
+
+    def __init__(self, rows: Generator[Row, None, None]) -> None:
+        self._rows, self._begun = rows, False
+        # a generator that is still suspended when Python ends would be closed after the modules it needs
+        self.close = weakref.finalize(self, rows.close)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Row:
+        self._begun = True
+        return next(self._rows)
+
+    def __del__(self) -> None:
+        if not getattr(self, "_begun", True):
+            warnings.warn(
+                "fit(...) was called but not iterated over, so nothing was trained; write 'for row in fit(...):' or "
+                "list(fit(...))",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def _run(
+    model: SequenceModel,
+    train: Sequence[np.ndarray],
+    valid: Sequence[np.ndarray],
+    settings: Training,
+    state: State,
+    stop: Callable[[], bool] | None,
+    progress: Progress | None,
+    mode: Any,
+) -> Generator[Row, None, None]:
+    """Lay out the data, compile, and train; see :func:`fit`."""
+    if state.finished:
+        state.restore_best(model)
+        return
+    corpus = PackedDataset(
         train,
-        n_steps=settings.n_steps,
+        row_length=settings.row_length,
         batch_size=settings.batch_size,
         context=settings.context,
         align=model.network.traits.period,
-        transpose=settings.shifts,
+        transpose_range=settings.shifts,
     )
     steps = _Steps(model, corpus, settings, mode)
     state.attach(steps.variables())
-    spread = sharding.Spread(corpus.batch_size, mode, sums=True)
+    spread = sharding.Sharding(corpus.batch_size, mode, sums=True)
     evaluate = None
     if valid:
         evaluate = Evaluator(
             steps.kept,
-            n_chains=settings.valid_chains,
-            n_temperatures=settings.valid_temperatures,
-            enumerated=known_frames(model, train, settings.valid_enumerated),
+            n_chains=settings.valid_n_chains,
+            n_temperatures=settings.valid_n_temperatures,
+            exact_states=usable_states(model, train, settings.valid_n_exact_states),
             mode=mode,
         )
-    spread.everywhere([steps.frames, *state.variables.values()])
+    spread.replicate([steps.frames, *state.variables.values()])
     try:
-        yield from _epochs(state, settings, steps, spread, evaluate, valid or [], stop, watch)
+        yield from _epochs(state, settings, steps, spread, evaluate, valid, stop, progress)
     finally:
         sharding.release(state.variables.values())
     if state.finished:
@@ -316,11 +363,11 @@ def _epochs(
     state: State,
     settings: Training,
     steps: _Steps,
-    spread: sharding.Spread,
+    spread: sharding.Sharding,
     evaluate: Evaluator | None,
     valid: Sequence[np.ndarray],
     stop: Callable[[], bool] | None,
-    watch: Callable[[int, int], Any] | None,
+    progress: Progress | None,
 ) -> Iterator[Row]:
     """Train epoch by epoch until the end, early stopping or `stop`."""
     corpus = steps.corpus
@@ -334,15 +381,15 @@ def _epochs(
         results: list[Any] = []
         frames = 0.0
         # the number of batches varies a little from epoch to epoch; the schedule counts by the first one
-        batches = list(corpus.epoch((settings.seed, epoch), transposed=settings.transposed_at(epoch)))
+        batches = list(corpus.epoch((settings.seed, epoch), transpose_prob=settings.transpose_prob_at(epoch)))
         for i, batch in enumerate(batches):
             if i < state.batch:
                 continue
             steps.rate.set_value(np.asarray(rate(epoch * n_batches + min(i, n_batches - 1)), steps.rate.dtype))
-            results.append(step(*(spread.rows(x, axis=1) for x in batch)))
+            results.append(step(*(spread.shard(x, axis=1) for x in batch)))
             frames += float(batch.mask.sum())
-            if watch is not None:
-                watch(i + 1, len(batches))
+            if progress is not None:
+                progress("batch", i + 1, len(batches), None)
             if stop is not None and i + 1 < len(batches) and stop():
                 state.partial += [[float(x) for x in pair] for pair in results]
                 state.batch = i + 1
@@ -366,7 +413,7 @@ def _epochs(
         }
         last = state.epoch == settings.epochs
         if evaluate is not None and (last or state.epoch % settings.valid_every == 0):
-            scored = evaluate(valid, seed=settings.seed, frames=settings.valid_frames or None)
+            scored = evaluate(valid, seed=settings.seed, frames=settings.valid_n_frames or None)
             row["valid_ll"], row["valid_se"] = scored.mean, scored.standard_error
         if evaluate is None or row["valid_ll"] > state.best_ll:
             state.best_ll = row["valid_ll"] if evaluate is not None else state.best_ll

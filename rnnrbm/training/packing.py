@@ -1,11 +1,11 @@
 """From pieces of all lengths to batches of one fixed shape, so that one program is compiled. NumPy only.
 
-Pieces are packed into rows of ``n_steps`` frames: short ones one after the other, long ones cut into segments at
+Pieces are packed into rows of ``row_length`` frames: short ones one after the other, long ones cut into segments at
 places that differ from epoch to epoch. ``start`` marks where a piece or segment begins and the recurrent state is
 reset; a segment from the middle of a piece is preceded by some frames of context, which the RNN reads but which do
 not count (``mask`` 0), nor does padding at the end of a row.
 
-A batch holds places in the data, not data: the frames stay on the device (:meth:`Corpus.frames`), and
+A batch holds places in the data, not data: the frames stay on the device (:meth:`PackedDataset.frames`), and
 :func:`rnnrbm.training.fit.gather` picks them there.
 """
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Batch", "Corpus", "transposed"]
+__all__ = ["Batch", "PackedDataset", "transposed"]
 
 
 class Batch(NamedTuple):
@@ -24,35 +24,35 @@ class Batch(NamedTuple):
 
     Attributes
     ----------
-    place : numpy.ndarray, shape (n_steps, batch_size), int32
+    offset : numpy.ndarray, shape (row_length, batch_size), int32
         Position of each frame's first note in the flattened frames of the corpus, transposition included.
-    mask : numpy.ndarray, shape (n_steps, batch_size), float32
+    mask : numpy.ndarray, shape (row_length, batch_size), float32
         1 for frames that count.
-    start : numpy.ndarray, shape (n_steps, batch_size), bool
+    start : numpy.ndarray, shape (row_length, batch_size), bool
         True where a piece or segment begins.
     """
 
-    place: np.ndarray
+    offset: np.ndarray
     mask: np.ndarray
     start: np.ndarray
 
 
-class Corpus:
+class PackedDataset:
     """Pieces laid out for training.
 
     Parameters
     ----------
     pieces : sequence of arrays (T, n_visible)
         Of one type: uint8 for piano-rolls.
-    n_steps : int
+    row_length : int
         Frames in a row.
     batch_size : int
         Rows in a batch; reduced to the number of rows there are, if that is smaller.
     context : int
-        Frames of context before a segment from the middle of a piece; below half of `n_steps`.
+        Frames of context before a segment from the middle of a piece; below half of `row_length`.
     align : int
-        Segments, context included, begin at multiples of so many frames; at most `n_steps` - `context`.
-    transpose : (int, int)
+        Segments, context included, begin at multiples of so many frames; at most `row_length` - `context`.
+    transpose_range : (int, int)
         Each piece is transposed anew every epoch, by a whole number of columns drawn uniformly from this range,
         both ends included, and narrowed for each piece so that no note leaves the roll.
 
@@ -66,11 +66,11 @@ class Corpus:
         self,
         pieces: Sequence[np.ndarray],
         *,
-        n_steps: int = 128,
+        row_length: int = 128,
         batch_size: int = 16,
         context: int = 16,
         align: int = 1,
-        transpose: tuple[int, int] = (0, 0),
+        transpose_range: tuple[int, int] = (0, 0),
     ) -> None:
         if len(pieces) == 0:
             raise ValueError("there are no pieces to train on; give at least one array (T, n_visible)")
@@ -78,21 +78,21 @@ class Corpus:
         for i, piece in enumerate(pieces):
             if piece.ndim != 2 or len(piece) == 0 or piece.shape[1] != width:
                 raise ValueError(f"piece {i} has shape {piece.shape}, expected (T, {width}) with T of 1 or more")
-        if n_steps < 1 or batch_size < 1:
-            raise ValueError(f"n_steps and batch_size must be at least 1, got {n_steps} and {batch_size}")
-        if not 0 <= context <= n_steps // 2:
-            raise ValueError(f"context must be between 0 and half of n_steps ({n_steps // 2}), got {context}")
-        if not 1 <= align <= n_steps - context:
+        if row_length < 1 or batch_size < 1:
+            raise ValueError(f"row_length and batch_size must be at least 1, got {row_length} and {batch_size}")
+        if not 0 <= context <= row_length // 2:
+            raise ValueError(f"context must be between 0 and half of row_length ({row_length // 2}), got {context}")
+        if not 1 <= align <= row_length - context:
             raise ValueError(
-                f"align must be between 1 and n_steps - context ({n_steps - context}), got {align}; "
+                f"align must be between 1 and row_length - context ({row_length - context}), got {align}; "
                 "a model with a clock asks for it"
             )
-        if transpose[0] > transpose[1] or transpose[0] > 0 or transpose[1] < 0:
-            raise ValueError(f"transpose must be a range around 0, such as (-5, 6), got {transpose}")
-        self.n_steps, self.context, self.n_visible, self._align = n_steps, context, width, align
+        if transpose_range[0] > transpose_range[1] or transpose_range[0] > 0 or transpose_range[1] < 0:
+            raise ValueError(f"transpose_range must be a range around 0, such as (-5, 6), got {transpose_range}")
+        self.row_length, self.context, self.n_visible, self._align = row_length, context, width, align
         self.lengths = np.array([len(p) for p in pieces])
         # silent columns on both sides, so that a transposed frame is a window; and one silent frame for padding
-        self._margin = max(-transpose[0], transpose[1])
+        self._margin = max(-transpose_range[0], transpose_range[1])
         self._width = width + 2 * self._margin
         self._first = np.concatenate([[0], np.cumsum(self.lengths)])
         cells = int(self._first[-1] + 1) * self._width
@@ -101,8 +101,8 @@ class Corpus:
         self.frames = np.zeros((self._first[-1] + 1, self._width), pieces[0].dtype)
         self.frames[:-1, self._margin : self._margin + width] = np.concatenate(list(pieces))
         #: the greatest number of units that are not zero in a frame
-        self.most_on = int(np.count_nonzero(self.frames, axis=1).max())
-        self._shifts = np.array([self._shift_range(p, *transpose) for p in pieces])
+        self.max_active = int(np.count_nonzero(self.frames, axis=1).max())
+        self._shifts = np.array([self._shift_range(p, *transpose_range) for p in pieces])
         rows = len(self._pack(np.random.default_rng(0)))
         self.batch_size = min(batch_size, rows)
 
@@ -117,10 +117,10 @@ class Corpus:
         """Cut pieces: (piece, first frame, frames of context, frames), in random order."""
         segments = []
         for piece, length in enumerate(self.lengths):
-            if length <= self.n_steps:
+            if length <= self.row_length:
                 segments.append((piece, 0, 0, int(length)))
                 continue
-            stride = self.n_steps - self.context - (self._align - 1)
+            stride = self.row_length - self.context - (self._align - 1)
             end = int(rng.integers(1, stride + 1))
             begin = 0
             while begin < length:
@@ -132,7 +132,7 @@ class Corpus:
         return [segments[i] for i in rng.permutation(len(segments))]
 
     def _pack(self, rng: np.random.Generator) -> list[list[tuple[int, int, int, int]]]:
-        """Put segments into rows of `n_steps` frames, each into the first row with room for it."""
+        """Put segments into rows of `row_length` frames, each into the first row with room for it."""
         rows: list[list[tuple[int, int, int, int]]] = []
         room: dict[int, int] = {}  # of the rows that are not all but full, in their order
         for segment in self._segments(rng):
@@ -140,10 +140,10 @@ class Corpus:
             i = next((i for i, free in room.items() if size <= free), len(rows))
             if i == len(rows):
                 rows.append([])
-                room[i] = self.n_steps
+                room[i] = self.row_length
             rows[i].append(segment)
             room[i] -= size
-            if room[i] < max(1, min(16, self.n_steps // 4)):
+            if room[i] < max(1, min(16, self.row_length // 4)):
                 del room[i]
         return rows
 
@@ -151,7 +151,7 @@ class Corpus:
         """Number of batches of the epoch drawn with `seed`."""
         return -(-len(self._pack(np.random.default_rng(seed))) // self.batch_size)
 
-    def epoch(self, seed: tuple[int, ...], *, transposed: float = 1.0) -> Iterator[Batch]:
+    def epoch(self, seed: tuple[int, ...], *, transpose_prob: float = 1.0) -> Iterator[Batch]:
         """Yield the batches of one epoch: every frame counts once, in a new order and transposition.
 
         The last batch is filled up with rows of the same epoch drawn again.
@@ -160,52 +160,56 @@ class Corpus:
         ----------
         seed : tuple of int
             For example (seed, epoch): the same seed gives the same batches.
-        transposed : float
+        transpose_prob : float
             Share of the pieces that are transposed.
 
         Raises
         ------
         ValueError
-            If `transposed` is no share.
+            If `transpose_prob` is no share.
         """
-        if not 0.0 <= transposed <= 1.0:
-            raise ValueError(f"transposed is a share of the pieces, between 0 and 1, got {transposed}")
+        if not 0.0 <= transpose_prob <= 1.0:
+            raise ValueError(f"transpose_prob must be between 0 and 1, got {transpose_prob}")
         rng = np.random.default_rng(seed)
         rows = self._pack(rng)
         missing = -len(rows) % self.batch_size
         rows += [rows[i] for i in rng.choice(len(rows), missing, replace=False)] if missing else []
         shifts = rng.integers(self._shifts[:, 0], self._shifts[:, 1] + 1)
-        if transposed < 1.0:
-            shifts *= rng.random(len(shifts)) < transposed
+        if transpose_prob < 1.0:
+            shifts *= rng.random(len(shifts)) < transpose_prob
         for i in range(0, len(rows), self.batch_size):
             yield self._batch(rows[i : i + self.batch_size], shifts)
 
     def _batch(self, rows: list[list[tuple[int, int, int, int]]], shifts: np.ndarray) -> Batch:
-        shape = (self.n_steps, len(rows))
-        place = np.full(shape, (len(self.frames) - 1) * self._width + self._margin, np.int32)
+        shape = (self.row_length, len(rows))
+        offset = np.full(shape, (len(self.frames) - 1) * self._width + self._margin, np.int32)
         mask, start = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for column, row in enumerate(rows):
             t = 0
             for piece, first, context, size in row:
                 frame = self._first[piece] + first + np.arange(size)
-                place[t : t + size, column] = frame * self._width + self._margin - shifts[piece]
+                offset[t : t + size, column] = frame * self._width + self._margin - shifts[piece]
                 mask[t + context : t + size, column] = 1.0
                 start[t, column] = True
                 t += size
-        return Batch(place, mask, start)
+        return Batch(offset, mask, start)
 
     def dense(self, batch: Batch) -> np.ndarray:
-        """The frames of a batch as an array (n_steps, batch_size, n_visible), in the type of the data."""
-        return self.frames.ravel()[batch.place[:, :, None] + np.arange(self.n_visible, dtype=np.int32)]
+        """The frames of a batch as an array (row_length, batch_size, n_visible), in the type of the data."""
+        return self.frames.ravel()[batch.offset[:, :, None] + np.arange(self.n_visible, dtype=np.int32)]
 
 
 def transposed(
-    pieces: Sequence[np.ndarray], transpose: tuple[int, int], seed: int = 0, *, share: float = 1.0
+    pieces: Sequence[np.ndarray], transpose_range: tuple[int, int], seed: int = 0, *, transpose_prob: float = 1.0
 ) -> list[np.ndarray]:
-    """Return pieces as a model sees them in training: each, or a share of them, shifted at random (:class:`Corpus`)."""
+    """Return pieces as a model sees them in training: each, or a share of them, shifted at random "
+    "(:class:`PackedDataset`).
+    """
     rng = np.random.default_rng(seed)
-    ranges = [Corpus._shift_range(p, *transpose) for p in pieces]
+    ranges = [PackedDataset._shift_range(p, *transpose_range) for p in pieces]
     shifts = [int(rng.integers(low, high + 1)) for low, high in ranges]
-    shifts = [shift if chance < share else 0 for shift, chance in zip(shifts, rng.random(len(shifts)), strict=True)]
+    shifts = [
+        shift if chance < transpose_prob else 0 for shift, chance in zip(shifts, rng.random(len(shifts)), strict=True)
+    ]
     # no note leaves the roll, so what comes in on the other side is silence
     return [np.roll(piece, shift, axis=1) for piece, shift in zip(pieces, shifts, strict=True)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnrbm.backend import engine
 from rnnrbm.densities import Independent
-from rnnrbm.networks import Nothing
+from rnnrbm.networks import Memoryless
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.settings import Training
 
@@ -60,11 +60,11 @@ def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
     """
     own = settings.model_copy(update={"pretrain_density": 0, "pretrain_network": 0})
     part = own.model_copy(update={"patience": 0, "averaging": 0.0})
-    if model.writers and settings.pretrain_density:
-        shuffled = {"n_steps": 1, "batch_size": settings.n_steps * settings.batch_size, "context": 0}
-        density = SequenceModel(Nothing(model.dtype), model.density)
+    if model.bias_weights and settings.pretrain_density:
+        shuffled = {"row_length": 1, "batch_size": settings.row_length * settings.batch_size, "context": 0}
+        density = SequenceModel(Memoryless(model.dtype), model.density)
         yield Stage("density", density, part.model_copy(update={"epochs": settings.pretrain_density, **shuffled}))
-    if model.writers and settings.pretrain_network:
+    if model.bias_weights and settings.pretrain_network:
         network = _predictor(model, settings.seed)
         yield Stage("network", network, part.model_copy(update={"epochs": settings.pretrain_network}))
     yield Stage("model", model, own)

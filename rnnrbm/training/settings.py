@@ -60,17 +60,20 @@ class Training(Settings):
     pretrain_density, pretrain_network : int
         Epochs of training the frame density without a past, and the network by predicting each unit of the next frame,
         before; see :mod:`rnnrbm.training.pretraining`.
-    batch_size, n_steps, context : int
-        Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.training.packing.Corpus`.
+    batch_size, row_length, context : int
+        Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.training.packing.PackedDataset`.
     k : int or list of (float, int)
         Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
-    candidates : int
+    n_proposals : int
         How many other frames of the batch the chain of CD may start from, instead of from its own, drawn by their
         weight, at most as many as a batch has; each is weighed for every frame. See :func:`rnnrbm.samplers.cd`.
     persistent : bool
         Of an RBM of frames alone: its chains go on from where the last step left them (persistent contrastive
         divergence), one for each frame of a batch, and come to modes that no datum of the batch is near to. See
         :func:`rnnrbm.samplers.pcd`.
+    n_betas : int
+        Inverse temperatures of the persistent chains, evenly spaced from 1 down to 0, for parallel tempering; 1 is
+        none. Needs `persistent` and binary units. See :func:`rnnrbm.samplers.tempered`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
     learning_rate : float
         At the start.
@@ -91,11 +94,11 @@ class Training(Settings):
     state_dropout, input_dropout : float
         Share of a network's outputs, and of its inputs, that are left out at random in training; see
         :meth:`rnnrbm.sequence.SequenceModel.loss`.
-    transpose : (int, int) or None
+    transpose_range : (int, int) or None
         Range of the random transposition: all columns of a piece are shifted by as many, drawn anew every epoch. (0, 0)
         is off. None stands for (-5, 6) in a run whose columns are notes, and for off otherwise, as in
         :func:`rnnrbm.training.fit.fit`, which does not know what columns are.
-    transposed : float or list of (float, float)
+    transpose_prob : float or list of (float, float)
         Share of the pieces that are transposed, drawn anew every epoch; constant or, like `k`, in stages. Where a set
         is in one key, as the published ones are, a model that sees the others too is kept from overfitting, and below 1
         it still learns which key: by default all keys at first, and in the last quarter half of the time the set's own.
@@ -103,9 +106,9 @@ class Training(Settings):
         Stop after that many epochs without a better valid log-likelihood; 0 never stops early.
     valid_every : int
         Epochs from one validation to the next.
-    valid_frames, valid_chains, valid_temperatures : int
+    valid_n_frames, valid_n_chains, valid_n_temperatures : int
         Cost of the validation by AIS; 0 frames means all.
-    valid_enumerated : int
+    valid_n_exact_states : int
         So many of the most frequent training frames have their part of Z summed exactly; see
         :class:`rnnrbm.scoring.likelihood.Evaluator`. With none of them, an AIS as short as this overstates the
         likelihood of a
@@ -118,11 +121,12 @@ class Training(Settings):
     pretrain_density: Annotated[Int, Field(ge=0)] = 0
     pretrain_network: Annotated[Int, Field(ge=0)] = 0
     batch_size: Count = 6
-    n_steps: Count = 96
+    row_length: Count = 96
     context: Annotated[Int, Field(ge=0)] = 16
     k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
-    candidates: Annotated[Int, Field(ge=0)] = 0
+    n_proposals: Annotated[Int, Field(ge=0)] = 0
     persistent: bool = False
+    n_betas: Count = 1
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
     learning_rate: Positive = 3e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -135,22 +139,22 @@ class Training(Settings):
     averaging: Rate = 0.0
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1
-    transpose: tuple[int, int] | None = None
-    transposed: Share | list[tuple[Rate, Share]] = [(0.0, 1.0), (0.75, 0.5)]
+    transpose_range: tuple[int, int] | None = None
+    transpose_prob: Share | list[tuple[Rate, Share]] = [(0.0, 1.0), (0.75, 0.5)]
     patience: Annotated[Int, Field(ge=0)] = 40
     valid_every: Count = 5
-    valid_frames: Annotated[Int, Field(ge=0)] = 500
-    valid_chains: Annotated[Int, Field(ge=2)] = 5
-    valid_temperatures: Annotated[Int, Field(ge=2)] = 200
-    valid_enumerated: Annotated[Int, Field(ge=0)] = 5000
+    valid_n_frames: Annotated[Int, Field(ge=0)] = 500
+    valid_n_chains: Annotated[Int, Field(ge=2)] = 5
+    valid_n_temperatures: Annotated[Int, Field(ge=2)] = 200
+    valid_n_exact_states: Annotated[Int, Field(ge=0)] = 5000
     seed: Annotated[Int, Field(ge=0)] = 0
 
-    @field_validator("k", "transposed", mode="wrap")
+    @field_validator("k", "transpose_prob", mode="wrap")
     @classmethod
     def _stages(cls, value: Any, validate: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
         numbers, example = {
             "k": ("a whole number of at least 1", "[[0.0, 2], [0.5, 10]]"),
-            "transposed": ("a number between 0 and 1", "[[0.0, 1.0], [0.75, 0.5]]"),
+            "transpose_prob": ("a number between 0 and 1", "[[0.0, 1.0], [0.75, 0.5]]"),
         }[field.field_name or ""]
         try:
             stages = validate(value)
@@ -162,7 +166,7 @@ class Training(Settings):
                 raise ValueError(f"stages must begin at 0.0 and follow each other, as in {example}")
         return stages
 
-    @field_validator("transpose")
+    @field_validator("transpose_range")
     @classmethod
     def _around_zero(cls, transpose: tuple[int, int] | None) -> tuple[int, int] | None:
         if transpose is not None and not transpose[0] <= 0 <= transpose[1]:
@@ -171,16 +175,19 @@ class Training(Settings):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        if self.context > self.n_steps // 2:
-            raise ValueError(f"context ({self.context}) must be at most half of n_steps ({self.n_steps})")
-        if self.candidates > (frames := self.n_steps * self.batch_size):
+        if self.context > self.row_length // 2:
+            raise ValueError(f"context ({self.context}) must be at most half of row_length ({self.row_length})")
+        if self.n_proposals > (frames := self.row_length * self.batch_size):
             raise ValueError(
-                f"candidates ({self.candidates}) must be at most the frames of a batch, n_steps x batch_size ({frames})"
+                f"n_proposals ({self.n_proposals}) must be at most the frames of a batch, row_length x "
+                f"batch_size ({frames})"
             )
-        if self.persistent and self.candidates:
+        if self.persistent and self.n_proposals:
             raise ValueError(
-                f"persistent chains start where they were, not from candidates ({self.candidates}): give one of both"
+                f"persistent chains start where they were, not from n_proposals ({self.n_proposals}): give one of both"
             )
+        if self.n_betas > 1 and not self.persistent:
+            raise ValueError(f"n_betas ({self.n_betas}) tempers persistent chains: set persistent = true too")
         return self
 
     @classmethod
@@ -208,15 +215,21 @@ class Training(Settings):
     @property
     def shifts(self) -> tuple[int, int]:
         """Range of the random transposition, none if nobody has chosen one."""
-        return self.transpose or (0, 0)
+        return self.transpose_range or (0, 0)
+
+    @property
+    def betas(self) -> tuple[float, ...]:
+        """Inverse temperatures of parallel tempering, from 1 down to 0; none if `n_betas` is 1."""
+        n = self.n_betas
+        return () if n == 1 else tuple(1.0 - i / (n - 1) for i in range(n))
 
     def k_at(self, epoch: int) -> int:
         """Gibbs steps of CD-k in an epoch, counted from 0."""
         return self._at(self.k, epoch)
 
-    def transposed_at(self, epoch: int) -> float:
+    def transpose_prob_at(self, epoch: int) -> float:
         """Share of the pieces that are transposed in an epoch, counted from 0."""
-        return self._at(self.transposed, epoch)
+        return self._at(self.transpose_prob, epoch)
 
     def _at(self, stages: T | list[tuple[float, T]], epoch: int) -> T:
         if not isinstance(stages, list):

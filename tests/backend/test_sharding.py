@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rnnrbm.backend import engine, sharding
-from rnnrbm.backend.sharding import Spread
+from rnnrbm.backend.sharding import Sharding
 
 
 @pytest.fixture
@@ -20,21 +20,21 @@ def eight(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("rows", "n_devices"), [(1, 1), (2, 2), (6, 6), (7, 7), (9, 3), (12, 6), (13, 1), (16, 8)])
 def test_the_most_devices_that_divide_the_rows(eight: None, rows: int, n_devices: int) -> None:
-    assert Spread(rows, "NUMBA").n_devices == n_devices
+    assert Sharding(rows, "NUMBA").n_devices == n_devices
 
 
 def test_sums_over_rows_are_not_spread_over_cores(eight: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Spread(16, "NUMBA", sums=True).n_devices == 1
+    assert Sharding(16, "NUMBA", sums=True).n_devices == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert Spread(16, "NUMBA", sums=True).n_devices == 8
+    assert Sharding(16, "NUMBA", sums=True).n_devices == 8
 
 
 def test_one_device_in_other_modes_where_arrays_stay_as_they_are() -> None:
     assert sharding.available("NUMBA") == sharding.available("FAST_COMPILE") == 1
     x, shared = np.ones((4, 2)), engine.shared(np.ones(3), "x")
-    spread = Spread(4, "FAST_COMPILE")
-    assert spread.rows(x) is x
-    spread.everywhere([shared])
+    spread = Sharding(4, "FAST_COMPILE")
+    assert spread.shard(x) is x
+    spread.replicate([shared])
     assert type(shared.get_value(borrow=True)) is np.ndarray
 
 
@@ -45,24 +45,24 @@ def test_each_core_is_a_device_unless_jax_was_told_otherwise() -> None:
 def test_rows_are_shared_out_and_variables_copied() -> None:
     n = sharding.available("JAX")
     x, shared = np.arange(6.0 * n, dtype=np.float32).reshape(3, 2 * n), engine.shared(np.arange(3), "x")
-    spread = Spread(2 * n, "JAX")
-    placed = spread.rows(x, axis=1)
+    spread = Sharding(2 * n, "JAX")
+    placed = spread.shard(x, axis=1)
     assert {s.data.shape for s in placed.addressable_shards} == {(3, 2)}
     assert len(placed.sharding.device_set) == n
     np.testing.assert_array_equal(np.asarray(placed), x)
-    spread.everywhere([shared])
+    spread.replicate([shared])
     value = shared.get_value(borrow=True)
     assert value.sharding.is_fully_replicated
     assert len(value.sharding.device_set) == n
-    again = spread.rows(placed, axis=1)
+    again = spread.shard(placed, axis=1)
     assert again is placed  # nothing is copied that is there already
 
 
 def test_variables_move_between_layouts_and_come_back() -> None:
     shared = engine.shared([1.0, 2.0], "x")
     for rows in (2 * sharding.available("JAX"), 1):
-        spread = Spread(rows, "JAX")
-        spread.everywhere([shared])
+        spread = Sharding(rows, "JAX")
+        spread.replicate([shared])
         assert len(shared.get_value(borrow=True).sharding.device_set) == spread.n_devices
     sharding.release([shared])
     assert type(shared.get_value(borrow=True)) is np.ndarray
@@ -72,10 +72,10 @@ def test_variables_move_between_layouts_and_come_back() -> None:
 def test_a_loan_leaves_variables_as_they_were() -> None:
     shared = engine.shared([1.0, 2.0], "x")
     before = shared.get_value(borrow=True)
-    spread = Spread(2 * sharding.available("JAX"), "JAX")
+    spread = Sharding(2 * sharding.available("JAX"), "JAX")
 
     def lend() -> None:
-        with spread.copies([shared]):
+        with spread.replicated([shared]):
             assert len(shared.get_value(borrow=True).sharding.device_set) == spread.n_devices
             raise KeyboardInterrupt
 
@@ -105,9 +105,9 @@ ways = [("ais", None), ("raise", None)]
 ways += [] if "hidden" in units else [("exact", None)]
 ways += [] if "visible" in units else [("ais", np.eye(3, 12)), ("raise", np.eye(3, 12))]
 for method, listed in ways:
-    Evaluator(model, method=method, n_chains=4, n_temperatures=3, enumerated=listed)(pieces)
+    Evaluator(model, method=method, n_chains=4, n_temperatures=3, exact_states=listed)(pieces)
 list(predict(model, pieces, k=2))
-generate(model, 5, count=8, k=2)
+generate(model, 5, n_samples=8, k=2)
 """
 
 

@@ -30,15 +30,15 @@ n_recurrent = 4
 epochs = 2
 k = 1
 valid_every = 1
-n_steps = 16
+row_length = 16
 context = 0
 batch_size = 2
 [evaluation]
-chains = 2
-temperatures = 5
+n_chains = 2
+n_temperatures = 5
 [generation]
-count = 1
-steps = 4
+n_samples = 1
+n_frames = 4
 """
 
 
@@ -117,7 +117,7 @@ def test_made_rows_are_not_made_again_and_others_not_replaced(made, monkeypatch)
     said = CliRunner().invoke(app, ["reproduce", "tables/mine", "--model", "rnn"])
     assert "made on " in said.output
     assert "--again repeats it" in said.output
-    other = settings.replaced({"generation.steps": 5})  # which does not ask for another training
+    other = settings.replaced({"generation.n_frames": 5})  # which does not ask for another training
     again = reproduce.make_row(path, other, folder / "runs/mine/toy-rnn")
     assert again["test"] == before["test"]
     with pytest.raises(ValueError, match=r"toy-rnn: holds a run of other settings than .*toy-rnn\.toml"):
@@ -151,13 +151,18 @@ def test_an_interrupted_row_goes_on(made, tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce, "Evaluator", functools.partial(Evaluator, rows=8))  # else it is done at once
     stages = []
 
-    def watch(stage, done, total, row):
+    def progress(stage, done, total, row):
         stages.append(stage)
 
     for name in ("train", "valid"):
         with pytest.raises(run.Interrupted):
             reproduce.make_row(
-                path, settings, tmp_path / "run", again=True, stop=lambda name=name: stages[-1] == name, watch=watch
+                path,
+                settings,
+                tmp_path / "run",
+                again=True,
+                stop=lambda name=name: stages[-1] == name,
+                progress=progress,
             )
     row = reproduce.make_row(path, settings, tmp_path / "run", again=True)
     before = json.loads((table / "results" / "toy-rnn.json").read_text())

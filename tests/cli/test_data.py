@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_datasets import SPLITS, assert_same, midi_folder, small
 from test_benchmark_sets import FILE, cached, pytestmark, server  # noqa: F401
+from test_datasets import SPLITS, assert_same, midi_folder, small
 from typer.testing import CliRunner
 
 from rnnrbm.cli.main import app

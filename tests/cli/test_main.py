@@ -31,25 +31,25 @@ n_recurrent = 6
 [training]
 epochs = 6
 batch_size = 2
-n_steps = 16
+row_length = 16
 context = 4
 k = 1
-transpose = [-1, 1]
+transpose_range = [-1, 1]
 valid_every = 2
-valid_chains = 2
-valid_temperatures = 3
+valid_n_chains = 2
+valid_n_temperatures = 3
 
 [evaluation]
-chains = 3
-temperatures = 4
+n_chains = 3
+n_temperatures = 4
 
 [generation]
-count = 2
-steps = 8
-gibbs = 3
+n_samples = 2
+n_frames = 8
+k = 3
 """
 #: for runs of which only the beginning is looked at
-SHORT_END = ["--set", "evaluation.test=false", "--set", "generation.count=1"]
+SHORT_END = ["--set", "evaluation.test=false", "--set", "generation.n_samples=1"]
 
 
 def rnnrbm(*arguments: object, cwd: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -121,7 +121,7 @@ def test_help_names_every_option():
     for option in ("--data", "--out", "--epochs", "--seed", "--cell", "--set", "--resume", "--overwrite", "--mode"):
         assert option in said
     said = rnnrbm("generate", "--help").stdout
-    for option in ("--steps", "--count", "--seed", "--gibbs", "--prime", "--prime-steps", "--out"):
+    for option in ("--n-frames", "--n-samples", "--seed", "--k", "--prime", "--prime-frames", "--out"):
         assert option in said
 
 
@@ -158,13 +158,13 @@ def test_train_writes_everything_and_says_so(trained):
     assert "more:     rnnrbm generate whole" in done.stdout
     assert done.stderr.startswith("run folder: whole\ntoy: 12 columns (notes 60 to 71), 2 frames per beat\n")
     assert re.search(r"  train +4 pieces +79 frames\n  valid +2 pieces +14 frames\n  test ", done.stderr)
-    for stage in ("Training 0/6", "Training 6/6", "Test likelihood 14/14", "Sampling 2/2", "Drawing 1/1"):
+    for stage in ("Training 0/6", "Training 6/6", "AIS 14/14", "Sampling 2/2", "Drawing 1/1"):
         assert stage in done.stderr
 
 
 def test_options_change_settings(place):
     options = ["--epochs", "0", "--seed", "7", "--cell", "tanh", "--set", "model.n_hidden=5"]
-    options += ["--set", "training.k=[[0.0, 1], [0.5, 2]]", "--set", "generation.count=1"]
+    options += ["--set", "training.k=[[0.0, 1], [0.5, 2]]", "--set", "generation.n_samples=1"]
     rnnrbm("train", "tiny.toml", *options, "--data", "toy.npz", *SHORT_END[:2], cwd=place)
     folder = place / "runs" / "toy-1"  # the first that is free
     settings = config.read(folder / "config.toml")
@@ -279,7 +279,7 @@ def test_drums_can_be_asked_for_as_the_error_says(place):
     rnnrbm(*arguments, *advice.split(), cwd=place)
     assert config.read(place / "drummer" / "config.toml").data.drums is True
     # a primer is read as the data were, and so is another folder
-    options = ["--steps", "3", "--count", "1", "--gibbs", "2", "--prime", folder / "0.mid"]
+    options = ["--n-frames", "3", "--n-samples", "1", "--k", "2", "--prime", folder / "0.mid"]
     assert "primed by 12 frames" in rnnrbm("generate", "drummer", *options, cwd=place).stdout
     other = shutil.copytree(folder, place / "more drums")
     said = rnnrbm("evaluate", "drummer", "--data", other, *QUICK, "--no-bracket", cwd=place).stdout
@@ -288,31 +288,31 @@ def test_drums_can_be_asked_for_as_the_error_says(place):
 
 @pytest.mark.slow
 def test_a_primer_is_read_on_a_grid_of_seconds(place):
-    folder = midi_folder(place / "clock")
+    folder = midi_folder(place / "frames_per_bar")
     seconds = ["--set", "data.seconds_per_frame=0.125"]  # 12 half beats at 120 beats a minute are 24 frames
     rnnrbm("train", "tiny.toml", "--data", folder, "--epochs", "0", "--out", "ticking", *seconds, *SHORT_END, cwd=place)
-    options = ["--steps", "3", "--count", "1", "--gibbs", "2", "--prime", folder / "0.mid", "--prime-steps", "99"]
+    options = ["--n-frames", "3", "--n-samples", "1", "--k", "2", "--prime", folder / "0.mid", "--prime-frames", "99"]
     assert "primed by 24 frames" in rnnrbm("generate", "ticking", *options, cwd=place).stdout
 
 
 # --- evaluating -------------------------------------------------------------------------------------
 
-QUICK = ["--chains", "4", "--temperatures", "3", "--samples", "2", "--gibbs", "3"]
+QUICK = ["--n-chains", "4", "--n-temperatures", "3", "--n-draws", "2", "--k", "3"]
 
 
 @pytest.mark.parametrize("model", ["rnn-nade", pytest.param("rtrbm", marks=pytest.mark.slow)])
 def test_other_models_are_trained_scored_and_sampled(place, model):
-    options = ["--model", model, "--epochs", "2", "--set", "generation.count=1", "--out", model]
+    options = ["--model", model, "--epochs", "2", "--set", "generation.n_samples=1", "--out", model]
     said = rnnrbm("train", "tiny.toml", "--data", "toy.npz", *options, cwd=place).stdout
     assert f"this {model.upper()}" in said
     exact = model == "rnn-nade"
     assert ("exact; epoch" in said) == exact
-    said = rnnrbm("evaluate", model, *QUICK, "--bracket-frames", "4", cwd=place).stdout
+    said = rnnrbm("evaluate", model, *QUICK, "--n-bracket-frames", "4", cwd=place).stdout
     assert ("lower side" in said) != exact
     assert bool(re.search(r"of\s+4\s+random\s+frames", said)) != exact
     assert ("Gibbs steps from the frame before" in said) != exact
     assert re.search(rf"this {model.upper()} .* -\d+\.\d+ │.*exact", said) or not exact
-    done = rnnrbm("generate", model, "--steps", "3", "--count", "1", cwd=place)
+    done = rnnrbm("generate", model, "--n-frames", "3", "--n-samples", "1", cwd=place)
     assert "notes a frame" in done.stdout
     assert config.read(place / model / "config.toml").model.name == model
 
@@ -339,7 +339,7 @@ def test_evaluate(place, trained):
     assert {"toy-test.json", "toy-valid.json"} <= written
     kinds = sorted(re.sub("-[0-9a-f]{8}.npz", "", name) for name in written if name.endswith(".npz"))
     assert kinds == ["toy-test-ais", "toy-test-raise", "toy-valid-ais"]
-    other = rnnrbm("evaluate", "whole", *QUICK, "--enumerated", "0", "--no-bracket", "--json", cwd=place)
+    other = rnnrbm("evaluate", "whole", *QUICK, "--n-exact-states", "0", "--no-bracket", "--json", cwd=place)
     assert json.loads(other.stdout)["log_likelihood"]["settings"] == "AIS, 4 chains x 3 temperatures"
     assert written < {file.name for file in (folder / "evaluations").iterdir()}  # of other settings, so beside them
     exact = rnnrbm("evaluate", "whole", *QUICK, "--method", "exact", "--data", "toy.npz", "--json", cwd=place)
@@ -371,7 +371,7 @@ def test_what_cannot_be_evaluated(place, trained, tmp_path):
     assert re.search(r"column 0 was note 60 in training, but in toy it is note 61; evaluate", said)
     assert "split 'tests' is none of train, valid, test" in refused("evaluate", "whole", "--split", "tests", cwd=place)
     assert "no such file" in refused("evaluate", "nowhere", cwd=place)
-    assert "ladder 'steep'" in refused("evaluate", "whole", "--ladder", "steep", cwd=place)
+    assert "annealing schedule 'steep'" in refused("evaluate", "whole", "--schedule", "steep", cwd=place)
     assert "method 'raise' is neither ais nor exact" in refused("evaluate", "whole", "--method", "raise", cwd=place)
     assert "method 'guess'" in refused("evaluate", "whole", "--method", "guess", cwd=place)
 
@@ -470,7 +470,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_generate_repeats_by_seed(place, trained):
-    options = ["whole", "--steps", "9", "--count", "2", "--gibbs", "2"]
+    options = ["whole", "--n-frames", "9", "--n-samples", "2", "--k", "2"]
     done = rnnrbm("generate", *options, "--seed", "5", "--out", "five", cwd=place)
     rnnrbm("generate", *options, "--seed", "5", "--out", "again", cwd=place)
     rnnrbm("generate", *options, cwd=place)  # seed 0, in the run's folder
@@ -486,9 +486,9 @@ def test_generate_repeats_by_seed(place, trained):
 
 
 def test_generate_from_known_frames_or_the_frame_before(place, trained):
-    options = ["whole", "--steps", "9", "--count", "1", "--gibbs", "1"]
+    options = ["whole", "--n-frames", "9", "--n-samples", "1", "--k", "1"]
     rolls = {}
-    for name, more in (("usual", []), ("known", ["--known", "5000"]), ("before", ["--known", "0"])):
+    for name, more in (("usual", []), ("known", ["--n-init-states", "5000"]), ("before", ["--n-init-states", "0"])):
         rnnrbm("generate", *options, *more, "--out", f"from-{name}", cwd=place)
         rolls[name] = (place / f"from-{name}" / "seed0-1.mid").read_bytes()
     assert rolls["usual"] == rolls["known"] != rolls["before"]
@@ -502,10 +502,10 @@ def test_generate_from_a_primer(place, trained):
     primer = (np.random.default_rng(0).random((7, WIDTH)) < 0.4).astype(np.uint8)
     primer[[0, 6]] = 1
     midi.write(place / "primer.mid", primer, low=LOW, steps_per_beat=2)
-    options = ["--steps", "6", "--count", "1", "--gibbs", "2"]
+    options = ["--n-frames", "6", "--n-samples", "1", "--k", "2"]
     for steps, n in (("5", 5), ("16", 7)):
         done = rnnrbm(
-            *("generate", "whole", *options, "--prime", "primer.mid", "--prime-steps", steps),
+            *("generate", "whole", *options, "--prime", "primer.mid", "--prime-frames", steps),
             *("--out", f"primed{n}"),
             cwd=place,
         )
@@ -516,15 +516,15 @@ def test_generate_from_a_primer(place, trained):
 
 
 def test_samples_are_not_overwritten(place, trained):
-    options = ["generate", "whole", "--steps", "3", "--gibbs", "2", "--count", "1", "--out", "kept"]
+    options = ["generate", "whole", "--n-frames", "3", "--k", "2", "--n-samples", "1", "--out", "kept"]
     rnnrbm(*options, cwd=place)
     before = (place / "kept" / "seed0-1.mid").read_bytes()
-    said = refused(*options, "--steps", "4", cwd=place)
+    said = refused(*options, "--n-frames", "4", cwd=place)
     assert re.search(r"seed0-1\.\w+: exists already; choose another --seed or --out, or replace it", said)
     assert (place / "kept" / "seed0-1.mid").read_bytes() == before
-    rnnrbm(*options, "--overwrite", "--steps", "9", cwd=place)
+    rnnrbm(*options, "--overwrite", "--n-frames", "9", cwd=place)
     assert (place / "kept" / "seed0-1.mid").read_bytes() != before
-    assert "--prime-steps needs --prime" in refused(*options, "--prime-steps", "4", cwd=place)
+    assert "--prime-frames needs --prime" in refused(*options, "--prime-frames", "4", cwd=place)
     midi.write(place / "tune.op [1].mid", np.eye(7, WIDTH, dtype=np.uint8), low=LOW, steps_per_beat=2)
     rnnrbm(*options, "--prime", "tune.op [1].mid", cwd=place)
     assert "exists already" in refused(*options, "--prime", "tune.op [1].mid", cwd=place)
@@ -541,7 +541,7 @@ def test_what_cannot_be_generated_is_said_in_one_line(place, trained):
     for folder in ("empty", "nowhere"):
         line = refused("generate", folder, cwd=place)
         assert re.search(rf"{folder}.checkpoint\.npz: no such file; give the folder that 'rnnrbm train' wrote", line)
-    assert "--count" in rnnrbm("generate", "whole", "--count", "0", code=2, cwd=place).stderr
+    assert "--n-samples" in rnnrbm("generate", "whole", "--n-samples", "0", code=2, cwd=place).stderr
     assert "RUN" in rnnrbm("generate", code=2, cwd=place).stderr
 
 

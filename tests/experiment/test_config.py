@@ -26,7 +26,7 @@ CHANGED = {
     "data.seconds_per_frame": 0.1,
     "data.original_key": True,
     "data.split": (0.5, 0.25, 0.25),
-    "data.split_seed": 3,
+    "data.seed": 3,
     "data.low": 30,
     "data.high": 90,
     "data.drums": False,
@@ -35,8 +35,8 @@ CHANGED = {
     "model.n_hidden": 7,
     "training.k": 15,
     "training.learning_rate": 1e-4,
-    "training.transpose": (0, 0),
-    "evaluation.chains": 2,
+    "training.transpose_range": (0, 0),
+    "evaluation.n_chains": 2,
     "generation.tempo": 61.7,
 }
 
@@ -47,12 +47,13 @@ def test_the_template_is_the_defaults_explained(tmp_path):
     assert config.read(path) == Config()
     lines = path.read_text(encoding="utf-8").splitlines()
     for name, table in Config().model_dump().items():
-        assert f"[{name}]" in lines
+        first = lines.index(f"[{name}]")
+        last = next((i for i in range(first + 1, len(lines)) if lines[i].startswith("[")), len(lines))
         for key, value in table.items():
-            places = [i for i, line in enumerate(lines) if line.removeprefix("# ").startswith(f"{key} =")]
-            assert len(places) == 1, key
-            assert lines[places[0]].startswith("# ") == (value is None)
-            assert any(line.startswith("# ") for line in lines[max(0, places[0] - 4) : places[0]])
+            rows = [i for i in range(first, last) if lines[i].removeprefix("# ").startswith(f"{key} =")]
+            assert len(rows) == 1, key
+            assert lines[rows[0]].startswith("# ") == (value is None)
+            assert any(line.startswith("# ") for line in lines[max(0, rows[0] - 4) : rows[0]])
     assert not any(":func:" in line or "``" in line for line in lines)
 
 
@@ -105,7 +106,7 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
             r"unknown key 'training\.learning-rate'; did you mean 'training\.learning_rate'\?",
         ),
         ("[model]\nepochs = 3", r"unknown key 'model\.epochs'; did you mean 'training\.epochs'\?"),
-        ("[model]\nhidden = 3", r"unknown key 'model\.hidden'; did you mean 'model\.n_hidden'\?"),
+        ("[model]\nn_hid = 3", r"unknown key 'model\.n_hid'; did you mean 'model\.n_hidden'\?"),
         ("[trainning]\nepochs = 3", r"unknown table or key 'trainning'; did you mean 'training'\?"),
         ("epochs = 3", r"unknown table or key 'epochs'; did you mean 'training\.epochs'\?"),
         (
@@ -123,9 +124,12 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\nepochs = true", r"training\.epochs: true and false cannot stand here, got True"),
         ('[training]\nepochs = "3"', r"training\.epochs: expected a number, without quotes, got '3'"),
         ("[training]\nk = true", r"training\.k: expected a whole number of at least 1, .*got True"),
-        ("[training]\ntranspose = [1, 3]", r"training\.transpose: must be a range around 0.*got"),
-        ("[training]\ntranspose = [-1]", r"training\.transpose: "),
-        ("[training]\nn_steps = 8\ncontext = 5", r"training: context \(5\) must be at most half of n_steps \(8\)$"),
+        ("[training]\ntranspose_range = [1, 3]", r"training\.transpose_range: must be a range around 0.*got"),
+        ("[training]\ntranspose_range = [-1]", r"training\.transpose_range: "),
+        (
+            "[training]\nrow_length = 8\ncontext = 5",
+            r"training: context \(5\) must be at most half of row_length \(8\)$",
+        ),
         (
             "[training]\nk = 0",
             r"mine\.toml: training\.k: expected a whole number of at least 1, or stages .* as in \[\[0\.0, 2\], "
@@ -142,25 +146,28 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\nk = [[0.0, 2], [0.5, 3], [0.5, 4]]", r"training\.k: stages must .* follow each other"),
         ("[training]\nk = [[0.0, 2], [0.6, 3], [0.5, 4]]", r"training\.k: stages must .* follow each other"),
         (
-            "[training]\ntransposed = 1.5",
-            r"training\.transposed: expected a number between 0 and 1, or stages .* as in \[\[0\.0, 1\.0\], "
+            "[training]\ntranspose_prob = 1.5",
+            r"training\.transpose_prob: expected a number between 0 and 1, or stages .* as in \[\[0\.0, 1\.0\], "
             r"\[0\.75, 0\.5\]\], got 1\.5$",
         ),
-        ("[training]\ntransposed = true", r"training\.transposed: expected a number between 0 and 1, .*got True$"),
         (
-            "[training]\ncandidates = 577",
-            r"training: candidates \(577\) must be at most the frames of a batch, n_steps x batch_size \(576\)$",
+            "[training]\ntranspose_prob = true",
+            r"training\.transpose_prob: expected a number between 0 and 1, .*got True$",
         ),
         (
-            "[training]\npersistent = true\ncandidates = 2",
-            r"training: persistent chains start where they were, not from candidates \(2\): give one of both$",
+            "[training]\nn_proposals = 577",
+            r"training: n_proposals \(577\) must be at most the frames of a batch, row_length x batch_size \(576\)$",
+        ),
+        (
+            "[training]\npersistent = true\nn_proposals = 2",
+            r"training: persistent chains start where they were, not from n_proposals \(2\): give one of both$",
         ),
         (
             "[training]\npersistent = true",
             r'mine\.toml: training: persistent chains are of the model "rbm", whose biases stay, got "rnn-rbm"$',
         ),
-        ("[training]\ntransposed = [[0.1, 1.0]]", r"training\.transposed: stages must begin at 0\.0"),
-        ("[training]\nvalid_chains = 1", r"training\.valid_chains: .*greater than or equal to 2, got 1"),
+        ("[training]\ntranspose_prob = [[0.1, 1.0]]", r"training\.transpose_prob: stages must begin at 0\.0"),
+        ("[training]\nvalid_n_chains = 1", r"training\.valid_n_chains: .*greater than or equal to 2, got 1"),
         ("[data]\nsplit = [0.5, 0.5, 0.0]", r"data\.split: .*greater than 0"),
         ("[data]\nrule = 'strict'", r"data\.rule: .*'sounding' or 'published', got 'strict'"),
         ("[data]\nhigh = 128", r"data\.high: .*less than or equal to 127, got 128"),
@@ -205,8 +212,10 @@ def test_settings_by_name():
         Training.named({"lr": 3}, where="fit")
     with pytest.raises(ConfigError, match=r"^fit: epochs: .*got -1; unknown setting 'optimizer'; .*'optimiser'\?$"):
         Training.named({"epochs": -1, "optimizer": "sgd"}, where="fit")
-    with pytest.raises(ConfigError, match=r"^training: settings: context \(9\) must be at most half of n_steps \(4\)$"):
-        Training.named({"context": 9, "n_steps": 4})
+    with pytest.raises(
+        ConfigError, match=r"^training: settings: context \(9\) must be at most half of row_length \(4\)$"
+    ):
+        Training.named({"context": 9, "row_length": 4})
 
 
 # --- changes ----------------------------------------------------------------------------------------
@@ -236,7 +245,7 @@ def test_replaced_changes_only_what_is_asked():
         ("", 1, r"'' is no setting; known are "),
         ("training.epochs.x", 1, r"unknown key 'training\.epochs\.x'; did you mean 'training\.epochs'\?"),
         ("training.epochs", "x", r"option: training\.epochs: .*got 'x'"),
-        ("training.context", 1000, r"option: training: context \(1000\) must be at most half of n_steps \(\d+\)$"),
+        ("training.context", 1000, r"option: training: context \(1000\) must be at most half of row_length \(\d+\)$"),
     ],
 )
 def test_replaced_refuses(key, value, message):
@@ -254,10 +263,13 @@ def test_k_at():
     # a stage begins with the first epoch at or after its share: 0.25 of 10 epochs is reached by epoch 3
     assert [Training(epochs=10, k=[(0.0, 1), (0.25, 2)]).k_at(e) for e in (2, 3)] == [1, 2]
     assert Training(epochs=1).k_at(0) == 2
-    shares = Training(epochs=10, transposed=[(0.0, 1.0), (0.9, 0.25)])
-    assert [shares.transposed_at(e) for e in range(10)] == [1.0] * 9 + [0.25]
-    assert [Training(epochs=e, transposed=[(0.0, 1.0), (0.9, 0.25)]).transposed_at(e) for e in (0, 5)] == [0.25, 0.25]
-    assert Training(transposed=0.4).transposed_at(7) == 0.4
+    shares = Training(epochs=10, transpose_prob=[(0.0, 1.0), (0.9, 0.25)])
+    assert [shares.transpose_prob_at(e) for e in range(10)] == [1.0] * 9 + [0.25]
+    assert [Training(epochs=e, transpose_prob=[(0.0, 1.0), (0.9, 0.25)]).transpose_prob_at(e) for e in (0, 5)] == [
+        0.25,
+        0.25,
+    ]
+    assert Training(transpose_prob=0.4).transpose_prob_at(7) == 0.4
     assert Training(epochs=0, k=[(0.0, 3), (0.5, 4)]).k_at(0) in (3, 4)
 
 

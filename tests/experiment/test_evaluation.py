@@ -12,15 +12,15 @@ from rnnrbm.datasets import Dataset
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Model
 from rnnrbm.experiment.evaluation import evaluate, score
-from rnnrbm.history import History
 from rnnrbm.sampling import predict
 from rnnrbm.scoring import baselines, metrics
-from rnnrbm.scoring.likelihood import Evaluator, frequent_frames, log_likelihood
+from rnnrbm.scoring.likelihood import Evaluator, frequent_states, log_likelihood
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.state_encoder import StateEncoder
 from rnnrbm.training import checkpoint
 
 WIDTH = 6
-QUICK: dict[str, Any] = {"n_chains": 8, "n_temperatures": 5, "gibbs": 3, "n_samples": 2}
+QUICK: dict[str, Any] = {"n_chains": 8, "n_temperatures": 5, "k": 3, "n_draws": 2}
 
 
 def some_pieces(lengths: list[int], seed: int, width: int = WIDTH) -> list[np.ndarray]:
@@ -51,7 +51,7 @@ def trained(tmp_path: Path) -> run.Run:
 
 def test_figures_are_those_of_the_library(trained: run.Run) -> None:
     data = toy()
-    got = evaluate(trained, data, **QUICK, enumerated=12, seed=4)
+    got = evaluate(trained, data, **QUICK, n_exact_states=12, seed=4)
     assert got["frames"] == 743
     assert got["pieces"] == 3
     for key, method in (("log_likelihood", "ais"), ("raise", "raise")):
@@ -61,7 +61,7 @@ def test_figures_are_those_of_the_library(trained: run.Run) -> None:
             method=method,
             n_chains=8,
             n_temperatures=5,
-            enumerated=frequent_frames(data.train, 12),
+            exact_states=frequent_states(data.train, 12),
             seed=4,
         )
         assert scored.settings.endswith("12 frames enumerated")
@@ -71,7 +71,7 @@ def test_figures_are_those_of_the_library(trained: run.Run) -> None:
         assert got[key]["macro"] != got[key]["micro"]
         assert got[key]["settings"] == scored.settings
         assert got[key]["by_piece"] == [[f"test {i}", f.mean()] for i, f in enumerate(scored.frames)]
-    sampled = list(predict(trained.model, data.test, count=2, k=3, seed=4))
+    sampled = list(predict(trained.model, data.test, n_samples=2, k=3, seed=4))
     each = [metrics.accuracy(s, data.test) for s in sampled]
     for key in ("frame", "bay", "precision", "recall"):
         assert got["accuracy"][key] == pytest.approx(np.mean([a[key] for a in each]))
@@ -83,13 +83,17 @@ def test_figures_are_those_of_the_library(trained: run.Run) -> None:
 def test_the_lower_side_of_some_frames_tells_that_of_all(trained: run.Run) -> None:
     """RAISE of 300 of 743 frames: as far below AIS as there, and that is RAISE of all within the stated error."""
     data = toy()
-    settings = QUICK | {"n_chains": 40, "enumerated": 12, "seed": 4}
+    settings = QUICK | {"n_chains": 40, "n_exact_states": 12, "seed": 4}
     whole = evaluate(trained, data, **settings)
     with pytest.raises(run.Interrupted, match="stopped after 51 of 300 frames"):
-        evaluate(trained, data, **settings, bracket_frames=300, stop=Stop(1))
+        evaluate(trained, data, **settings, n_bracket_frames=300, stop=Stop(1))
     done: list[int] = []
     got = evaluate(
-        trained, data, **settings, bracket_frames=300, watch=lambda s, d, t: done.append(d) if s == "raise" else None
+        trained,
+        data,
+        **settings,
+        n_bracket_frames=300,
+        progress=lambda s, d, t, row: done.append(d) if s == "raise" else None,
     )
     assert done[0] == 51
     assert got["log_likelihood"] == whole["log_likelihood"]
@@ -119,8 +123,8 @@ def test_exact_needs_no_bracket(trained: run.Run) -> None:
 def test_sampled_frames_follow_the_conditional_distribution() -> None:
     """The mean of many samples of a frame is its marginal, and every frame sees its own true past."""
     pieces = some_pieces([3, 2], 9)
-    total = sum(np.concatenate(s) for s in predict(model(), pieces, count=4000, k=25))
-    u = np.concatenate(History(model())(pieces))
+    total = sum(np.concatenate(s) for s in predict(model(), pieces, n_samples=4000, k=25))
+    u = np.concatenate(StateEncoder(model())(pieces))
     p = {t.name: np.asarray(t.get_value(), float) for t in model().params}
     states = np.array([[(i >> j) & 1 for j in range(WIDTH)] for i in range(2**WIDTH)], float)
     for t in range(5):
@@ -156,7 +160,7 @@ def test_interrupted_goes_on_from_what_it_has(trained: run.Run, uninterrupted: d
         evaluate(trained, data, **QUICK, stop=Stop(n))
     assert not (folder / "toy-test.json").exists()
     first: dict[str, int] = {}
-    got = evaluate(trained, data, **QUICK, watch=lambda stage, done, total: first.setdefault(stage, done))
+    got = evaluate(trained, data, **QUICK, progress=lambda stage, done, total, row: first.setdefault(stage, done))
     assert first["ais"] == min(256 * n, 743)
     differs = {"run", "seconds"}
     assert {k: got[k] for k in got.keys() - differs} == {k: uninterrupted[k] for k in uninterrupted.keys() - differs}
@@ -173,13 +177,13 @@ def test_what_was_kept_of_something_else_is_not_used(tmp_path: Path, change: str
     elif change == "pieces":
         pieces[0][5, 2] ^= 1
     elif change == "settings":
-        evaluator = Evaluator(made, n_chains=4, n_temperatures=3, ladder="geometric")
+        evaluator = Evaluator(made, n_chains=4, n_temperatures=3, schedule="geometric")
     elif change == "seed":
         seed = 1
     else:
         partial.write_bytes(partial.read_bytes()[:200])
     done: list[int] = []
-    got = score(evaluator, pieces, seed=seed, partial=partial, watch=lambda d, t: done.append(d))
+    got = score(evaluator, pieces, seed=seed, partial=partial, progress=lambda stage, d, t, row: done.append(d))
     assert done[0] == 0
     assert got.mean == evaluator(pieces, seed=seed).mean
     assert checkpoint.load(partial)[0]["values"].shape == (3, 300)
@@ -190,8 +194,8 @@ def test_what_cannot_be_evaluated(trained: run.Run) -> None:
         evaluate(trained, toy(), split="tests")
     with pytest.raises(ValueError, match=r"was trained on 6 visible units, but toy\.npz has 5"):
         evaluate(trained, toy(5))
-    with pytest.raises(ValueError, match="bracket_frames must be at least 2, or None for all, got 1"):
-        evaluate(trained, toy(), bracket_frames=1)
+    with pytest.raises(ValueError, match="n_bracket_frames must be at least 2, or None for all, got 1"):
+        evaluate(trained, toy(), n_bracket_frames=1)
     empty = toy()
     empty.names["valid"].clear()
     empty.valid.clear()

@@ -23,10 +23,10 @@ from rnnrbm.experiment.config import Config
 from rnnrbm.io import midi
 from rnnrbm.sampling import generate
 from rnnrbm.scoring import baselines
-from rnnrbm.scoring.likelihood import frequent_frames, log_likelihood
+from rnnrbm.scoring.likelihood import frequent_states, log_likelihood
 from rnnrbm.training import checkpoint
 from rnnrbm.training.checkpoint import CheckpointError
-from rnnrbm.training.packing import Corpus
+from rnnrbm.training.packing import PackedDataset
 
 WIDTH, LOW = 12, 60
 PARTS = {"config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples"}
@@ -65,25 +65,25 @@ def tiny(source: Path, **changes: Any) -> Config:
         "model.n_recurrent": 6,
         "training.epochs": 3,
         "training.batch_size": 2,
-        "training.n_steps": 16,
+        "training.row_length": 16,
         "training.context": 4,
         "training.k": 1,
-        "training.transpose": [-1, 1],
+        "training.transpose_range": [-1, 1],
         "training.averaging": 0.9,
         "training.valid_every": 2,
-        "training.valid_chains": 2,
-        "training.valid_temperatures": 3,
-        "evaluation.chains": 3,
-        "evaluation.temperatures": 4,
-        "generation.count": 2,
-        "generation.steps": 10,
-        "generation.gibbs": 3,
+        "training.valid_n_chains": 2,
+        "training.valid_n_temperatures": 3,
+        "evaluation.n_chains": 3,
+        "evaluation.n_temperatures": 4,
+        "generation.n_samples": 2,
+        "generation.n_frames": 10,
+        "generation.k": 3,
     }
     return Config().replaced(settings | changes)
 
 
 #: for tests that look at training only
-QUICK_END = {"evaluation.test": False, "generation.count": 1}
+QUICK_END = {"evaluation.test": False, "generation.n_samples": 1}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def whole(tmp_path_factory, data) -> tuple[Path, dict[str, Any], list[tuple[str,
     """A finished run: its folder, its results and the calls of `watch`."""
     folder = tmp_path_factory.mktemp("runs") / "a" / "b"
     calls = []
-    results = run.train(tiny(data), folder, watch=lambda stage, done, total, row: calls.append((stage, done, total)))
+    results = run.train(tiny(data), folder, progress=lambda stage, done, total, row: calls.append((stage, done, total)))
     return folder, results, calls
 
 
@@ -138,7 +138,15 @@ def test_everything_is_there_and_nothing_else(whole):
 
 def resolved(data):
     """What the settings of the tiny run become: the rest of the model is the model's own."""
-    own = {"cell": "gru", "n_layers": 1, "connections": "plain", "visible": "binary", "clock": 0, "n_local": 0}
+    own = {
+        "cell": "gru",
+        "n_layers": 1,
+        "connections": "plain",
+        "visible": "binary",
+        "hidden": "binary",
+        "frames_per_bar": 0,
+        "n_pitch_conv": 0,
+    }
     return tiny(data).replaced({f"model.{key}": value for key, value in own.items()})
 
 
@@ -176,13 +184,13 @@ def midi_folder(path: Path, *, channel: int = 0) -> Path:
     return path
 
 
-NOTHING = {"training.epochs": 0, "generation.count": 1}
+NOTHING = {"training.epochs": 0, "generation.n_samples": 1}
 
 
 def test_notes_are_transposed_and_other_columns_are_not():
     for chosen, notes, expected in ((None, True, (-5, 6)), (None, False, (0, 0)), ((-1, 2), False, (-1, 2))):
-        settings = Config().replaced({"training.transpose": chosen})
-        assert run.resolved(settings, notes=notes).training.transpose == expected
+        settings = Config().replaced({"training.transpose_range": chosen})
+        assert run.resolved(settings, notes=notes).training.transpose_range == expected
 
 
 def test_settings_of_the_data_are_resolved(tmp_path):
@@ -195,7 +203,7 @@ def test_settings_of_the_data_are_resolved(tmp_path):
         "source": str(songs),
         "steps_per_beat": 2,
         "split": [0.7, 0.15, 0.15],
-        "split_seed": 0,
+        "seed": 0,
         "low": LOW,
         "high": LOW + WIDTH - 1,
         "drums": False,
@@ -211,9 +219,9 @@ def test_settings_of_the_data_are_resolved(tmp_path):
 
 def test_every_data_option_that_is_set_is_used_or_refused(tmp_path):
     songs = midi_folder(tmp_path / "songs", channel=9)
-    options = {"split": (0.5, 0.25, 0.25), "split_seed": 2, "low": 50, "high": 90, "drums": True}
+    options = {"split": (0.5, 0.25, 0.25), "seed": 2, "low": 50, "high": 90, "drums": True}
     loaded = run.load_data(config.Data(source=str(songs), seconds_per_frame=0.25, **options))
-    options["seed"] = options.pop("split_seed")
+    options["seed"] = options.pop("seed")
     assert loaded.names == datasets.load(songs, seconds_per_frame=0.25, **options).names
     assert (loaded.low, loaded.n_visible, loaded.seconds_per_frame) == (50, 41, 0.25)
     songs = midi_folder(tmp_path / "pitched")
@@ -222,7 +230,7 @@ def test_every_data_option_that_is_set_is_used_or_refused(tmp_path):
         run.load_data(config.Data(source=str(songs), split=(0.9, 0.2, 0.2)))
     refused = {
         "split": (0.9, 0.2, 0.2),
-        "split_seed": 1,
+        "seed": 1,
         "seconds_per_frame": 0.1,
         "low": 30,
         "high": 90,
@@ -233,7 +241,7 @@ def test_every_data_option_that_is_set_is_used_or_refused(tmp_path):
         with pytest.raises(ValueError, match=rf"^{name.removeprefix('split_')}.* cannot be chosen for .*'bach'"):
             run.load_data(config.Data(source="bach", **{name: value}))
     # the settings that earlier versions wrote for every set
-    run.load_data(config.Data(source="bach", original_key=False, split=(0.7, 0.15, 0.15), split_seed=0))
+    run.load_data(config.Data(source="bach", original_key=False, split=(0.7, 0.15, 0.15), seed=0))
 
 
 def test_bach_is_resolved_too(tmp_path):
@@ -259,7 +267,7 @@ def test_results(whole, data):
     toy = datasets.load(data)
     assert results["test_frames"] == 14
     assert results["epochs"] == 3
-    known = len(frequent_frames(toy.train))
+    known = len(frequent_states(toy.train))
     assert results["method"] == f"AIS, 3 chains x 4 temperatures, {known} frames enumerated"
     assert results["baselines"] == {
         "note 1-gram": baselines.NoteUnigram.fit(toy.train).log_likelihood(toy.test),
@@ -282,11 +290,11 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
     assert (back.folder, back.low, back.steps_per_beat, back.seconds_per_frame) == (folder, LOW, 2.0, None)
     assert back.best_epoch == results["best_epoch"]
     toy = datasets.load(data)
-    known = frequent_frames(toy.train)
-    scored = log_likelihood(back.model, toy.test, n_chains=3, n_temperatures=4, enumerated=known, seed=0)
+    known = frequent_states(toy.train)
+    scored = log_likelihood(back.model, toy.test, n_chains=3, n_temperatures=4, exact_states=known, seed=0)
     assert scored.mean == results["test_ll"]
     assert scored.standard_error == results["test_se"]
-    rolls = generate(back.model, 10, count=2, k=3, seed=0, known=known).astype(np.uint8)
+    rolls = generate(back.model, 10, n_samples=2, k=3, seed=0, init_states=known).astype(np.uint8)
     assert results["statistics"]["samples"]["notes_per_frame"] == pytest.approx(rolls.sum(axis=2).mean())
     for i, roll in enumerate(rolls, 1):
         read = midi.read(folder / "samples" / f"sample-{i}.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
@@ -302,7 +310,7 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
 def test_progress_goes_through_the_stages(whole):
     calls = whole[2]
     stages = list(dict.fromkeys(stage for stage, _, _ in calls))
-    assert stages == ["note", "train", "batch", "evaluate", "sample", "draw"]
+    assert stages == ["note", "train", "batch", "ais", "sample", "draw"]
     assert [(done, total) for stage, done, total in calls if stage == "train"] == [(0, 3), (1, 3), (2, 3), (3, 3)]
     batches = [(done, total) for stage, done, total in calls if stage == "batch"]
     assert sum(done == 1 for done, _ in batches) == 3
@@ -371,7 +379,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path, data):
         (tmp_path / name).write_text("old")
     with pytest.raises(FileExistsError, match=r"\(metrics\.csv, results\.json, figures, samples, evaluations\)"):
         run.train(tiny(data), tmp_path)
-    run.train(tiny(data, **{"training.epochs": 0, "generation.count": 1}), tmp_path, overwrite=True)
+    run.train(tiny(data, **{"training.epochs": 0, "generation.n_samples": 1}), tmp_path, overwrite=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert set(os.listdir(tmp_path)) == (PARTS - {"metrics.csv"}) | {"notes.txt", "generated"}  # no epoch, no metrics
     assert all((tmp_path / name).read_text() == "old" for name in mine)
@@ -389,7 +397,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path, data):
 def test_a_folder_with_the_users_own_files_is_free(tmp_path, data):
     (tmp_path / "samples").mkdir()
     (tmp_path / "samples" / "drum.wav").write_text("mine")
-    assert not run_folder.written(tmp_path)
+    assert not run_folder.run_files(tmp_path)
     run_folder.clear(tmp_path)
     assert (tmp_path / "samples" / "drum.wav").read_text() == "mine"
     run_folder.prepare(tmp_path, tiny(data), resume=False, overwrite=False)
@@ -440,12 +448,12 @@ def checkpoint_batches(folder: Path) -> int:
     """Questions that are still asked in the epoch under way: one after each batch that is left, but the last."""
     settings = config.read(folder / "config.toml")
     t = settings.training
-    corpus = Corpus(
+    corpus = PackedDataset(
         datasets.load(settings.data.source).train,
-        n_steps=t.n_steps,
+        row_length=t.row_length,
         batch_size=t.batch_size,
         context=t.context,
-        transpose=t.transpose,
+        transpose_range=t.transpose_range,
     )
     done = checkpoint.load(folder / "checkpoint.npz")[1]["state"]["batch"]
     return corpus.n_batches((t.seed, 0)) - done - 1
@@ -458,11 +466,11 @@ def test_a_finished_run_resumed_repeats_only_the_end(whole):
         (folder / name).unlink()
     calls, notes = [], []
 
-    def watch(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+    def progress(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
         notes.extend([row["text"]] if stage == "note" else [])
         calls.append((stage, done))
 
-    again = run.train(None, folder, resume=True, watch=watch)
+    again = run.train(None, folder, resume=True, progress=progress)
     assert again == results
     assert [stage for stage, _ in calls[:3]] == ["note", "note", "train"]
     assert notes[0].startswith(f"run folder: {folder}\ntoy: 12 columns (notes 60 to 71), 2 frames per beat\n  train ")
@@ -476,19 +484,19 @@ def test_a_finished_run_resumed_repeats_only_the_end(whole):
     assert (folder / "samples" / "sample-1.wav").exists()
 
 
-@pytest.mark.parametrize("stage", ["evaluate", pytest.param("sample", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stage", ["ais", pytest.param("sample", marks=pytest.mark.slow)])
 def test_interrupted_after_training_goes_on_with_the_rest(tmp_path, whole, data, stage):
     folder, reached = tmp_path / "run", []
 
-    def watch(at, done, total, row) -> None:
+    def progress(at, done, total, row) -> None:
         reached.append(at)
 
     with pytest.raises(run.Interrupted, match=r"stopped after training, which is finished and saved in .*run"):
-        run.train(tiny(data), folder, stop=lambda: stage in reached, watch=watch)
+        run.train(tiny(data), folder, stop=lambda: stage in reached, progress=progress)
     assert reached[-1] == stage
     assert not (folder / "results.json").exists()
     reached.clear()
-    results = run.train(None, folder, resume=True, watch=watch)
+    results = run.train(None, folder, resume=True, progress=progress)
     assert "batch" not in reached  # nothing is trained again
     same_training(folder, whole[0])
     assert {k: v for k, v in results.items() if k != "training_seconds"} == {
@@ -507,7 +515,7 @@ def test_parts_trained_first_and_an_interruption_of_that_begins_anew(tmp_path, d
     changes = {"training.pretrain_density": 2, "training.pretrain_network": 3, "training.epochs": 1}
     settings = tiny(data).replaced(changes | QUICK_END)
     seen = []
-    run.train(settings, tmp_path / "a", watch=lambda stage, done, total, row: seen.append((stage, done, total)))
+    run.train(settings, tmp_path / "a", progress=lambda stage, done, total, row: seen.append((stage, done, total)))
     firsts = [("pretrain density", 2, 2), ("pretrain network", 3, 3), ("train", 1, 1)]
     assert [x for x in seen if x in firsts] == firsts
     run.train(settings.replaced(dict.fromkeys(list(changes)[:2], 0)), tmp_path / "plain")
@@ -558,7 +566,9 @@ def test_no_run(tmp_path):
 def test_columns_that_are_no_notes_are_only_drawn(tmp_path, whole):
     trained = run.Run(**{**vars(run.load(whole[0])), "low": None, "steps_per_beat": None})
     seen = []
-    files = run.write_samples(trained, some_pieces([5, 6], 0), tmp_path, name="x", watch=seen.append)
+    files = run.write_samples(
+        trained, some_pieces([5, 6], 0), tmp_path, name="x", progress=lambda stage, done, total, row: seen.append(done)
+    )
     assert [f.name for f in files] == ["x-1.png", "x-2.png"]
     assert sorted(os.listdir(tmp_path)) == ["x-1.png", "x-2.png"]
     assert seen == [1, 2]

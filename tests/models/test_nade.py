@@ -70,12 +70,12 @@ def test_rows_with_biases_of_their_own():
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("most_on", [None, 3])
-def test_gradient_is_that_of_the_formula(order, most_on):
+@pytest.mark.parametrize("max_active", [None, 3])
+def test_gradient_is_that_of_the_formula(order, max_active):
     nade, p = make(order=order)
     rows = STATES[STATES.sum(axis=1) <= 3]
     weight = np.random.default_rng(3).normal(size=len(rows))
-    total = (nade.log_prob(pt.as_tensor(rows.astype(np.float32)), most_on) * weight.astype(np.float32)).sum()
+    total = (nade.log_prob(pt.as_tensor(rows.astype(np.float32)), max_active) * weight.astype(np.float32)).sum()
     grads = engine.function([], pt.grad(total, nade.tensors()))()
     expected = oracles.finite_differences(lambda q: sum(weight * [reference(q, s, order) for s in rows]), p)
     for t, g in zip(nade.tensors(), grads, strict=True):

@@ -12,8 +12,8 @@ from rnnrbm import build, log_likelihood
 from rnnrbm.backend import engine, random
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
 from rnnrbm.models.pitch_tied import TiedNADE, TiedRBM
-from rnnrbm.networks import Network, Nothing
-from rnnrbm.pitch import init_beside, init_tied, n_seen
+from rnnrbm.networks import Memoryless, Network
+from rnnrbm.pitch import init_pitch_conv, init_tied, n_seen
 
 RNG = np.random.default_rng
 
@@ -88,7 +88,7 @@ def test_what_a_note_sees(octave):
 
 def test_what_the_layer_beside_says():
     n, reach, n_frames, m = 5, 1, 3, 2
-    network = init_beside(Nothing("float32"), n, m, rng=RNG(0), n_frames=n_frames, reach=reach, octave=3)
+    network = init_pitch_conv(Memoryless("float32"), n, m, rng=RNG(0), n_frames=n_frames, reach=reach, octave=3)
     p = scrambled(network.tensors())
     v = (RNG(1).random((6, 1, n)) < 0.5).astype(np.float32)
     x = pt.tensor("v", dtype="float32", shape=v.shape)
@@ -103,21 +103,21 @@ def test_what_the_layer_beside_says():
 
 
 def test_the_layer_beside_is_added_to_the_bias_of_its_note_and_not_dropped():
-    model = build("rnn-nade", 4, rng=RNG(0), n_hidden=2, n_recurrent=3, n_local=2)
-    W_uv = engine.to_numpy(model.writers[0])
+    model = build("rnn-nade", 4, rng=RNG(0), n_hidden=2, n_recurrent=3, n_pitch_conv=2)
+    W_uv = engine.to_numpy(model.bias_weights[0])
     assert W_uv.shape == (3 + 4, 4)
     np.testing.assert_allclose(W_uv[3:], np.eye(4), atol=1e-3)
     np.testing.assert_allclose(W_uv[:3], 0, atol=1e-3)
     # with weights that say nothing but the layer beside, dropout changes nothing
-    model.writers[0].set_value(np.concatenate([np.zeros((3, 4)), np.eye(4)]).astype(np.float32))
-    model.writers[1].set_value(np.zeros((7, 2), np.float32))
+    model.bias_weights[0].set_value(np.concatenate([np.zeros((3, 4)), np.eye(4)]).astype(np.float32))
+    model.bias_weights[1].set_value(np.zeros((7, 2), np.float32))
     v = pt.tensor("v", dtype="float32", shape=(5, 2, 4))
     costs = [model.loss(v, rng=random.shared(1), state_dropout=rate).cost for rate in (0.0, 0.5)]
     x = (RNG(1).random((5, 2, 4)) < 0.5).astype(np.float32)
     a, b = (float(engine.function([v], cost)(x)) for cost in costs)
     assert a == pytest.approx(b, abs=1e-6)
-    with pytest.raises(ValueError, match="n_local, n_frames and reach must be at least 1, got 2, 0 and 12"):
-        init_beside(model.network.network, 4, 2, rng=RNG(0), n_frames=0)
+    with pytest.raises(ValueError, match="n_pitch_conv, n_frames and reach must be at least 1, got 2, 0 and 12"):
+        init_pitch_conv(model.network.network, 4, 2, rng=RNG(0), n_frames=0)
 
 
 @pytest.mark.parametrize("name", ["tied-rnn-nade", "tied-rnn-rbm"])

@@ -18,10 +18,11 @@ from rnnrbm.densities import EnergyDensity, Independent, NormalizedDensity
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import TiedNADE
 from rnnrbm.models.registry import MODELS, build, options_of, rnn
-from rnnrbm.networks import Nothing, init_stack
+from rnnrbm.networks import Memoryless, init_stack
 from rnnrbm.pitch import init_tied
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rtrbm
+from rnnrbm.samplers import NegativePhase
 from rnnrbm.sampling import Sampler, predict
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training import fit as training_fit
@@ -36,9 +37,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tied-rnn-nade": {"n_layers": 1},  # random weights of two hand little of the past on
     "rnn-rbm of two LSTMs": {"cell": "lstm", "n_layers": 2, "connections": "residual"},
     "rnn-nade of any order": {"orderless": True},
-    "rnn-nade with a clock": {"clock": 2},
-    "rnn-nade with a layer beside": {"n_local": 3},
-    "rnn-rbm with a layer beside": {"n_local": 3},
+    "rnn-nade with a clock": {"frames_per_bar": 2},
+    "rnn-nade with a layer beside": {"n_pitch_conv": 3},
+    "rnn-rbm with a layer beside": {"n_pitch_conv": 3},
     "rnn of softmax": {"visible": "softmax"},
 }
 
@@ -73,7 +74,7 @@ def test_probabilities_of_all_sequences_add_up_and_samples_have_them(variant):
     exact = np.exp(scored.per_piece)
     assert exact.sum() == pytest.approx(1.0, abs=2e-5)
     n = 20_000
-    v = generate(model, 3, count=n, k=30, seed=3)
+    v = generate(model, 3, n_samples=n, k=30, seed=3)
     codes = {frame.tobytes(): i for i, frame in enumerate(frames)}
     index = np.array([[codes[f.tobytes()] for f in piece] for piece in v.astype(np.uint8)])
     counts = np.bincount(index @ len(frames) ** np.arange(2, -1, -1), minlength=len(pieces))
@@ -85,7 +86,7 @@ def test_probabilities_of_all_sequences_add_up_and_samples_have_them(variant):
     # frames that know nothing of each other have other probabilities, but where that is the model
     first = np.bincount(index[:, 0], minlength=len(frames)) / n
     alone = np.einsum("i,j,k->ijk", first, first, first).ravel()
-    assert (np.abs(alone - exact).sum() < 0.05) == isinstance(model.network, Nothing)
+    assert (np.abs(alone - exact).sum() < 0.05) == isinstance(model.network, Memoryless)
 
 
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if "softmax" not in v and "LSTM" not in v])
@@ -116,7 +117,7 @@ def test_clamped_units_stay_and_others_are_sampled_given_them(variant, unit):
         expected *= here / here.sum(axis=t, keepdims=True)
     assert expected.sum() == pytest.approx(1.0, abs=1e-4)
     n = 10_000
-    v = generate(model, 3, count=n, k=30, seed=3, clamp=clamp).astype(int)
+    v = generate(model, 3, n_samples=n, k=30, seed=3, clamp=clamp).astype(int)
     given = ~np.isnan(clamp)
     assert (v[:, given] == clamp[given]).all()
     code = {tuple(frame): i for i, frame in enumerate(frames.tolist())}
@@ -142,10 +143,10 @@ def test_numba_agrees_with_jax(variant):
     for mode in ("JAX", "NUMBA"):
         model = make(variant, seed=7)
         pieces = pieces or [frames_of(model)[rng.integers(len(frames_of(model)), size=n)] for n in (5, 9, 3, 7)]
-        settings = {"epochs": 3, "n_steps": 6, "batch_size": 2, "context": 2, "k": 1, "learning_rate": 0.1}
+        settings = {"epochs": 3, "row_length": 6, "batch_size": 2, "context": 2, "k": 1, "learning_rate": 0.1}
         rows = list(fit(model, pieces, mode=mode, optimiser="sgd", **settings))  # Adam divides by what is rounded
         scored = log_likelihood(model, pieces, n_chains=3, n_temperatures=5, mode=mode)
-        drawn = generate(model, 4, count=3, k=2, seed=1, mode=mode)
+        drawn = generate(model, 4, n_samples=3, k=2, seed=1, mode=mode)
         figures = [row["loss"] for row in rows] + [scored.mean, scored.standard_error]
         results.append((drawn, np.array(figures), {t.name: engine.to_numpy(t) for t in model.params}))
     (drawn, figures, trained), (other_drawn, other_figures, other_trained) = results
@@ -164,7 +165,7 @@ def test_every_parameter_is_trained_and_every_start_is_a_new_piece(variant):
     v = pt.tensor("v", dtype="float32", shape=x.shape)
     start = pt.tensor("start", dtype="bool", shape=(T, B))
     mask = pt.tensor("mask", dtype="float32", shape=(T, B))
-    loss = model.loss(v, mask, start, rng=random.shared(1), k=2)
+    loss = model.loss(v, mask, start, rng=random.shared(1), negative_phase=NegativePhase(2))
     f = engine.function(
         [v, mask, start],
         [loss.cost, *pt.grad(loss.cost, model.params)],
@@ -195,8 +196,15 @@ def test_trained_interrupted_and_resumed(variant, tmp_path):
     """Fit learns; stopped within an epoch, saved and read back, it ends with the same bits."""
     pattern = np.eye(6, dtype=np.uint8)[np.arange(40) % 6]
     train = [pattern[i : i + 25] for i in range(8)]
-    settings = {"epochs": 24, "batch_size": 2, "n_steps": 32, "context": 0, "transpose": (0, 0), "learning_rate": 0.03}
-    settings |= {"k": 1, "valid_every": 12, "valid_chains": 4, "valid_temperatures": 20, "state_dropout": 0.1}
+    settings = {
+        "epochs": 24,
+        "batch_size": 2,
+        "row_length": 32,
+        "context": 0,
+        "transpose_range": (0, 0),
+        "learning_rate": 0.03,
+    }
+    settings |= {"k": 1, "valid_every": 12, "valid_n_chains": 4, "valid_n_temperatures": 20, "state_dropout": 0.1}
 
     def fresh() -> SequenceModel:
         name = variant.split(" ")[0]
@@ -206,7 +214,7 @@ def test_trained_interrupted_and_resumed(variant, tmp_path):
     whole = fresh()
     rows = list(fit(whole, train, train[:2], **settings))
     assert rows[-1]["valid_ll"] > -6 * math.log(2) + 1
-    if not isinstance(whole.network, Nothing) and variant != "rtrbm":  # which takes longer
+    if not isinstance(whole.network, Memoryless) and variant != "rtrbm":  # which takes longer
         assert rows[-1]["valid_ll"] > -math.log(6) - 0.5  # better than the best without a past
     assert math.isnan(rows[0]["k"]) == math.isnan(rows[0]["pseudo_likelihood"]) == whole.normalized
     state, model, asked = State(), fresh(), 0
@@ -249,7 +257,7 @@ def test_rtrbm_is_an_rnn_rbm_whose_weights_are_tied():
     T, B = 5, 3
     x = (rng.random((T, B, 4)) < 0.5).astype(np.float32)
     v = pt.tensor("v", dtype="float32", shape=x.shape)
-    loss = model.loss(v, rng=random.shared(6), k=2)
+    loss = model.loss(v, rng=random.shared(6), negative_phase=NegativePhase(2))
     cost, *grads = (engine.to_numpy(y) for y in engine.function([v], [loss.cost, *pt.grad(loss.cost, model.params)])(x))
     free: Params = p | {"W_vu": p["W"], "W_uu": p["W_uh"], "b_u": p["b_h"]}
     step = oracles.training_step("sigmoid", free, x.astype(np.float64), oracles.Stream(key_from_seed(6)), 2)
@@ -295,7 +303,9 @@ def test_real_valued_frames_can_be_trained(name):
     pieces = [np.sin(np.arange(60)[:, None] * 0.5 + np.arange(4)) + 0.1 * rng.normal(size=(60, 4)) for _ in range(6)]
     pieces = [piece.astype(np.float32) for piece in pieces]
     model = build(name, 4, rng=rng, visible="gaussian", n_recurrent=16)
-    rows = list(fit(model, pieces, None, epochs=50, k=1, transpose=(0, 0), n_steps=64, batch_size=3, state_dropout=0.0))
+    rows = list(
+        fit(model, pieces, None, epochs=50, k=1, transpose_range=(0, 0), row_length=64, batch_size=3, state_dropout=0.0)
+    )
     assert math.isnan(rows[-1]["pseudo_likelihood"])
     if name == "rnn":
         assert rows[-1]["loss"] < rows[0]["loss"] - 0.5
@@ -306,7 +316,19 @@ def test_a_text_is_learnt_by_characters():
     letters = sorted(set(text))
     roll = np.eye(len(letters), dtype=np.uint8)[[letters.index(c) for c in text]]
     model = rnn(len(letters), 32, rng=np.random.default_rng(0), visible=Softmax(len(letters)))
-    list(fit(model, [roll], None, epochs=40, transpose=(0, 0), n_steps=64, context=8, batch_size=4, state_dropout=0.0))
+    list(
+        fit(
+            model,
+            [roll],
+            None,
+            epochs=40,
+            transpose_range=(0, 0),
+            row_length=64,
+            context=8,
+            batch_size=4,
+            state_dropout=0.0,
+        )
+    )
     assert log_likelihood(model, [roll]).mean > -0.5
     sample = generate(model, 60, seed=1)[0]
     assert (sample.sum(axis=1) == 1).all()
@@ -315,7 +337,7 @@ def test_a_text_is_learnt_by_characters():
     roll[3] = 0
     roll[3, :2] = 1
     with pytest.raises(ValueError, match=r"train piece 0 has 2 units on in frame 3; expected one of each"):
-        list(fit(model, [roll], None, epochs=1, transpose=(0, 0)))
+        list(fit(model, [roll], None, epochs=1, transpose_range=(0, 0)))
 
 
 # --- what is refused --------------------------------------------------------------------------------
@@ -343,7 +365,7 @@ def test_what_cannot_be_built_is_said():
 def test_each_sequence_draws_its_own_known_frames(name, count):
     model = build(name, 6, rng=np.random.default_rng(0), n_hidden=2)
     known = np.eye(6, dtype=np.uint8)
-    v = generate(model, 40, count=count, k=1, seed=1, known=known, clamp=np.full((40, 6), np.nan))
+    v = generate(model, 40, n_samples=count, k=1, seed=1, init_states=known, clamp=np.full((40, 6), np.nan))
     assert v.shape == (count, 40, 6)
     assert len({sequence.tobytes() for sequence in v}) == count
 
@@ -351,7 +373,7 @@ def test_each_sequence_draws_its_own_known_frames(name, count):
 def test_known_frames_are_frames():
     model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=2, n_recurrent=2)
     with pytest.raises(ValueError, match=r"known must be frames, an array \(S, 6\), .*; got 5000"):
-        generate(model, 4, known=5000)
+        generate(model, 4, init_states=5000)
 
 
 @pytest.mark.parametrize(
@@ -360,7 +382,7 @@ def test_known_frames_are_frames():
         ({"rng": 0}, r"rng must be a generator, such as numpy\.random\.default_rng\(0\), got 0"),
         ({"n_hidden": "10"}, "n_hidden must be a whole number, got '10'"),
         ({"n_layers": 1.5}, r"n_layers must be a whole number, got 1\.5"),
-        ({"n_local": True}, "n_local must be a whole number, got True"),
+        ({"n_pitch_conv": True}, "n_pitch_conv must be a whole number, got True"),
         ({"n_visible": 6.0}, r"n_visible must be a whole number, got 6\.0"),
     ],
 )
@@ -402,7 +424,7 @@ def test_what_a_density_lacks_is_named():
     pieces = [np.eye(4, dtype=np.uint8)]
     with pytest.raises(TypeError, match="got Energy; other energies can be trained, without valid pieces"):
         next(fit(model, pieces, pieces, epochs=1))
-    rows = list(fit(model, pieces, epochs=2, n_steps=4, context=0, batch_size=1, k=1))
+    rows = list(fit(model, pieces, epochs=2, row_length=4, context=0, batch_size=1, k=1))
     assert len(rows) == 2
     assert generate(model, 3).shape == (1, 3, 4)
 
@@ -416,8 +438,10 @@ def test_a_network_for_every_note_needs_a_density_with_parts():
 def test_segments_are_cut_where_the_clock_is_at_zero(monkeypatch):
     """Also of a clock inside another network."""
     asked = []
-    monkeypatch.setattr(training_fit, "Corpus", lambda *a, **k: asked.append(k["align"]) or pytest.skip.Exception)
-    for options in ({"clock": 3}, {"clock": 3, "n_local": 2}, {}):
+    monkeypatch.setattr(
+        training_fit, "PackedDataset", lambda *a, **k: asked.append(k["align"]) or pytest.skip.Exception
+    )
+    for options in ({"frames_per_bar": 3}, {"frames_per_bar": 3, "n_pitch_conv": 2}, {}):
         model = build("rnn-nade", 6, rng=np.random.default_rng(0), n_hidden=2, n_recurrent=2, **options)
         with pytest.raises(AttributeError):
             next(fit(model, [np.eye(6, dtype=np.uint8)], epochs=1))

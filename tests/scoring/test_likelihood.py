@@ -10,12 +10,12 @@ import pytest
 from oracles import Params
 
 from rnnrbm.backend import engine, random
-from rnnrbm.history import History
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, frequent_frames, log_likelihood
-from rnnrbm.scoring.partition import ais_log_weights, base_activation, ladder
+from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, frequent_states, log_likelihood
+from rnnrbm.scoring.partition import ais_log_weights, annealing_schedule, base_activation
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.state_encoder import StateEncoder
 from rnnrbm.units import Gaussian
 
 KINDS = ["tanh", "sigmoid", "gru"]
@@ -106,7 +106,7 @@ def test_pieces_of_all_lengths_together_are_as_alone():
 def test_states_are_those_before_each_frame():
     model, p = make("gru", (N_VISIBLE, N_HIDDEN, N_RECURRENT))
     pieces = some_pieces([3, 70, 1])
-    for u, piece in zip(History(model)(pieces), pieces, strict=True):
+    for u, piece in zip(StateEncoder(model)(pieces), pieces, strict=True):
         before, after = oracles.run_cell("gru", p, piece.astype(float)[:, None])
         np.testing.assert_allclose(u, before[:, 0], atol=5e-6)
         assert not np.allclose(u, after[:, 0], atol=1e-3)
@@ -145,7 +145,7 @@ def test_a_subset_of_the_frames():
 def test_progress_ends_at_all_frames():
     evaluate, _ = exact()
     calls = []
-    evaluate(some_pieces([100, 50]), progress=lambda done, total: calls.append((done, total)))
+    evaluate(some_pieces([100, 50]), progress=lambda stage, done, total, row: calls.append((done, total)))
     done = [d for d, _ in calls]
     assert done == sorted(set(done))
     assert len(done) > 1
@@ -184,13 +184,13 @@ def test_pieces_that_cannot_be_scored(pieces, message):
         ({"method": "guess"}, "method 'guess' is none of ais, raise, exact"),
         ({"n_chains": 1}, "n_chains must be at least 2, got 1"),
         ({"n_temperatures": 1}, "n_temperatures must be at least 2, got 1"),
-        ({"ladder": "steep"}, "ladder 'steep' is none of"),
-        ({"enumerated": np.zeros((4, 2))}, r"enumerated has shape \(4, 2\), expected frames, \(1 or more, 3\)"),
-        ({"enumerated": np.zeros((0, 3))}, r"enumerated has shape \(0, 3\), expected"),
-        ({"enumerated": np.full((1, 3), 2)}, "enumerated must hold 0 and 1 only"),
+        ({"annealing schedule": "steep"}, "annealing schedule 'steep' is none of"),
+        ({"exact_states": np.zeros((4, 2))}, r"exact_states has shape \(4, 2\), expected frames, \(1 or more, 3\)"),
+        ({"exact_states": np.zeros((0, 3))}, r"exact_states has shape \(0, 3\), expected"),
+        ({"exact_states": np.full((1, 3), 2)}, "exact_states must hold 0 and 1 only"),
         (
-            {"enumerated": np.ones((2, 3))},
-            "enumerated holds a state more than once; see rnnrbm.scoring.likelihood.frequent_frames",
+            {"exact_states": np.ones((2, 3))},
+            "exact_states holds a state more than once; see rnnrbm.scoring.likelihood.frequent_states",
         ),
     ],
 )
@@ -202,7 +202,7 @@ def test_settings_that_are_impossible(options, message):
 def test_models_that_cannot_be_scored():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="only states of binary visible units can be enumerated, not of Gaussian"):
-        Evaluator(rnn_rbm(3, 3, 2, rng=rng, visible=Gaussian()), enumerated=np.zeros((1, 3)))
+        Evaluator(rnn_rbm(3, 3, 2, rng=rng, visible=Gaussian()), exact_states=np.zeros((1, 3)))
     with pytest.raises(ValueError, match="got 26 visible"):
         Evaluator(rnn_rbm(26, 26, 2, rng=rng), method="exact")
     with pytest.raises(
@@ -233,23 +233,23 @@ def test_result_by_hand():
 
 
 def test_one_error_for_all_frames_does_not_shrink_with_their_number():
-    scored = LogLikelihood([np.zeros(9)], [np.full(9, 0.04)], np.ones(1), "AIS", one_Z=True)
+    scored = LogLikelihood([np.zeros(9)], [np.full(9, 0.04)], np.ones(1), "AIS", shared_Z=True)
     assert scored.standard_error == pytest.approx(0.2)
 
 
 def test_a_poor_effective_sample_size_is_complained_of():
     sizes = np.array([50.0] * 98 + [9.9, 9.0])
     scored = LogLikelihood([np.zeros(100)], [np.zeros(100)], sizes, "AIS, by hand", n_chains=100)
-    assert scored.poor == pytest.approx(0.02)
-    assert "in 2.0% of the frames the effective sample size is below 10 of 100 chains" in scored.complaint()
+    assert scored.low_ess == pytest.approx(0.02)
+    assert "in 2.0% of the frames the effective sample size is below 10 of 100 chains" in scored.diagnostics()
     # with few chains a tenth of them is less than one
     few = LogLikelihood([np.zeros(3)], [np.zeros(3)], np.array([1.9, 4.0, 4.0]), "AIS", n_chains=5)
-    assert few.poor == pytest.approx(1 / 3)
-    assert "below 2 of 5 chains" in few.complaint()
-    assert LogLikelihood([np.zeros(3)], [np.zeros(3)], np.ones(3), "exact").complaint() == ""
+    assert few.low_ess == pytest.approx(1 / 3)
+    assert "below 2 of 5 chains" in few.diagnostics()
+    assert LogLikelihood([np.zeros(3)], [np.zeros(3)], np.ones(3), "exact").diagnostics() == ""
     fine = LogLikelihood([np.zeros(100)], [np.zeros(100)], sizes[:99], "AIS, by hand", n_chains=100)
-    assert fine.complaint() != ""  # 1 in 99
-    assert LogLikelihood([np.zeros(98)], [np.zeros(98)], sizes[:98], "AIS", n_chains=100).complaint() == ""
+    assert fine.diagnostics() != ""  # 1 in 99
+    assert LogLikelihood([np.zeros(98)], [np.zeros(98)], sizes[:98], "AIS", n_chains=100).diagnostics() == ""
 
 
 def test_log_likelihood_warns_of_poor_weights():
@@ -263,7 +263,7 @@ def test_log_likelihood_warns_of_chains_that_all_ended_at_enumerated_frames():
     rbm = RBM.init(30, 26, rng=np.random.default_rng(0), b_v=9.0)  # all units on, most of the time
     ones = [np.ones((3, 30), np.float32)]
     with pytest.warns(UserWarning, match="no chain ended at a frame that is not enumerated.*use more chains"):
-        log_likelihood(rbm, ones, n_chains=4, n_temperatures=5, enumerated=ones[0][:1])
+        log_likelihood(rbm, ones, n_chains=4, n_temperatures=5, exact_states=ones[0][:1])
 
 
 # --- annealed importance sampling -------------------------------------------------------------------
@@ -346,10 +346,10 @@ def test_standard_error_and_size_come_from_the_weights():
     rng = random.shared(9)
     rbm = model.conditional(u)
     base, rng = base_activation(rbm, v, rng)
-    log_z_base, log_w, *_ = ais_log_weights(rbm, base, ladder("linear", temperatures), chains, rng)
+    log_z_base, log_w, *_ = ais_log_weights(rbm, base, annealing_schedule("linear", temperatures), chains, rng)
     f = engine.function([u, v], [log_z_base, log_w, rbm.free_energy(v)])
     log_z_base, log_w, energy = (
-        engine.to_numpy(x).astype(np.float64) for x in f(History(model)([piece])[0], piece.astype(np.float32))
+        engine.to_numpy(x).astype(np.float64) for x in f(StateEncoder(model)([piece])[0], piece.astype(np.float32))
     )
     assert log_w.shape == (n, chains)
     w = np.exp(log_w)
@@ -383,7 +383,7 @@ def test_raise_and_ais_bracket_the_truth(n_listed):
 
     def score(method: str, n_temperatures: int, copies: int) -> np.ndarray:
         """Log-probabilities of all states, `copies` times, each time from another base."""
-        evaluator = Evaluator(rbm, method=method, n_chains=50, n_temperatures=n_temperatures, enumerated=listed)
+        evaluator = Evaluator(rbm, method=method, n_chains=50, n_temperatures=n_temperatures, exact_states=listed)
         got = evaluator([np.tile(states, (copies, 1))], seed=3)
         known = ", 20 frames enumerated" if n_listed else ""
         assert got.settings == f"{method.upper()}, 50 chains x {n_temperatures} temperatures{known}"
@@ -429,8 +429,8 @@ def test_narrow_modes_that_are_enumerated():
     true = log_likelihood(model, frames, method="exact").mean
     got = {}
     for method in ("ais", "raise"):
-        for listed in (None, frequent_frames([train])):
-            evaluate = Evaluator(model, method=method, n_chains=10, n_temperatures=20, enumerated=listed)
+        for listed in (None, frequent_states([train])):
+            evaluate = Evaluator(model, method=method, n_chains=10, n_temperatures=20, exact_states=listed)
             got[method, listed is not None] = np.mean([evaluate([frames], seed=s).mean for s in range(5)]) - true
     assert got["ais", False] > 0.4
     assert got["raise", False] < -1.0
@@ -445,7 +445,7 @@ def test_a_list_that_hardly_counts(n_listed):
     true = log_likelihood(rbm, frames, method="exact").mean
     listed = np.tril(np.ones((40, 40)))[:n_listed]  # one of them is among the frames
     for method in ("ais", "raise"):
-        got = log_likelihood(rbm, frames, method=method, n_chains=10, n_temperatures=20, enumerated=listed)
+        got = log_likelihood(rbm, frames, method=method, n_chains=10, n_temperatures=20, exact_states=listed)
         assert got.mean == pytest.approx(true, abs=0.02)
         assert np.isfinite(got.standard_error)
 
@@ -453,12 +453,12 @@ def test_a_list_that_hardly_counts(n_listed):
 def test_frequent_frames():
     a, b, c = np.eye(3, 11, dtype=np.uint8)
     pieces = [np.stack([a, b, b]), np.stack([c, b, a]), a[None].astype(bool)]
-    np.testing.assert_array_equal(frequent_frames([*pieces, a[None]]), [a, b, c])
-    np.testing.assert_array_equal(frequent_frames(pieces, 2), [b, a])  # as often as each other: in a fixed order
-    assert frequent_frames(pieces).dtype == np.uint8
-    assert frequent_frames(pieces, 0) is None
-    assert frequent_frames([]) is None
-    assert frequent_frames([np.array([[0.5, 1.0]])]) is None
+    np.testing.assert_array_equal(frequent_states([*pieces, a[None]]), [a, b, c])
+    np.testing.assert_array_equal(frequent_states(pieces, 2), [b, a])  # as often as each other: in a fixed order
+    assert frequent_states(pieces).dtype == np.uint8
+    assert frequent_states(pieces, 0) is None
+    assert frequent_states([]) is None
+    assert frequent_states([np.array([[0.5, 1.0]])]) is None
 
 
 @pytest.mark.parametrize(
@@ -466,10 +466,10 @@ def test_frequent_frames():
 )
 def test_other_ladders_come_to_the_same(spacing):
     _, enumeration, model, pieces = annealed()
-    got = Evaluator(model, n_chains=50, n_temperatures=300, ladder=spacing)(pieces, frames=200)
+    got = Evaluator(model, n_chains=50, n_temperatures=300, schedule=spacing)(pieces, frames=200)
     true = enumeration(pieces, frames=200)
     assert abs(got.mean - true.mean) < 5 * got.standard_error + 1e-3
-    assert got.settings.endswith("own ladder" if isinstance(spacing, np.ndarray) else spacing)
+    assert got.settings.endswith("own schedule" if isinstance(spacing, np.ndarray) else spacing)
 
 
 # --- in parts ---------------------------------------------------------------------------------------
@@ -479,8 +479,8 @@ def test_other_ladders_come_to_the_same(spacing):
 @pytest.mark.parametrize("method", ["ais", "raise", "exact"])
 def test_scored_in_parts_is_as_at_once(method, listed):
     _, _, model, pieces = annealed()
-    states = frequent_frames(pieces) if listed else None
-    evaluate = Evaluator(model, method=method, n_chains=10, n_temperatures=5, rows=500, enumerated=states)
+    states = frequent_states(pieces) if listed else None
+    evaluate = Evaluator(model, method=method, n_chains=10, n_temperatures=5, rows=500, exact_states=states)
     whole = np.concatenate([c.values for c in evaluate.chunks(pieces, seed=3)], axis=1)
     done = 2 * evaluate.chunk + 7  # in the middle of a chunk, which is scored again
     rest = list(evaluate.chunks(pieces, seed=3, done=done))

@@ -14,10 +14,10 @@ from rnnrbm.backend import engine, random
 from rnnrbm.rbm import RBM
 from rnnrbm.scoring.partition import (
     ais_log_weights,
+    annealing_schedule,
     base_activation,
-    enumerated_log_Z,
     exact_log_Z,
-    ladder,
+    partial_log_Z,
     raise_log_weights,
 )
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
@@ -105,7 +105,7 @@ def test_states_enumerated_make_up_their_part_of_z(n_rows, n_states, hidden):
     """In one block and in several, the last of which is not full."""
     rbm, each = machines((5, 3 if hidden is BINARY else 2), n_rows, Bernoulli(), hidden[0], seed=2)
     states = np.random.default_rng(0).permutation(oracles.all_states(5))[:n_states]
-    graph = enumerated_log_Z(rbm, engine.shared(states, "states"))
+    graph = partial_log_Z(rbm, engine.shared(states, "states"))
     got = engine.to_numpy(engine.function([], graph)())
     assert got.shape == (n_rows,)
     rows = slice(0, n_rows, max(1, n_rows // 20))
@@ -294,25 +294,25 @@ def test_raise_knows_the_error_of_the_share_of_the_list():
 
 def test_one_row_of_temperatures_is_every_spacing():
     for spacing in ("linear", "geometric", "sigmoid"):
-        betas = ladder(spacing, 50)
+        betas = annealing_schedule(spacing, 50)
         assert betas.shape == (50,)
         assert betas[0] > 0
         assert betas[-1] == 1
         assert (np.diff(betas) > 0).all()
-    np.testing.assert_allclose(ladder("linear", 4), [0.25, 0.5, 0.75, 1.0])
-    geometric = ladder("geometric", 20)
+    np.testing.assert_allclose(annealing_schedule("linear", 4), [0.25, 0.5, 0.75, 1.0])
+    geometric = annealing_schedule("geometric", 20)
     np.testing.assert_allclose([b / a for a, b in pairwise(geometric)], (1e3) ** (1 / 19))
-    steps = np.diff(ladder("sigmoid", 21), prepend=0)
+    steps = np.diff(annealing_schedule("sigmoid", 21), prepend=0)
     assert steps.argmax() == 10
     np.testing.assert_allclose(steps, steps[::-1])
-    own = ladder(np.array([0.5, 0.9, 1.0]), 7)
+    own = annealing_schedule(np.array([0.5, 0.9, 1.0]), 7)
     np.testing.assert_array_equal(own, [0.5, 0.9, 1.0])
 
 
 @pytest.mark.parametrize(
     ("spacing", "n", "message"),
     [
-        ("steep", 10, "ladder 'steep' is none of linear, geometric, sigmoid; or give an array"),
+        ("steep", 10, "annealing schedule 'steep' is none of linear, geometric, sigmoid; or give an array"),
         ("linear", 1, "n_temperatures must be at least 2, got 1"),
         (np.array([0.5, 0.5, 1.0]), 3, "rise strictly from above 0 to exactly 1"),
         (np.array([0.0, 1.0]), 2, "rise strictly from above 0"),
@@ -322,4 +322,4 @@ def test_one_row_of_temperatures_is_every_spacing():
 )
 def test_ladders_that_are_none(spacing, n, message):
     with pytest.raises(ValueError, match=message):
-        ladder(spacing, n)
+        annealing_schedule(spacing, n)

@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.training import checkpoint
 from rnnrbm.training.checkpoint import CheckpointError
 from rnnrbm.training.fit import Diverged, State, fit
-from rnnrbm.training.packing import Corpus
+from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 
 N_VISIBLE, N_HIDDEN, N_RECURRENT = 6, 5, 4
@@ -27,7 +29,7 @@ VALID = [CHORDS[np.arange(n) % 2] for n in (6, 9)]
 #: one batch an epoch, nothing random but the chains
 PLAIN = {
     "batch_size": 64,
-    "n_steps": 160,
+    "row_length": 160,
     "context": 0,
     "k": 1,
     "warmup": 0.0,
@@ -36,8 +38,8 @@ PLAIN = {
     "state_dropout": 0.0,
     "input_dropout": 0.0,
     "optimiser": "sgd",
-    "valid_chains": 2,
-    "valid_temperatures": 5,
+    "valid_n_chains": 2,
+    "valid_n_temperatures": 5,
 }
 
 
@@ -80,16 +82,16 @@ def test_it_learns_what_can_be_learned():
     settings = Training(
         epochs=150,
         batch_size=4,
-        n_steps=32,
+        row_length=32,
         context=4,
         k=2,
         learning_rate=0.02,
         state_dropout=0.0,
         input_dropout=0.0,
-        transpose=(0, 0),
+        transpose_range=(0, 0),
         valid_every=30,
-        valid_chains=10,
-        valid_temperatures=100,
+        valid_n_chains=10,
+        valid_n_temperatures=100,
     )
     rows = list(fit(model, TRAIN, VALID, settings))
     scored = [row["valid_ll"] for row in rows if not math.isnan(row["valid_ll"])]
@@ -106,15 +108,15 @@ def test_the_share_of_transposed_pieces_is_that_of_the_epoch(monkeypatch):
     """A piece that sounds one note: whichever others a batch has were made by transposing."""
     pieces = [np.eye(N_VISIBLE, dtype=np.uint8)[[3] * 4]] * 40
     seen = []
-    batches = Corpus.epoch
+    batches = PackedDataset.epoch
 
-    def epoch(self: Corpus, *args: Any, **options: Any) -> Any:
+    def epoch(self: PackedDataset, *args: Any, **options: Any) -> Any:
         for batch in batches(self, *args, **options):
             seen.append(set(self.dense(batch)[batch.mask > 0].argmax(axis=-1)))
             yield batch
 
-    monkeypatch.setattr(Corpus, "epoch", epoch)
-    settings = PLAIN | {"epochs": 4, "transpose": (-2, 2), "transposed": [(0.0, 1.0), (0.5, 0.0)]}
+    monkeypatch.setattr(PackedDataset, "epoch", epoch)
+    settings = PLAIN | {"epochs": 4, "transpose_range": (-2, 2), "transpose_prob": [(0.0, 1.0), (0.5, 0.0)]}
     list(fit(make(), pieces, None, Training(**settings)))
     assert seen == [{1, 2, 3, 4, 5}] * 2 + [{3}] * 2
 
@@ -137,12 +139,12 @@ def test_rows_have_the_documented_keys_and_stages_of_k_are_used():
     model, state = make(), State()
     draws = [0]
 
-    def watch(done: int, total: int) -> None:
+    def progress(stage: str, done: int, total: int, row: Any) -> None:
         assert total == 1
         draws.append(int(engine.to_numpy(state.variables["rng_draw"])))
 
     settings = Training(**PLAIN | {"epochs": 5, "k": [(0.0, 1), (0.4, 3), (0.8, 4)], "valid_every": 2})
-    rows = list(fit(model, TRAIN, VALID, settings, state=state, watch=watch))
+    rows = list(fit(model, TRAIN, VALID, settings, state=state, progress=progress))
     assert [list(row) for row in rows] == [KEYS] * 5
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
     assert [row["k"] for row in rows] == [settings.k_at(e) for e in range(5)] == [1, 1, 3, 3, 4]
@@ -208,7 +210,7 @@ def test_averaging_is_an_exponential_moving_average():
     average: dict[str, np.ndarray] = values(model)
     steps = 0
 
-    def watch(done: int, total: int) -> None:
+    def progress(stage: str, done: int, total: int, row: Any) -> None:
         nonlocal steps
         decay = min(0.8, (1 + steps) / (10 + steps))
         for name in average:
@@ -217,9 +219,9 @@ def test_averaging_is_an_exponential_moving_average():
         steps += 1
 
     settings = Training(
-        **PLAIN | {"epochs": 20, "batch_size": 1, "n_steps": 32, "averaging": 0.8, "learning_rate": 0.1}
+        **PLAIN | {"epochs": 20, "batch_size": 1, "row_length": 32, "averaging": 0.8, "learning_rate": 0.1}
     )
-    rows = fit(model, TRAIN, None, settings, state=state, watch=watch)
+    rows = fit(model, TRAIN, None, settings, state=state, progress=progress)
     for _ in rows:
         if state.epoch == 19:
             last = {p.name: engine.to_numpy(state.variables[p.name]) for p in model.params}
@@ -306,7 +308,7 @@ def test_no_epochs():
         (TRAIN, None, {"epochs": -1}, "epochs"),
         (TRAIN, None, {"epoch": 1}, r"^fit: unknown setting 'epoch'; did you mean 'epochs'\?$"),
         (TRAIN, None, {"lr": 3}, r"^fit: unknown setting 'lr'; did you mean 'learning_rate'\?$"),
-        (TRAIN, None, {"context": 7, "n_steps": 8}, "half of n_steps"),
+        (TRAIN, None, {"context": 7, "row_length": 8}, "half of row_length"),
         (TRAIN, None, {"settings": Training(), "epochs": 1}, "either settings or single settings by name, not both"),
     ],
 )
@@ -319,21 +321,22 @@ def test_pieces_are_not_transposed_unless_asked_for():
     """Columns of a spectrogram, or of joints, are no notes."""
     asked = []
 
-    class Asked(Corpus):
+    class Asked(PackedDataset):
         def __init__(self, *args, **options):
-            asked.append(options["transpose"])
+            asked.append(options["transpose_range"])
             super().__init__(*args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnnrbm.training.fit.Corpus", Asked)
-        for options in ({}, {"transpose": (-2, 1)}):
+        patch.setattr("rnnrbm.training.fit.PackedDataset", Asked)
+        for options in ({}, {"transpose_range": (-2, 1)}):
             list(fit(make(), TRAIN, epochs=0, **options))
     assert asked == [(0, 0), (-2, 1)]
 
 
 def test_settings_of_another_type():
     with pytest.raises(
-        TypeError, match=r"must be a rnnrbm\.config\.Training, got dict; give single ones by name, as in fit"
+        TypeError,
+        match=r"must be a rnnrbm\.training\.settings\.Training, got dict; give single ones by name, as in fit",
     ):
         next(fit(make(), TRAIN, settings={"epochs": 1}))
     with pytest.raises(TypeError, match=r"expected a list of arrays .*, got str"):
@@ -370,18 +373,18 @@ def test_a_huge_learning_rate_diverges():
 EVERYTHING = Training(
     epochs=4,
     batch_size=2,
-    n_steps=16,
+    row_length=16,
     context=4,
     k=[(0.0, 1), (0.5, 2)],
     learning_rate=0.01,
     warmup=0.3,
     weight_decay=0.01,
     averaging=0.9,
-    transpose=(-1, 1),
+    transpose_range=(-1, 1),
     valid_every=2,
-    valid_chains=3,
-    valid_temperatures=5,
-    valid_frames=10,
+    valid_n_chains=3,
+    valid_n_temperatures=5,
+    valid_n_frames=10,
     seed=3,
 )
 # two silent columns, so that there is room for the transposition
@@ -395,11 +398,11 @@ def whole() -> tuple[State, dict[str, np.ndarray], dict[str, np.ndarray], int]:
     """A training run never interrupted: state, live variables and final parameters; batches in all."""
     model, state, batches = make(sizes=WIDE_SIZES), State(), 0
 
-    def watch(done: int, total: int) -> None:
+    def progress(stage: str, done: int, total: int, row: Any) -> None:
         nonlocal batches
         batches += 1
 
-    for _ in fit(model, WIDE, WIDE_VALID, EVERYTHING, state=state, watch=watch):
+    for _ in fit(model, WIDE, WIDE_VALID, EVERYTHING, state=state, progress=progress):
         last = live(state)
     return state, last, values(model), batches
 
@@ -416,7 +419,7 @@ def run_interrupted(stops: list[int], path: os.PathLike[str]) -> tuple[State, di
             WIDE_VALID,
             EVERYTHING,
             state=state,
-            watch=lambda i, total, done=done: done.append(i),
+            progress=lambda stage, i, total, row, done=done: done.append(i),
             stop=lambda done=done, limit=limit: len(done) >= limit,
         )
         for _ in rows:
@@ -431,7 +434,7 @@ def run_interrupted(stops: list[int], path: os.PathLike[str]) -> tuple[State, di
 
 
 def batches_of_epoch(epoch: int) -> int:
-    corpus = Corpus(WIDE, n_steps=16, batch_size=2, context=4, transpose=(-1, 1))
+    corpus = PackedDataset(WIDE, row_length=16, batch_size=2, context=4, transpose_range=(-1, 1))
     return corpus.n_batches((EVERYTHING.seed, epoch))
 
 
@@ -475,7 +478,7 @@ def test_a_state_that_was_not_saved_goes_on_as_well(whole):
         WIDE_VALID,
         EVERYTHING,
         state=again,
-        watch=lambda i, total: done.append(i),
+        progress=lambda stage, i, total, row: done.append(i),
         stop=lambda: len(done) >= batches_of_epoch(0) + 2,
     )
     assert len(list(stopped)) == 1
@@ -528,3 +531,27 @@ def test_a_checkpoint_without_a_training_state_is_refused(tmp_path):
         checkpoint.save(tmp_path / "a.npz", {}, meta)
         with pytest.raises(CheckpointError, match=r"a\.npz: holds no training state of this version"):
             State.load(tmp_path / "a.npz")
+
+
+def test_a_call_that_is_not_iterated_over_warns():
+    with pytest.warns(RuntimeWarning, match="nothing was trained"):
+        fit(make(), TRAIN, None, epochs=1)
+
+
+def test_arguments_are_checked_at_once():
+    with pytest.raises(ValueError, match="piece"):
+        fit(make(), [np.full((3, N_VISIBLE), 2)], None, epochs=1)
+
+
+def test_a_run_left_in_the_middle_ends_quietly_with_python():
+    """Fault: the suspended generator printed a traceback when Python ended."""
+    code = """
+import numpy as np
+from rnnrbm import fit, rnn_rbm
+data = [np.zeros((8, 3), np.uint8)]
+model = rnn_rbm(3, 2, 2, rng=np.random.default_rng(0))
+rows = fit(model, data, None, epochs=5, k=1)
+next(rows)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

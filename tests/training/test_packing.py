@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnnrbm.backend import engine
 from rnnrbm.training.fit import gather
-from rnnrbm.training.packing import Batch, Corpus, transposed
+from rnnrbm.training.packing import Batch, PackedDataset, transposed
 
 # The frames of these pieces say who they are: column BELOW is always on, the next BITS columns hold the number
 # of the frame in binary, and the last of the piece's columns is the highest that any of its frames uses.
@@ -37,10 +37,10 @@ def read(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (home[..., BELOW + 1 : BELOW + 1 + BITS].astype(int) << np.arange(BITS)).sum(axis=-1), shift
 
 
-def columns(corpus: Corpus, seed: tuple[int, ...]) -> list[tuple[np.ndarray, ...]]:
+def columns(corpus: PackedDataset, seed: tuple[int, ...]) -> list[tuple[np.ndarray, ...]]:
     """Number, transposition, mask and start of every row of an epoch, without those that fill up the last batch."""
     batches = list(corpus.epoch(seed))
-    shape = (corpus.n_steps, corpus.batch_size)
+    shape = (corpus.row_length, corpus.batch_size)
     found: dict[bytes, tuple[np.ndarray, ...]] = {}
     for i, batch in enumerate(batches):
         dense = corpus.dense(batch)
@@ -70,7 +70,9 @@ def segments(column: tuple[np.ndarray, ...]) -> list[tuple[np.ndarray, ...]]:
     return [tuple(x[a:b] for x in (number, shift, mask)) for a, b in itertools.pairwise(cuts)]
 
 
-def check(lengths: list[int], corpus: Corpus, seed: tuple[int, ...], transpose: tuple[int, int] = (0, 0)) -> None:
+def check(
+    lengths: list[int], corpus: PackedDataset, seed: tuple[int, ...], transpose_range: tuple[int, int] = (0, 0)
+) -> None:
     first = np.cumsum([1, *lengths])  # number of the first frame of each piece
     counted, shifts = [], {}
     for column in columns(corpus, seed):
@@ -84,29 +86,29 @@ def check(lengths: list[int], corpus: Corpus, seed: tuple[int, ...], transpose: 
             np.testing.assert_array_equal(mask, np.arange(len(mask)) >= begin)
             # as much context as was asked for, or as there is before the segment
             assert begin == min(corpus.context, number[0] + begin - first[piece])
-            if lengths[piece] <= corpus.n_steps:
+            if lengths[piece] <= corpus.row_length:
                 assert len(number) == lengths[piece]
             counted += number[mask == 1].tolist()
     assert sorted(counted) == list(range(1, sum(lengths) + 1))
-    assert all(transpose[0] <= s <= transpose[1] for s in shifts.values())
+    assert all(transpose_range[0] <= s <= transpose_range[1] for s in shifts.values())
 
 
 CASES = {
-    "long, short and single": ([50, 3, 1, 16, 17, 1, 40], {"n_steps": 16, "batch_size": 3, "context": 4}),
-    "no context": ([50, 3, 9], {"n_steps": 8, "batch_size": 2, "context": 0}),
-    "as much context as fits": ([50, 3, 9], {"n_steps": 8, "batch_size": 2, "context": 4}),
-    "one frame in a row": ([3, 1, 2], {"n_steps": 1, "batch_size": 2, "context": 0}),
-    "batch larger than the data": ([5, 2], {"n_steps": 40, "batch_size": 64, "context": 8}),
-    "rows longer than all pieces": ([5, 2, 7, 11], {"n_steps": 64, "batch_size": 2, "context": 16}),
-    "a piece of one frame": ([1], {"n_steps": 4, "batch_size": 1, "context": 2}),
-    "one long piece": ([300], {"n_steps": 20, "batch_size": 4, "context": 5}),
+    "long, short and single": ([50, 3, 1, 16, 17, 1, 40], {"row_length": 16, "batch_size": 3, "context": 4}),
+    "no context": ([50, 3, 9], {"row_length": 8, "batch_size": 2, "context": 0}),
+    "as much context as fits": ([50, 3, 9], {"row_length": 8, "batch_size": 2, "context": 4}),
+    "one frame in a row": ([3, 1, 2], {"row_length": 1, "batch_size": 2, "context": 0}),
+    "batch larger than the data": ([5, 2], {"row_length": 40, "batch_size": 64, "context": 8}),
+    "rows longer than all pieces": ([5, 2, 7, 11], {"row_length": 64, "batch_size": 2, "context": 16}),
+    "a piece of one frame": ([1], {"row_length": 4, "batch_size": 1, "context": 2}),
+    "one long piece": ([300], {"row_length": 20, "batch_size": 4, "context": 5}),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_frame_counts_once(case):
     lengths, options = CASES[case]
-    corpus = Corpus(numbered(lengths), **options)
+    corpus = PackedDataset(numbered(lengths), **options)
     assert corpus.n_visible == WIDTH
     np.testing.assert_array_equal(corpus.lengths, lengths)
     assert 1 <= corpus.batch_size <= options["batch_size"]
@@ -118,24 +120,30 @@ def test_every_frame_counts_once(case):
 @settings(max_examples=150)
 @given(
     lengths=st.lists(st.one_of(st.integers(1, 12), st.integers(1, 90)), min_size=1, max_size=8),
-    n_steps=st.integers(1, 40),
+    row_length=st.integers(1, 40),
     batch_size=st.integers(1, 9),
     context=st.floats(0, 1),
     seed=st.integers(0, 99),
-    transpose=st.tuples(st.integers(-6, 0), st.integers(0, 6)),
+    transpose_range=st.tuples(st.integers(-6, 0), st.integers(0, 6)),
 )
-def test_every_frame_counts_once_whatever_the_shapes(lengths, n_steps, batch_size, context, seed, transpose):
-    context = round(context * (n_steps // 2))
-    corpus = Corpus(numbered(lengths), n_steps=n_steps, batch_size=batch_size, context=context, transpose=transpose)
+def test_every_frame_counts_once_whatever_the_shapes(lengths, row_length, batch_size, context, seed, transpose_range):
+    context = round(context * (row_length // 2))
+    corpus = PackedDataset(
+        numbered(lengths),
+        row_length=row_length,
+        batch_size=batch_size,
+        context=context,
+        transpose_range=transpose_range,
+    )
     for epoch in range(2):
-        check(lengths, corpus, (seed, epoch), transpose)
+        check(lengths, corpus, (seed, epoch), transpose_range)
 
 
 def test_transposition_takes_every_value_and_loses_no_note():
     lengths = [20, 1, 33]
     pieces = numbered(lengths)
     pieces[2][5, WIDTH - 1] = 1  # no room above
-    corpus = Corpus(pieces, n_steps=16, batch_size=2, context=4, transpose=(-5, 6))
+    corpus = PackedDataset(pieces, row_length=16, batch_size=2, context=4, transpose_range=(-5, 6))
     seen: list[set[int]] = [set(), set(), set()]
     first = np.cumsum([1, *lengths])
     notes = sum(int(p.sum()) for p in pieces)
@@ -157,7 +165,7 @@ def test_transposition_takes_every_value_and_loses_no_note():
 
 
 def test_pieces_are_transposed_independently():
-    corpus = Corpus(numbered([4] * 6), n_steps=4, batch_size=6, transpose=(-2, 2), context=0)
+    corpus = PackedDataset(numbered([4] * 6), row_length=4, batch_size=6, transpose_range=(-2, 2), context=0)
     shifts = []
     for epoch in range(3):
         (batch,) = corpus.epoch((epoch,))
@@ -168,17 +176,17 @@ def test_pieces_are_transposed_independently():
 
 
 def test_a_silent_piece_stays_silent():
-    corpus = Corpus([np.zeros((9, 5), np.uint8)], n_steps=4, context=1, transpose=(-3, 3))
+    corpus = PackedDataset([np.zeros((9, 5), np.uint8)], row_length=4, context=1, transpose_range=(-3, 3))
     batches = list(corpus.epoch((0,)))
     assert sum(b.mask.sum() for b in batches) >= 9
     assert not any(corpus.dense(b).any() for b in batches)
 
 
 def test_cuts_order_and_rows_change_from_epoch_to_epoch_and_repeat_by_seed():
-    corpus = Corpus(numbered([60, 5, 8, 3]), n_steps=16, batch_size=2, context=4, transpose=(-2, 2))
-    again = Corpus(numbered([60, 5, 8, 3]), n_steps=16, batch_size=2, context=4, transpose=(-2, 2))
+    corpus = PackedDataset(numbered([60, 5, 8, 3]), row_length=16, batch_size=2, context=4, transpose_range=(-2, 2))
+    again = PackedDataset(numbered([60, 5, 8, 3]), row_length=16, batch_size=2, context=4, transpose_range=(-2, 2))
 
-    def flat(c: Corpus, seed: tuple[int, ...]) -> bytes:
+    def flat(c: PackedDataset, seed: tuple[int, ...]) -> bytes:
         return b"".join(x.tobytes() for batch in c.epoch(seed) for x in batch)
 
     assert flat(corpus, (3, 1)) == flat(corpus, (3, 1)) == flat(again, (3, 1))
@@ -194,7 +202,7 @@ def test_cuts_order_and_rows_change_from_epoch_to_epoch_and_repeat_by_seed():
 
 
 def test_short_pieces_share_rows():
-    corpus = Corpus(numbered([10] * 24), n_steps=128, batch_size=1, context=0)
+    corpus = PackedDataset(numbered([10] * 24), row_length=128, batch_size=1, context=0)
     assert corpus.n_batches((0,)) == 2
     (first, second) = corpus.epoch((0,))
     assert first.start.sum() + second.start.sum() == 24
@@ -204,7 +212,7 @@ def test_short_pieces_share_rows():
 def test_types_and_values_are_kept(dtype):
     rng = np.random.default_rng(0)
     pieces = [(4 * rng.random((n, 3))).astype(dtype) for n in (5, 2)]
-    corpus = Corpus(pieces, n_steps=32, batch_size=1, context=0)
+    corpus = PackedDataset(pieces, row_length=32, batch_size=1, context=0)
     (batch,) = corpus.epoch((0,))
     dense = corpus.dense(batch)
     assert dense.dtype == dtype
@@ -214,23 +222,25 @@ def test_types_and_values_are_kept(dtype):
     assert not dense[7:].any()
 
 
-@pytest.mark.parametrize("transpose", [(0, 0), (-2, 3)])
-def test_the_graph_picks_the_same_frames(transpose):
-    corpus = Corpus(numbered([33, 4, 9, 1]), n_steps=12, batch_size=3, context=3, transpose=transpose)
-    place = pt.tensor("place", dtype="int32", shape=(12, 3))
+@pytest.mark.parametrize("transpose_range", [(0, 0), (-2, 3)])
+def test_the_graph_picks_the_same_frames(transpose_range):
+    corpus = PackedDataset(
+        numbered([33, 4, 9, 1]), row_length=12, batch_size=3, context=3, transpose_range=transpose_range
+    )
+    offset = pt.tensor("offset", dtype="int32", shape=(12, 3))
     frames = engine.shared(corpus.frames.ravel(), "frames", "uint8")
-    pick = engine.function([place], gather(frames, place, corpus.n_visible, "float32"))
+    pick = engine.function([offset], gather(frames, offset, corpus.n_visible, "float32"))
     for batch in corpus.epoch((0, 0)):
-        picked = engine.to_numpy(pick(batch.place))
+        picked = engine.to_numpy(pick(batch.offset))
         assert picked.dtype == np.float32
         np.testing.assert_array_equal(picked, corpus.dense(batch))
 
 
 def test_dense_of_a_batch_made_by_hand():
     pieces = [np.array([[1, 0], [0, 1]], np.uint8), np.array([[1, 1]], np.uint8)]
-    corpus = Corpus(pieces, n_steps=4, batch_size=1, context=0)
-    place = np.array([[2], [4], [0], [6]], np.int32)  # frames 1, 2, 0 and the silence at the end
-    batch = Batch(place, np.ones((4, 1), np.float32), np.zeros((4, 1), bool))
+    corpus = PackedDataset(pieces, row_length=4, batch_size=1, context=0)
+    offset = np.array([[2], [4], [0], [6]], np.int32)  # frames 1, 2, 0 and the silence at the end
+    batch = Batch(offset, np.ones((4, 1), np.float32), np.zeros((4, 1), bool))
     np.testing.assert_array_equal(corpus.dense(batch)[:, 0], [[0, 1], [1, 1], [1, 0], [0, 0]])
 
 
@@ -244,19 +254,23 @@ GOOD = [np.zeros((3, 4), np.uint8)]
         ([*GOOD, np.zeros((3, 5), np.uint8)], {}, r"piece 1 has shape \(3, 5\), expected \(T, 4\)"),
         ([*GOOD, np.zeros((0, 4), np.uint8)], {}, r"piece 1 has shape \(0, 4\)"),
         ([np.zeros(4, np.uint8)], {}, r"piece 0 has shape \(4,\)"),
-        (GOOD, {"n_steps": 0}, "n_steps and batch_size must be at least 1, got 0 and 16"),
+        (GOOD, {"row_length": 0}, "row_length and batch_size must be at least 1, got 0 and 16"),
         (GOOD, {"batch_size": 0}, "must be at least 1, got 128 and 0"),
-        (GOOD, {"context": -1}, "context must be between 0 and half of n_steps"),
-        (GOOD, {"n_steps": 8, "context": 5}, r"half of n_steps \(4\), got 5"),
-        (GOOD, {"transpose": (1, 3)}, r"transpose must be a range around 0, such as \(-5, 6\), got \(1, 3\)"),
-        (GOOD, {"transpose": (-3, -1)}, "transpose must be a range around 0"),
-        (GOOD, {"transpose": (3, -3)}, "transpose must be a range around 0"),
+        (GOOD, {"context": -1}, "context must be between 0 and half of row_length"),
+        (GOOD, {"row_length": 8, "context": 5}, r"half of row_length \(4\), got 5"),
+        (
+            GOOD,
+            {"transpose_range": (1, 3)},
+            r"transpose_range must be a range around 0, such as \(-5, 6\), got \(1, 3\)",
+        ),
+        (GOOD, {"transpose_range": (-3, -1)}, "transpose_range must be a range around 0"),
+        (GOOD, {"transpose_range": (3, -3)}, "transpose_range must be a range around 0"),
         ([np.broadcast_to(np.uint8(0), (2**13, 2**18))], {}, r"the data have \d+ cells; at most 2\*\*31 - 1"),
     ],
 )
 def test_errors(pieces, options, message):
     with pytest.raises(ValueError, match=message):
-        Corpus(pieces, **options)
+        PackedDataset(pieces, **options)
 
 
 def test_transposed_pieces_are_shifted_within_the_range_and_keep_their_notes() -> None:
@@ -280,7 +294,7 @@ def test_segments_begin_where_a_clock_is_at_zero(align):
     for i, piece in enumerate(pieces):
         piece[:, 1] = np.arange(len(piece))  # which frame it is
         piece[:, 0] = i + 1
-    corpus = Corpus(pieces, n_steps=32, batch_size=2, context=4, align=align)
+    corpus = PackedDataset(pieces, row_length=32, batch_size=2, context=4, align=align)
     counted = np.zeros((4, 100), int)
     for epoch in range(3):
         for batch in corpus.epoch((0, epoch)):
@@ -293,18 +307,18 @@ def test_segments_begin_where_a_clock_is_at_zero(align):
                 assert frames[t, b, 1] == frames[t - 1, b, 1] + 1
     lengths = [len(p) for p in pieces]
     assert all((counted[i, :n] >= 3).all() and (counted[i, n:] == 0).all() for i, n in enumerate(lengths))
-    with pytest.raises(ValueError, match=r"align must be between 1 and n_steps - context \(28\), got 29"):
-        Corpus(pieces, n_steps=32, context=4, align=29)
+    with pytest.raises(ValueError, match=r"align must be between 1 and row_length - context \(28\), got 29"):
+        PackedDataset(pieces, row_length=32, context=4, align=29)
 
 
 def test_a_share_of_the_pieces_is_transposed():
     piece = np.zeros((4, 20), np.uint8)
     piece[:, 10] = 1
-    corpus = Corpus([piece] * 200, n_steps=4, batch_size=10, context=0, transpose=(-3, 3))
-    batches = [batch for epoch in range(5) for batch in corpus.epoch((0, epoch), transposed=0.35)]
+    corpus = PackedDataset([piece] * 200, row_length=4, batch_size=10, context=0, transpose_range=(-3, 3))
+    batches = [batch for epoch in range(5) for batch in corpus.epoch((0, epoch), transpose_prob=0.35)]
     notes = [corpus.dense(batch)[0].argmax(axis=1) for batch in batches]
     moved = np.concatenate(notes) - 10
     assert set(moved) == set(range(-3, 4))
     assert (moved != 0).mean() == pytest.approx(0.35 * 6 / 7, abs=0.06)
-    with pytest.raises(ValueError, match="transposed is a share of the pieces, between 0 and 1, got 2"):
-        next(corpus.epoch((0, 0), transposed=2))
+    with pytest.raises(ValueError, match="transpose_prob must be between 0 and 1, got 2"):
+        next(corpus.epoch((0, 0), transpose_prob=2))

@@ -6,14 +6,21 @@ import pytest
 from rnnrbm import fit
 from rnnrbm.backend import engine
 from rnnrbm.models.registry import build
-from rnnrbm.networks import Nothing
-from rnnrbm.training.packing import Corpus
+from rnnrbm.networks import Memoryless
+from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.pretraining import stages
 from rnnrbm.training.settings import Training
 
 PIECES = [np.eye(6, dtype=np.uint8)[(np.arange(30) + i) % 6] for i in range(6)]
 SETTINGS = Training.named(
-    {"epochs": 2, "pretrain_density": 3, "pretrain_network": 12, "n_steps": 32, "batch_size": 3, "transpose": (0, 0)}
+    {
+        "epochs": 2,
+        "pretrain_density": 3,
+        "pretrain_network": 12,
+        "row_length": 32,
+        "batch_size": 3,
+        "transpose_range": (0, 0),
+    }
     | {"learning_rate": 0.03, "k": 1, "averaging": 0.9}
 )
 
@@ -41,7 +48,7 @@ def test_what_is_not_asked_for_or_not_there_is_not_trained_first():
     assert list(stages(model, Training())) == [("model", model, Training())]
     only = list(stages(model, SETTINGS.model_copy(update={"pretrain_network": 0})))
     assert [stage.name for stage in only] == ["density", "model"]
-    assert isinstance(only[0].model.network, Nothing)
+    assert isinstance(only[0].model.network, Memoryless)
     alone = build("nade", 6, rng=np.random.default_rng(0), n_hidden=8)
     assert [stage.model for stage in stages(alone, SETTINGS)] == [alone]
 
@@ -50,17 +57,17 @@ def test_the_density_is_trained_on_shuffled_frames():
     """As many of them in a batch, each on its own, from all pieces."""
     model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
     own = next(stages(model, SETTINGS)).settings
-    assert (own.n_steps, own.batch_size, own.context) == (1, 32 * 3, 0)
-    corpus = Corpus(PIECES, n_steps=own.n_steps, batch_size=own.batch_size, context=own.context)
+    assert (own.row_length, own.batch_size, own.context) == (1, 32 * 3, 0)
+    corpus = PackedDataset(PIECES, row_length=own.row_length, batch_size=own.batch_size, context=own.context)
     batch = next(corpus.epoch((0, 0)))
-    assert len(np.unique(batch.place // 6 // 30)) == len(PIECES)
+    assert len(np.unique(batch.offset // 6 // 30)) == len(PIECES)
     assert batch.mask.all()
     assert batch.start.all()
 
 
 def test_fit_does_not_leave_out_silently_what_is_to_be_trained_first():
     model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
-    with pytest.raises(ValueError, match=r"pretrain_density \(3\) and pretrain_network \(0\).*pretrain\.stages"):
+    with pytest.raises(ValueError, match=r"pretrain_density \(3\) and pretrain_network \(0\).*pretraining\.stages"):
         next(fit(model, PIECES, pretrain_density=3))
 
 

@@ -10,11 +10,10 @@ import pytensor.tensor as pt
 
 from rnnrbm.backend import engine, sharding
 from rnnrbm.densities import FrameDensity
-from rnnrbm.networks import before_frames
+from rnnrbm.networks import shifted_outputs
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import Bernoulli, Softmax
 
-__all__ = ["History", "check_pieces"]
+__all__ = ["StateEncoder", "check_pieces"]
 
 
 def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: str = "piece") -> None:
@@ -44,30 +43,15 @@ def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: s
                 f"{name} {i} has shape {np.shape(piece)}, expected (T, {n_visible}) with T of 1 or more: the model was "
                 f"made for {n_visible} visible units" + ("; put a single piece into a list" if alone else "")
             )
-        binary = isinstance(density.visible, (Bernoulli, Softmax))
-        wrong = (piece != 0) & (piece != 1) if binary else ~np.isfinite(piece)
-        if wrong.any():
-            t, j = (int(x) for x in np.argwhere(wrong)[0])
-            expected = "0 and 1, as the visible units are binary" if binary else "finite numbers"
-            raise ValueError(
-                f"{name} {i} holds {piece[t, j]} in frame {t}, column {j}, and {wrong.sum()} such values in all; "
-                f"expected {expected}"
-            )
-        if isinstance(density.visible, Softmax):
-            on = piece.reshape(len(piece), -1, density.visible.n_states).sum(axis=2)
-            if (on != 1).any():
-                t = int(np.argwhere(on != 1)[0][0])
-                raise ValueError(
-                    f"{name} {i} has {int(on[t].sum())} units on in frame {t}; expected one of each "
-                    f"{density.visible.n_states}, as the visible units are softmax units"
-                )
+        if message := density.visible.validate(piece):
+            raise ValueError(f"{name} {i} {message}")
 
 
 #: What the network says of all frames of some pieces may fill so much memory.
 _BYTES = 2**28
 
 
-class History:
+class StateEncoder:
     """Compiled reading of pieces by a model's network, to be called again and again while it learns.
 
     Pieces of similar length run together, padded to a few fixed lengths, so that few programs are compiled. The longest
@@ -150,9 +134,9 @@ class History:
         """Padded sequences (T, B, n_visible) to outputs, batch first: (B, T, n_outputs)."""
         if batch.shape not in self._programs:
             v = pt.tensor("v", dtype=self.dtype, shape=batch.shape)
-            compute = engine.function([v], before_frames(self.network, v), mode=self.mode, trust_input=True)
-            self._programs[batch.shape] = compute, sharding.Spread(batch.shape[1], self.mode)
+            compute = engine.function([v], shifted_outputs(self.network, v), mode=self.mode, trust_input=True)
+            self._programs[batch.shape] = compute, sharding.Sharding(batch.shape[1], self.mode)
         compute, spread = self._programs[batch.shape]
-        with spread.copies(self._variables):
-            rows = engine.to_numpy(compute(spread.rows(batch, axis=1)))
+        with spread.replicated(self._variables):
+            rows = engine.to_numpy(compute(spread.shard(batch, axis=1)))
         return rows.reshape((batch.shape[1], batch.shape[0], -1))

@@ -1,0 +1,64 @@
+"""A wheel built from the sources, installed outside the clone, trains and generates."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SMALL = """
+[model]
+n_hidden = 8
+n_recurrent = 8
+[training]
+epochs = 1
+k = 1
+valid_n_frames = 20
+[evaluation]
+test = false
+[generation]
+n_samples = 1
+n_frames = 8
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # the build folder of setuptools stays out of the clone
+    build = ["--config-settings=--build-option=build", f"--config-settings=--build-option=--build-base={folder / 'b'}"]
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), *build, str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("rnnrbm-*.whl")
+    return path
+
+
+def test_the_wheel_holds_every_module_and_the_embedded_data(wheel: Path) -> None:
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("rnnrbm/")}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rnnrbm").rglob("*.py")}
+    data = {"rnnrbm/data/bach.npz", "rnnrbm/data/build_bach.py", "rnnrbm/data/README.md"}
+    assert sources | data | {"rnnrbm/py.typed"} == held
+
+
+def test_the_wheel_trains_and_generates_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    (tmp_path / "small.toml").write_text(SMALL)
+    environment = os.environ | {"PYTHONPATH": str(site)}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert Path(run("-c", "import rnnrbm; print(rnnrbm.__file__)").strip()).is_relative_to(site)
+    run("-m", "rnnrbm.cli.main", "train", "small.toml", "--out", "run")
+    run("-m", "rnnrbm.cli.main", "generate", "run", "--n-frames", "8", "--n-samples", "1", "--out", "new")
+    assert {path.suffix for path in (tmp_path / "new").iterdir()} == {".mid", ".wav", ".png"}
