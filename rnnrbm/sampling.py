@@ -73,9 +73,9 @@ class Sampler:
         Gibbs steps for each frame; each frame's chain starts from the frame before it.
     init_states : array of shape (S, n_visible) or None
         Frames, such as the :func:`rnnrbm.scoring.likelihood.usable_states` of the training set: each frame's chain
-        starts from
-        one of them instead, drawn by what they weigh at that moment. Where a model has narrow modes, a chain from the
-        frame before stays in one of them for long. A normalized density, which is sampled exactly, has no use for it.
+        starts from one of them instead, drawn by what they weigh at that moment. Where a model has narrow modes, a
+        chain from the frame before stays in one of them for long. A normalized density, which is sampled exactly, has
+        no use for it.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     """
@@ -262,8 +262,8 @@ def generate(
         A beginning that the model reads and goes on from; it is not part of the result.
     init_states : array of shape (S, n_visible) or None
         Frames, such as :func:`rnnrbm.scoring.likelihood.usable_states` of the training set: each frame's chain starts
-        from one
-        of them, drawn by what it weighs at that moment, and not from the frame before, which it may hardly leave.
+        from one of them, drawn by what it weighs at that moment, and not from the frame before, which it may hardly
+        leave.
     clamp : array of shape (n_frames, n_visible) or None
         Values that units have, NaN for those that are sampled.
     mode : str or None

@@ -270,7 +270,7 @@ class SequenceModel(NamedTuple):
         state_dropout : float
             Dropout rate of the network's output on its way to the biases.
         max_active : int or None
-            Greatest number of units that are on in any frame, if init_states: a NADE is the faster the fewer.
+            Greatest number of units that are on in any frame, if known: a NADE is the faster the fewer.
 
         Raises
         ------

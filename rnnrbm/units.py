@@ -154,9 +154,11 @@ class Softmax:
         return self.n_states
 
     def validate(self, values: np.ndarray) -> str:
-        on = values.reshape(len(values), -1, self.n_states).sum(axis=2)
-        if (message := _not_binary(values)) or (on == 1).all():
+        if message := _not_binary(values):
             return message
+        on = values.reshape(len(values), -1, self.n_states).sum(axis=2)
+        if (on == 1).all():
+            return ""
         t = int(np.argwhere(on != 1)[0][0])
         return (
             f"has {int(on[t].sum())} units on in frame {t}; expected one of each {self.n_states}, as the visible units "

@@ -7,10 +7,10 @@ from typing import Any
 
 __all__ = ["Progress", "silent"]
 
-#: Called with (stage, done, total, row). `stage` names the work, for example ``"train"``, ``"batch"``, ``"ais"``.
-#: `done`
-#: of `total` units of it are complete. `row` is None or a dict: the metrics of an epoch, or ``{"text": ...}`` for a
-#: message (stage ``"note"``).
+#: Called with (stage, done, total, row). `stage` names the work, for example ``"train"``, ``"batch"`` or ``"ais"``, of
+#: which `done` of `total` units are complete. `row` is None or a dict: the metrics of an epoch, or ``{"text": ...}``
+#: for
+#: a message (stage ``"note"``).
 Progress = Callable[[str, int, int, "dict[str, Any] | None"], Any]
 
 

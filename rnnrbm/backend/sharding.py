@@ -5,10 +5,10 @@ compiled function of one device as it is: XLA runs a share of the rows on every 
 gradients. The samples are the same, since a random number depends on the place of an element in the whole array.
 
 The devices are all GPUs that JAX sees or, without one, the processor's cores: the engine lets JAX treat each core as a
-device (see :func:`rnnrbm.backend.engine.function`), because XLA runs loops over time on one core of a device. Cores
-are used
-so for sampling and scoring only. Training has to sum over devices, and where the devices are cores XLA's sums wait for
-each other in the threads of one small pool: on 2 cores that was seen to come to a standstill, after which XLA aborts.
+device (see :func:`rnnrbm.backend.engine.function`), because XLA runs loops over time on one core of a device. Cores are
+used so for sampling and scoring only. Training has to sum over devices, and where the devices are cores XLA's sums
+wait for each other in the threads of one small pool: on 2 cores that was seen to come to a standstill, after which XLA
+aborts.
 """
 
 from __future__ import annotations

@@ -105,8 +105,7 @@ class Model(Settings):
     ----------
     name : str
         See :mod:`rnnrbm.models.registry`. A size that a model does not have is ignored, so that one configuration
-        serves several
-        models; anything else that it does not have cannot be chosen for it.
+        serves several models; anything else that it does not have cannot be chosen for it.
     cell : {"gru", "lstm", "tanh", "sigmoid"}
         Of the recurrent network; ``"tanh"`` is that of the 2012 tutorial, ``"sigmoid"`` the paper's.
     n_hidden, n_recurrent : int

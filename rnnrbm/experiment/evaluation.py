@@ -131,7 +131,7 @@ def evaluate(
         None stands for AIS if Z has to be estimated; a normalized density is scored exactly.
 
         How the headline is computed.
-    n_chains, n_temperatures, annealing schedule
+    n_chains, n_temperatures, schedule
         Of annealing; see :func:`rnnrbm.scoring.likelihood.log_likelihood`.
     n_exact_states : int
         So many of the most frequent frames of `train` have their part of Z summed exactly; 0 is the published protocol.

@@ -10,10 +10,9 @@ samples/*         MIDI, WAV and PNG of each sample
 
 from __future__ import annotations
 
-import csv
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
-from rnnrbm.experiment.run_folder import clear, free_folder, prepare
+from rnnrbm.experiment.run_folder import clear, free_folder, prepare, write_metrics
 from rnnrbm.files import atomic, to_json
 from rnnrbm.io.midi_folder import SPLITS
 from rnnrbm.models import registry
@@ -147,15 +146,6 @@ def _versions(mode: Any) -> dict[str, str]:
     }
 
 
-def _write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        return
-    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def train(
     settings: Config | None,
     folder: str | os.PathLike[str],
@@ -254,7 +244,7 @@ def train(
         for row in rows:
             if state.finished or state.seconds - since >= SAVE_EVERY:
                 state.save(saved, meta)
-                _write_metrics(folder / "metrics.csv", state.rows)
+                write_metrics(folder / "metrics.csv", state.rows)
                 since = state.seconds
             progress("train", state.epoch, epochs, row)
     except Diverged as error:
@@ -262,7 +252,7 @@ def train(
         raise Diverged(f"{error}; {kept}") from None
     if not state.finished:
         state.save(saved, meta)
-        _write_metrics(folder / "metrics.csv", state.rows)
+        write_metrics(folder / "metrics.csv", state.rows)
         raise Interrupted(f"stopped in epoch {state.epoch + 1}; everything is saved in {folder}")
     if not saved.exists():  # no epoch at all was asked for
         state.best = {p.name: engine.to_numpy(p) for p in model.params}
@@ -344,6 +334,8 @@ def _finish(
     from rnnrbm.sampling import generate
     from rnnrbm.scoring.likelihood import log_likelihood, usable_states
 
+    evaluation, generation = settings.evaluation, settings.generation
+    states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
     scored = None
     if settings.evaluation.test:
         scored = log_likelihood(
@@ -351,7 +343,7 @@ def _finish(
             data.test,
             n_chains=settings.evaluation.n_chains,
             n_temperatures=settings.evaluation.n_temperatures,
-            exact_states=usable_states(model, data.train, settings.evaluation.n_exact_states),
+            exact_states=_at_most(states, evaluation.n_exact_states),
             seed=settings.training.seed,
             mode=mode,
             progress=progress,
@@ -363,7 +355,7 @@ def _finish(
         n_samples=settings.generation.n_samples,
         k=settings.generation.k,
         seed=settings.training.seed,
-        init_states=usable_states(model, data.train, settings.generation.n_init_states),
+        init_states=_at_most(states, generation.n_init_states),
         mode=mode,
     ).astype(np.uint8)
     run = Run(folder, settings, model, data.low, data.steps_per_beat, data.seconds_per_frame, state.best_epoch)
@@ -405,6 +397,10 @@ def _finish(
     _draw(run, samples, data, state)
     progress("draw", 1, 1, None)
     return results
+
+
+def _at_most(frames: np.ndarray | None, n: int) -> np.ndarray | None:
+    return None if frames is None or n == 0 else frames[:n]
 
 
 def _draw(run: Run, samples: np.ndarray, data: datasets.Dataset, state: State) -> None:

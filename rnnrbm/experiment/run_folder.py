@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
-from rnnrbm.files import check_folder
+from rnnrbm.files import atomic, check_folder
 
-__all__ = ["clear", "free_folder", "machine", "prepare", "run_files"]
+__all__ = ["clear", "free_folder", "machine", "prepare", "run_files", "write_metrics"]
 
 #: names of the files that a run and its evaluations write; all others in the folder are the user's
 _WRITTEN = {
@@ -88,3 +91,13 @@ def machine() -> str:
         name = names[0] if names else name
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{name}, {cores} core{'' if cores == 1 else 's'}"
+
+
+def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the metrics of all epochs as CSV, in one step; nothing if there are none."""
+    if not rows:
+        return
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

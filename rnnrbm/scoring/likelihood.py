@@ -8,8 +8,8 @@ of its own. It is computed
 * by annealed importance sampling (AIS), which tends to overstate it, by about half the variance of log Z;
 * by the reverse annealed estimator (RAISE), which tends to understate it.
 
-The last two are a bracket. The graphs are in :mod:`rnnrbm.scoring.partition`. Standard errors are bootstrapped over
-chains.
+The last two are a bracket. The graphs are in :mod:`rnnrbm.scoring.partition`. Standard errors are bootstrapped
+over chains.
 
 Both are much nearer to the truth where a model has narrow modes if the distinct frames of the training set are
 `exact_states`: their part of Z is summed exactly, and only the rest of it is estimated.

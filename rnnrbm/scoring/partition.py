@@ -394,7 +394,7 @@ def ais_log_weights(
     base : TensorVariable, shape (R, n_visible)
         Activations a of the base distribution; see :func:`base_activation`.
     betas : numpy.ndarray, shape (n_temperatures,)
-        See :func:`schedule`.
+        See :func:`annealing_schedule`.
     n_chains : int
         Independent runs for each row.
     rng : Rng
@@ -431,7 +431,7 @@ def raise_log_weights(
     -------
     Annealed
         ``exp(-F(v)) / Z_base`` times the mean of ``exp(-log_weights)`` is an unbiased estimate of the probability that
-        annealing with this annealing schedule generates `v`. With states that are `exact_states`, the model is: one of
+        annealing with this schedule generates `v`. With states that are `exact_states`, the model is: one of
         them, or annealing until it ends at none of them; some chains upwards tell how often which, and the mean of the
         probabilities is at most a little too low.
     """

@@ -23,7 +23,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine, random, sharding
-from rnnrbm.backend.progress import Progress
+from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.scoring.likelihood import Evaluator, usable_states
 from rnnrbm.sequence import SequenceModel
@@ -115,12 +115,12 @@ def gather(frames: TensorVariable, offset: TensorVariable, n_visible: int, dtype
     return frames[offset[:, :, None] + columns].astype(dtype)
 
 
-def _rates(settings: Training, row_length: int) -> Callable[[int], float]:
+def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
     """The learning rate as a function of the step, counted from 0."""
-    warm = max(1, round(settings.warmup * row_length))
+    warm = max(1, round(settings.warmup * n_steps))
 
     def rate(step: int) -> float:
-        done = min(1.0, step / max(1, row_length))
+        done = min(1.0, step / max(1, n_steps))
         left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * done)), "linear": 1.0 - done, "constant": 1.0}
         share = settings.final_rate + (1.0 - settings.final_rate) * left[settings.schedule]
         return settings.learning_rate * share * min(1.0, (step + 1) / warm)
@@ -215,7 +215,7 @@ def fit(
     *,
     state: State | None = None,
     stop: Callable[[], bool] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     mode: Any = None,
     **changes: Any,
 ) -> Epochs:
@@ -238,7 +238,7 @@ def fit(
         Where the run's state is kept; give one that was loaded, or that another call stopped in, to go on from there.
     stop : callable or None
         Asked after every batch; if it answers True, the generator ends with the state at that batch.
-    progress : callable or None
+    progress : callable
         Called with the stage "batch" after every batch of an epoch; see :data:`rnnrbm.backend.progress.Progress`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
@@ -270,7 +270,7 @@ def fit(
     if settings is not None and not isinstance(settings, Training):
         raise TypeError(
             f"settings must be a rnnrbm.training.settings.Training, got {type(settings).__name__}; give "
-            f"single ones by name, "
+            "single ones by name, "
             "as in fit(model, train, epochs=10)"
         )
     settings = settings or Training.named(changes, where="fit")
@@ -323,7 +323,7 @@ def _run(
     settings: Training,
     state: State,
     stop: Callable[[], bool] | None,
-    progress: Progress | None,
+    progress: Progress,
     mode: Any,
 ) -> Generator[Row, None, None]:
     """Lay out the data, compile, and train; see :func:`fit`."""
@@ -367,7 +367,7 @@ def _epochs(
     evaluate: Evaluator | None,
     valid: Sequence[np.ndarray],
     stop: Callable[[], bool] | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Iterator[Row]:
     """Train epoch by epoch until the end, early stopping or `stop`."""
     corpus = steps.corpus
@@ -388,8 +388,7 @@ def _epochs(
             steps.rate.set_value(np.asarray(rate(epoch * n_batches + min(i, n_batches - 1)), steps.rate.dtype))
             results.append(step(*(spread.shard(x, axis=1) for x in batch)))
             frames += float(batch.mask.sum())
-            if progress is not None:
-                progress("batch", i + 1, len(batches), None)
+            progress("batch", i + 1, len(batches), None)
             if stop is not None and i + 1 < len(batches) and stop():
                 state.partial += [[float(x) for x in pair] for pair in results]
                 state.batch = i + 1

@@ -202,9 +202,7 @@ class PackedDataset:
 def transposed(
     pieces: Sequence[np.ndarray], transpose_range: tuple[int, int], seed: int = 0, *, transpose_prob: float = 1.0
 ) -> list[np.ndarray]:
-    """Return pieces as a model sees them in training: each, or a share of them, shifted at random "
-    "(:class:`PackedDataset`).
-    """
+    """Return pieces as a model sees them in training: each is shifted at random with probability `transpose_prob`."""
     rng = np.random.default_rng(seed)
     ranges = [PackedDataset._shift_range(p, *transpose_range) for p in pieces]
     shifts = [int(rng.integers(low, high + 1)) for low, high in ranges]

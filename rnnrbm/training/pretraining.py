@@ -1,9 +1,8 @@
 """Training parts of a sequence model first, as in 2012: the frame density on frames alone, the network by prediction.
 
 Both are sequence models themselves and share the parameters of the whole, so what :func:`rnnrbm.training.fit.fit`
-does to them
-it does to the model: the density without a past, on shuffled frames, and the network with independent units, whose
-log-loss is the cross-entropy of the next frame. (Boulanger-Lewandowski et al. 2012, section 5.)
+does to them it does to the model: the density without a past, on shuffled frames, and the network with independent
+units, whose log-loss is the cross-entropy of the next frame. (Boulanger-Lewandowski et al. 2012, section 5.)
 """
 
 from __future__ import annotations

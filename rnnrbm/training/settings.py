@@ -66,7 +66,7 @@ class Training(Settings):
         Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
     n_proposals : int
         How many other frames of the batch the chain of CD may start from, instead of from its own, drawn by their
-        weight, at most as many as a batch has; each is weighed for every frame. See :func:`rnnrbm.samplers.cd`.
+        weight, at most as many as a batch has; each is weighed for every frame. See :func:`rnnrbm.samplers.propose`.
     persistent : bool
         Of an RBM of frames alone: its chains go on from where the last step left them (persistent contrastive
         divergence), one for each frame of a batch, and come to modes that no datum of the batch is near to. See
@@ -111,8 +111,7 @@ class Training(Settings):
     valid_n_exact_states : int
         So many of the most frequent training frames have their part of Z summed exactly; see
         :class:`rnnrbm.scoring.likelihood.Evaluator`. With none of them, an AIS as short as this overstates the
-        likelihood of a
-        model with narrow modes, and the more so the longer it is trained.
+        likelihood of a model with narrow modes, and the more so the longer it is trained.
     seed : int
         Of everything random.
     """

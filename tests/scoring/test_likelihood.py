@@ -184,7 +184,7 @@ def test_pieces_that_cannot_be_scored(pieces, message):
         ({"method": "guess"}, "method 'guess' is none of ais, raise, exact"),
         ({"n_chains": 1}, "n_chains must be at least 2, got 1"),
         ({"n_temperatures": 1}, "n_temperatures must be at least 2, got 1"),
-        ({"annealing schedule": "steep"}, "annealing schedule 'steep' is none of"),
+        ({"schedule": "steep"}, "annealing schedule 'steep' is none of"),
         ({"exact_states": np.zeros((4, 2))}, r"exact_states has shape \(4, 2\), expected frames, \(1 or more, 3\)"),
         ({"exact_states": np.zeros((0, 3))}, r"exact_states has shape \(0, 3\), expected"),
         ({"exact_states": np.full((1, 3), 2)}, "exact_states must hold 0 and 1 only"),
