@@ -97,6 +97,7 @@ from rnnrbm import fit, generate, log_likelihood, samplers
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.training import optimisers
 from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.samplers import NegativePhase
 
 n_devices, out = int(sys.argv[1]), sys.argv[2]
 assert sharding.available() == n_devices

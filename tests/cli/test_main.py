@@ -414,7 +414,7 @@ def test_interrupt_saves_and_says_how_to_go_on(place, trained):
 
 
 #: the command, but with a checkpoint after every epoch
-EAGER = "import rnnrbm.experiment.run; rnnrbm.experiment.run.SAVE_EVERY = 0.0; from rnnrbm.cli import main; main()"
+EAGER = "import rnnrbm.experiment.run; rnnrbm.experiment.run.SAVE_EVERY = 0.0; from rnnrbm.cli.main import main; main()"
 
 
 def killed(arguments: list[str], cwd: Path, checkpoints: int, pause: float) -> bool:
