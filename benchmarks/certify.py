@@ -48,13 +48,9 @@ def cut(model: SequenceModel, seed: int) -> SequenceModel:
     values = {p.name: engine.to_numpy(p) for p in model.params}
     size = np.abs(values["W"]).sum(axis=0)
     kept = np.random.default_rng(seed).choice(len(size), N_KEPT, replace=False, p=size / size.sum())
-    small = model
-    for name in ("W", "b_h", "W_uh"):
-        value = engine.shared(values[name][..., kept], name)
-        owner: Any = small.rbm if name in ("W", "b_h") else small
-        changed = owner._replace(**{name: value})
-        small = small._replace(rbm=changed) if owner is small.rbm else changed
-    return small
+    W, b_h, W_uh = (engine.shared(values[name][..., kept], name) for name in ("W", "b_h", "W_uh"))
+    density: Any = model.density
+    return model._replace(density=density._replace(W=W, b_h=b_h), bias_weights=(model.bias_weights[0], W_uh))
 
 
 def main() -> None:
@@ -75,7 +71,7 @@ def main() -> None:
         model = trained(data, options.epochs)
     small, known = cut(model, options.seed), frequent_states(data.train)
     frames = {}
-    settings = {"n_chains": options.chains, "n_temperatures": options.temperatures}
+    settings = {"n_chains": options.n_chains, "n_temperatures": options.n_temperatures}
     for way in (("exact", None), ("ais", None), ("raise", None), ("ais", known), ("raise", known)):
         evaluate = Evaluator(small, method=way[0], exact_states=way[1], **settings)
         scored = evaluate(data.test, seed=options.seed, frames=options.frames)

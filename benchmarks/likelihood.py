@@ -41,13 +41,13 @@ def products(model: SequenceModel, n_rows: int, spread: bool) -> Any:
     """The matrix products of one chunk: two for each temperature."""
     place = sharding.Sharding(n_rows, sums=not spread)  # one device where the devices are cores
     W = np.linalg.qr(np.random.default_rng(0).normal(size=(N_HIDDEN, 88)))[0].T.astype(np.float32)  # v W W^T stays v
-    v = place.rows(np.random.default_rng(1).random((n_rows, 88), np.float32))
+    v = place.shard(np.random.default_rng(1).random((n_rows, 88), np.float32))
 
     @jax.jit
     def run(v: Any, W: Any) -> Any:
         return jax.lax.fori_loop(0, N_TEMPERATURES, lambda _, v: (v @ W) @ W.T, v)
 
-    W = place.rows(np.broadcast_to(W, (place.n_devices, *W.shape)))[0] if spread else jnp.asarray(W)
+    W = place.shard(np.broadcast_to(W, (place.n_devices, *W.shape)))[0] if spread else jnp.asarray(W)
     return lambda: jax.block_until_ready(run(v, W))
 
 

@@ -48,7 +48,7 @@ def main() -> None:
     states = usable_states(trained.model, data.train)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, piece in list(zip(data.names["test"], data.test, strict=True))[: 1 if options.smoke else options.pieces]:
-        piece = piece[: options.steps]
+        piece = piece[: options.n_frames]
         (ours,) = rnnrbm.generate(trained.model, len(piece), k=100, init_states=states, clamp=soprano(piece))
         ours = ours.astype(np.uint8)
         kept = ~np.isnan(soprano(piece))

@@ -372,7 +372,7 @@ def test_each_sequence_draws_its_own_known_frames(name, count):
 
 def test_known_frames_are_frames():
     model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=2, n_recurrent=2)
-    with pytest.raises(ValueError, match=r"known must be frames, an array \(S, 6\), .*; got 5000"):
+    with pytest.raises(ValueError, match=r"init_states must be frames, an array \(S, 6\), .*; got 5000"):
         generate(model, 4, init_states=5000)
 
 
