@@ -631,7 +631,7 @@ def test_a_folder_read_by_the_published_rule_gives_the_published_rolls(folder, n
     for _, file, roll in pieces(dataset):
         row = rows[file]
         published = getattr(target, row["cell"].removesuffix("data"))[int(row["index"])]
-        np.testing.assert_array_equal(transpose(roll, int(row["transpose_range"])), published, err_msg=file)
+        np.testing.assert_array_equal(transpose(roll, int(row["transpose"])), published, err_msg=file)
 
 
 # --- names and options ----------------------------------------------------------------------------

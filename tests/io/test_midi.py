@@ -183,18 +183,18 @@ def test_published_rolls_come_out_of_their_files(path, row, mats):
     for pitch, start, end in grid:
         roll[start:end, pitch] = 1
     frames = max(end for _, _, end in grid)
-    roll = np.roll(roll[1:frames], int(row["transpose_range"]), axis=1)[:, 21:109]
+    roll = np.roll(roll[1:frames], int(row["transpose"]), axis=1)[:, 21:109]
     assert roll.shape == (int(row["frames"]), 88)
     np.testing.assert_array_equal(roll, target)
 
     ours = midi.read(path, steps_per_beat=2, low=0, high=127)
-    ours = np.roll(ours[1:], int(row["transpose_range"]), axis=1)[:, 21:109]
+    ours = np.roll(ours[1:], int(row["transpose"]), axis=1)[:, 21:109]
     assert (ours[: len(roll)] >= target).all()  # never less than published
     if len(last) == len(score.notes) and all(end > start for _, start, end in grid):
         np.testing.assert_array_equal(ours, target)
 
     by_rule = midi.read(path, rule="published")
-    np.testing.assert_array_equal(transpose(by_rule, int(row["transpose_range"])), target)
+    np.testing.assert_array_equal(transpose(by_rule, int(row["transpose"])), target)
 
 
 SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
