@@ -1,12 +1,12 @@
-"""Cells: one step of a recurrent layer, as a value holding tensors.
+"""Cells: one step of a recurrent layer.
 
-A cell is the elementwise part of a recurrence, ``u(t) = step(x(t), u(t-1) W_uu, u(t-1))``: what it reads from
-the frames, x = v W_vu + b_u, is one matrix product for the whole sequence (:meth:`Cell.project`), and the
-product with ``W_uu`` belongs to the scan (:func:`rnnrbm.recurrence.unroll`). That lets the gradient through time be
-computed with a single sequential matrix product a step, forward and backward.
+A cell is the elementwise part of a recurrence, ``u(t) = step(x(t), u(t-1) W_uu, u(t-1))``. The input projection
+x = v W_vu + b_u is one matrix product for the whole sequence (:meth:`Cell.project`), and the product with ``W_uu``
+belongs to the scan (:func:`rnnrbm.recurrence.unroll`). So the gradient through time needs a single sequential matrix
+product a step, forward and backward.
 
-The first columns of a state, as many as ``W_uu`` has rows, are the cell's output: what the cell itself and all others
-read of it. An LSTM has more than that.
+The first columns of a state, as many as ``W_uu`` has rows, are the cell's output: the part that the cell itself and
+other layers read. The state of an LSTM has more columns.
 
 To add one: a class like :class:`GRU`, and a line in :data:`CELLS`.
 """
@@ -39,7 +39,7 @@ Blocks = Sequence[TensorVariable]
 
 
 class Cell(Protocol):
-    """The contract of a recurrent cell."""
+    """Interface of a recurrent cell."""
 
     @property
     def W_uu(self) -> TensorVariable:
@@ -50,25 +50,25 @@ class Cell(Protocol):
         """Learned initial state, shape (n_state,): the output comes first."""
 
     def tensors(self) -> list[TensorVariable]:
-        """Every tensor the cell holds, in a fixed order."""
+        """All tensors of the cell, in a fixed order."""
 
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> Self:
-        """The same cell holding other tensors; the inverse of :meth:`tensors`."""
+        """A copy of the cell with other tensors; the inverse of :meth:`tensors`."""
 
     def project(self, v: TensorVariable) -> TensorVariable:
-        """What frames bring to their steps: (R, n_visible) -> (R, n_inputs)."""
+        """Input projection of frames: (R, n_visible) -> (R, n_inputs)."""
 
     def step(self, x: Blocks, y: Blocks, u: TensorVariable) -> TensorVariable:
-        """The next state, element by element.
+        """Next state, elementwise.
 
         Parameters
         ----------
         x : sequence of TensorVariable, each (B, n_recurrent)
-            Projected frames, block by block of the columns of ``W_uu``: the gates of a GRU, say.
+            Projected frames, in blocks like the columns of ``W_uu``, such as the gates of a GRU.
         y : sequence of TensorVariable, each (B, n_recurrent)
-            The output before times ``W_uu``.
+            Previous output times ``W_uu``.
         u : TensorVariable, shape (B, n_state)
-            The state before.
+            Previous state.
         """
 
 
@@ -185,13 +185,13 @@ class Kind(NamedTuple):
     ----------
     make : type
     n_blocks : int
-        How many blocks of n_recurrent columns its weights have.
+        Number of blocks of n_recurrent columns in its weights.
     n_parts : int
-        How many parts of n_recurrent columns its state has.
+        Number of parts of n_recurrent columns in its state.
     remembering : int or None
-        The block whose biases start at 1, so that it remembers: the update gate, the forget gate.
+        Block whose biases start at 1, so that the cell remembers: the update gate or the forget gate.
     fields : dict
-        Further fields.
+        Other fields.
     """
 
     make: type
@@ -219,26 +219,27 @@ def init_cell(
     dtype: str | None = None,
     suffix: str = "",
 ) -> Cell:
-    """Make a cell whose fields are shared variables named after themselves.
+    """Make a cell whose fields are shared variables, named after the fields.
 
     Recurrent weights start orthogonal (Saxe et al. 2014), input weights with variance 1 / n_inputs, biases and the
-    initial state at zero; the update gate of a GRU and the forget gate of an LSTM start at 1, so that they remember.
+    initial state at zero. The update gate of a GRU and the forget gate of an LSTM have biases of 1, so that they
+    remember.
 
     Parameters
     ----------
     kind : {"gru", "lstm", "tanh", "sigmoid"}
     n_inputs, n_recurrent : int
-        What it reads (the visible units, or the layer below), and its output.
+        Sizes of the input (the visible units, or the layer below) and of the output.
     rng : numpy.random.Generator
     dtype : str or None
-        None stands for PyTensor's ``floatX``.
+        None: PyTensor's ``floatX``.
     suffix : str
-        Of the names, to tell layers apart.
+        Suffix of the parameters' names, which distinguishes layers.
 
     Raises
     ------
     ValueError
-        If there is no such cell or a size is below 1.
+        If the kind is unknown or a size is below 1.
     """
     if kind not in CELLS:
         raise ValueError(f"cell {kind!r} is not one of {', '.join(CELLS)}")
@@ -259,12 +260,12 @@ def init_cell(
 
 
 def n_outputs(cell: Cell) -> int:
-    """How many columns of a cell's state, the first ones, are its output."""
+    """Number of the first columns of a cell's state that are its output."""
     return cell.W_uu.type.shape[0]
 
 
 def blocks(x: TensorVariable, n: int) -> list[TensorVariable]:
-    """Columns (..., n_blocks * n) block by block: processors work through gates that lie apart much faster."""
+    """Split columns (..., n_blocks * n) into blocks; separate gates run much faster."""
     size = x.type.shape[-1]
     return [x] if size == n else [x[..., i : i + n] for i in range(0, size, n)]
 

@@ -1,8 +1,8 @@
-"""What a sequence model asks of the distribution of one frame, and the simplest such distribution.
+"""The interface of frame densities, and the simplest density: independent units.
 
-Protocols, not base classes. An :class:`EnergyDensity` (the RBM) has a free energy and a Markov chain; a
-:class:`NormalizedDensity` (NADE, independent units) has log-probabilities and draws samples at once. Which of its
-fields are biases, to be written by a network for each frame, it says itself.
+Interfaces are protocols, not base classes. An :class:`EnergyDensity` (the RBM) has a free energy and a Markov chain; a
+:class:`NormalizedDensity` (NADE, independent units) has log-probabilities and exact samples. Each density lists the
+fields that are biases, which a network sets for each frame.
 
 To add one: a ``NamedTuple`` with the methods of one of the two, and a line in :data:`rnnrbm.models.registry.MODELS`.
 """
@@ -34,11 +34,11 @@ __all__ = [
 
 @runtime_checkable
 class FrameDensity(Protocol):
-    """A distribution of frames, or of many, if its biases have leading axes: one for each row of them."""
+    """A distribution of frames. If its biases have leading axes, it is one distribution for each of their rows."""
 
     @property
     def visible(self) -> Unit:
-        """What the units of a frame are."""
+        """Unit type of a frame."""
 
     @property
     def b_v(self) -> TensorVariable:
@@ -46,22 +46,22 @@ class FrameDensity(Protocol):
 
     @property
     def biases(self) -> tuple[str, ...]:
-        """Names of the fields that a network writes."""
+        """Names of the fields that a network sets."""
 
     def tensors(self) -> list[TensorVariable]:
-        """Every tensor the density holds, in a fixed order."""
+        """All tensors of the density, in a fixed order."""
 
     def with_tensors(self, tensors: list[TensorVariable]) -> Self:
-        """The same density holding other tensors; the inverse of :meth:`tensors`."""
+        """A copy of the density with other tensors; the inverse of :meth:`tensors`."""
 
     @property
     def _replace(self) -> Callable[..., Any]:
-        """As of a ``NamedTuple``: the same density with some other fields."""
+        """A copy with some fields replaced, as for a ``NamedTuple``."""
 
 
 @runtime_checkable
 class EnergyDensity(FrameDensity, Protocol):
-    """A density that is known but for a factor: contrastive divergence, Gibbs chains, annealing."""
+    """An unnormalized density: contrastive divergence, Gibbs chains, annealing."""
 
     def free_energy(self, v: TensorVariable) -> TensorVariable:
         """-log of the unnormalized probability of each row, nats: (..., n_visible) -> (...)."""
@@ -75,28 +75,28 @@ class EnergyDensity(FrameDensity, Protocol):
 
 @runtime_checkable
 class NormalizedDensity(FrameDensity, Protocol):
-    """A density that is known: maximum likelihood, exact samples, exact scores."""
+    """A normalized density: maximum likelihood, exact samples, exact scores."""
 
     def log_prob(self, v: TensorVariable, max_active: int | None = None) -> TensorVariable:
         """Log-probability of each row, nats: (R, n_visible) -> (R,).
 
-        `max_active`, if it is known, is the greatest number of units that are on in a row; of use where few are.
+        `max_active`, if known, is the greatest number of units that are on in a row; it saves time if it is small.
         """
 
     def surrogate(self, v: TensorVariable, rng: Rng, max_active: int | None = None) -> tuple[TensorVariable, Rng]:
-        """What training minimizes: -log_prob, or something of the same mean: (R, n_visible) -> (R,)."""
+        """Training objective: -log_prob, or an estimate with the same mean: (R, n_visible) -> (R,)."""
 
     def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
-        """Rows drawn from the density, as many as `like` (..., n_visible) has.
+        """Sample as many rows as `like` (..., n_visible) has.
 
-        Units keep the values that `clamp` (n_visible,) has for them and are drawn given these where it is NaN; only
-        asked for if something is clamped. A density that draws its units in one order and no other has that as
-        ``fixed_order``: units to be clamped must then come first in it.
+        Units keep their values in `clamp` (n_visible,); units where it is NaN are sampled given these. `clamp` is only
+        passed if a unit is clamped. A density that samples its units in a single order has that order as
+        ``fixed_order``; clamped units must come first in it.
         """
 
 
 def check_density(density: Any) -> None:
-    """Raise TypeError, naming what is missing, unless an object is one of the two kinds of densities."""
+    """Raise TypeError, with the missing names, unless an object is an energy or a normalized density."""
     if isinstance(density, (EnergyDensity, NormalizedDensity)):
         return
 
@@ -105,16 +105,16 @@ def check_density(density: Any) -> None:
 
     frame = missing("visible", "b_v", "biases", "tensors", "with_tensors", "_replace")
     raise TypeError(
-        f"{type(density).__name__} is no frame density. To be any it lacks {frame}; to be a normalized one "
-        f"{missing('log_prob', 'surrogate', 'sample')}; to be an energy "
+        f"{type(density).__name__} is not a frame density. Missing for any density: {frame}; for a normalized one: "
+        f"{missing('log_prob', 'surrogate', 'sample')}; for an energy: "
         f"{missing('free_energy', 'gibbs_step', 'pseudo_log_likelihood')}. See rnnrbm.densities"
     )
 
 
 class Independent(NamedTuple):
-    """Units that know nothing of each other: log p(v) = sum of s(v) b_v - base(v) - A(b_v).
+    """Independent units: log p(v) = sum of s(v) b_v - base(v) - A(b_v).
 
-    With an RNN it is the usual baseline that predicts the next frame; with softmax units, one group, it is the
+    With an RNN this is the usual baseline that predicts the next frame; with one group of softmax units, it is the
     character-level RNN.
 
     Attributes
@@ -136,7 +136,7 @@ class Independent(NamedTuple):
         visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
         dtype: str | None = None,
     ) -> Independent:
-        """Make one whose biases are a shared variable; the parameters are those of :meth:`rnnrbm.rbm.RBM.init`."""
+        """Make biases as a shared variable; for parameters see :meth:`rnnrbm.rbm.RBM.init`."""
         return cls(engine.shared(check_biases(b_v, n_visible), "b_v", dtype), visible)
 
     @property
@@ -168,22 +168,22 @@ class Independent(NamedTuple):
 
 
 def clamped(v: TensorVariable, clamp: TensorVariable | None) -> TensorVariable:
-    """Put given values in their places: those of `clamp` (..., n_visible) where it is not NaN."""
+    """Replace values of `v` by those of `clamp` (..., n_visible) where it is not NaN."""
     return v if clamp is None else pt.switch(pt.isnan(clamp), v, clamp)
 
 
 def map_biases(density: Any, change: Callable[[TensorVariable], TensorVariable]) -> Any:
-    """The same density with each of its biases changed."""
+    """A copy of the density with each bias changed."""
     return density._replace(**{name: change(getattr(density, name)) for name in density.biases})
 
 
 def check_biases(b_v: np.ndarray | float, n_visible: int) -> np.ndarray:
-    """Initial visible biases as an array (n_visible,).
+    """Return the initial visible biases as an array (n_visible,).
 
     Raises
     ------
     ValueError
-        If `b_v` is neither one number nor so many, or not finite.
+        If `b_v` is neither one number nor `n_visible` numbers, or not finite.
     """
     if n_visible < 1:
         raise ValueError(f"n_visible must be at least 1, got {n_visible}")

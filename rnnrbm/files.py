@@ -1,4 +1,4 @@
-"""Where files are kept, and writing them so that nobody ever sees half of one."""
+"""The cache folder, and atomic writing of files."""
 
 import json
 import math
@@ -13,7 +13,7 @@ __all__ = ["atomic", "cache_folder", "check_folder", "read_bytes", "to_json"]
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made or fetched again: ``$RNNRBM_CACHE``, else the platform's user cache."""
+    """Return the folder for files that can be made or downloaded again: ``$RNNRBM_CACHE``, else the user's cache."""
     if (given := os.environ.get("RNNRBM_CACHE")) is not None:
         return Path(given)
     from platformdirs import user_cache_path
@@ -28,12 +28,12 @@ def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
     ----------
     path : path-like
     what : str
-        What is expected there, for the error: ``"a MIDI file"``.
+        Expected content, for the error message, such as ``"a MIDI file"``.
 
     Raises
     ------
     OSError
-        If there is none or it cannot be read, in words instead of an error number.
+        If the file does not exist or cannot be read; the message is in words instead of an error number.
     """
     try:
         return Path(path).read_bytes()
@@ -54,7 +54,7 @@ def check_folder(path: str | os.PathLike[str], what: str = "what is written") ->
     path : path-like
         It need not exist.
     what : str
-        What the folder is for, for the error.
+        Purpose of the folder, for the error message.
     """
     path = Path(path)
     nearest = next((place for place in (path, *path.parents) if place.exists()), None)
@@ -67,10 +67,9 @@ def check_folder(path: str | os.PathLike[str], what: str = "what is written") ->
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Replace a file in one step, or leave it as it was.
 
-    The block writes to a temporary path in the same folder (a rename is atomic only within one
-    file system). When the block ends well, the bytes are flushed to the disk and the temporary
-    file takes the place of ``path``; on any exception, a full disk or an interrupt included, the
-    temporary file is deleted and an earlier ``path`` stays untouched.
+    The block writes to a temporary path in the same folder (a rename is atomic only within one file system). If the
+    block succeeds, the bytes are flushed to the disk and the temporary file replaces ``path``. On any exception,
+    including a full disk or an interrupt, the temporary file is deleted and an earlier ``path`` stays unchanged.
 
     Parameters
     ----------
@@ -80,8 +79,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     Yields
     ------
     pathlib.Path
-        Where to write. It does not exist yet, and it ends in the suffix of ``path``, so libraries
-        that choose a format by suffix, or append one, do the right thing.
+        Temporary path to write to. It does not exist yet and has the suffix of ``path``, so that libraries that choose
+        a format by suffix, or append one, work as expected.
 
     Raises
     ------
@@ -106,14 +105,14 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileNotFoundError(f"{target}: the folder {str(target.parent)!r} does not exist; create it first")
     if target.is_dir():
         raise IsADirectoryError(f"{target}: is a directory; give the path of a file")
-    # Not tempfile.mkstemp: that makes the file private to its owner, whatever the umask says. The
-    # stem is cut because a name may not exceed 255 bytes.
+    # tempfile.mkstemp would make the file private to its owner, whatever the umask. The stem is cut because a name may
+    # have at most 255 bytes.
     temporary = target.with_name(f".{target.stem[:50]}.{secrets.token_hex(4)}{target.suffix}")
     try:
         yield temporary
         if not temporary.is_file():
             raise FileNotFoundError(f"{target}: nothing was written to {temporary.name}, the temporary path given")
-        # Without this a power cut could leave the new name on data that never reached the disk.
+        # without fsync a power cut could leave the new name on data that never reached the disk
         with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)

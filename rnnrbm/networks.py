@@ -1,8 +1,8 @@
-"""Networks: what reads the past of a sequence, as values holding tensors.
+"""Networks: they read the past of a sequence.
 
-A network has a state, which one frame after the other moves on, and an output, which is a function of the state alone
-and of which the frame density is told. Layers of recurrent cells (:class:`Stack`), a window of past frames
-(:class:`Window`), or nothing at all (:class:`Memoryless`): the frame-level models.
+A network has a state, which each frame updates, and an output. The output is a function of the state alone, and the
+frame density depends on the past only through it. Networks are layers of recurrent cells (:class:`Stack`), a window of
+past frames (:class:`Window`), or no memory at all (:class:`Memoryless`), for models of independent frames.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ CONNECTIONS = ("plain", "residual", "skip")
 
 
 class Traits(NamedTuple):
-    """What models have to know of a network besides its shapes; the defaults are those of most.
+    """Properties of a network besides its shapes. The defaults suit most networks.
 
     Attributes
     ----------
     n_parts : int
-        In how many equal parts its output falls; each writes its part of the biases, all with the same weights.
+        Number of equal parts of the output; each sets its part of the biases, all with the same weights.
     n_direct : int
-        How many of the last outputs are a visible unit's each: spared by dropout, at first added to its bias.
+        Number of the last outputs that belong to one visible unit each: dropout skips them, and initially each is
+        added to the bias of its unit.
     period : int
-        Of its clock, in frames; 1 if it has none. Pieces must not be cut elsewhere than at multiples of it.
+        Period of its clock, in frames; 1 without a clock. Pieces may be cut only at multiples of it.
     """
 
     n_parts: int = 1
@@ -56,7 +57,7 @@ class Traits(NamedTuple):
 
 @runtime_checkable
 class Network(Protocol):
-    """The contract of a network. States have shape (..., n_state)."""
+    """Interface of a network. States have shape (..., n_state)."""
 
     @property
     def u_0(self) -> TensorVariable:
@@ -64,28 +65,29 @@ class Network(Protocol):
 
     @property
     def n_outputs(self) -> int:
-        """Size of the output; 0 if the frames are not told of the past."""
+        """Size of the output; 0 if frames are independent of the past."""
 
     @property
     def traits(self) -> Traits:
-        """What else models have to know of it."""
+        """Further properties of the network."""
 
     def tensors(self) -> list[TensorVariable]:
-        """Every parameter, in a fixed order."""
+        """All parameters, in a fixed order."""
 
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> Self:
-        """The same network holding other tensors; the inverse of :meth:`tensors`."""
+        """A copy of the network with other tensors; the inverse of :meth:`tensors`."""
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-        """States after each frame, (T, B, n_visible) -> (T, B, n_state); `start` as for "
-        ":func:`rnnrbm.recurrence.unroll`.
+        """States after each frame, (T, B, n_visible) -> (T, B, n_state).
+
+        For `start` see :func:`rnnrbm.recurrence.unroll`.
         """
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
-        """The state after a frame: (..., n_visible), (..., n_state) -> (..., n_state)."""
+        """State after a frame: (..., n_visible), (..., n_state) -> (..., n_state)."""
 
     def output(self, u: TensorVariable) -> TensorVariable:
-        """What the frame density is told: (..., n_state) -> (..., n_outputs)."""
+        """Input of the frame density: (..., n_state) -> (..., n_outputs)."""
 
 
 class Stack(NamedTuple):
@@ -94,10 +96,10 @@ class Stack(NamedTuple):
     Attributes
     ----------
     layers : tuple of Cell
-        The first reads the frames, each of the others what is below it.
+        The first layer reads the frames, each other layer the one below.
     connections : {"plain", "residual", "skip"}
-        ``"residual"``: from the second on, a layer's output is added to what it has read. ``"skip"``: each layer reads
-        the frames too, and the density is told of all layers (Graves 2013).
+        ``"residual"``: from the second layer on, a layer's output is added to its input. ``"skip"``: each layer reads
+        the frames too, and the output joins all layers (Graves 2013).
     """
 
     layers: tuple[Cell, ...]
@@ -128,7 +130,7 @@ class Stack(NamedTuple):
         return Stack(tuple(layers), self.connections)
 
     def _split(self, u: TensorVariable) -> list[TensorVariable]:
-        """The states of each layer."""
+        """States of each layer."""
         if len(self.layers) == 1:
             return [u]
         ends = np.cumsum([layer.u_0.type.shape[0] for layer in self.layers])
@@ -213,7 +215,7 @@ class Window(NamedTuple):
 
 
 def recent_frames(v: TensorVariable, n_frames: int, start: TensorVariable | None = None) -> TensorVariable:
-    """Each frame and those before it in its piece, the latest first: (T, B, n) -> (T, B, n_frames * n)."""
+    """Each frame and the frames before it in its piece, latest first: (T, B, n) -> (T, B, n_frames * n)."""
     frames = [v]
     for _ in range(n_frames - 1):
         frames.append(shift(frames[-1], pt.zeros_like(v[0]), start))
@@ -221,7 +223,7 @@ def recent_frames(v: TensorVariable, n_frames: int, start: TensorVariable | None
 
 
 def push_frame(v: TensorVariable, frames: TensorVariable, n: int) -> TensorVariable:
-    """Put a frame (..., n) before the latest ones (..., n_frames * n), and forget the oldest of these."""
+    """Put a frame (..., n) before the latest frames (..., n_frames * n), and drop the oldest."""
     return pt.concatenate([v, frames[..., :-n]], axis=-1) if frames.type.shape[-1] > n else v
 
 
@@ -231,7 +233,7 @@ class Memoryless(NamedTuple):
     Attributes
     ----------
     dtype : str
-        Of its empty states.
+        Type of its empty states.
     """
 
     dtype: str
@@ -265,17 +267,17 @@ class Memoryless(NamedTuple):
 
 
 class MetricalPosition(NamedTuple):
-    """A network that is told where in the bar the next frame is, besides what it reads.
+    """A network that also reads the position of the next frame in the bar.
 
-    A clock is part of its state: frames since the beginning of the piece, modulo `period`. So pieces have to begin at
-    the same place in their bars, or be told apart by the network.
+    Its state holds a clock: frames since the beginning of the piece, modulo `period`. So all pieces must begin at the
+    same position in the bar.
 
     Attributes
     ----------
     network : Network
-        Reads frames with `period` columns more, of which the one of the next frame's place is 1.
+        Reads frames with `period` more columns: a one-hot code of the next frame's position.
     period : int
-        Frames in a bar, or in whatever is to be counted.
+        Frames in a bar, or in any other unit of time to count.
     """
 
     network: Network
@@ -301,13 +303,13 @@ class MetricalPosition(NamedTuple):
         return MetricalPosition(self.network.with_tensors(tensors), self.period)
 
     def _told(self, v: TensorVariable, place: TensorVariable) -> TensorVariable:
-        """Frames (..., n) and the places (..., 1) of those after them: (..., n + period)."""
+        """Append the one-hot positions (..., 1) of the next frames to frames (..., n): (..., n + period)."""
         return pt.concatenate([v, pt.eq(place, np.arange(self.period, dtype=v.dtype)).astype(v.dtype)], axis=-1)
 
     def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
         frame = pt.arange(v.shape[0] if v.type.shape[0] is None else v.type.shape[0])
         since = frame[:, None]
-        if start is not None:  # the latest start that is not later than each frame
+        if start is not None:  # the latest start at or before each frame
             begun = pt.and_(pt.ge(frame[:, None], frame)[:, :, None], start)
             since = since - pt.switch(begun, frame[:, None], 0).max(axis=1)
         place = ((since + 1) % self.period).astype(v.dtype)[:, :, None]
@@ -327,15 +329,15 @@ def _joined(parts: list[TensorVariable]) -> TensorVariable:
 
 
 def shifted_outputs(network: Network, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-    """The output *before* each frame, which has not seen it: (T, B, n_visible) -> (B*T, n_outputs).
+    """Network outputs before each frame: (T, B, n_visible) -> (B*T, n_outputs).
 
-    Rows are those of :func:`rnnrbm.recurrence.flatten`: as rows, products with weights are one for the whole batch.
+    Rows are those of :func:`rnnrbm.recurrence.flatten`, so a product with weights is one product for the whole batch.
     """
     return network.output(flatten(shift(network.run(v, start), initial_state(network.u_0, v), start)))
 
 
 def final_state(network: Network, v: TensorVariable) -> TensorVariable:
-    """The state after all frames of one sequence of any length: (T, n_visible) -> (n_state,)."""
+    """State after all frames of one sequence of any length: (T, n_visible) -> (n_state,)."""
 
     def step(v_t: TensorVariable, u: TensorVariable, *tensors: TensorVariable) -> TensorVariable:
         return network.with_tensors(tensors).step(v_t, u)
@@ -356,7 +358,7 @@ def init_stack(
     connections: str = "plain",
     dtype: str | None = None,
 ) -> Stack:
-    """Make layers of cells; the names of their parameters end in ``_2``, ``_3`` from the second layer on.
+    """Make layers of cells; parameter names end in ``_2``, ``_3`` from the second layer on.
 
     Parameters
     ----------
@@ -366,12 +368,12 @@ def init_stack(
     connections : {"plain", "residual", "skip"}
         See :class:`Stack`.
     dtype : str or None
-        None stands for PyTensor's ``floatX``.
+        None: PyTensor's ``floatX``.
 
     Raises
     ------
     ValueError
-        If there is no such cell or kind of connections, or a size is below 1.
+        If the kind of cell or connections is unknown, or a size is below 1.
     """
     if connections not in CONNECTIONS:
         raise ValueError(f"connections {connections!r} is not one of {', '.join(CONNECTIONS)}")
@@ -388,7 +390,7 @@ def init_stack(
 def init_window(
     n_visible: int, n_hidden: int, n_frames: int, *, rng: np.random.Generator, dtype: str | None = None
 ) -> Window:
-    """Make a hidden layer over the latest `n_frames` frames, with weights of variance 1 / inputs.
+    """Make a hidden layer over the latest `n_frames` frames; weights have variance 1 / (number of inputs).
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Networks that read frames as they look from each note, with the same weights for all notes.
+"""Networks that read the frames relative to each note, with the same weights for all notes.
 
-:class:`TiedParallel` is a recurrent network for every note; :class:`PitchConv` puts one hidden layer for every note
-beside a network that reads whole frames. What a note sees: the notes around it, how many are on of each pitch class,
-counted from its own, and which note it is.
+:class:`TiedParallel` is one recurrent network for every note; :class:`PitchConv` adds one hidden layer for every note
+to a network that reads whole frames. The input of a note consists of the notes around it, the number of active notes of
+each pitch class relative to its own, and features of its pitch.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ __all__ = ["PitchConv", "TiedParallel", "around", "init_pitch_conv", "init_tied"
 
 
 class TiedParallel(NamedTuple):
-    """The same recurrent network for every note, each reading the frames as they look from its note.
+    """The same recurrent network for every note; each reads the frames relative to its note.
 
-    It reads the notes up to `reach` above and below; how many notes are on of each pitch class, counted from its own;
-    and which note it is: its pitch class, and roughly how high.
+    Its input consists of the notes up to `reach` above and below, the number of active notes of each pitch class
+    relative to its own, its own pitch class and its approximate pitch.
 
     Attributes
     ----------
     stack : Stack
         The network of one note.
     n_visible : int
-        How many notes there are.
+        Number of notes.
     reach : int
     octave : int
         Columns in an octave; 0 if columns have no pitch classes.
     n_beyond : int
-        Columns that follow the notes and are no notes: those of a clock.
+        Columns after the notes that are not notes, such as a clock.
     """
 
     stack: Stack
@@ -64,9 +64,9 @@ class TiedParallel(NamedTuple):
         return self._replace(stack=self.stack.with_tensors(tensors))
 
     def seen(self, v: TensorVariable) -> TensorVariable:
-        """What each note's network reads: (..., n_visible) -> (..., n_visible, :func:`n_seen`).
+        """Input of each note's network: (..., n_visible) -> (..., n_visible, :func:`n_seen`).
 
-        Columns beyond `n_visible` (those of a frames_per_bar) are read by all.
+        All notes read the columns beyond `n_visible`, such as those of a clock.
         """
         n = self.n_visible
         index = np.concatenate(
@@ -94,20 +94,20 @@ class TiedParallel(NamedTuple):
 
 
 class PitchConv(NamedTuple):
-    """A network, and beside it one number for every note: what its surroundings in the latest frames speak for.
+    """A network, and one more output for every note, from the notes around it in the latest frames.
 
-    That is one hidden layer, the same for all notes, which reads the notes around each. Whether a note goes on sounding
-    is learned from all notes at once; what is to be known of the whole is left to the network.
+    The added output comes from one hidden layer with the same weights for all notes. It learns from all notes at once
+    whether a note continues; the network models the frame as a whole.
 
     Attributes
     ----------
     network : Network
-    W : TensorVariable, shape (what is read of a note, n_pitch_conv)
+    W : TensorVariable, shape (inputs of a note, n_pitch_conv)
     b : TensorVariable, shape (n_pitch_conv,)
     w : TensorVariable, shape (n_pitch_conv, 1)
     n_visible, n_frames, reach, octave : int
-        Of each of `n_frames` frames a note's layer reads the notes up to `reach` above and below; and the pitch classes
-        of the latest, and which note it is, as :class:`TiedParallel` does.
+        A note's layer reads the notes up to `reach` above and below in each of `n_frames` frames, and the pitch classes
+        of the latest frame and the features of its pitch, as :class:`TiedParallel` does.
     """
 
     network: Network
@@ -153,7 +153,7 @@ class PitchConv(NamedTuple):
         return pt.concatenate([self.network.output(u[..., :n]), local], axis=-1)
 
     def seen(self, frames: TensorVariable) -> TensorVariable:
-        """What each note's layer reads: (..., n_frames * n_visible) -> (..., n_visible, n_seen)."""
+        """Input of each note's layer: (..., n_frames * n_visible) -> (..., n_visible, n_seen)."""
         n = self.n_visible
         last = around(n, self.reach, self.reach)
         older = [np.where(last < 0, -1, last + i * n) for i in range(1, self.n_frames)]
@@ -166,22 +166,22 @@ def _rows(x: TensorVariable, n_parts: int) -> TensorVariable:
 
 
 def around(n: int, below: int, above: int) -> np.ndarray:
-    """Which columns are around each of `n`, -1 beyond the edges: (n, below + 1 + above)."""
+    """Columns around each of `n` columns, -1 beyond the edges: (n, below + 1 + above)."""
     columns = np.arange(n)[:, None] + np.arange(-below, above + 1)
     return np.where((columns >= 0) & (columns < n), columns, -1)
 
 
 def looked_up(x: TensorVariable, index: np.ndarray, otherwise: np.ndarray) -> TensorVariable:
-    """Columns of (..., n), laid out like `index`, and where that is -1 the numbers of `otherwise`."""
+    """Gather columns of (..., n) by `index`; where it is -1, take the numbers of `otherwise`."""
     taken = pt.take(x, np.maximum(index, 0).ravel(), axis=-1)
     taken = taken.reshape((*engine.leading(x), *index.shape))
     return pt.switch(pt.as_tensor(index >= 0), taken, pt.as_tensor(otherwise.astype(x.dtype)))
 
 
 def _seen(v: TensorVariable, n: int, index: np.ndarray, width: int, octave: int) -> TensorVariable:
-    """What is read of each of `n` notes: columns of (..., width), the notes on of each class, which note it is.
+    """Input of each of `n` notes: columns of (..., width), the number of active notes of each class, pitch features.
 
-    The notes that are counted are the first `n` columns, and a note counts classes from its own.
+    The first `n` columns are the notes to count; each note counts classes relative to its own.
     """
     fixed = _which_note(n, octave)
     if octave:
@@ -195,7 +195,7 @@ def _seen(v: TensorVariable, n: int, index: np.ndarray, width: int, octave: int)
 
 
 def _which_note(n: int, octave: int) -> np.ndarray:
-    """What tells a note from others: its pitch class, and bumps an octave apart, (n, features)."""
+    """Features of a note's pitch: its pitch class, and bumps an octave apart, (n, features)."""
     columns = np.arange(n)
     width = octave or 12
     bumps = np.exp(-0.5 * np.square((columns[:, None] - np.arange(0, n + width, width)) / width))
@@ -203,7 +203,7 @@ def _which_note(n: int, octave: int) -> np.ndarray:
 
 
 def n_seen(n_visible: int, reach: int, octave: int) -> int:
-    """How many numbers each note's network reads of a frame."""
+    """Number of inputs of each note's network for a frame."""
     return 2 * reach + 1 + octave + _which_note(n_visible, octave).shape[1]
 
 
@@ -218,7 +218,7 @@ def init_pitch_conv(
     octave: int = 12,
     dtype: str | None = None,
 ) -> PitchConv:
-    """Put a hidden layer of `n_pitch_conv` units for every note beside a network; see :class:`PitchConv`."""
+    """Add a hidden layer of `n_pitch_conv` units for every note to a network; see :class:`PitchConv`."""
     if min(n_pitch_conv, n_frames, reach) < 1:
         raise ValueError(
             f"n_pitch_conv, n_frames and reach must be at least 1, got {n_pitch_conv}, {n_frames} and {reach}"
@@ -249,7 +249,7 @@ def init_tied(
     frames_per_bar: int = 0,
     dtype: str | None = None,
 ) -> Network:
-    """Make a network of one note for all; see :class:`TiedParallel` and :func:`rnnrbm.networks.init_recurrent`."""
+    """Make the same network for every note; see :class:`TiedParallel` and :func:`rnnrbm.networks.init_stack`."""
     if min(reach - 1, octave, frames_per_bar) < 0:
         raise ValueError(
             f"reach must be at least 1, octave and frames_per_bar at least 0, got {reach}, {octave} and "

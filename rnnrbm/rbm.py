@@ -1,10 +1,10 @@
-"""The restricted Boltzmann machine: an energy over visible and hidden units, as a value holding tensors.
+"""The restricted Boltzmann machine: an energy over visible and hidden units.
 
     E(v, h) = base_v(v) + base_h(h) - s(v) b_v - s(h) b_h - s(v) W s(h)
 
 with the statistics ``s`` and bases of the unit types (:mod:`rnnrbm.units`; for binary units ``s(x) = x`` and
-``base = 0``). Fields may be shared variables or expressions, and biases may have leading axes:
-``rbm._replace(b_v=..., b_h=...)`` *is* the conditional RBM, one machine for each row of the biases.
+``base = 0``). Fields may be shared variables or expressions, and biases may have leading axes.
+``rbm._replace(b_v=..., b_h=...)`` is the conditional RBM: one RBM for each row of the biases.
 
 Sources: Smolensky 1986; Hinton, "Training products of experts by minimizing contrastive divergence", 2002.
 """
@@ -37,7 +37,7 @@ class RBM(NamedTuple):
     b_v : TensorVariable, shape (..., n_visible)
     b_h : TensorVariable, shape (..., n_hidden)
     visible, hidden : Unit
-        What the units of each layer are; binary unless said otherwise.
+        Unit types of the two layers; binary by default.
     """
 
     W: TensorVariable
@@ -59,7 +59,7 @@ class RBM(NamedTuple):
         scale: float = 0.01,
         dtype: str | None = None,
     ) -> RBM:
-        """Make an RBM whose fields are shared variables named after themselves.
+        """Make an RBM whose fields are shared variables, named after the fields.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class RBM(NamedTuple):
         rng : numpy.random.Generator
         visible, hidden : Unit
         b_v : array of shape (n_visible,) or float
-            Initial visible biases; for binary data the log odds of each unit's mean start learning well
+            Initial visible biases. For binary data, the log odds of each unit's mean are a good start
             (Hinton, "A practical guide to training RBMs", 2010, section 8.1).
         scale : float
             Standard deviation of the initial weights.
@@ -80,7 +80,7 @@ class RBM(NamedTuple):
         ValueError
             If a size is below 1 or `b_v` has another shape.
         TypeError
-            If `visible` or `hidden` is no unit.
+            If `visible` or `hidden` is not a unit type.
         """
         if n_visible < 1 or n_hidden < 1:
             raise ValueError(f"n_visible and n_hidden must be at least 1, got {n_visible} and {n_hidden}")
@@ -139,16 +139,16 @@ class RBM(NamedTuple):
         return self._own_energy(self.hidden, h, self.b_h) - visible
 
     def gibbs_step(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """Sample all hidden units given `v`, then all visible units given those: v -> v'."""
+        """Sample all hidden units given `v`, then all visible units given the hidden ones: v -> v'."""
         h, rng = self.hidden.sample(self.hidden_activation(v), rng)
         return self.visible.sample(self.visible_activation(h), rng)
 
     def pseudo_log_likelihood(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """Estimate the log pseudo-likelihood of binary rows from one random unit of each.
+        """Estimate the log pseudo-likelihood of binary rows from one random unit of each row.
 
-        log PL(v) = sum_i log P(v_i | other units), here n_visible * log sigmoid(F(v with unit i flipped) - F(v))
-        for one i drawn uniformly for each row: unbiased, at the price of one more free energy. It is a monitor of
-        training, not comparable with a log-likelihood.
+        log PL(v) = sum_i log P(v_i | other units) is estimated by n_visible * log sigmoid(F(v, unit i flipped) - F(v))
+        for one i, drawn uniformly for each row. The estimate is unbiased and costs one more free energy. It monitors
+        training; it is not comparable with a log-likelihood.
 
         Parameters
         ----------
@@ -196,9 +196,9 @@ def gibbs(
     k : int
         Number of steps, at least 1; fixed when the graph is built.
     clamp : TensorVariable or None, shape (..., n_visible)
-        Values that units keep, NaN for those that are free. The chain is then one of the free units given the others:
-        of an RBM, whose visible units are independent given the hidden ones, its stationary distribution is exactly
-        that conditional.
+            Fixed values of units, NaN for free units. The chain then samples the free units given the fixed ones. For
+            an RBM the stationary distribution is exactly this conditional, since its visible units are independent
+            given the hidden ones.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def gibbs(
 
 
 def cd(density: EnergyDensity, v: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
-    """Contrastive divergence (Hinton 2002): a negative sample, `k` Gibbs steps from the data.
+    """Contrastive divergence (Hinton 2002): a negative sample after `k` Gibbs steps from the data.
 
     The gradient of the log-likelihood is approximately that of ``-(mean F(data) - mean F(negative sample))``, so one
     training step is::

@@ -1,12 +1,12 @@
-"""The recurrence: a cell unrolled over time, with a gradient that is faster than the one scan would derive.
+"""Unroll a cell over time, with a faster gradient than the one that scan derives.
 
-:func:`unroll` computes what this loop computes, for all sequences of a batch::
+:func:`unroll` computes this loop for all sequences of a batch::
 
     u = u_0
     for t in range(T):
         u = cell.step(cell.project(v[t]), u @ cell.W_uu, u)
 
-Everything else of a sequence model runs on all frames at once, as rows: :func:`flatten` and :func:`unflatten`.
+The rest of a sequence model runs on all frames at once, as rows: :func:`flatten` and :func:`unflatten`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["flatten", "initial_state", "shift", "unflatten", "unroll"]
 def flatten(x: TensorVariable) -> TensorVariable:
     """Turn sequences into rows: (T, B, n) -> (B*T, n), and (T, B) -> (B*T,).
 
-    Batch-major on purpose: time-major would merge a sharded batch axis on the inside, and XLA then silently
-    computes everything on every device.
+    Rows are batch-major on purpose: time-major rows would put a sharded batch axis on the inside, and XLA then
+    silently computes everything on every device.
     """
     n_steps, n_batch = x.type.shape[:2]
     rows = -1 if n_steps is None or n_batch is None else n_steps * n_batch
@@ -36,13 +36,13 @@ def flatten(x: TensorVariable) -> TensorVariable:
 
 
 def unflatten(rows: TensorVariable, like: TensorVariable) -> TensorVariable:
-    """Turn rows (B*T, n) back into sequences (T, B, n) of the length and number of `like` (T, B, ...)."""
+    """Turn rows (B*T, n) back into sequences (T, B, n), with T and B of `like` (T, B, ...)."""
     n_steps, n_batch = (like.shape[i] if s is None else s for i, s in enumerate(like.type.shape[:2]))
     return rows.reshape((n_batch, n_steps, rows.type.shape[1])).dimshuffle(1, 0, 2)
 
 
 def initial_state(u_0: TensorVariable, v: TensorVariable) -> TensorVariable:
-    """An initial state (n_state,), once for each sequence of `v` (T, B, n_visible): (B, n_state)."""
+    """Repeat an initial state (n_state,) for each sequence of `v` (T, B, n_visible): (B, n_state)."""
     n_batch = v.shape[1] if v.type.shape[1] is None else v.type.shape[1]
     rows = pt.broadcast_to(u_0, (n_batch, u_0.type.shape[0]))
     return pt.specify_shape(rows, (v.type.shape[1], u_0.type.shape[0]))
@@ -55,10 +55,10 @@ def unroll(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -
     ----------
     cell : Cell
     v : TensorVariable, shape (T, B, n_visible)
-        Give T and B to its type, ``pt.tensor(shape=(T, B, n))``: JAX mode needs them for the gradient.
+        The type needs T and B, as in ``pt.tensor(shape=(T, B, n))``: JAX mode needs them for the gradient.
     start : TensorVariable of bool or None, shape (T, B)
-        True where a new piece begins: there the cell starts from its learned initial state again. The first
-        frame of every column begins one in any case.
+        True where a new piece begins: there the cell restarts from its learned initial state. The first frame of
+        every column always begins a piece.
 
     Returns
     -------
@@ -68,8 +68,8 @@ def unroll(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -
     inputs += [] if start is None else [start]
     n, n_blocks = n_outputs(cell), cell.W_uu.type.shape[1] // n_outputs(cell)
 
-    # The gradient is written out below instead of left to scan: scan would add up the gradient of W_uu step by
-    # step, a (n_recurrent, n_inputs) sum at every frame, and compute u W_uu a second time. Half the time of a step.
+    # Scan's own gradient would add up the gradient of W_uu, (n_recurrent, n_inputs), at every frame, and compute u W_uu
+    # again. The gradient written out here halves the time of a step.
     def forward(x: TensorVariable, u_0: TensorVariable, W_uu: TensorVariable, *start: TensorVariable) -> TensorVariable:
         def step(*args: TensorVariable) -> TensorVariable:
             x_t, (*start_t, u, u_0), W_uu = args[:n_blocks], args[n_blocks:-n_blocks], args[-n_blocks:]
@@ -132,6 +132,6 @@ def unroll(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -
 
 
 def shift(u: TensorVariable, u_0: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-    """Shift states by one frame: u(1) .. u(T) -> u(0) .. u(T-1), none of which has seen its frame."""
+    """Shift states by one frame: u(1) .. u(T) -> u(0) .. u(T-1), the states before each frame."""
     shifted = pt.concatenate([u_0[None], u[:-1]], axis=0)
     return shifted if start is None else pt.switch(start[:, :, None], u_0[None], shifted)

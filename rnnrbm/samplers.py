@@ -1,7 +1,7 @@
-"""Negative phases: where the second term of the gradient takes its samples from.
+"""Negative phases: samples from the model for the second term of the log-likelihood gradient.
 
-The gradient of the log-likelihood of an energy model is that of ``-(mean F(data) - mean F(model))``. Each
-function here gives ``(negative sample, updates)``; the sample is already held constant, so the loss is always
+The gradient of the log-likelihood of an energy model is that of ``-(mean F(data) - mean F(model))``. ``cd``, ``pcd``
+and ``tempered`` return ``(negative sample, updates)``; the sample is held constant, so the loss is always
 
     loss = density.free_energy(data).mean() - density.free_energy(negative).mean()
 
@@ -30,21 +30,21 @@ __all__ = ["NegativePhase", "cd", "gibbs", "pcd", "propose", "resample", "temper
 def resample(
     density: EnergyDensity, states: TensorVariable, rng: Rng, *, like: TensorVariable | None = None, own: bool = False
 ) -> tuple[TensorVariable, Rng]:
-    """Draw one of some states for each row, by what they weigh under the density of that row.
+    """Sample one of some states for each row, in proportion to its probability under the density of that row.
 
-    A good start for a chain where a density has narrow modes that are known, such as the chords of the training set:
-    Gibbs steps hardly ever lead from one to another.
+    This is a good start for a chain if a density has narrow modes at states that can be listed, such as the chords of
+    the training set: Gibbs steps hardly ever move from one such mode to another.
 
     Parameters
     ----------
     density : EnergyDensity
-        With biases of shape (..., n), or (n,) for all rows of `like`.
+        Its biases have shape (..., n), or (n,) for all rows of `like`.
     states : TensorVariable, shape (S, n_visible)
     rng : Rng
     like : TensorVariable or None, shape (..., n_visible)
-        The rows that draw; None: as many as the density has biases for.
+        Rows to sample for; None: one for each row of the biases.
     own : bool
-        Each row may draw its row of `like` too.
+        Each row may also draw its own row of `like`.
 
     Returns
     -------
@@ -52,12 +52,12 @@ def resample(
     rng : Rng
     """
     log_weight = log_weights(density, states)
-    if like is not None and density.b_v.ndim < like.ndim:  # weighed once, drawn by each row for itself
+    if like is not None and density.b_v.ndim < like.ndim:  # one set of probabilities, sampled by each row
         log_weight = log_weight + pt.zeros_like(like[..., :1])
     if own and like is not None:
         log_weight = pt.concatenate([-density.free_energy(like)[..., None], log_weight], axis=-1)
     u, rng = rng.uniform(log_weight)
-    # Gumbel-max; the logarithm of the largest 1 - u, which is 1, would be nothing to take a logarithm of
+    # Gumbel-max; the bound avoids log(0) where u is 0
     exponential = pt.maximum(-pt.log(np.float32(1.0) - u), np.float32(2.0**-25)).astype(log_weight.dtype)
     best = pt.argmax(log_weight - pt.log(exponential), axis=-1)
     if own and like is not None:
@@ -68,10 +68,10 @@ def resample(
 def propose(
     density: EnergyDensity, v: TensorVariable, rng: Rng, n_proposals: int, counts: TensorVariable | None = None
 ) -> tuple[TensorVariable, Rng]:
-    """Choose where chains start: each at its own datum, or at another one of the batch.
+    """Choose where chains start: at their own datum or at another one of the batch.
 
-    From its own datum a chain hardly ever reaches modes that are far away, so training never unlearns them. Here each
-    chain starts from its own datum or one of `n_proposals` others, sampled in proportion to their probability under
+    A chain that starts at its own datum hardly ever reaches distant modes, so training never unlearns them. Here each
+    chain starts at its own datum or at one of `n_proposals` others, sampled in proportion to their probability under
     the density of its row (:func:`resample`).
 
     Parameters
@@ -81,9 +81,9 @@ def propose(
         Data.
     rng : Rng
     n_proposals : int
-        How many other data, drawn with replacement.
+        Number of other data, drawn with replacement.
     counts : TensorVariable or None, shape (R,)
-        1 for the data that may be proposed, 0 for padding; None: all.
+        1 for data that may be proposed, 0 for padding; None: all data.
 
     Returns
     -------
@@ -94,22 +94,22 @@ def propose(
     n = v.shape[0]
     if counts is None:
         row = pt.floor(u * n).astype("int64")
-    else:  # the row at which so many of those that count have gone by
+    else:  # the first row up to which that many rows count
         gone_by = pt.cumsum(counts.astype("float32"))
         row = pt.lt(gone_by, pt.floor(u * gone_by[-1])[:, None] + 1).sum(axis=1)
     return resample(density, v[pt.minimum(row, n - 1)], rng, like=v, own=True)
 
 
 def pcd(density: EnergyDensity, particles: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:
-    """Persistent contrastive divergence: `k` steps from where the chains stood after the last update.
+    """Persistent contrastive divergence: `k` Gibbs steps from the last states of the chains.
 
-    For a static density only: the chains of a conditional RBM belong to biases that have moved away.
+    For a static density only: in a conditional RBM the biases of each chain change from step to step.
 
     Parameters
     ----------
     density : EnergyDensity
     particles : shared variable, shape (n_chains, n_visible)
-        Chains, for example a batch of data at first.
+        Chains, initially for example a batch of data.
     rng : Rng
     k : int
 
@@ -117,7 +117,7 @@ def pcd(density: EnergyDensity, particles: TensorVariable, rng: Rng, k: int = 1)
     -------
     negative : TensorVariable, shape (n_chains, n_visible)
     updates : dict
-        Moves the chains and the random stream on.
+        Updates of the chains and of the random stream.
     """
     negative, rng = gibbs(density, particles, rng, k)
     return disconnected_grad(negative), {particles: negative} | rng.updates()
@@ -126,11 +126,11 @@ def pcd(density: EnergyDensity, particles: TensorVariable, rng: Rng, k: int = 1)
 def tempered(
     rbm: RBM, particles: TensorVariable, rng: Rng, k: int = 1, *, betas: np.ndarray
 ) -> tuple[TensorVariable, Updates]:
-    """Parallel tempering: chains at several inverse temperatures that exchange places.
+    """Parallel tempering: chains at several inverse temperatures that exchange their states.
 
-    Each of the `k` rounds takes one Gibbs step at every temperature, then proposes to swap neighbours (even
-    pairs, then odd pairs in turn) with the Metropolis probability. The energy is multiplied by beta, so
-    beta = 0 is the uniform distribution; binary units only.
+    Each of the `k` rounds takes one Gibbs step at every temperature, then proposes swaps of neighbours (even and odd
+    pairs in turn) with the Metropolis probability. The energy is multiplied by beta, so beta = 0 is the uniform
+    distribution. Binary units only.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def tempered(
     k : int
         Number of rounds.
     betas : numpy.ndarray, shape (n_betas,)
-        Inverse temperatures, from 1 down, strictly decreasing, all at least 0.
+        Inverse temperatures, strictly decreasing from 1, all at least 0.
 
     Returns
     -------
@@ -178,19 +178,20 @@ def tempered(
 
 
 class NegativePhase(NamedTuple):
-    """How the negative sample of a training step is drawn.
+    """How to draw the negative sample of a training step.
 
     Attributes
     ----------
     k : int
         Gibbs steps (rounds of parallel tempering), at least 1.
     n_proposals : int
-        CD chains may start from this many other data of the batch; see :func:`propose`. 0: each from its own datum.
+        Number of other data of the batch that CD chains may start from; see :func:`propose`. 0: each chain starts from
+        its own datum.
     particles : shared variable or None
         Persistent chains, shape (R, n_visible), which continue from the last step instead of starting at the data; with
         `betas`, shape (n_betas, R, n_visible). For a static density only.
     betas : tuple of float
-        Inverse temperatures of parallel tempering, from 1 down; empty: none. See :func:`tempered`.
+        Inverse temperatures of parallel tempering, from 1 down; empty: no tempering. See :func:`tempered`.
     """
 
     k: int = 15
@@ -201,7 +202,7 @@ class NegativePhase(NamedTuple):
     def sample(
         self, density: Any, v: TensorVariable, rng: Rng, counts: TensorVariable | None = None
     ) -> tuple[TensorVariable, Updates]:
-        """Draw a negative sample for rows of data (R, n_visible), held constant, and give the updates it needs.
+        """Draw a negative sample, held constant, for rows of data (R, n_visible); return it and its updates.
 
         `counts` (R,) is 0 for padding, which is never proposed.
         """

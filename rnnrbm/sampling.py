@@ -1,4 +1,4 @@
-"""Sampling sequences: compiled, arrays in and arrays out."""
+"""Sampling sequences with compiled functions from and to NumPy arrays."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Sampler", "generate", "predict"]
 
 
 class _RowRBM(NamedTuple):
-    """An RBM for chains on single rows, which holds its weights transposed too.
+    """An RBM for chains on single rows, with a transposed copy of its weights.
 
-    A product of a matrix with a vector wants the matrix laid out one way for v W and the other way for h W^T, and XLA
-    would copy W at every frame.
+    A matrix-vector product needs one memory layout for v W and the other for h W^T; with one copy XLA would transpose W
+    at every frame.
     """
 
     W: Any
@@ -35,7 +35,7 @@ class _RowRBM(NamedTuple):
 
     @property
     def rbm(self) -> RBM:
-        """The same machine without the second copy of its weights."""
+        """The same RBM without the second copy of its weights."""
         return RBM(self.W, self.b_v, self.b_h, self.visible, self.hidden)
 
     @property
@@ -62,7 +62,7 @@ class _RowRBM(NamedTuple):
 
 
 class Sampler:
-    """A compiled generator, to be called again and again.
+    """A compiled generator, for repeated use.
 
     Parameters
     ----------
@@ -72,10 +72,10 @@ class Sampler:
     k : int
         Gibbs steps for each frame; each frame's chain starts from the frame before it.
     init_states : array of shape (S, n_visible) or None
-        Frames, such as the :func:`rnnrbm.scoring.likelihood.usable_states` of the training set: each frame's chain
-        starts from one of them instead, drawn by what they weigh at that moment. Where a model has narrow modes, a
-        chain from the frame before stays in one of them for long. A normalized density, which is sampled exactly, has
-        no use for it.
+        Frames, such as the :func:`rnnrbm.scoring.likelihood.usable_states` of the training set, from which each frame's
+        chain starts instead, sampled in proportion to their current probability under the model. If a model has narrow
+        modes, a chain that starts from the previous frame stays long in one of them. Ignored for a normalized density,
+        whose samples are exact.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     """
@@ -116,10 +116,10 @@ class Sampler:
         self._variables += [] if self._init_states is None else [self._init_states]
 
     def _single(self) -> SequenceModel:
-        """The model as one row is sampled fastest, whose time goes into products of a matrix with a vector.
+        """The model in the layout that samples one row fastest, since matrix-vector products take most of the time.
 
-        W lies in memory both ways (see :class:`_RowRBM`), and idle hidden units, connected to nothing, fill
-        their number up to a multiple of 8, what a processor multiplies at once. Samples are the same.
+        W has both memory layouts (see :class:`_RowRBM`). Unconnected hidden units pad their number to a multiple of 8,
+        the vector width of a processor. Samples are the same.
         """
         model, rbm = self._model, self._model.density
         tied = {id(t) for t in model.network.tensors()} & {id(t) for t in rbm.tensors()}
@@ -134,11 +134,11 @@ class Sampler:
         return model._replace(density=_RowRBM(W, rbm.b_v, b_h, W.T, rbm.visible, rbm.hidden), bias_weights=(W_uv, W_uh))
 
     def _program(self, ndim: int, clamps: bool) -> Any:
-        """The compiled generator, of states and frames: of one sequence (`ndim` 1) or of several (2)."""
+        """The compiled generator from states and frames of one sequence (`ndim` 1) or several (2)."""
         if (ndim, clamps) not in self._programs:
             model, rows = self._model, (None,) * (ndim - 1)
             params: list[Any] = []
-            if ndim == 1:  # its parameters are laid out by a function of their own, once a call
+            if ndim == 1:  # a second function computes the layout of the parameters, once a call
                 single = self._single()
                 params = [pt.tensor(dtype=self.dtype, shape=p.type.shape) for p in single.params]
                 model, lay_out = single.with_params(params), engine.function([], single.params, mode=self._mode)
@@ -149,7 +149,7 @@ class Sampler:
                 self._n_steps, u, v, rng=self._rng, k=self._k, init_states=self._init_states, clamp=clamp
             )
             inputs = [u, v, *([] if clamp is None else [clamp])]
-            # not all cells use all their parameters in a step
+            # some cells do not use all their parameters in a step
             program = engine.function(
                 [*inputs, *params], sequence, mode=self._mode, trust_input=True, on_unused_input="ignore"
             )
@@ -169,14 +169,14 @@ class Sampler:
         Parameters
         ----------
         n_samples : int
-            How many, at least 1.
+            Number of sequences, at least 1.
         seed : int
-            Of the sampling: the same seed gives the same sequences.
+            The same seed gives the same sequences.
         prime : numpy.ndarray or None, shape (T, n_visible)
-            A beginning that the model reads and goes on from; it is not part of the result.
+            A beginning that the model reads and continues; it is not part of the result.
         clamp : numpy.ndarray or None, shape (n_frames, n_visible)
-            Values that units have, NaN for those that are sampled: a voice to be harmonized, say, or a gap to be
-            filled. Each frame is sampled given the frames before it and what is clamped in it; it does not look ahead.
+            Fixed values of units, NaN for units to sample: for example a voice to harmonize, or a piece with a gap to
+            fill. Each frame is sampled given the frames before it and its own fixed values, not those of later frames.
 
         Returns
         -------
@@ -185,8 +185,8 @@ class Sampler:
         Raises
         ------
         ValueError
-            If `n_samples` is below 1; if `prime` is empty, or it or `clamp` is of another shape or has values that the
-            units cannot have; or if a NADE of a fixed order is to keep others than the first units in it.
+            If `n_samples` is below 1; if `prime` is empty; if `prime` or `clamp` has another shape or values that the
+            units cannot have; or if `clamp` fixes units other than the first in the order of a NADE with a fixed order.
         """
         if n_samples < 1:
             raise ValueError(f"n_samples must be at least 1, got {n_samples}")
@@ -194,7 +194,7 @@ class Sampler:
             check_pieces([prime], self._model.density, name="prime")
         kept = [] if clamp is None else [self._checked(clamp)]
         n_devices = sharding.available(self._mode) if n_samples > 1 else 1
-        # filled up to a number that divides; what a row samples does not depend on the rows after it
+        # padded to a multiple of the devices; the sample of a row does not depend on later rows
         size = n_samples if n_samples < n_devices else -(-n_samples // n_devices) * n_devices
         spread = sharding.Sharding(size, self._mode)
         self._rng.key.set_value(random.key_from_seed(seed))
@@ -209,17 +209,17 @@ class Sampler:
             return engine.to_numpy(self._program(2, bool(kept))(*rows, *kept)).swapaxes(0, 1)[:n_samples]
 
     def _checked(self, clamp: np.ndarray) -> np.ndarray:
-        """What is to be clamped, if that is possible."""
+        """Return the clamped values, or raise ValueError if they are impossible."""
         clamp, density = np.asarray(clamp, self.dtype), self._model.density
         if clamp.shape != (self._n_steps, self.n_visible):
             raise ValueError(f"clamp has shape {clamp.shape}, expected {(self._n_steps, self.n_visible)}")
         given = ~np.isnan(clamp)
-        anything = np.zeros(self.n_visible, self.dtype)  # that free units may be
+        anything = np.zeros(self.n_visible, self.dtype)  # a valid value for free units
         size = density.visible.group_size
         if size > 1:
             groups = given.reshape(self._n_steps, -1, size)
             if (groups.any(axis=2) != groups.all(axis=2)).any():
-                raise ValueError("clamp must keep all units of a softmax group or none")
+                raise ValueError("clamp must fix all units of a softmax group or none")
             anything[::size] = 1.0
         check_pieces([np.where(given, clamp, anything)], density, name="clamp")
         order = getattr(density, "fixed_order", None)
@@ -227,7 +227,7 @@ class Sampler:
             drawn = given[:, list(order)]
             if (drawn[:, 1:] & ~drawn[:, :-1]).any():
                 raise ValueError(
-                    f"a {type(density).__name__} that draws its units in one order can only keep the first of them; "
+                    f"a {type(density).__name__} that samples units in one order can only clamp the first of them; "
                     "train an rnn-nade with orderless = true, or a model with an RBM"
                 )
         return clamp
@@ -245,7 +245,7 @@ def generate(
     clamp: np.ndarray | None = None,
     mode: Any = None,
 ) -> np.ndarray:
-    """Sample sequences from a model. To sample it again and again, use a :class:`Sampler`, which is compiled once.
+    """Sample sequences from a model. For repeated sampling use a :class:`Sampler`, which compiles once.
 
     Parameters
     ----------
@@ -253,19 +253,19 @@ def generate(
     n_frames : int
         Frames of each sequence.
     n_samples : int
-        How many.
+        Number of sequences.
     k : int
-        Gibbs steps for each frame, of an energy.
+        Gibbs steps for each frame, for an energy.
     seed : int
         The same seed gives the same sequences.
     prime : array of shape (T, n_visible) or None
-        A beginning that the model reads and goes on from; it is not part of the result.
+        A beginning that the model reads and continues; it is not part of the result.
     init_states : array of shape (S, n_visible) or None
-        Frames, such as :func:`rnnrbm.scoring.likelihood.usable_states` of the training set: each frame's chain starts
-        from one of them, drawn by what it weighs at that moment, and not from the frame before, which it may hardly
-        leave.
+        Frames, such as :func:`rnnrbm.scoring.likelihood.usable_states` of the training set, from which each frame's
+        chain starts instead of the previous frame, sampled in proportion to their current probability under the model.
+        A chain may hardly leave the previous frame.
     clamp : array of shape (n_frames, n_visible) or None
-        Values that units have, NaN for those that are sampled.
+        Fixed values of units, NaN for units to sample.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
 
@@ -292,16 +292,16 @@ def predict(
     seed: int = 0,
     mode: Any = None,
 ) -> Iterator[list[np.ndarray]]:
-    """Sample every frame of pieces anew, given its true past: what accuracies are taken of.
+    """Sample every frame of pieces given its true past, for accuracies.
 
-    Of an energy, each frame's chain starts at the frame before it (silence before the first) and takes `k` Gibbs steps.
+    For an energy, each frame's chain starts at the frame before it (silence for the first) and takes `k` Gibbs steps.
 
     Parameters
     ----------
     model : SequenceModel
     pieces : sequence of arrays (T, n_visible)
     n_samples : int
-        How often.
+        Number of samples of each piece.
     k : int
         Gibbs steps, at least 1.
     seed : int
@@ -332,7 +332,7 @@ def predict(
     for i in range(n_samples):
         frames = np.empty((len(before), n_visible), dtype)
         for rows, u in history.blocks(pieces, size):
-            filled = np.resize(np.arange(len(rows)), size)  # the last ones are filled up
+            filled = np.resize(np.arange(len(rows)), size)  # pads the last block
             rng.key.set_value(random.key_from_seed(seed, rows[0] // size + i * (len(before) // size + 1)))
             with spread.replicated([*engine.shared_inputs(model.params), rng.key, rng.draw]):
                 sampled = step(spread.shard(u[filled]), spread.shard(before[rows[filled]]))

@@ -1,12 +1,12 @@
-"""Sequence models: a network that reads the past, and the density of a frame whose biases it writes.
+"""Sequence models: a network reads the past and sets the biases of the density of each frame.
 
     P(v(1) .. v(T)) = product over t of P(v(t); biases(t)),     bias(t) = bias + output(t-1) W
 
-where output(t-1) is what the network has made of v(1) .. v(t-1), and there is a W for every bias of the density. The
-published names are ways to choose the two: see :mod:`rnnrbm.models.registry`.
+where output(t-1) is the network's output after v(1) .. v(t-1), and each bias of the density has its own W. Named
+models, such as the RNN-RBM, are choices of the two: see :mod:`rnnrbm.models.registry`.
 
 During training all frames are given, so only the recurrence is sequential: the T x B conditional densities of a batch
-are trained as one batch of B*T rows. Sequences are time first, (T, B, n_visible).
+are trained as one batch of B*T rows. Sequences are time-major, (T, B, n_visible).
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ __all__ = ["Loss", "SequenceModel", "draw_frame", "dropout_mask", "init_bias_wei
 
 
 class Loss(NamedTuple):
-    """What a training step needs, as expressions.
+    """Symbolic results that a training step needs.
 
     Attributes
     ----------
     cost : scalar
-        To be minimized, nats per frame. Of a normalized density the mean of -log p over frames that count. Of an energy
-        the mean of F(data) - F(negative sample): its gradient is the contrastive divergence one, its value measures
-        nothing.
+        Quantity to minimize, nats per frame. For a normalized density, the mean of -log p over the frames with mask 1.
+        For an energy, the mean of F(data) - F(negative sample): its gradient is that of contrastive divergence, and
+        its value has no meaning.
     updates : dict
-        Moves the random stream on; merge it with those of the optimiser.
+        Updates of the random stream and of persistent chains; merge them with those of the optimiser.
     pseudo_log_likelihood : scalar
-        Of the batch, nats per frame; see :meth:`rnnrbm.rbm.RBM.pseudo_log_likelihood`. NaN of a normalized density, and
-        of units that are not binary.
+        Mean over the batch, nats per frame; see :meth:`rnnrbm.rbm.RBM.pseudo_log_likelihood`. NaN for a normalized
+        density and for units that are not binary.
     """
 
     cost: TensorVariable
@@ -53,12 +53,12 @@ class Loss(NamedTuple):
 
 
 def masked_mean(rows: TensorVariable, mask: TensorVariable | None) -> TensorVariable:
-    """Mean of flattened frames (B*T,), counting only those whose mask (T, B) is 1."""
+    """Mean of flattened frames (B*T,) over those whose mask (T, B) is 1."""
     if mask is None:
         return rows.mean(acc_dtype=rows.dtype)
     weight = flatten(mask).astype(rows.dtype)
     total = pt.maximum(weight.sum(acc_dtype=rows.dtype), np.asarray(1.0, rows.dtype))
-    # switch, not a product: whatever a padded row holds, even an infinity, must not count
+    # switch, not a product: a masked row may hold an infinity
     return pt.switch(pt.gt(weight, 0), rows, np.asarray(0.0, rows.dtype)).sum(acc_dtype=rows.dtype) / total
 
 
@@ -73,9 +73,9 @@ def dropout_mask(x: TensorVariable, rate: float, rng: Rng) -> tuple[TensorVariab
 def init_bias_weights(
     n_outputs: int, density: FrameDensity, *, rng: np.random.Generator, n_parts: int = 1, dtype: str | None = None
 ) -> tuple[Any, ...]:
-    """Make the weights from a network's output to each bias, nearly zero: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``.
+    """Make nearly zero weights from a network's output to each bias: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``.
 
-    With `n_parts` they are those of one part of the output to one of each bias.
+    With `n_parts`, the output and each bias are split into equal parts, and all parts share the same weights.
     """
     if n_outputs == 0:
         return ()
@@ -83,8 +83,8 @@ def init_bias_weights(
     for bias, size in sizes.items():
         if size % n_parts:
             raise ValueError(
-                f"{bias} has {size} units, which {n_parts} parts of the network's output cannot share alike; a network "
-                "for every note goes with a density that has as many parts, such as TiedNADE or TiedRBM"
+                f"{bias} has {size} units, which {n_parts} parts of the network's output cannot share equally; combine "
+                "a network with parts for every note with a density with as many parts, such as TiedNADE or TiedRBM"
             )
     return tuple(
         engine.shared(rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts)), f"W_u{bias[2:]}", dtype)
@@ -93,7 +93,7 @@ def init_bias_weights(
 
 
 def project_bias(output: TensorVariable, W: TensorVariable) -> TensorVariable:
-    """What weights make of outputs (..., n_outputs); those of one part of the output (see `Network`) do it to each."""
+    """Multiply outputs (..., n_outputs) by weights; apply weights of one part (see `Traits`) to each part."""
     n_outputs, (n_rows, n_columns) = output.type.shape[-1], W.type.shape
     if n_outputs == n_rows:
         return output @ W
@@ -115,16 +115,16 @@ def draw_frame(
     Parameters
     ----------
     density : FrameDensity
-        With biases of one row, or as many as `v`.
+        Its biases have one row, or one for each row of `v`.
     v : TensorVariable, shape (..., n_visible)
-        Where the Gibbs chains of an energy start; of a normalized density only the shape matters.
+        Start of the Gibbs chains of an energy. For a normalized density only the shape matters.
     rng : Rng
     k : int
         Gibbs steps of an energy.
     init_states : TensorVariable or None, shape (S, n_visible)
-        Frames of which one, drawn by what they weigh, is where the chain starts instead.
+        Frames from which the chains start instead, sampled in proportion to their probability under the density.
     clamp : TensorVariable or None, shape (n_visible,)
-        Values that units have, NaN for those that are to be sampled given these.
+        Fixed values of units, NaN for units to sample given the fixed ones.
     """
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
@@ -140,13 +140,13 @@ class SequenceModel(NamedTuple):
     Attributes
     ----------
     network : Network
-        What reads the past.
+        Reads the past.
     density : FrameDensity
-        What a frame is drawn from.
+        Distribution of a frame.
     bias_weights : tuple of TensorVariable, each (n_outputs, size of a bias)
-        One for each of ``density.biases``, in their order; none if frames know nothing of the past. Of a network whose
-        output has parts, from one part of it to one of the bias. A tensor may occur more than once in a model: then its
-        weights are tied.
+        One for each of ``density.biases``, in their order; none if frames are independent of the past. For a network
+        whose output has parts, the weights map one part of the output to one part of the bias. If a tensor occurs more
+        than once in a model, its weights are tied.
     """
 
     network: Network
@@ -157,12 +157,12 @@ class SequenceModel(NamedTuple):
     def init(
         cls, network: Network, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
     ) -> SequenceModel:
-        """Join a network and a density by new weights; see :func:`init_bias_weights`.
+        """Combine a network and a density by new weights; see :func:`init_bias_weights`.
 
         Raises
         ------
         TypeError
-            If the density lacks what densities must have.
+            If the density lacks a method or field of a density.
         """
         check_density(density)
         bias_weights = init_bias_weights(
@@ -175,12 +175,12 @@ class SequenceModel(NamedTuple):
 
     @property
     def params(self) -> list[Any]:
-        """The parameters, each once: those of the density, then of the network, then what writes the biases."""
+        """Parameters of the density, then of the network, then the bias weights; each tensor once."""
         every = [*self.density.tensors(), *self.network.tensors(), *self.bias_weights]
         return list({id(t): t for t in every}.values())
 
     def with_params(self, params: Sequence[Any]) -> SequenceModel:
-        """The same model holding other tensors, in the order of :attr:`params`; what was tied stays tied."""
+        """A copy of the model with other tensors, in the order of :attr:`params`; tied weights stay tied."""
         new = {id(old): t for old, t in zip(self.params, params, strict=True)}
 
         def swapped(tensors: Sequence[Any]) -> list[Any]:
@@ -202,7 +202,7 @@ class SequenceModel(NamedTuple):
 
     @property
     def normalized(self) -> bool:
-        """Whether the log-probability of a frame is known exactly, without a partition function to estimate."""
+        """Whether log-probabilities of frames are exact, without a partition function to estimate."""
         return isinstance(self.density, NormalizedDensity)
 
     @property
@@ -210,7 +210,7 @@ class SequenceModel(NamedTuple):
         return self.density.b_v.dtype
 
     def conditional(self, output: TensorVariable) -> Any:
-        """The densities that outputs (..., n_outputs) of the network call for: biases with the same leading axes."""
+        """Density given network outputs (..., n_outputs); its biases have the same leading axes."""
         if not self.bias_weights:
             return self.density
         names = self.density.biases
@@ -223,7 +223,7 @@ class SequenceModel(NamedTuple):
         )
 
     def frames(self, v: TensorVariable, start: TensorVariable | None = None) -> tuple[Any, TensorVariable]:
-        """Return the conditional density of every frame, one to a row, and the frames in the same order.
+        """Return the conditional density of all frames, one to a row, and the frames in the same order.
 
         Parameters
         ----------
@@ -250,42 +250,42 @@ class SequenceModel(NamedTuple):
         state_dropout: float = 0.0,
         max_active: int | None = None,
     ) -> Loss:
-        """Build the loss of a batch: contrastive divergence, or -log p of a density that is normalized.
+        """Build the loss of a batch: contrastive divergence for an energy, -log p for a normalized density.
 
         Parameters
         ----------
         v : TensorVariable, shape (T, B, n_visible)
             Frames.
         mask : TensorVariable or None, shape (T, B)
-            1 for a frame that counts, 0 for padding or context. Padding after the last frame that counts changes
-            neither the loss nor its gradient; context before it is read by the network.
+            1 for frames to train on, 0 for padding and context. Padding after the last frame to train on changes
+            neither the loss nor its gradient. The network reads context before it.
         start : TensorVariable of bool or None, shape (T, B)
             True where a new piece begins (see :func:`rnnrbm.recurrence.unroll`).
         rng : Rng
         negative_phase : NegativePhase
-            Where the negative sample of an energy comes from; CD-15 by default.
+            How the negative sample of an energy is drawn; CD-15 by default.
         input_dropout : float
-            Probability that the network misses a note of its input; the frame to explain stays whole. Notes that
-            remain are not scaled, since at generation the network reads notes of 0 and 1.
+            Probability that a note is removed from the network's input; the target frame stays complete. Remaining
+            notes are not scaled, since the network reads notes of 0 and 1 during generation.
         state_dropout : float
-            Dropout rate of the network's output on its way to the biases.
+            Dropout rate of the network's output before it sets the biases.
         max_active : int or None
-            Greatest number of units that are on in any frame, if known: a NADE is the faster the fewer.
+            Greatest number of units that are on in any frame, if known; a NADE is faster with fewer.
 
         Raises
         ------
         ValueError
-            If chains are persistent but would belong to other biases at the next step, or the density has no chains.
+            If chains are persistent but the biases depend on the past, or the density has no chains.
         """
         if negative_phase.particles is not None and (self.bias_weights or self.normalized):
             raise ValueError(
-                "persistent chains are of an RBM of frames alone (model rbm): with a past, each step has biases of its "
-                "own, and a normalized density has no chains"
+                "persistent chains need one RBM without a past (model rbm): with a past, the biases differ at every "
+                "step, and a normalized density has no chains"
             )
         read = v
         if mask is not None:
-            # Whatever padding holds, infinities included, must not reach the gradient. The network still reads the
-            # frames that do not count, if they are numbers: they may be the context of those that do.
+            # Padding may hold anything, infinities included; it must not reach the gradient. The network still reads
+            # finite frames with mask 0, since they may be context.
             zero, counts = np.asarray(0.0, v.dtype), pt.gt(mask[:, :, None], 0)
             finite = pt.lt(pt.abs(v), np.asarray(np.inf, v.dtype))
             read = pt.switch(pt.or_(counts, finite), v, zero)
@@ -324,25 +324,25 @@ class SequenceModel(NamedTuple):
         init_states: TensorVariable | None = None,
         clamp: TensorVariable | None = None,
     ) -> tuple[TensorVariable, Rng]:
-        """Build the graph that samples sequences, each frame given those before it.
+        """Build the graph that samples sequences frame by frame.
 
         Parameters
         ----------
         n_frames : int
             Frames to sample.
         u : TensorVariable, shape (B, n_state)
-            States to go on from: the initial one, or the state after a primer.
+            Network states to continue from: the initial state, or the state after a primer.
         v : TensorVariable, shape (B, n_visible)
             Frame before the first one; each frame's Gibbs chain starts from the frame before it.
         rng : Rng
         k : int
-            Gibbs steps for each frame, of an energy.
+            Gibbs steps for each frame, for an energy.
         init_states : TensorVariable or None, shape (S, n_visible)
-            Frames of which one, drawn by what they weigh at that moment, is where the chain starts instead of at the
-            frame before it; see :func:`rnnrbm.samplers.resample`.
+            Frames from which each chain starts instead of the previous frame, sampled in proportion to their current
+            probability under the model; see :func:`rnnrbm.samplers.resample`.
         clamp : TensorVariable or None, shape (n_frames, n_visible)
-            Values that units have, NaN for those that are sampled: each frame given what comes before it and what is
-            clamped in it.
+            Fixed values of units, NaN for units to sample. Each frame is sampled given the frames before it and its own
+            fixed values.
 
         Returns
         -------

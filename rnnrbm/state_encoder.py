@@ -1,4 +1,4 @@
-"""What the network has made of the past: its output before every frame of pieces of all lengths."""
+"""Network outputs before each frame of pieces of any length."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ __all__ = ["StateEncoder", "check_pieces"]
 
 
 def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: str = "piece") -> None:
-    """Raise ValueError unless there are pieces that a density can have as its visible units.
+    """Raise ValueError unless there are pieces whose frames are valid values of a density's visible units.
 
     Parameters
     ----------
     pieces : sequence of arrays (T, n_visible)
-        T is 1 or more; of 0 and 1 where the visible units are binary, finite where they are not; one column of each
+        T is 1 or more. Values are 0 and 1 for binary visible units, finite for others; one column of each group of
+        softmax units is on.
         group of softmax units is on.
     density : FrameDensity
     name : str
-        What to call one of them.
+        Name of a piece in errors.
     """
     n_visible = density.b_v.type.shape[-1]
     if not isinstance(pieces, (Sequence, np.ndarray)) or isinstance(pieces, str):
@@ -47,15 +48,15 @@ def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: s
             raise ValueError(f"{name} {i} {message}")
 
 
-#: What the network says of all frames of some pieces may fill so much memory.
+#: Most memory for the network outputs of a group of pieces, bytes.
 _BYTES = 2**28
 
 
 class StateEncoder:
-    """Compiled reading of pieces by a model's network, to be called again and again while it learns.
+    """Compiled network outputs of pieces, for repeated use while the network learns.
 
-    Pieces of similar length run together, padded to a few fixed lengths, so that few programs are compiled. The longest
-    piece is read whole.
+    Pieces of similar length run together, padded to a few fixed lengths, so that few functions are compiled. No piece
+    is cut.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class StateEncoder:
         self.dtype = model.dtype
         self._variables = engine.shared_inputs(model.network.tensors())
         self._programs: dict[tuple[int, ...], Any] = {}
-        # frames at a time: fewer of a network with large states
+        # frames of a batch: fewer for a network with large states
         self._at_once = min(4096, 2**24 // (1 + model.n_state))
 
     def __call__(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -96,20 +97,20 @@ class StateEncoder:
     def blocks(
         self, pieces: Sequence[np.ndarray], size: int, chosen: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the output before frames of some pieces, without ever holding that of all.
+        """Yield the output before chosen frames of pieces, without holding the output of all pieces in memory.
 
         Parameters
         ----------
         pieces : sequence of arrays (T, n_visible)
         size : int
-            Frames at a time; the last are fewer.
+            Frames of a block; the last block may be smaller.
         chosen : array of int or None
-            Which frames, counted through all pieces, in rising order; None stands for all.
+            Indices of frames, counted through all pieces, in rising order; None means all.
 
         Yields
         ------
         frames : numpy.ndarray, shape (n,), int
-            Positions in `chosen`.
+            Indices into `chosen`.
         outputs : numpy.ndarray, shape (n, n_outputs)
         """
         lengths = np.array([len(piece) for piece in pieces])
@@ -131,7 +132,7 @@ class StateEncoder:
                 waiting, first = waiting[n:], first + n
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
-        """Padded sequences (T, B, n_visible) to outputs, batch first: (B, T, n_outputs)."""
+        """Map padded sequences (T, B, n_visible) to outputs, batch first: (B, T, n_outputs)."""
         if batch.shape not in self._programs:
             v = pt.tensor("v", dtype=self.dtype, shape=batch.shape)
             compute = engine.function([v], shifted_outputs(self.network, v), mode=self.mode, trust_input=True)

@@ -1,8 +1,8 @@
-"""Units: what the units of a layer are, as values.
+"""Unit types of a layer: binary, Gaussian, softmax and rectified.
 
 A unit type is an exponential family with density proportional to ``exp(statistic(x) * a - base(x))`` for an
-activation ``a`` (bias plus input). That is all a harmonium needs (Welling, Rosen-Zvi & Hinton, "Exponential
-family harmoniums", NIPS 2004): any visible type pairs with any hidden type, with free energy
+activation ``a`` (bias plus input). An exponential family harmonium combines any visible type with any hidden type
+(Welling, Rosen-Zvi & Hinton, NIPS 2004), with free energy
 
     F(v) = sum_i base(v_i) - statistic(v_i) b_i  -  sum_j A((statistic(v) W + b_h)_j)
 
@@ -31,7 +31,7 @@ def _const(value: float, like: TensorVariable) -> np.ndarray:
 
 
 def _wrong_values(values: np.ndarray, wrong: np.ndarray, expected: str) -> str:
-    """Name the first of some wrong values, or return an empty string if there are none."""
+    """Describe the first invalid value, or return an empty string if there is none."""
     if not wrong.any():
         return ""
     t, j = (int(i) for i in np.argwhere(wrong)[0])
@@ -47,38 +47,38 @@ def _not_finite(values: np.ndarray) -> str:
 
 
 class Unit(Protocol):
-    """The contract of a unit type. Arrays have shape (..., n); activations and values share a shape."""
+    """Interface of a unit type. Arrays have shape (..., n); activations and values have the same shape."""
 
     @property
     def is_binary(self) -> bool:
-        """Whether each unit is 0 or 1 by itself: its states can be enumerated and flipped."""
+        """Whether each unit is 0 or 1 independently of the others, so that states can be enumerated and flipped."""
 
     @property
     def group_size(self) -> int:
-        """Columns that make up one unit: 1, or the number of states of a softmax unit."""
+        """Columns of one unit: 1, or the number of states of a softmax unit."""
 
     def validate(self, values: np.ndarray) -> str:
-        """Return what is wrong with values (T, n) of such units, or an empty string."""
+        """Describe what is wrong with values (T, n) of these units, or return an empty string."""
 
     def statistic(self, x: TensorVariable) -> TensorVariable:
-        """Sufficient statistic, which meets biases and weights."""
+        """Sufficient statistic, which biases and weights multiply."""
 
     def base(self, x: TensorVariable) -> TensorVariable | None:
-        """Energy of a value without any bias, nats; None stands for zero."""
+        """Energy of a value at zero bias, nats; None means zero."""
 
     def log_partition(self, a: TensorVariable) -> TensorVariable:
-        """Log of the sum or integral of exp(statistic(x) a - base(x)) over x, to be summed over the last axis."""
+        """Log of the sum or integral of exp(statistic(x) a - base(x)) over x; callers sum it over the last axis."""
 
     def mean(self, a: TensorVariable) -> TensorVariable:
         """Expected value given the activation."""
 
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """A value given the activation, and the random stream after it."""
+        """Sample a value given the activation; return it and the advanced random stream."""
 
 
 @dataclass(frozen=True)
 class Bernoulli:
-    """Binary units in {0, 1}: the logistic unit of the classical RBM."""
+    """Binary units in {0, 1}: the logistic units of the standard RBM."""
 
     is_binary = True
     group_size = 1
@@ -107,8 +107,8 @@ class Bernoulli:
 class Gaussian:
     """Real units with fixed standard deviation: energy x**2 / (2 sigma**2) - x a / sigma**2, mean a.
 
-    Data should be standardized, or `sigma` set to its scale. A pair of Gaussian layers has a normalizable
-    density only while the singular values of W stay below sigma_v * sigma_h.
+    Standardize the data, or set `sigma` to their standard deviation. With Gaussian visible and hidden units the
+    density is normalizable only while the singular values of W stay below sigma_v * sigma_h.
     """
 
     sigma: float = 1.0
@@ -143,7 +143,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Softmax:
-    """Groups of `n_states` binary units of which exactly one is on; the layer's size is a multiple of it."""
+    """Groups of `n_states` binary units with exactly one unit on; the layer size is a multiple of `n_states`."""
 
     n_states: int
 
@@ -170,7 +170,7 @@ class Softmax:
             raise ValueError(f"n_states must be at least 2, got {self.n_states}")
 
     def _grouped(self, x: TensorVariable, like: TensorVariable | None = None) -> TensorVariable:
-        """Units by group: (..., n) -> (..., n / n_states, n_states); `like` is of that shape, if it is known better."""
+        """Reshape (..., n) to (..., n / n_states, n_states); `like` has the shape of `x`, with a better static type."""
         like = x if like is None else like
         if None not in like.type.shape[-1:] and like.type.shape[:-1].count(None) <= 1:
             return x.reshape((*engine.leading(like), like.type.shape[-1] // self.n_states, self.n_states))
@@ -183,7 +183,7 @@ class Softmax:
         return None
 
     def log_partition(self, a: TensorVariable) -> TensorVariable:
-        # written out, since the gradient of PyTensor's logsumexp is NaN where exp underflows
+        # PyTensor's logsumexp has a NaN gradient where exp underflows
         a = self._grouped(a)
         top = disconnected_grad(a.max(axis=-1, keepdims=True))
         return pt.log(pt.exp(a - top).sum(axis=-1, acc_dtype=a.dtype)) + top[..., 0]
@@ -193,7 +193,7 @@ class Softmax:
 
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         u, rng = rng.uniform(a)
-        # Gumbel-max: the state whose activation plus Gumbel noise is highest. 1 - u is never 0.
+        # Gumbel-max: the state with the highest activation plus Gumbel noise; 1 - u is never 0
         noisy = self._grouped(a - pt.log(-pt.log(np.float32(1.0) - u)).astype(a.dtype), a)
         best = pt.argmax(noisy, axis=-1, keepdims=True)
         one_hot = pt.eq(pt.arange(self.n_states), best).astype(a.dtype)
@@ -204,9 +204,9 @@ class Softmax:
 
 @dataclass(frozen=True)
 class ReLU:
-    """Non-negative real units with energy x**2 / 2 - x a: a normal of mean `a` cut off below zero.
+    """Non-negative real units with energy x**2 / 2 - x a: a normal distribution of mean `a`, truncated below zero.
 
-    Its mean is a smooth rectifier. This is the exact exponential family, not the noisy rectifier that
+    The mean is a smooth rectifier. This is the exact exponential family, not the noisy rectifier that
     approximates a sum of shifted binary units (Nair & Hinton, ICML 2010).
     """
 
@@ -233,18 +233,18 @@ class ReLU:
         return a + pt.exp(-self.log_partition(a))
 
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        # x = z + a where z solves Q(z) = (1 - u) Q(-a), Q being the normal tail probability
+        # x = z + a where z solves Q(z) = (1 - u) Q(-a) for the normal tail probability Q
         u, rng = rng.uniform(a)
         u = (np.float32(1.0) - u).astype(a.dtype)
         one, root2 = _const(1.0, a), _const(np.sqrt(2.0), a)
         low = pt.maximum(-a, one)
         log_tail = _scaled_log_tail(low) - _const(0.5, a) * pt.sqr(low) + pt.log(u)
         z = pt.sqrt(pt.sqr(low) - _const(2.0, a) * pt.log(u))
-        for _ in range(4):  # Newton from the right of the root: log Q is concave, so it converges steadily
+        for _ in range(4):  # Newton from the right of the root converges monotonically, since log Q is concave
             scaled = _scaled_log_tail(z)
             excess = scaled - _const(0.5, a) * pt.sqr(z) - log_tail
             z = z + excess * pt.exp(scaled + _const(_HALF_LOG_2PI, a))
-        # kept below 1, whose inverse is infinite
+        # clip below 1, where erfinv is infinite
         inside = pt.minimum(one - u * pt.erfc(-a / root2), _const(1.0 - 2.0**-24, a))
         near = root2 * pt.erfinv(inside)
         return pt.maximum(pt.switch(pt.gt(-a, one), z, near) + a, _const(0.0, a)), rng

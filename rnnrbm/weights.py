@@ -1,4 +1,4 @@
-"""Unnormalized log-probabilities of many listed states under many densities at once: what resampling needs, fast."""
+"""Fast unnormalized log-probabilities of many states under many densities, for resampling."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["as_rbm", "log_weights"]
 
 
 def as_rbm(density: Any) -> Any:
-    """The RBM that a density is, if its weights have to be written out (``density.rbm``); any other as it is."""
+    """Return ``density.rbm``, an RBM with explicit weights, if the density has it; otherwise the density itself."""
     return getattr(density, "rbm", density)
 
 
 def log_weights(density: EnergyDensity, states: TensorVariable) -> TensorVariable:
-    """Weigh each of some visible states by the density of each row: -F, which has no use for a gradient here.
+    """Unnormalized log-probability, -F, of each state under the density of each row; no gradient is taken of it.
 
-    Of binary hidden units the sum of log(1 + exp(b + x W)) is taken as logarithms of products of four, and
-    exp(b + x W) as a product too: a fraction of the time of :meth:`RBM.free_energy`, where rows and states are many.
-    Exact in float32 as long as biases and inputs are each between -40 and 40.
+    For binary hidden units, the sum of log(1 + exp(b + x W)) is computed as logarithms of products of four factors, and
+    exp(b + x W) as exp(b) exp(x W). With many rows and states this takes a fraction of the time of
+    :meth:`RBM.free_energy`. It is exact in float32 while biases and inputs are each between -40 and 40.
 
     Parameters
     ----------
     density : EnergyDensity
-        With biases of shape (..., n).
+        Its biases have shape (..., n).
     states : TensorVariable, shape (S, n_visible)
 
     Returns
@@ -46,8 +46,8 @@ def log_weights(density: EnergyDensity, states: TensorVariable) -> TensorVariabl
     own = rbm.b_v @ x.T
     base = rbm.visible.base(states)
     own = own if base is None else own - base.sum(axis=-1, acc_dtype=dtype)
-    # exp(b + x W) is exp(b) exp(x W): (..., 1, n_hidden) and (S, n_hidden). log(1 + exp(y)) is that of y up to 21, so
-    # that a product of four does not overflow, and what y has more
+    # exp(b) is (..., 1, n_hidden), exp(x W) is (S, n_hidden). log(1 + exp(y)) is split into log(1 + exp(min(y, 21)))
+    # and max(y - 21, 0), so that a product of four factors does not overflow.
     b, y = pt.expand_dims(rbm.b_h, -2), x @ rbm.W
     widest, limit, one, zero = (np.asarray(number, dtype) for number in (40.0, 21.0, 1.0, 0.0))
     exp_b, exp_y = (pt.exp(pt.clip(part, -widest, widest)) for part in (b, y))

@@ -1,4 +1,4 @@
-"""The settings of training, and the words in which settings of any kind are refused."""
+"""The settings of training, and the error messages for invalid settings of any kind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T", int, float)
 
 
 def _number(value: Any) -> Any:
-    """Refuse true and "3" for numbers, which pydantic would take."""
+    """Reject true and "3" for numbers; pydantic would accept them."""
     if isinstance(value, bool):
         raise ValueError("true and false cannot stand here")
     if isinstance(value, str):
@@ -43,7 +43,7 @@ Note = Annotated[Int, Field(ge=0, le=127)]
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the key, what was found and what was expected."""
+    """An invalid configuration. The message names the key, the value found and the value expected."""
 
 
 class Settings(BaseModel):
@@ -56,64 +56,64 @@ class Training(Settings):
     Attributes
     ----------
     epochs : int
-        Passes over the training set; zero only evaluates the initial model.
+        Passes over the training set; 0 only evaluates the initial model.
     pretrain_density, pretrain_network : int
-        Epochs of training the frame density without a past, and the network by predicting each unit of the next frame,
-        before; see :mod:`rnnrbm.training.pretraining`.
+        Epochs that train the frame density without a past, and then the network by predicting each unit of the next
+        frame, before the joint training; see :mod:`rnnrbm.training.pretraining`.
     batch_size, row_length, context : int
         Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.training.packing.PackedDataset`.
     k : int or list of (float, int)
         Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
     n_proposals : int
-        How many other frames of the batch the chain of CD may start from, instead of from its own, drawn by their
-        weight, at most as many as a batch has; each is weighed for every frame. See :func:`rnnrbm.samplers.propose`.
+        Number of other frames of the batch from which a CD chain may start instead of its own frame, sampled in
+        proportion to their current probability under the model. At most the frames of a batch; each is evaluated for
+        every frame. See :func:`rnnrbm.samplers.propose`.
     persistent : bool
-        Of an RBM of frames alone: its chains go on from where the last step left them (persistent contrastive
-        divergence), one for each frame of a batch, and come to modes that no datum of the batch is near to. See
-        :func:`rnnrbm.samplers.pcd`.
+        Persistent contrastive divergence, for an RBM without a past: chains, one for each frame of a batch, continue
+        from their last states and reach modes far from the data. See :func:`rnnrbm.samplers.pcd`.
     n_betas : int
-        Inverse temperatures of the persistent chains, evenly spaced from 1 down to 0, for parallel tempering; 1 is
-        none. Needs `persistent` and binary units. See :func:`rnnrbm.samplers.tempered`.
+        Inverse temperatures of the persistent chains, evenly spaced from 1 down to 0, for parallel tempering; 1 turns
+        tempering off. Needs `persistent` and binary units. See :func:`rnnrbm.samplers.tempered`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
     learning_rate : float
-        At the start.
+        Initial learning rate.
     schedule : {"cosine", "linear", "constant"}
         How the learning rate falls.
     final_rate : float
-        Share of it that is left at the last step.
+        Learning rate of the last step, as a fraction of the initial one.
     warmup : float
-        Share of all steps in which the learning rate rises from 0.
+        Fraction of all steps during which the learning rate rises from 0.
     density_scale, rnn_scale : float
-        Factors on the learning rate of the frame density (of an RBM W, b_v, b_h) and of all other parameters.
+        Factors on the learning rate of the frame density (W, b_v and b_h of an RBM) and of all other parameters.
     clip : float
-        Greatest global norm of the gradient; 0 does not clip.
+        Greatest global norm of the gradient; 0 turns clipping off.
     weight_decay : float
         Weights (not biases) shrink by learning rate x this at every step (Loshchilov & Hutter, ICLR 2019).
     averaging : float
-        Decay of an exponential moving average of the parameters, which is what is validated and kept; 0 is off.
+        Decay of an exponential moving average of the parameters, which is validated and saved; 0 turns it off.
     state_dropout, input_dropout : float
-        Share of a network's outputs, and of its inputs, that are left out at random in training; see
+        Dropout rates of a network's outputs and of its inputs during training; see
         :meth:`rnnrbm.sequence.SequenceModel.loss`.
     transpose_range : (int, int) or None
-        Range of the random transposition: all columns of a piece are shifted by as many, drawn anew every epoch. (0, 0)
-        is off. None stands for (-5, 6) in a run whose columns are notes, and for off otherwise, as in
-        :func:`rnnrbm.training.fit.fit`, which does not know what columns are.
+        Range of the random transposition: all columns of a piece shift by the same number, drawn anew every epoch.
+        (0, 0) turns it off. None stands for (-5, 6) in a run whose columns are notes, and for off otherwise, as in
+        :func:`rnnrbm.training.fit.fit`, which does not know the meaning of columns.
     transpose_prob : float or list of (float, float)
-        Share of the pieces that are transposed, drawn anew every epoch; constant or, like `k`, in stages. Where a set
-        is in one key, as the published ones are, a model that sees the others too is kept from overfitting, and below 1
-        it still learns which key: by default all keys at first, and in the last quarter half of the time the set's own.
+        Fraction of the pieces that are transposed, drawn anew every epoch; constant or, like `k`, in stages. If a data
+        set is in one key, as the benchmark sets are, training in other keys too reduces overfitting, and a value below
+        1 still teaches the model the key. By default all pieces are transposed at first, and half in the last quarter.
     patience : int
-        Stop after that many epochs without a better valid log-likelihood; 0 never stops early.
+        Stop after this many epochs without a better validation log-likelihood; 0 never stops early.
     valid_every : int
-        Epochs from one validation to the next.
+        Epochs between validations.
     valid_n_frames, valid_n_chains, valid_n_temperatures : int
         Cost of the validation by AIS; 0 frames means all.
     valid_n_exact_states : int
-        So many of the most frequent training frames have their part of Z summed exactly; see
-        :class:`rnnrbm.scoring.likelihood.Evaluator`. With none of them, an AIS as short as this overstates the
-        likelihood of a model with narrow modes, and the more so the longer it is trained.
+        Number of the most frequent training frames whose terms of Z are summed exactly; see
+        :class:`rnnrbm.scoring.likelihood.Evaluator`. With 0, an AIS as short as this overstates the likelihood of a
+        model with narrow modes, and more so the longer it is trained.
     seed : int
-        Of everything random.
+        Seed of all random numbers.
     """
 
     epochs: Annotated[Int, Field(ge=0)] = 120
@@ -157,7 +157,7 @@ class Training(Settings):
         }[field.field_name or ""]
         try:
             stages = validate(value)
-        except ValidationError:  # which would say of each of the two forms why it is not that one
+        except ValidationError:  # pydantic would explain for both forms why the value does not match
             raise ValueError(f"expected {numbers}, or stages of such numbers, as in {example}") from None
         if isinstance(stages, list):
             begins = [begin for begin, _ in stages]
@@ -197,12 +197,12 @@ class Training(Settings):
         ----------
         settings : mapping
         where : str
-            What to call the source in errors.
+            Name of the source in errors.
 
         Raises
         ------
         ConfigError
-            On an unknown name (with the nearest one), a wrong type or an impossible value.
+            For an unknown name (with the nearest valid one), a wrong type or an impossible value.
         """
         try:
             return cls.model_validate(dict(settings))
@@ -213,12 +213,12 @@ class Training(Settings):
 
     @property
     def shifts(self) -> tuple[int, int]:
-        """Range of the random transposition, none if nobody has chosen one."""
+        """Range of the random transposition; (0, 0) if none is set."""
         return self.transpose_range or (0, 0)
 
     @property
     def betas(self) -> tuple[float, ...]:
-        """Inverse temperatures of parallel tempering, from 1 down to 0; none if `n_betas` is 1."""
+        """Inverse temperatures of parallel tempering, from 1 down to 0; empty if `n_betas` is 1."""
         n = self.n_betas
         return () if n == 1 else tuple(1.0 - i / (n - 1) for i in range(n))
 
@@ -227,7 +227,7 @@ class Training(Settings):
         return self._at(self.k, epoch)
 
     def transpose_prob_at(self, epoch: int) -> float:
-        """Share of the pieces that are transposed in an epoch, counted from 0."""
+        """Fraction of the pieces that are transposed in an epoch, counted from 0."""
         return self._at(self.transpose_prob, epoch)
 
     def _at(self, stages: T | list[tuple[float, T]], epoch: int) -> T:
@@ -250,7 +250,7 @@ def nearest(key: str, known: list[str]) -> str:
 
 
 def explain(error: Any, *, unknown: str, known: list[str], table: str = "tables") -> str:
-    """One error of pydantic's in our words; `unknown` is what to call an unknown key, `table` what holds all keys."""
+    """Reword a pydantic error; `unknown` names an unknown key, `table` what holds all keys."""
     path = [str(part) for part in error["loc"] if isinstance(part, str)]
     if error["type"] == "extra_forbidden":
         key = ".".join(path)

@@ -100,7 +100,7 @@ def test_clamped_units_stay_and_others_are_sampled_given_them(variant, unit):
     clamp[0, unit], clamp[2, unit] = 1, 0
     if isinstance(model.density, (NADE, TiedNADE)) and unit == 1:
         if model.density.fixed_order is not None:
-            with pytest.raises(ValueError, match="in one order can only keep the first of them; train an rnn-nade"):
+            with pytest.raises(ValueError, match="in one order can only clamp the first of them; train an rnn-nade"):
                 generate(model, 3, clamp=clamp)
             return
         # what is clamped comes first: that is the other order
@@ -416,9 +416,7 @@ def test_what_a_density_lacks_is_named():
 
     rng = np.random.default_rng(0)
     network = init_stack("tanh", 4, 3, rng=rng)
-    with pytest.raises(
-        TypeError, match=r"Half is no frame density\. To be any it lacks nothing; .* an energy pseudo_log"
-    ):
+    with pytest.raises(TypeError, match=r"Half is not a frame density\. .*for an energy: pseudo_log"):
         SequenceModel.init(network, Half(engine.shared(np.zeros(4), "b_v")), rng=rng)
     model = SequenceModel.init(network, Energy(engine.shared(np.zeros(4), "b_v")), rng=rng)
     pieces = [np.eye(4, dtype=np.uint8)]
@@ -431,7 +429,7 @@ def test_what_a_density_lacks_is_named():
 
 def test_a_network_for_every_note_needs_a_density_with_parts():
     network = init_tied("gru", 6, 3, rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match="b_h has 8 units, which 6 parts of the network's output cannot share alike"):
+    with pytest.raises(ValueError, match="b_h has 8 units, which 6 parts of the network's output cannot share equally"):
         SequenceModel.init(network, RBM.init(6, 8, rng=np.random.default_rng(0)), rng=np.random.default_rng(0))
 
 
