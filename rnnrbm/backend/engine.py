@@ -1,10 +1,10 @@
-"""Compiling: the one place that decides which engine runs a graph.
+"""Compiling graphs: this module alone decides which engine runs a graph.
 
-The default is PyTensor's JAX mode, on CPU and GPU alike. An explicit argument wins, then PyTensor's own
+The default is PyTensor's JAX mode, on CPU and GPU alike. An explicit argument takes precedence, then PyTensor's own
 configuration (``PYTENSOR_FLAGS=mode=NUMBA``), then the default.
 
-Importing this module sets PyTensor's ``floatX`` to ``float32``, unless ``PYTENSOR_FLAGS`` sets it (or
-``pytensor.config.floatX`` is set after the import): with PyTensor's default of float64 the JAX engine computes some
+Importing this module sets PyTensor's ``floatX`` to ``float32``, unless ``PYTENSOR_FLAGS`` sets it; you can also set
+``pytensor.config.floatX`` after the import. With PyTensor's default of float64 the JAX engine computes some
 intermediate results of float32 graphs in float64, which then spread to the parameters and halve the speed.
 """
 
@@ -45,10 +45,10 @@ __all__ = [
 
 DEFAULT_MODE = "JAX"
 
-#: Most cores to be used as devices of their own: small batches do not divide further.
+#: Most cores to use as separate devices: small batches do not divide further.
 MOST_CPU_DEVICES = 8
 
-#: {shared variable: its next value}; merged with ``|``
+#: {shared variable: its next value}; merge with ``|``
 Updates = dict[Any, Any]
 
 if type(pytensor.config).floatX.is_default:  # type: ignore[attr-defined]
@@ -56,9 +56,9 @@ if type(pytensor.config).floatX.is_default:  # type: ignore[attr-defined]
 
 
 def leading(x: TensorVariable) -> tuple[int, ...]:
-    """All sizes of a tensor but the last, for a reshape, in which one may be left open.
+    """All sizes of a tensor but the last, for a reshape; at most one may be unknown, -1.
 
-    JAX wants numbers, or an array's own shape; a shape that PyTensor has to work out draws warnings.
+    JAX needs numbers or an array's own shape; a shape that PyTensor has to compute causes warnings.
     """
     return tuple(-1 if size is None else size for size in x.type.shape[:-1])
 
@@ -69,8 +69,8 @@ def resolve_mode(mode: str | Mode | None = None) -> str | Mode:
     Parameters
     ----------
     mode : str, pytensor Mode or None
-        ``"JAX"``, ``"NUMBA"``, ``"FAST_COMPILE"`` ... or a Mode object; None asks PyTensor's configuration,
-        and where that says nothing the answer is ``"JAX"``.
+        ``"JAX"``, ``"NUMBA"``, ``"FAST_COMPILE"`` ... or a Mode object; None takes the mode of PyTensor's
+        configuration, and ``"JAX"`` if the configuration sets none.
 
     Raises
     ------
@@ -86,10 +86,10 @@ def resolve_mode(mode: str | Mode | None = None) -> str | Mode:
 
 
 def _shorten_nested_traces() -> None:
-    """Let JAX mode keep only the last state of a scan inside a scan, as it does for outer ones.
+    """Let JAX mode store only the last state of a scan inside a scan, as it does for outer scans.
 
-    PyTensor applies to the inner graph of a scan no rewrite tagged "numba", and the one that shortens traces is, so a
-    Gibbs chain inside the scan over time would store all its k states: generating took twice as long.
+    PyTensor skips rewrites tagged "numba" in the inner graph of a scan, and the rewrite that shortens traces is one. A
+    Gibbs chain inside the scan over time would store all its k states and double the time of generation.
     """
     from pytensor.compile.mode import optdb
     from pytensor.graph.rewriting.basic import dfs_rewriter
@@ -101,38 +101,37 @@ def _shorten_nested_traces() -> None:
 
 
 def start_jax() -> None:
-    """Set JAX up, before its first use: programs kept on disk, and a device for each core of the processor.
+    """Configure JAX before its first use: a program cache on disk, and one device for each processor core.
 
-    A user's own settings (``JAX_COMPILATION_CACHE_DIR``, ``JAX_NUM_CPU_DEVICES``) win, and where JAX is running already
-    its devices stay as they are. See also :func:`_keep_memory`.
+    A user's own settings (``JAX_COMPILATION_CACHE_DIR``, ``JAX_NUM_CPU_DEVICES``) take precedence. If JAX is already
+    running, its devices do not change. See also :func:`_keep_memory`.
     """
     import jax
 
     _keep_memory()
-    # Programs compiled by an earlier run are read back: a second run starts in seconds.
+    # A second run reads the compiled programs from disk and starts in seconds.
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if jax.config.jax_num_cpu_devices < 1 and not told:  # type: ignore[attr-defined]
-        with contextlib.suppress(RuntimeError):  # JAX is running
+        with contextlib.suppress(RuntimeError):  # JAX is already running
             jax.config.update("jax_num_cpu_devices", min(MOST_CPU_DEVICES, _usable_cores()))
 
 
 @functools.cache
 def _keep_memory() -> None:
-    """Let the allocator of this process keep memory that programs give back, where it is glibc's.
+    """Let glibc's allocator reuse memory that programs free, up to 2 GB.
 
-    A program on a CPU allocates its intermediate results anew in every call. By default glibc takes large ones from the
-    system and returns them at once, and the system clears them page by page as they are written: a third of the time of
-    a step with large ones. Kept are up to 2 GB that were in use before. A user's own ``MALLOC_...`` or
-    ``GLIBC_TUNABLES`` win.
+    A program on a CPU allocates its intermediate results in every call. By default glibc maps large ones from the
+    system and returns them at once, and the system clears each page on first use: a third of the time of a step with
+    large results. A user's own ``MALLOC_...`` or ``GLIBC_TUNABLES`` take precedence.
     """
     own = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
     if own or any(name.startswith("MALLOC_") for name in os.environ) or platform.libc_ver()[0] != "glibc":
         return
     mallopt = ctypes.CDLL(None).mallopt
-    # numbers of malloc.h: nothing by mmap; one heap for all threads, as others cannot hold large pieces; do not trim it
+    # constants of malloc.h: no mmap; one heap for all threads, since others cannot hold large blocks; do not trim it
     for option, value in ((-4, 0), (-8, 1), (-1, 2**31 - 1)):
         mallopt(option, value)
 
@@ -145,7 +144,7 @@ _before: dict[str, list[Callable[[], None]]] = {}
 
 
 def before(mode: str, prepare: Callable[[], None]) -> None:
-    """Have something done before each compilation in a mode: an Op teaches an engine what it is, say."""
+    """Register a callback to run before each compilation in a mode, such as one that registers an Op."""
     _before.setdefault(mode, []).append(prepare)
 
 
@@ -155,13 +154,13 @@ def _prepare(mode: str | Mode) -> None:
     if mode == "NUMBA":
         from numba.core.errors import NumbaPerformanceWarning
 
-        # of products with a transposed matrix, which nobody who reads it can change
+        # products with a transposed matrix cause this warning, and a user cannot change them
         warnings.filterwarnings("ignore", r"(?s).*is faster on contiguous arrays", NumbaPerformanceWarning)
     elif mode == "JAX":
         start_jax()
         _shorten_nested_traces()
-        # PyTensor sums float32 in float64, and counts in int64; without 64-bit types JAX takes those of 32 bits and
-        # says so each time.
+        # PyTensor sums float32 in float64, and counts in int64. Without 64-bit types JAX uses 32-bit ones and warns
+        # each time.
         warnings.filterwarnings("ignore", "Explicitly requested dtype (float64|int64)", UserWarning)
 
 
@@ -182,12 +181,12 @@ def function(
     mode : str, pytensor Mode or None
         See :func:`resolve_mode`.
     **options
-        Handed on to ``pytensor.function``.
+        Passed to ``pytensor.function``.
 
     Returns
     -------
     callable
-        In JAX mode it returns before the result is there; see :func:`block`.
+        In JAX mode it returns before the result is computed; see :func:`block`.
     """
     mode = resolve_mode(mode)
     _prepare(mode)
@@ -197,14 +196,14 @@ def function(
 def shared(value: Any, name: str, dtype: Any = None) -> Any:
     """Make a shared variable with its full static shape, which JAX needs and PyTensor does not infer.
 
-    The type is `dtype`; ``None`` stands for PyTensor's ``floatX``.
+    The type is `dtype`; ``None`` means PyTensor's ``floatX``.
     """
     array = np.array(value, dtype=dtype or pytensor.config.floatX)
     return pytensor.shared(array, name=name, shape=array.shape)
 
 
 def shared_inputs(outputs: Iterable[Any]) -> list[Any]:
-    """Return the shared variables that expressions depend on, each once."""
+    """Return the shared variables that expressions depend on, without duplicates."""
     return [x for x in graph_inputs(outputs) if isinstance(x, SharedVariable)]
 
 
@@ -218,7 +217,7 @@ def to_numpy(value: Any) -> np.ndarray:
 def block(value: Any) -> Any:
     """Wait until results of a compiled function are computed, and return them.
 
-    JAX calls are asynchronous: time nothing without this.
+    JAX calls are asynchronous, so a timing needs this call.
     """
     import jax
 

@@ -1,4 +1,4 @@
-"""The one shape of a progress callback: long work reports its stage, what is done, and the total."""
+"""Progress callbacks: long computations report their stage, the units done and the total."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 __all__ = ["Progress", "silent"]
 
-#: Called with (stage, done, total, row). `stage` names the work, for example ``"train"``, ``"batch"`` or ``"ais"``, of
-#: which `done` of `total` units are complete. `row` is None or a dict: the metrics of an epoch, or ``{"text": ...}``
-#: for
-#: a message (stage ``"note"``).
+#: Called with (stage, done, total, row). `stage` names the work, for example ``"train"``, ``"batch"`` or ``"ais"``;
+#: `done` of `total` units are complete. `row` is None or a dict: the metrics of an epoch, or ``{"text": ...}`` for a
+#: message (stage ``"note"``).
 Progress = Callable[[str, int, int, "dict[str, Any] | None"], Any]
 
 

@@ -1,21 +1,21 @@
 """Randomness as a pure function of (key, draw number, element index).
 
-Every random array of the library is *computed*, not drawn from a generator with hidden state: element
-``i`` of draw ``d`` under key ``(k0, k1)`` is ``pcg4d(k0, k1, d, i)``, an integer hash evaluated inside the
-compiled graph. Consequences:
+Every random array of the library is computed, not drawn from a generator with hidden state: element ``i`` of draw
+``d`` under key ``(k0, k1)`` is ``pcg4d(k0, k1, d, i)``, an integer hash evaluated inside the compiled graph.
+Consequences:
 
 * XLA fuses the random bits, the sigmoid and the comparison of a Gibbs half-step into one pass over memory;
 * every engine (JAX on CPU or GPU, NUMBA, plain NumPy) produces the same bits;
-* the numbers do not depend on how a batch is laid out over devices;
-* the state of an experiment's randomness is a key and a counter, so resuming is exact.
+* the numbers do not depend on how a batch is sharded;
+* the random state of an experiment is a key and a counter, so resuming is exact.
 
 The hash is ``pcg4d`` of Jarzynski & Olano, "Hash Functions for GPU Rendering", Journal of Computer Graphics
 Techniques 9(3), 2020, who measured it with TestU01. ``benchmarks/random_quality.py`` runs the dieharder battery on the
 layout used here and ``benchmarks/README.md`` records the result.
 
-It is a statistical hash, not a cryptographic one. The low bits of its words are periodic, bit b in the draw number with
-period 2**(17 + b); so only the upper 24 are used, whose lowest repeats after 2**25 draws (a million training steps of
-CD-15). Inputs are mixed fully into them up to about 2**22 elements a draw and 2**24 draws.
+The hash is statistical, not cryptographic. The low bits of its words are periodic: bit b has period 2**(17 + b) in the
+draw number. So only the upper 24 bits are used, whose lowest repeats after 2**25 draws (a million training steps of
+CD-15). The hash mixes its inputs fully up to about 2**22 elements a draw and 2**24 draws.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def key_from_seed(seed: int, stream: int = 0) -> np.ndarray:
     seed : int
         Any non-negative integer.
     stream : int
-        Keys of different streams of one seed are unrelated.
+        Different streams of one seed have independent keys.
 
     Returns
     -------
     numpy.ndarray, shape (2,), uint32
-        Two words mixed by :class:`numpy.random.SeedSequence`, so that seeds 0, 1, 2 give unrelated keys.
+        Two words mixed by :class:`numpy.random.SeedSequence`, so that seeds 0, 1, 2 give independent keys.
 
     Raises
     ------
@@ -80,7 +80,7 @@ _U = np.uint32
 
 
 def bits_numpy(key: np.ndarray, draw: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Reference in NumPy: the 32 random bits of every element of one draw.
+    """NumPy reference: the 32 random bits of every element of one draw.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def bits_numpy(key: np.ndarray, draw: int, shape: tuple[int, ...]) -> np.ndarray
 
 
 def uniform_numpy(key: np.ndarray, draw: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Reference in NumPy: uniform numbers in [0, 1), multiples of 2**-24.
+    """NumPy reference: uniform numbers in [0, 1), multiples of 2**-24.
 
     Takes the same parameters as :func:`bits_numpy`; returns float32 of shape `shape`.
     """
@@ -108,10 +108,10 @@ def uniform_numpy(key: np.ndarray, draw: int, shape: tuple[int, ...]) -> np.ndar
 
 
 class UniformLike(Op):
-    """Uniform float32 numbers in the shape of a third input, whose values are not used.
+    """Uniform float32 numbers in the shape of the third input, whose values are ignored.
 
-    Taking the shape from an array, rather than from integers, keeps it static in JAX. One implementation per
-    engine, because fused uint32 arithmetic of PyTensor's own graph does not wrap in NUMBA mode of PyTensor 3.0.
+    A shape from an array, rather than from integers, stays static in JAX. Each engine has its own implementation,
+    because fused uint32 arithmetic of PyTensor's own graph does not wrap in NUMBA mode of PyTensor 3.0.
     """
 
     __props__ = ()
@@ -144,7 +144,7 @@ _uniform_like = UniformLike()
 
 
 def _register_jax() -> None:
-    """Teach PyTensor's JAX engine the Op, once; here because importing JAX takes a second."""
+    """Register the Op with PyTensor's JAX engine, once; only here, because importing JAX takes a second."""
     from pytensor.link.jax.dispatch import jax_funcify
 
     if UniformLike in jax_funcify.registry:
@@ -157,7 +157,7 @@ def _register_jax() -> None:
         def uniform_like(key: Any, draw: Any, like: Any) -> Any:
             index, stride = jnp.zeros((), jnp.uint32), 1
             for axis in reversed(range(like.ndim)):
-                # iota rather than arange + reshape: it fuses, and it is sharded as the result is
+                # iota instead of arange and reshape: XLA fuses it and shards it like the result
                 iota = jax.lax.broadcasted_iota(jnp.uint32, like.shape, axis)
                 index = index + iota * _U(stride)
                 stride *= like.shape[axis]
@@ -170,7 +170,7 @@ def _register_jax() -> None:
 
 
 def register_numba() -> None:
-    """Teach PyTensor's NUMBA engine the Op, once; the engine calls it when that mode is asked for."""
+    """Register the Op with PyTensor's NUMBA engine, once; the engine calls this function for that mode."""
     from pytensor.link.numba.dispatch import basic as numba_basic
 
     if UniformLike in numba_basic.numba_funcify_default_op_cache_key.registry:
@@ -185,7 +185,7 @@ def register_numba() -> None:
         def uniform_like(key, draw, like):  # type: ignore[no-untyped-def]
             out = np.empty(like.shape, np.float32)
             flat = out.reshape(-1)
-            # 64-bit words masked to 32: a product of two 32-bit numbers never overflows them
+            # products of two 32-bit numbers fit 64-bit words, masked to 32 bits
             x0 = (np.uint64(key[0]) * a + c) & mask
             y0 = (np.uint64(key[1]) * a + c) & mask
             z0 = (np.uint64(draw.item()) * a + c) & mask
@@ -213,7 +213,7 @@ engine.before("NUMBA", register_numba)
 
 
 class Rng(NamedTuple):
-    """A place in a stream of random numbers. Immutable: drawing returns the numbers and the next place.
+    """A position in a stream of random numbers. Immutable: drawing returns the numbers and the next position.
 
     Attributes
     ----------
@@ -221,7 +221,7 @@ class Rng(NamedTuple):
     draw : TensorVariable, scalar, uint32
         Number of the next draw.
     origin : shared variable or None
-        Where `draw` started; :meth:`updates` moves it on.
+        Initial `draw`; :meth:`updates` advances it.
     """
 
     key: Any
@@ -235,7 +235,7 @@ class Rng(NamedTuple):
         -------
         u : TensorVariable, shape of `like`, float32
         rng : Rng
-            The place after this draw.
+            The position after this draw.
         """
         u: Any = _uniform_like(self.key, self.draw, like)
         return u, self.skip(1)
@@ -249,11 +249,11 @@ class Rng(NamedTuple):
         return pt.sqrt(-two * pt.log(one - u1)) * pt.cos(two_pi * u2), rng
 
     def skip(self, n: int) -> Rng:
-        """Return the place `n` draws further on."""
+        """Return the position `n` draws later."""
         return self._replace(draw=self.draw + np.uint32(n))
 
     def updates(self) -> engine.Updates:
-        """Return the update that moves the shared counter to this place."""
+        """Return the update that advances the shared counter to this position."""
         return {} if self.origin is None else {self.origin: self.draw}
 
 
@@ -265,9 +265,9 @@ def shared(seed: int, name: str = "rng", stream: int = 0) -> Rng:
     seed : int
         Non-negative; see :func:`key_from_seed`.
     name : str
-        Prefix of the names, which are the keys in a checkpoint.
+        Prefix of the variable names, which are the keys in a checkpoint.
     stream : int
-        Streams of one seed are unrelated.
+        Different streams of one seed are independent.
     """
     key = engine.shared(key_from_seed(seed, stream), f"{name}_key", "uint32")
     draw = engine.shared(0, f"{name}_draw", "uint32")

@@ -1,14 +1,13 @@
-"""Where arrays lie: the rows of a batch spread over JAX's devices, everything else copied to each of them.
+"""Sharding: the rows of a batch are divided among JAX's devices, everything else is copied to each of them.
 
-Nothing in a model mixes the rows of a batch except the mean of the loss, so a batch that is spread goes through the
-compiled function of one device as it is: XLA runs a share of the rows on every device and, in training, sums the
-gradients. The samples are the same, since a random number depends on the place of an element in the whole array.
+Only the mean of the loss combines rows of a batch, so a sharded batch needs no change of the compiled function: XLA
+runs a part of the rows on every device and, in training, sums the gradients. The samples do not change, since a random
+number depends on the index of an element in the whole array.
 
-The devices are all GPUs that JAX sees or, without one, the processor's cores: the engine lets JAX treat each core as a
-device (see :func:`rnnrbm.backend.engine.function`), because XLA runs loops over time on one core of a device. Cores are
-used so for sampling and scoring only. Training has to sum over devices, and where the devices are cores XLA's sums
-wait for each other in the threads of one small pool: on 2 cores that was seen to come to a standstill, after which XLA
-aborts.
+The devices are all GPUs that JAX finds or, without one, the processor's cores: the engine makes each core a JAX device
+(see :func:`rnnrbm.backend.engine.function`), because XLA runs loops over time on one core of a device. Only sampling
+and scoring use cores in this way. Training must sum over devices, and sums over cores wait for each other in the
+threads of one small pool: on 2 cores we saw a deadlock, after which XLA aborts.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["Sharding", "available", "release"]
 
 
 def available(mode: Any = None) -> int:
-    """Return how many devices there are to spread over: 1 in other modes than JAX."""
+    """Return the number of devices for sharding; 1 in modes other than JAX."""
     if engine.resolve_mode(mode) != "JAX":
         return 1
     engine.start_jax()
@@ -41,16 +40,16 @@ def _cores_only(mode: Any) -> bool:
 
 
 class Sharding:
-    """Rows over devices.
+    """Rows divided among devices.
 
     Parameters
     ----------
     rows : int
-        How many rows (sequences) there are. They are spread over the largest number of devices that divides it.
+        Number of rows (sequences). They are divided among the largest number of devices that divides it.
     mode : str or None
-        See :func:`rnnrbm.backend.engine.function`. In other modes than JAX nothing is moved.
+        See :func:`rnnrbm.backend.engine.function`. In modes other than JAX nothing is moved.
     sums : bool
-        The function sums over rows: cores of a processor are then not used as devices (see above).
+        The function sums over rows. Processor cores are then not used as devices (see above).
     """
 
     def __init__(self, rows: int, mode: Any = None, *, sums: bool = False) -> None:
@@ -75,24 +74,24 @@ class Sharding:
         return jax.device_put(x, sharding)
 
     def shard(self, x: Any, axis: int = 0) -> Any:
-        """Place an array so that each device holds its share of the rows, which are counted along `axis`."""
+        """Divide an array along `axis`, so that each device holds a part of the rows."""
         return self._place(x, axis) if self._jax else x
 
     def replicate(self, variables: Iterable[Any]) -> None:
-        """Copy the values of shared variables to each device; compiled functions leave what they update there.
+        """Copy shared variables to each device; compiled functions leave the variables that they update there.
 
-        Without this, a variable that is never updated (data, say) would be copied to a GPU at every call.
+        Without this, a variable that is never updated, such as data, would be copied to a GPU at every call.
         """
         if self._jax:
             for variable in variables:
-                # set_value would turn the array back into a NumPy one
+                # set_value would turn the array into a NumPy array
                 variable.container.storage[0] = self._place(variable.get_value(borrow=True), None)
 
     @contextmanager
     def replicated(self, variables: Iterable[Any]) -> Iterator[None]:
-        """Have shared variables on each device for a while; afterwards they hold what they held before.
+        """Replicate shared variables within the block; afterwards they hold their earlier arrays.
 
-        For functions that update none of them: a user's own functions then find them where they were.
+        For functions that update none of them. A user's own functions then find the variables unchanged.
         """
         variables = list(variables)
         before = [variable.container.storage[0] for variable in variables]
@@ -105,6 +104,6 @@ class Sharding:
 
 
 def release(variables: Iterable[Any]) -> None:
-    """Bring the values of shared variables back to NumPy, so that they go with arrays on any device."""
+    """Turn the values of shared variables into NumPy arrays, which work with arrays on any device."""
     for variable in variables:
         variable.set_value(engine.to_numpy(variable), borrow=True)

@@ -1,12 +1,12 @@
-"""Baselines: models that only count, and what chance and standing still score. NumPy only.
+"""Count-based baselines, chance and repetition of the previous frame. NumPy only.
 
-Log-likelihoods are in nats per frame, summed over the notes of a frame and averaged over all frames of all pieces, the
-first frame of each included; what comes before it is silence. Accuracies are *expected* ones: of frames drawn from the
-model, each given the true frames before it, computed exactly instead of by drawing, so nothing here is random.
+Log-likelihoods are in nats per frame, summed over the notes of a frame and averaged over all frames of all pieces,
+including the first frame of each piece. Before a piece there is silence. Accuracies are expectations over frames
+sampled from the model, each given the true frames before it. They are computed exactly, so nothing here is random.
 
 The models are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling temporal dependencies in
-high-dimensional sequences", ICML 2012, table 1. The paper names them in a few words; the definitions here are the ones
-that come nearest to its figures. Test log-likelihoods, ours / the paper's:
+high-dimensional sequences", ICML 2012, table 1. The paper defines them in a few words; the definitions here come
+closest to its figures. Test log-likelihoods, ours / the paper's:
 
 ====================  =================  ===============  =================  =================
 model                 piano-midi         nottingham       musedata           jsb
@@ -22,9 +22,9 @@ N-gram (Gaussian)     -12.19 / -12.22    -3.16 / -3.16    -10.59 / -10.59    -9.
 note N-gram           -7.49 / -7.50      -4.54 / -4.54    -7.91 / -7.91      -10.26 / -10.26
 ====================  =================  ===============  =================  =================
 
-Expected accuracies come within 0.15 percentage points of the paper's for the note 1-grams, 0.7 for the note N-gram, 1.2
-for "previous + Gaussian" and 2.4 for whole frames. N of whole frames is chosen from 2 and 3, and is 2 on all four sets;
-the 1-grams are rows of their own.
+Expected accuracies are within 0.15 percentage points of the paper's for the note 1-grams, 0.7 for the note N-gram, 1.2
+for "previous + Gaussian" and 2.4 for whole frames. N of whole frames is chosen from 2 and 3, and is 2 on all four data
+sets; the 1-grams are separate rows.
 """
 
 from __future__ import annotations
@@ -59,27 +59,27 @@ _NOTE_STATES = 1 << 23  # entries of the largest table of note histories
 
 
 class Expected(NamedTuple):
-    """What frames drawn from a model are expected to score, each array of shape (frames,)."""
+    """Expected scores of frames sampled from a model, each array of shape (frames,)."""
 
-    accuracy: np.ndarray  # of metrics.frame_accuracy
-    hits: np.ndarray  # notes predicted that are there
-    notes: np.ndarray  # notes predicted
+    accuracy: np.ndarray  # see metrics.frame_accuracy
+    hits: np.ndarray  # predicted notes that are in the true frame
+    notes: np.ndarray  # predicted notes
 
 
 class Baseline(ABC):
-    """A model that gives every frame a probability, given the true frames before it."""
+    """A model that gives each frame a probability, given the true frames before it."""
 
     @abstractmethod
     def frame_log_likelihoods(self, pieces: Pieces) -> np.ndarray:
-        """Log probability of each frame of all pieces in turn, nats, shape (frames,)."""
+        """Log probability of each frame, over all pieces in order, nats, shape (frames,)."""
 
     @abstractmethod
     def expected(self, pieces: Pieces) -> Expected:
-        """Expected scores of each frame, were it drawn from the model given the true frames before it."""
+        """Expected scores of each frame, if it is sampled from the model given the true frames before it."""
 
     @property
     def settings(self) -> dict[str, float]:
-        """What was chosen on the validation set, by name; p as its logarithm to base 10, for it may be 1e-26."""
+        """Settings chosen on the validation set, by name; p as its logarithm to base 10, since it may be 1e-26."""
         return {}
 
     def log_likelihood(self, pieces: Pieces) -> float:
@@ -88,7 +88,7 @@ class Baseline(ABC):
         Parameters
         ----------
         pieces : sequence of arrays (T, n_visible)
-            Of 0 and 1.
+            Values are 0 and 1.
 
         Raises
         ------
@@ -98,13 +98,13 @@ class Baseline(ABC):
         return float(self.frame_log_likelihoods(pieces).mean())
 
     def accuracy(self, pieces: Pieces) -> dict[str, float]:
-        """Accuracies of frames drawn from the model, each given the true frames before it.
+        """Accuracies of frames sampled from the model, each given the true frames before it.
 
         Returns
         -------
         dict
-            As :func:`rnnrbm.metrics.accuracy`: ``frame`` is its exact expectation; ``bay``, ``precision`` and
-            ``recall`` are ratios of expected numbers of notes, to which those of many draws tend.
+            As :func:`rnnrbm.scoring.metrics.accuracy`: ``frame`` is its exact expectation; ``bay``, ``precision`` and
+            ``recall`` are ratios of expected numbers of notes, the limits for many samples.
         """
         frame, hits, notes = self.expected(pieces)
         there = sum(float(roll.sum()) for roll in _rolls(pieces))
@@ -112,14 +112,14 @@ class Baseline(ABC):
 
 
 def _rolls(pieces: Pieces, n_visible: int | None = None) -> list[np.ndarray]:
-    """The pieces as uint8, checked."""
+    """Check the pieces and convert them to uint8."""
     check_pieces(pieces)
     width = n_visible or np.shape(pieces[0])[1]
     return [check_roll(piece, n_visible=width, where=f"pieces[{i}]") for i, piece in enumerate(pieces)]
 
 
 def _argmax(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function with one hill is greatest, to a 30 000th of the interval: a grid, then finer ones."""
+    """Maximize a unimodal function, to a 30 000th of the interval: a grid, then finer grids."""
     x = 0.5 * (low + high)
     for _ in range(4):
         grid = np.linspace(low, high, 21)
@@ -132,11 +132,11 @@ def _argmax(function: Callable[[float], float], low: float, high: float) -> floa
 
 
 class _Notes(Baseline):
-    """Notes that are independent of each other, given the frames before."""
+    """Notes that are independent of each other, given the previous frames."""
 
     @abstractmethod
     def probabilities(self, pieces: Pieces) -> np.ndarray:
-        """Probability of each note in each frame of all pieces in turn, shape (frames, n_visible)."""
+        """Probability of each note in each frame, over all pieces in order, shape (frames, n_visible)."""
 
     def frame_log_likelihoods(self, pieces: Pieces) -> np.ndarray:
         p = self.probabilities(pieces)
@@ -149,9 +149,9 @@ class _Notes(Baseline):
 
 @dataclass(frozen=True)
 class NoteUnigram(_Notes):
-    """Independent notes: each note has one probability, the same at every frame.
+    """Independent notes: each note has one probability, the same for every frame.
 
-    ``fit`` counts with one added to the frames with and to those without the note, so nothing is impossible.
+    ``fit`` adds one to the number of frames with the note and to that without it, so no frame is impossible.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ class NoteUnigram(_Notes):
     def fit(cls, pieces: Pieces, *, alike: bool = False) -> NoteUnigram:
         """Estimate from pieces, arrays (T, n_visible) of 0 and 1.
 
-        With `alike` all notes have the same probability, "Note 1-gram (IID)" of the paper.
+        With `alike` all notes have the same probability: "Note 1-gram (IID)" in the paper.
         """
         rolls = _rolls(pieces)
         on = np.sum([roll.sum(axis=0, dtype=float) for roll in rolls], axis=0)
@@ -175,12 +175,12 @@ class NoteUnigram(_Notes):
 
     @classmethod
     def random(cls, n_visible: int) -> NoteUnigram:
-        """Every note with probability 1/2, so that every frame is equally likely: -n_visible ln 2."""
+        """Probability 1/2 for every note, so that every frame has log-likelihood -n_visible ln 2."""
         return cls(np.full(n_visible, 0.5))
 
     @property
     def log_odds(self) -> np.ndarray:
-        """Log p / (1 - p) of each note: the natural first visible biases of an RBM. Shape (n_visible,)."""
+        """Log p / (1 - p) of each note: natural initial visible biases of an RBM. Shape (n_visible,)."""
         return np.log(self.probability) - np.log1p(-self.probability)
 
     def probabilities(self, pieces: Pieces) -> np.ndarray:
@@ -190,15 +190,15 @@ class NoteUnigram(_Notes):
 
 @dataclass(frozen=True)
 class NoteCopy(_Notes):
-    """Independent notes that know the frame before: P(note on | it was on) and P(note on | it was off).
+    """Independent notes given the previous frame: P(note on | it was on) and P(note on | it was off).
 
-    The likelihood of "play the same again", softened just as much as the data asks for; the note's own frequency
-    enters through the second probability. Before the first frame there is silence.
+    The likelihood of repeating the previous frame, smoothed as far as the data requires. The second probability
+    depends on the note and so contains its frequency. Before the first frame there is silence.
 
     Attributes
     ----------
     after_on : float
-        Probability that a sounding note goes on, shared by all notes.
+        Probability that a sounding note continues, shared by all notes.
     after_off : numpy.ndarray, shape (n_visible,)
         Probability that a silent note starts.
     """
@@ -222,10 +222,10 @@ class NoteCopy(_Notes):
 
 @dataclass(frozen=True)
 class NoteFlip(_Notes):
-    """The frame before, of which each note is changed with one probability: "Previous + Gaussian" of the paper.
+    """The previous frame, with each note flipped with one probability: "Previous + Gaussian" in the paper.
 
-    For frames of 0 and 1 a Gaussian of the distance to the frame before is a constant factor for each note changed.
-    The probability is fitted on the training set; that reproduces the paper's figures.
+    For frames of 0 and 1 a Gaussian of the distance to the previous frame is a constant factor for each flipped note.
+    The probability is fitted on the training set, which reproduces the paper's figures.
 
     Attributes
     ----------
@@ -251,7 +251,7 @@ class NoteFlip(_Notes):
 
 @dataclass(frozen=True)
 class NoteNgram(_Notes):
-    """Independent notes, each of which knows its own last N - 1 states: "Note N-gram" of the paper.
+    """Independent notes, each given its own last N - 1 states: "Note N-gram" in the paper.
 
     P(on | history) = (times on after it + p) / (times after it + 2 p), with a table for each note; before a piece all
     notes are off. N and p are chosen on the validation set.
@@ -259,7 +259,7 @@ class NoteNgram(_Notes):
     Attributes
     ----------
     probability : numpy.ndarray, shape (n_visible, 2**(N - 1))
-        For each history, read as a binary number whose last bit is the frame before.
+        For each history, a binary number whose last bit is the previous frame.
     p : float
     """
 
@@ -273,11 +273,11 @@ class NoteNgram(_Notes):
         Parameters
         ----------
         pieces : sequence of arrays (T, n_visible)
-            Of 0 and 1.
+            Values are 0 and 1.
         valid : sequence of arrays (T, n_visible)
-            N and p are those that make them likeliest; without any, N is 2 and p is 1.
+            N and p maximize its likelihood; without valid pieces, N is 2 and p is 1.
         max_order : int
-            The largest N tried; less if there are so many notes that its table would not be small.
+            Largest N to try; smaller if there are so many notes that its table would be large.
         """
         rolls = _rolls(pieces)
         n = rolls[0].shape[1]
@@ -290,7 +290,7 @@ class NoteNgram(_Notes):
         counts, scored = cls._count(rolls, order), cls._count(_rolls(valid, n), order)
         best = (-math.inf, counts, 1.0)
         while True:
-            seen = scored.any(axis=2)  # histories that occur in valid, a few of many
+            seen = scored.any(axis=2)  # the few histories that occur in valid
             of_train, of_valid = counts[seen], scored[seen]
 
             def likelihood(log_p: float, of_train: np.ndarray = of_train, of_valid: np.ndarray = of_valid) -> float:
@@ -298,12 +298,12 @@ class NoteNgram(_Notes):
                 return float((of_valid[:, 1] * np.log(on) + of_valid[:, 0] * np.log1p(-on)).sum())
 
             log_p = _argmax(likelihood, math.log(1e-3), math.log(1e3))
-            # a longer history must be better, not just as good
+            # at equal likelihood prefer the shorter history
             if (value := likelihood(log_p)) >= best[0]:
                 best = (value, counts, math.exp(log_p))
             if counts.shape[1] == 1:
                 return cls(cls._probability(best[1], best[2]), best[2])
-            # the counts of an order are those of the next one, whatever the oldest state
+            # summing over the oldest state gives the counts of the next lower order
             counts, scored = (c.reshape(n, 2, -1, 2).sum(axis=1) for c in (counts, scored))
 
     @staticmethod
@@ -334,21 +334,21 @@ class NoteNgram(_Notes):
 
 
 def _flipped_scores(notes: np.ndarray, there: np.ndarray, common: np.ndarray, flip: float, n: int) -> np.ndarray:
-    """Expected frame accuracy of frames of so many notes, so many of the true ones among them, after flips.
+    """Expected frame accuracy of frames with given numbers of notes and of common notes, after random flips.
 
     Parameters
     ----------
     notes, there, common : numpy.ndarray of int, shape (rows,)
-        Notes of the frame before flips, of the true frame, of both.
+        Number of notes in the frame before flips, in the true frame, and in both.
     flip : float
-        Probability of each of the n notes to change.
+        Probability that each of the n notes flips.
 
     Returns
     -------
     numpy.ndarray, shape (rows,)
     """
-    # which notes they are makes no difference, so each case is computed once, on notes put in order: the true ones
-    # first, of them the common ones first, and after the true ones the others of the frame
+    # Only the numbers of notes matter, so each case is computed once, on ordered notes: true notes first, beginning
+    # with the common ones, then the other notes of the frame.
     cases, which = np.unique(np.stack([notes, there, common], axis=1), axis=0, return_inverse=True)
     k, t, m = cases.T[:, :, None]
     note = np.arange(n)
@@ -358,7 +358,7 @@ def _flipped_scores(notes: np.ndarray, there: np.ndarray, common: np.ndarray, fl
 
 @dataclass(frozen=True)
 class _Chords(Baseline):
-    """Frames as wholes: what has been seen to follow the last N - 1 frames.
+    """Whole frames: the frames that followed the last N - 1 frames in training.
 
     Attributes
     ----------
@@ -375,12 +375,12 @@ class _Chords(Baseline):
         Parameters
         ----------
         pieces : sequence of arrays (T, n_visible)
-            Of 0 and 1.
+            Values are 0 and 1.
         valid : sequence of arrays (T, n_visible)
-            N and the smoothing are those that make them likeliest. Without any, N is the first of `orders` and the
+            N and the smoothing maximize its likelihood. Without valid pieces, N is the first of `orders` and the
             smoothing a default: p adds one frame in all, `flip` changes half a note per frame on average.
         orders : sequence of int
-            The N to choose from.
+            Values of N to choose from.
 
         Raises
         ------
@@ -394,13 +394,13 @@ class _Chords(Baseline):
     @classmethod
     @abstractmethod
     def choose(cls, grams: Grams, valid: Pieces, *, orders: Sequence[int]) -> Self:
-        """As :meth:`fit`, from counts that are there already, of an order no smaller than the largest of `orders`."""
+        """As :meth:`fit`, from existing counts of an order no smaller than the largest of `orders`."""
 
     def _queries(self, pieces: Pieces) -> Queries:
         return self.grams.queries(_rolls(pieces, self.grams.n_visible))
 
     def _expected(self, queries: Queries, flip: float) -> Expected:
-        """Expected scores of each query for a frame that followed in training, its notes flipped with probability."""
+        """Expected scores of each query for a frame that followed in training, with notes flipped at random."""
         query, there, notes, common, share = self.grams.overlaps(queries)
         n, size = self.grams.n_visible, len(queries.keys)
         parts = (
@@ -413,14 +413,14 @@ class _Chords(Baseline):
 
 @dataclass(frozen=True)
 class ChordNgram(_Chords):
-    """Whole frames with additive smoothing: "1-gram (add-p)" and "N-gram (add-p)" of the paper.
+    """Whole frames with additive smoothing: "1-gram (add-p)" and "N-gram (add-p)" in the paper.
 
-    P(frame | history) = (count + p) / (count of the history + p 2**n_visible), each of the 2**n_visible frames that
-    could be having been seen p times more; in logarithms, p is about 1e-25. After a history that never occurred in
-    training the model of order N - 1 with its own p takes over: without this, those frames would cost n_visible ln 2,
-    and an N-gram of the chorales -33.76 nats per frame, not -29.94 (the paper: -29.98).
+    P(frame | history) = (count + p) / (count of the history + p 2**n_visible): p is added to the count of each of the
+    2**n_visible possible frames, and p is about 1e-25. After a history that never occurred in training, the model of
+    order N - 1 with its own p replaces this one. Otherwise those frames would cost n_visible ln 2, and an N-gram of the
+    chorales would have -33.76 nats per frame instead of -29.94 (the paper: -29.98).
 
-    Each p is chosen on the validation set among the frames that it matters for, N by the whole.
+    Each p is chosen on the validation frames that depend on it, N on all validation frames.
 
     Attributes
     ----------
@@ -442,7 +442,7 @@ class ChordNgram(_Chords):
         for order in range(1, max(orders) + 1):
             below = grams.up_to(order)
             queries = below.queries(scored)
-            # the p of an order matters only where its history is known
+            # the p of an order matters only after histories of that order
             here = np.array([key[0] == order for key in queries.keys])
             count, total, weight = np.column_stack([below.counts(queries), queries.weights])[here].T
 
@@ -468,7 +468,7 @@ class ChordNgram(_Chords):
         return _add_p(count, total, self._log_p(queries), self.grams.n_visible)[queries.which]
 
     def expected(self, pieces: Pieces) -> Expected:
-        # a draw is a frame seen in training or, rarely, any frame: each note with probability 1/2
+        # a sample is a frame seen in training or, rarely, any frame: each note with probability 1/2
         queries, n = self._queries(pieces), self.grams.n_visible
         log_any = self._log_p(queries) + n * _LN2
         any_frame = np.exp(log_any - np.logaddexp(np.log(self.grams.counts(queries)[:, 1]), log_any))
@@ -487,19 +487,19 @@ def _add_p(count: np.ndarray, total: np.ndarray, log_p: np.ndarray | float, n_vi
 
 @dataclass(frozen=True)
 class ChordGaussian(_Chords):
-    """Whole frames seen in training, blurred: "1-gram (Gaussian)" and "N-gram (Gaussian)" of the paper.
+    """Blurred whole frames of training: "1-gram (Gaussian)" and "N-gram (Gaussian)" in the paper.
 
-    A frame that followed the history in training, each of its notes changed with probability `flip`: a mixture of as
-    many kernels as frames followed. For 0 and 1 a Gaussian of the distance between frames is just that, with the odds
-    of a change exp(-1 / (2 sigma**2)). After a history that never occurred in training the model of order N - 1 takes
-    over, with the same `flip`. N and `flip` are chosen on the validation set.
+    A frame that followed the history in training, with each note flipped with probability `flip`: a mixture with one
+    kernel for each such frame. For 0 and 1 this equals a Gaussian of the distance between frames, with odds of a flip
+    exp(-1 / (2 sigma**2)). After a history that never occurred in training, the model of order N - 1 with the same
+    `flip` replaces this one. N and `flip` are chosen on the validation set.
 
     Attributes
     ----------
     grams : Grams
         Counts of orders 1 to N.
     flip : float
-        Probability that a note changes.
+        Probability that a note flips.
     """
 
     flip: float
@@ -537,10 +537,10 @@ class ChordGaussian(_Chords):
 
 
 class _Distances(NamedTuple):
-    """How far frames are from those that followed their history in training, in notes that differ."""
+    """Distances of frames to the frames that followed their history in training: the number of notes that differ."""
 
     nearest: np.ndarray  # (queries,)
-    share: np.ndarray  # (queries, n_visible + 1), of those at the nearest distance, at one more ...
+    share: np.ndarray  # (queries, n_visible + 1), fraction at the nearest distance, at one more ...
 
     @classmethod
     def of(cls, grams: Grams, queries: Queries) -> _Distances:
@@ -556,7 +556,7 @@ class _Distances(NamedTuple):
         """Log probability of each frame, nats: sum of share flip**d (1 - flip)**(n - d) over the distances d."""
         n = self.share.shape[1] - 1
         odds = flip / (1.0 - flip)
-        # relative to the nearest, of which there is some, the sum cannot vanish
+        # relative to the nearest distance, whose share is positive, the sum cannot vanish
         near = self.share @ odds ** np.arange(n + 1)
         return np.log(near) + self.nearest * math.log(odds) + n * math.log1p(-flip)
 
@@ -565,12 +565,12 @@ class _Distances(NamedTuple):
 
 
 def table(data: Dataset, *, split: str = "test") -> list[dict[str, Any]]:
-    """Fit every baseline on the training set, with what is chosen chosen on the validation set, and score a split.
+    """Fit every baseline on the training set, choose its settings on the validation set, and score a split.
 
     Parameters
     ----------
     data : Dataset
-        As :func:`rnnrbm.datasets.load` returns.
+        Data set, as :func:`rnnrbm.datasets.load` returns it.
     split : str
         "train", "valid" or "test".
 
@@ -579,13 +579,13 @@ def table(data: Dataset, *, split: str = "test") -> list[dict[str, Any]]:
     list of dict
         For each model ``model``, its name; ``settings``, see :attr:`Baseline.settings`; ``ll``, nats per frame averaged
         over all frames; ``ll_pieces``, the mean over pieces of their means; ``frame``, ``bay``, ``precision`` and
-        ``recall``, see :meth:`Baseline.accuracy`. The last one repeats the frame before: it has a prediction but no
+        ``recall``, see :meth:`Baseline.accuracy`. The last model repeats the previous frame: it has a prediction but no
         likelihood, so its ``ll`` is None.
 
     Raises
     ------
     ValueError
-        If there is no such split, or no piece in it or in the training set.
+        If the split is unknown or has no piece, or the training set has none.
     """
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     if split not in splits:
@@ -610,7 +610,7 @@ def table(data: Dataset, *, split: str = "test") -> list[dict[str, Any]]:
     ends = np.cumsum([len(piece) for piece in pieces])[:-1]
     rows: list[dict[str, Any]] = []
     for name, fit in models.items():
-        model = fit()  # one at a time: the tables of some are large
+        model = fit()  # one at a time: some tables are large
         each = model.frame_log_likelihoods(pieces)
         by_piece = float(np.mean([part.mean() for part in np.split(each, ends)]))
         scores = {"ll": float(each.mean()), "ll_pieces": by_piece, **model.accuracy(pieces)}

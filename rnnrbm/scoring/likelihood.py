@@ -1,18 +1,18 @@
-"""What a model is worth: log-likelihoods of held-out sequences.
+"""Log-likelihoods of held-out sequences.
 
-A frame density that is normalized says it exactly. Of an RBM, each frame's log-probability is
-``log p(v(t) | past) = -F(v(t)) - log Z(t)``, with one partition function for every frame, since every frame has an RBM
-of its own. It is computed
+A normalized frame density has exact log-probabilities. For an RBM, each frame's log-probability is
+``log p(v(t) | past) = -F(v(t)) - log Z(t)``, with a separate partition function for every frame, since every frame has
+its own biases. It is computed
 
-* exactly, by enumerating the states of the smaller layer, for small machines;
-* by annealed importance sampling (AIS), which tends to overstate it, by about half the variance of log Z;
-* by the reverse annealed estimator (RAISE), which tends to understate it.
+* exactly, by enumerating the states of the smaller layer, for small models;
+* by annealed importance sampling (AIS), which tends to overestimate it, by about half the variance of log Z;
+* by the reverse annealed estimator (RAISE), which tends to underestimate it.
 
-The last two are a bracket. The graphs are in :mod:`rnnrbm.scoring.partition`. Standard errors are bootstrapped
-over chains.
+The last two bracket the log-likelihood. The graphs are in :mod:`rnnrbm.scoring.partition`. Standard errors are
+bootstrapped over chains.
 
-Both are much nearer to the truth where a model has narrow modes if the distinct frames of the training set are
-`exact_states`: their part of Z is summed exactly, and only the rest of it is estimated.
+For models with narrow modes both are much more accurate if the distinct frames of the training set are `exact_states`:
+their terms of Z are summed exactly, and only the rest of Z is estimated.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_states", "log_likeli
 
 METHODS = ("ais", "raise", "exact")
 
-#: Below this share of the chains, and below this number, the effective sample size of a frame's weights is poor.
+#: The effective sample size of a frame's weights is low below this fraction of the chains, or below this number.
 LOW_ESS_SHARE, LOW_ESS_SIZE = 0.1, 2.0
 
 _RESAMPLINGS = 200
@@ -47,7 +47,7 @@ _RESAMPLINGS = 200
 
 @dataclass(frozen=True, repr=False)
 class LogLikelihood:
-    """Log-likelihoods of pieces, and how they were obtained.
+    """Log-likelihoods of pieces, and how they were computed.
 
     Attributes
     ----------
@@ -56,13 +56,13 @@ class LogLikelihood:
     variances : list of numpy.ndarray, each (T,)
         Variance of each of these from the sampling of Z, by bootstrap over chains, nats squared; zero if exact.
     effective_sample_size : numpy.ndarray, shape (frames,)
-        Of the weights of each frame, between 1 and the number of chains.
+        Effective sample size of each frame's weights, between 1 and the number of chains.
     settings : str
         The method in words, for tables.
     n_chains : int
         Chains for each frame; 1 if exact.
     shared_Z : bool
-        All frames share one partition function (a static RBM) and with it its error.
+        All frames share one partition function (a static RBM) and its error.
     """
 
     frames: list[np.ndarray]
@@ -74,7 +74,7 @@ class LogLikelihood:
 
     @property
     def mean(self) -> float:
-        """Mean over all frames, nats per frame: the published protocol."""
+        """Mean over all frames, nats per frame: the protocol of the literature."""
         return float(np.concatenate(self.frames).mean())
 
     @property
@@ -84,12 +84,12 @@ class LogLikelihood:
 
     @property
     def mean_per_piece(self) -> np.ndarray:
-        """Mean over the frames of each piece, nats per frame; NaN for a piece of which no frame was scored."""
+        """Mean over the frames of each piece, nats per frame; NaN for a piece without a scored frame."""
         return np.array([x.mean() if len(x) else np.nan for x in self.frames])
 
     @property
     def mean_over_pieces(self) -> float:
-        """Mean over pieces of their mean over frames, nats per frame; pieces without a scored frame are left out."""
+        """Mean over pieces of their mean over frames, nats per frame; pieces without a scored frame are ignored."""
         return float(np.nanmean(self.mean_per_piece))
 
     @property
@@ -106,26 +106,26 @@ class LogLikelihood:
 
     @property
     def low_ess(self) -> float:
-        """Share of frames whose effective sample size is below a tenth of the chains, or below 2."""
+        """Fraction of frames whose effective sample size is below a tenth of the chains, or below 2."""
         return float((self.effective_sample_size < self._low_ess_size).mean()) if self.n_chains > 1 else 0.0
 
     def diagnostics(self) -> str:
-        """What is wrong with the weights, or an empty string.
+        """Describe what is wrong with the weights, or return an empty string.
 
-        More than one frame in a hundred is :attr:`low_ess`; or no chain of the only Z ended at a frame that was not
-        enumerated, so that what all others weigh, and the error, are taken to be zero.
+        Either more than one frame in a hundred has a low effective sample size (:attr:`low_ess`), or no chain of a
+        shared Z ended at a frame that is not enumerated. All other frames, and the error, then count as zero.
         """
         if self.shared_Z and self.n_chains > 1 and not self.standard_error:
             return (
                 f"{self.settings}: no chain ended at a frame that is not enumerated, so the log-likelihood is too high "
-                "by as much as those weigh, and its error is not known; use more chains"
+                "by the share of those frames, and its error is not known; use more chains"
             )
         if self.low_ess <= 0.01:
             return ""
         return (
             f"{self.settings}: in {self.low_ess:.1%} of the frames the effective sample size is below "
             f"{self._low_ess_size:g} "
-            f"of {self.n_chains} chains, so the log-likelihood is not to be trusted; use more temperatures"
+            f"of {self.n_chains} chains, so the log-likelihood is unreliable; use more temperatures"
         )
 
     def __str__(self) -> str:
@@ -136,16 +136,16 @@ class LogLikelihood:
 
 
 class Chunk(NamedTuple):
-    """Some frames that were scored together.
+    """Frames that were scored together.
 
     Attributes
     ----------
     rows : numpy.ndarray, shape (n,), int
-        Which frames, among all that are to be scored.
+        Indices of the frames among all frames to score.
     values : numpy.ndarray, shape (3, n)
         Log-likelihood, its variance, effective sample size.
     total : int
-        How many frames are to be scored in all.
+        Number of frames to score in all.
     """
 
     rows: np.ndarray
@@ -160,31 +160,31 @@ def _log_mean(log_w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     top = log_w.max(axis=1, keepdims=True)
     w = np.exp(log_w - top)
     counts = rng.multinomial(n, np.full(n, 1.0 / n), size=_RESAMPLINGS)
-    # a resampling may miss every weight that matters; its mean is then the smallest that can be told from zero
+    # a resampling may miss every large weight; its mean then gets the smallest positive number
     means = np.maximum(w @ counts.T / n, np.finfo(float).tiny)
-    # n / (n - 1): a bootstrap variance of a mean is that much too small
+    # n / (n - 1) corrects the bias of the bootstrap variance
     variance = np.log(means).var(axis=1, ddof=1) * n / (n - 1)
     return np.stack([top[:, 0] + np.log(w.mean(axis=1)), variance, w.sum(axis=1) ** 2 / np.square(w).sum(axis=1)])
 
 
 def with_error(mean: float, standard_error: float) -> str:
-    """Write a log-likelihood for a table, with its standard error if it is an estimate."""
+    """Format a log-likelihood for a table, with its standard error if it is an estimate."""
     return f"{mean:.3f}" + (f" ± {standard_error:.3f}" if standard_error else "")
 
 
 def frequent_states(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.ndarray | None:
-    """Return the distinct frames of some binary pieces, the most frequent first, to be enumerated.
+    """Return the distinct frames of binary pieces, most frequent first, for exact sums.
 
     Parameters
     ----------
     pieces : sequence of arrays (T, n_visible)
     at_most : int
-        How many.
+        Greatest number of frames.
 
     Returns
     -------
     numpy.ndarray or None, shape (n, n_visible), uint8
-        None if there are none, or the pieces are not binary.
+        None if there are no frames, or the pieces are not binary.
     """
     frames = np.concatenate(pieces) if len(pieces) else np.empty((0, 0))
     if at_most < 1 or not len(frames) or not np.isin(frames, (0, 1)).all():
@@ -197,7 +197,7 @@ def frequent_states(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.nda
 def usable_states(
     model: SequenceModel | FrameDensity, pieces: Sequence[np.ndarray], at_most: int = 5000
 ) -> np.ndarray | None:
-    """Return the :func:`frequent_states` of training pieces if a model's Z can make use of them, else None."""
+    """Return the :func:`frequent_states` of training pieces if a model's Z can use them, else None."""
     density = model.density if isinstance(model, SequenceModel) else model
     if isinstance(density, NormalizedDensity) or not density.visible.is_binary:
         return None
@@ -205,32 +205,33 @@ def usable_states(
 
 
 class Evaluator:
-    """A compiled likelihood, to be called again and again while its model learns.
+    """A compiled likelihood, for repeated use while its model learns.
 
     Parameters
     ----------
     model : SequenceModel or FrameDensity
-        An RBM, say, stands by itself: its frames are independent of each other.
+        The frames of a density, such as an RBM, are independent of each other.
     method : {"ais", "raise", "exact"} or None
-        None stands for AIS if Z has to be estimated; a normalized density is scored exactly in any case.
+        None means AIS if Z must be estimated; a normalized density is always scored exactly.
     n_chains, n_temperatures : int
-        Of AIS and RAISE.
+        Chains and temperatures of AIS and RAISE.
     schedule : str or array
-        Their inverse temperatures; see :func:`rnnrbm.scoring.partition.annealing_schedule`. The length of an array is
+        Inverse temperatures; see :func:`rnnrbm.scoring.partition.annealing_schedule`. The length of an array replaces
         `n_temperatures`.
     exact_states : array of shape (S, n_visible) or None
-        Distinct states of binary visible units whose part of Z is summed exactly, such as the :func:`frequent_states`
-        of the training set; AIS and RAISE then estimate the rest of it only. They must not be chosen by the pieces to
-        be scored. ``"exact"`` has no use for them.
+        Distinct states of binary visible units whose terms of Z are summed exactly, such as the
+        :func:`frequent_states` of the training set; AIS and RAISE then estimate only the rest. They must not be chosen
+        from the pieces to score. ``"exact"`` ignores them.
     rows : int
-        Chains (frames x runs) worked on at a time: bounds memory, and fits caches.
+        Chains (frames x runs) at a time: limits memory, and fits caches.
     mode : str or None
+        See :func:`rnnrbm.backend.engine.function`.
         See :func:`rnnrbm.backend.engine.function`.
 
     Raises
     ------
     ValueError
-        If a setting is impossible, or the model too large to be enumerated.
+        If a setting is impossible, or the model is too large to enumerate.
     TypeError
         If `model` has no likelihood.
     """
@@ -281,7 +282,7 @@ class Evaluator:
         if method == "exact":
             self.chunk = rows if normalized else 64
         self._model: SequenceModel = model
-        # the whole of a static machine's Z comes from one row
+        # one row gives the Z of a static model
         self.shared_Z = not model.bias_weights and method == "ais"
         self.variables = engine.shared_inputs(model.params)
         self.variables += [] if states is None else [states]
@@ -298,7 +299,7 @@ class Evaluator:
         else:
             start = v
             if method == "raise":
-                # what annealing generates must not know the datum, or it would generate it too readily
+                # the annealing path must not depend on the datum, or it would favour the datum
                 start, rng = rbm.visible.sample(rbm.b_v, rng)
             base, rng = partition.base_activation(rbm, start, rng, pool=self.shared_Z)
             if method == "ais":
@@ -329,7 +330,7 @@ class Evaluator:
         return engine.shared(states, "exact_states", self.dtype)
 
     def _machine(self, u: Any) -> Any:
-        """The density of each row of a chunk; one row for a static machine if that is enough."""
+        """The density of each row of a chunk; one row for a static model if one is enough."""
         if self._model.bias_weights:
             return as_rbm(self._model.conditional(u))
         n = 1 if self.shared_Z else self.chunk
@@ -338,14 +339,14 @@ class Evaluator:
     def chunks(
         self, pieces: Sequence[np.ndarray], *, seed: int = 0, frames: int | None = None, done: int = 0
     ) -> Iterator[Chunk]:
-        """Score pieces some frames at a time, in the same way in whatever order and however often interrupted.
+        """Score pieces in chunks of frames; values depend neither on the order of chunks nor on interruptions.
 
         Parameters
         ----------
         pieces, seed, frames
-            As for a call.
+            As for :meth:`__call__`.
         done : int
-            How many of the frames to be scored are known already: whole chunks among them are left out.
+            Number of frames whose values are known: whole chunks among them are skipped.
         """
         check_pieces(pieces, self.density)
         if frames is not None and frames < 1:
@@ -359,12 +360,12 @@ class Evaluator:
         for rows, u in self._history.blocks(pieces, self.chunk, chosen):
             if rows[-1] < done:
                 continue
-            filled = np.resize(np.arange(len(rows)), self.chunk)  # the last chunk is filled up by repetition
+            filled = np.resize(np.arange(len(rows)), self.chunk)  # repeated rows pad the last chunk
             log_p, log_w, common = self._anneal(u[filled], v[rows[filled]], seed, rows[0] // self.chunk)
             if self.method == "exact":
                 values = np.stack([log_p, np.zeros(self.chunk), np.ones(self.chunk)])
             else:
-                # each chunk has its own stream, so that it does not matter which were scored before
+                # each chunk has its own stream, so that values do not depend on the chunks before
                 resampling = np.random.default_rng((seed, rows[0]))
                 sign = 1.0 if self.method == "ais" else -1.0
                 values = _log_mean(sign * log_w, resampling)
@@ -378,7 +379,7 @@ class Evaluator:
             return [engine.to_numpy(x) for x in self._score(*(self._spread.shard(x) for x in (u, v)))]
 
     def _score_static(self, v: np.ndarray, seed: int) -> Chunk:
-        """All frames with the one Z of a static machine, whose base is fitted to some of them."""
+        """Score all frames with the single Z of a static model, whose base rate is fitted to some of them."""
         some = v[np.random.default_rng(seed).choice(len(v), self.chunk, replace=len(v) < self.chunk)]
         log_Z_base, log_w, _ = self._anneal(np.zeros((self.chunk, 0), self.dtype), some, seed, 0)
         log_mean, variance, size = _log_mean(log_w, np.random.default_rng(seed))[:, 0]
@@ -394,7 +395,7 @@ class Evaluator:
         )
 
     def result(self, pieces: Sequence[np.ndarray], values: np.ndarray, seed: int, frames: int | None) -> LogLikelihood:
-        """Put the values of all chunks, shape (3, frames), together."""
+        """Combine the values of all chunks, shape (3, frames)."""
         chosen = chosen_frames(pieces, seed, frames)
         piece_of = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])[chosen]
         parts = [np.flatnonzero(piece_of == i) for i in range(len(pieces))]
@@ -414,19 +415,19 @@ class Evaluator:
         Parameters
         ----------
         pieces : sequence of arrays (T, n_visible)
-            Every frame counts, the first included; each with its true history.
+            All frames are scored, including the first, each given its true past.
         seed : int
-            Of the sampling.
+            Seed of the sampling.
         frames : int or None
-            Score that many frames, drawn without replacement, and leave the others out of the result: a cheaper
-            estimate of the mean. None scores all.
+            Number of frames to score, drawn without replacement; the result omits the others. This is a cheaper
+            estimate of the mean. None scores all frames.
         progress : callable
-            Called with the method as its stage, the frames done and the frames in all.
+            Called with the method as its stage, the number of frames done and the total.
 
         Raises
         ------
         ValueError
-            If there are no pieces, one has no frame or another width than the model.
+            If there are no pieces, or a piece has no frame or another width than the model.
         """
         parts = []
         for chunk in self.chunks(pieces, seed=seed, frames=frames):
@@ -436,7 +437,7 @@ class Evaluator:
 
 
 def chosen_frames(pieces: Sequence[np.ndarray], seed: int, frames: int | None) -> np.ndarray:
-    """Which frames, counted through all pieces, an :class:`Evaluator` scores that is asked for so many."""
+    """Indices, counted through all pieces, of the frames that an :class:`Evaluator` scores for a given number."""
     n = sum(len(p) for p in pieces)
     if frames is None or frames >= n:
         return np.arange(n)
@@ -444,7 +445,7 @@ def chosen_frames(pieces: Sequence[np.ndarray], seed: int, frames: int | None) -
 
 
 def _filled(v: np.ndarray, size: int) -> np.ndarray:
-    """Rows repeated at the end until their number is a multiple of `size`."""
+    """Repeat rows until their number is a multiple of `size`."""
     return v[np.resize(np.arange(len(v)), -(-len(v) // size) * size)]
 
 
@@ -466,22 +467,22 @@ def log_likelihood(
     Parameters
     ----------
     model : SequenceModel or FrameDensity
-        The frames of a density alone are independent of each other.
+        The frames of a density without a network are independent of each other.
     pieces : sequence of arrays (T, n_visible), or one such array
     method : {"ais", "raise", "exact"} or None
-        None stands for AIS if Z has to be estimated, and a normalized density is scored exactly. AIS tends to overstate
-        the log-likelihood, RAISE to understate it; ``"exact"`` enumerates, up to 25 units.
+        None means AIS if Z must be estimated; a normalized density is scored exactly. AIS tends to overestimate the
+        log-likelihood, RAISE to underestimate it; ``"exact"`` enumerates, up to 25 units.
     n_chains, n_temperatures : int
-        Of AIS and RAISE; the defaults are those of the published figures.
+        Chains and temperatures of AIS and RAISE; the defaults are those of the published figures.
     schedule : {"linear", "geometric", "sigmoid"} or array
-        The inverse temperatures; see :func:`rnnrbm.scoring.partition.annealing_schedule`.
+        Inverse temperatures; see :func:`rnnrbm.scoring.partition.annealing_schedule`.
     exact_states : array of shape (S, n_visible) or None
-        States whose part of Z is summed exactly; see :class:`Evaluator`. ``frequent_states(training_pieces)`` is a
-        good choice; None is the published protocol.
+        States whose terms of Z are summed exactly; see :class:`Evaluator`. ``frequent_states(training_pieces)`` is a
+        good choice; None is the protocol of the literature.
     seed : int
-        Of the sampling.
+        Seed of the sampling.
     progress : callable
-        Called with the method as its stage, the frames done and the frames in all.
+        Called with the method as its stage, the number of frames done and the total.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
 
@@ -493,12 +494,12 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        If a setting is impossible, a piece does not fit the model, or it is too large to be enumerated.
+        If a setting is impossible, a piece does not fit the model, or the model is too large to enumerate.
 
     Warns
     -----
     UserWarning
-        If the weights of more than one frame in a hundred have a poor effective sample size.
+        If more than one frame in a hundred has a low effective sample size.
     """
     if isinstance(pieces, np.ndarray):
         pieces = [pieces] if pieces.ndim == 2 else list(pieces)

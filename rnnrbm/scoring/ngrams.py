@@ -1,7 +1,7 @@
-"""What follows what in sequences of frames: counts of whole frames and of single notes after their history.
+"""N-grams: counts of whole frames and of single notes after their history.
 
-An N-gram is a frame with the N - 1 frames before it, its history; before a piece there is silence. Frames are kept as
-packed bits, eight notes to a byte, so that they can be looked up.
+An N-gram is a frame with the N - 1 frames before it, its history. Before a piece there is silence. Frames are stored as
+packed bits, eight notes to a byte, as keys of tables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Key = tuple[int, bytes, bytes]  # order, history, frame
 
 
 def note_grams(rolls: Sequence[np.ndarray], order: int) -> Iterator[np.ndarray]:
-    """For each note in turn, its own last `order` states at every frame of all rolls.
+    """Yield, for each note, its own last `order` states at every frame of all rolls.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def note_grams(rolls: Sequence[np.ndarray], order: int) -> Iterator[np.ndarray]:
     Yields
     ------
     numpy.ndarray, shape (frames,)
-        The states read as a binary number, the newest in its last bit.
+        The states as a binary number, the newest in its last bit.
     """
     silence = np.zeros((order - 1, rolls[0].shape[1]), np.uint8)
     padded = np.concatenate([part for roll in rolls for part in (silence, roll)]).T.astype(np.int32)
@@ -46,7 +46,7 @@ def note_grams(rolls: Sequence[np.ndarray], order: int) -> Iterator[np.ndarray]:
 
 
 def _keys(rolls: Sequence[np.ndarray], order: int) -> Iterator[tuple[bytes, bytes]]:
-    """For every frame the `order` - 1 frames before it, and the frame itself, as packed bits."""
+    """The `order` - 1 frames before every frame, and the frame itself, as packed bits."""
     for roll in rolls:
         packed = np.packbits(roll, axis=1)
         size = packed.shape[1]
@@ -56,13 +56,13 @@ def _keys(rolls: Sequence[np.ndarray], order: int) -> Iterator[tuple[bytes, byte
 
 
 def _unpack(chords: Sequence[bytes], n_visible: int) -> np.ndarray:
-    """Packed frames as an array (len(chords), n_visible) of float32, ready for products."""
+    """Unpack frames to an array (len(chords), n_visible) of float32, for products."""
     packed = np.frombuffer(b"".join(chords), np.uint8).reshape(len(chords), -1)
     return np.unpackbits(packed, axis=1, count=n_visible).astype(np.float32)
 
 
 class Queries(NamedTuple):
-    """Different (order, history, frame) of some frames, and which of them each frame is.
+    """Distinct (order, history, frame) of some frames, and the index of each frame among them.
 
     Attributes
     ----------
@@ -75,19 +75,19 @@ class Queries(NamedTuple):
 
     @property
     def weights(self) -> np.ndarray:
-        """Share of the frames that each key has, shape (keys,)."""
+        """Fraction of the frames that each key has, shape (keys,)."""
         return np.bincount(self.which, minlength=len(self.keys)) / len(self.which)
 
     def notes(self) -> np.ndarray:
-        """Number of notes of each key's frame, shape (keys,)."""
+        """Number of notes in each key's frame, shape (keys,)."""
         return np.array([int.from_bytes(chord).bit_count() for _, _, chord in self.keys])
 
 
 class Overlaps(NamedTuple):
-    """What true frames have in common with those that followed their history in training; arrays of one length.
+    """Notes that true frames share with the frames that followed their history in training; arrays of one length.
 
-    A row is the share of the frames that followed the query's history that have `notes` notes, `common` of them among
-    the `there` notes of its own frame. The rows of a query add up to 1.
+    A row is the fraction of the frames after the query's history that have `notes` notes, of which `common` are among
+    the `there` notes of the query's own frame. The rows of a query add up to 1.
     """
 
     query: np.ndarray
@@ -105,17 +105,17 @@ class Grams:
     ----------
     n_visible : int
     tables : tuple of dict
-        For each order: history, then frame, to how often the frame followed the history.
+        For each order: history, then frame, to the number of times that the frame followed the history.
     """
 
     n_visible: int
     tables: tuple[dict[bytes, dict[bytes, int]], ...]
-    # comparing all frames with all is most of the work of what uses this, and several models ask for the same
+    # comparisons of all pairs of frames take most of the time, and several models need the same ones
     _compared: dict[Key, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def count(cls, rolls: Sequence[np.ndarray], order: int) -> Grams:
-        """Count in rolls, arrays (T, n_visible) of 0 and 1, up to an order of 1 or more."""
+        """Count N-grams of rolls, arrays (T, n_visible) of 0 and 1, up to an order of 1 or more."""
         tables: list[dict[bytes, dict[bytes, int]]] = []
         for n in range(1, order + 1):
             counts: defaultdict[bytes, Counter[bytes]] = defaultdict(Counter)
@@ -130,7 +130,7 @@ class Grams:
         return len(self.tables)
 
     def up_to(self, order: int) -> Grams:
-        """The counts of orders 1 to `order` alone."""
+        """Only the counts of orders 1 to `order`."""
         return Grams(self.n_visible, self.tables[:order], self._compared)
 
     def queries(self, rolls: Sequence[np.ndarray]) -> Queries:
@@ -140,20 +140,20 @@ class Grams:
         for history, chord in _keys(rolls, self.order):
             for order in range(self.order, 0, -1):
                 known = history[len(history) - len(chord) * (order - 1) :]
-                if known in self.tables[order - 1]:  # that of order 1 has the empty history
+                if known in self.tables[order - 1]:  # order 1 has the empty history
                     break
             which.append(numbers.setdefault((order, known, chord), len(numbers)))
         return Queries(list(numbers), np.array(which))
 
     def counts(self, queries: Queries) -> np.ndarray:
-        """How often each query's frame followed its history, and how often anything did: shape (keys, 2)."""
+        """Count how often each query's frame followed its history, and how often any frame did: shape (keys, 2)."""
         totals = {key[:2]: 0 for key in queries.keys}
         for order, history in totals:
             totals[order, history] = sum(self.tables[order - 1][history].values())
         return np.array([(self.tables[o - 1][h].get(c, 0), totals[o, h]) for o, h, c in queries.keys], float)
 
     def overlaps(self, queries: Queries) -> Overlaps:
-        """Compare each query's frame with all that followed its history; see :class:`Overlaps`."""
+        """Compare each query's frame with all frames that followed its history; see :class:`Overlaps`."""
         asked: defaultdict[tuple[int, bytes], list[Key]] = defaultdict(list)
         for key in queries.keys:
             if key not in self._compared:
@@ -166,14 +166,14 @@ class Grams:
         return Overlaps(query, queries.notes()[query], notes.astype(np.intp), common.astype(np.intp), share)
 
     def _compare(self, followed: dict[bytes, int], keys: list[Key]) -> None:
-        """Fill in the rows (notes, common, share) of keys that have one history."""
+        """Compute the rows (notes, common, share) of keys with the same history."""
         chords = _unpack(list(followed), self.n_visible)
         weights = np.array(list(followed.values()), float)
         weights /= weights.sum()
         notes, kind = np.unique(chords.sum(axis=1), return_inverse=True)
         width = int(notes[-1]) + 1
-        # one more column, and 1 in the other factor, so that one product gives the bin: kind * width + common; whole
-        # numbers, exact in float32 unless thousands of notes sound together
+        # One more column, and 1 in the other factor, so that one product gives the bin: kind * width + common. The
+        # whole numbers are exact in float32 unless thousands of notes sound together.
         exact = np.float32 if width**2 < 2**24 else np.float64
         binned = np.column_stack([chords, kind * width]).astype(exact).T
         step = max(1, _PAIRS // len(chords))
