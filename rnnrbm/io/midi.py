@@ -1,16 +1,15 @@
-"""MIDI files to piano-rolls, piano-rolls to MIDI files.
+"""Conversion between MIDI files and piano-rolls.
 
-A piano-roll is an array of shape ``(T, n)`` of 0 and 1, dtype uint8: row t is a frame of constant
-duration, column j is MIDI note number ``low + j`` (60 is middle C). What a frame lasts is said by
-one of two grids: ``steps_per_beat`` frames per beat, where a beat is a quarter note and tempo
-plays no part, or ``seconds_per_frame`` seconds.
+A piano-roll is an array of shape ``(T, n)`` of 0 and 1, dtype uint8: row t is a frame of constant duration, column j is
+MIDI note number ``low + j`` (60 is middle C). One of two grids sets the duration of a frame: ``steps_per_beat`` frames
+per beat, where a beat is a quarter note and the tempo has no effect, or ``seconds_per_frame`` seconds.
 
-`read` and `write` go between files and rolls; `parse` gives the notes of a file as they stand in
-it, in ticks. `rnnrbm.io.wav` lets one hear a roll.
+`read` and `write` convert between files and rolls; `parse` returns the unchanged notes of a file, in ticks.
+`rnnrbm.io.wav` renders a roll as sound.
 
-What a roll is made of is said by a rule: by ``"sounding"``, the usual one, no note is lost; by
-``"published"`` rolls are made as those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent (ICML
-2012) were, to compare with results on these. `read` says what they are.
+A rule selects the notes of a roll. The default rule ``"sounding"`` loses no note. The rule ``"published"`` makes rolls
+like those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent (ICML 2012), for comparison with published results.
+`read` describes both rules.
 
 The format is that of the MIDI Manufacturers Association, *Standard MIDI Files 1.0* (RP-001).
 """
@@ -32,36 +31,36 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "MidiError", "Score", "check_range", "check_rule", "parse", "read", "to_mido", "write"]
 
-MAX_FRAMES = 10_000_000  # a roll of 88 notes this long takes 880 MB: no piece of music is
+MAX_FRAMES = 10_000_000  # a roll of 88 notes with this length takes 880 MB; no piece of music is longer
 DEFAULT_STEPS = 4  # per beat: a frame is a sixteenth note
 RULES = ("sounding", "published")
 PUBLISHED_STEPS = 2  # a frame of the published rolls is an eighth note
-DRUM_CHANNEL = 9  # counted from 0; musicians say channel 10
+DRUM_CHANNEL = 9  # counted from 0; usually called channel 10
 
 FIELDS = ("track", "channel", "pitch", "velocity", "start", "end")
 
-# Status bytes, the channel in the low four bits taken away; and meta events, 0xFF before them.
+# Status bytes without the channel in the low four bits; meta events start with 0xFF.
 NOTE_OFF, NOTE_ON, PROGRAM, PRESSURE = 0x80, 0x90, 0xC0, 0xD0
 END_OF_TRACK, SET_TEMPO = 0xFF2F, 0xFF51
 
 
 class MidiError(ValueError):
-    """A MIDI file that cannot be read as asked: which file, what is wrong, what to do."""
+    """A MIDI file that cannot be read with the given options; the message names the file, the problem and a remedy."""
 
 
 class Score(NamedTuple):
-    """The notes of a MIDI file, exactly as they stand in it.
+    """The notes of a MIDI file, unchanged.
 
     Attributes
     ----------
     notes : numpy.ndarray, shape (N,)
-        One record a note, in order of file: int64 fields ``track``, ``channel`` (both from 0),
-        ``pitch`` (MIDI note number), ``velocity`` (1 to 127), ``start`` and ``end`` (ticks).
+        One record per note, in file order: int64 fields ``track``, ``channel`` (both from 0), ``pitch`` (MIDI note
+        number), ``velocity`` (1 to 127), ``start`` and ``end`` (ticks).
     ticks_per_beat : int
         Ticks in a quarter note.
     tempo : numpy.ndarray, shape (M, 2)
-        The tempo map, int64: tick, and the microseconds that a beat lasts from there on. The first
-        row is at tick 0 (500 000 microseconds, 120 beats per minute, where the file says nothing).
+        The tempo map, int64: tick, and the microseconds per beat from that tick on. The first row is at tick 0
+        (500 000 microseconds, 120 beats per minute, if the file does not specify a tempo).
     end : int
         Last tick of the longest track.
     """
@@ -72,18 +71,18 @@ class Score(NamedTuple):
     end: int
 
     def seconds(self, ticks: ArrayLike) -> np.ndarray:
-        """Return the time of each tick by the tempo map, in seconds (float64, shape of `ticks`)."""
+        """Return the time of each tick in seconds, from the tempo map (float64, shape of `ticks`)."""
         return self._tick_microseconds(ticks) / (1e6 * self.ticks_per_beat)
 
     def beats_per_minute(self) -> float:
-        """Return the tempo averaged from the start to the last tick, in beats per minute."""
+        """Return the mean tempo from the start to the last tick, in beats per minute."""
         if self.end == 0:
             return float(60e6 / self.tempo[-1, 1])
         return float(60e6 * self.end / self._tick_microseconds(self.end))
 
     def _tick_microseconds(self, ticks: ArrayLike) -> np.ndarray:
-        # Ticks times microseconds per beat are whole numbers: no error adds up over tempo changes,
-        # so a note on a grid line stays on it.
+        # Ticks times microseconds per beat are whole numbers, so rounding errors do not add up over tempo changes and
+        # a note on a grid line stays on it.
         at, duration = self.tempo.T
         elapsed = np.concatenate([[0], np.cumsum(np.diff(at) * duration[:-1])])
         ticks = np.asarray(ticks, np.int64)
@@ -94,22 +93,21 @@ class Score(NamedTuple):
 def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
     """Read the notes and the tempo map of a MIDI file, format 0 or 1.
 
-    A note-off ends every note of its track, channel and pitch that started before it, as
-    ``pretty_midi`` has it; a note struck again while it sounds therefore gives two notes with one
-    end. A note-off at the very tick of the note-on gives a note of zero length, unless an earlier
-    note was there to end. A note-off with nothing sounding is ignored. A note never ended is
+    A note-off ends every note of its track, channel and pitch that started before it, as in ``pretty_midi``. So a note
+    struck again while it sounds gives two notes with one end. A note-off at the tick of the note-on gives a note of
+    zero length, unless it ends an earlier note. A note-off without a sounding note is ignored. A note without end is
     dropped, with a warning.
 
-    Text is not decoded, so any encoding will do. Pedals, bends, programs, chunks of other kinds,
-    and bytes after the last track are skipped. Tempo changes count in whichever track they are.
+    Text is not decoded, so any encoding works. Pedals, bends, programs, chunks of other kinds, and bytes after the last
+    track are skipped. Tempo changes of all tracks are used.
 
     Parameters
     ----------
     path : path-like
         A Standard MIDI File.
     rule : {"sounding", "published"}
-        By ``"published"`` a note struck again while it sounds is lost, as is all but the last
-        strike of it, and a note-off ends the one that is left, at its own tick too.
+        With ``"published"``, of notes struck again while they sound only the last strike remains. A note-off ends it,
+        also at its own tick.
 
     Returns
     -------
@@ -119,24 +117,23 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
     Raises
     ------
     OSError
-        If there is no such file, or it is a directory, or it cannot be read.
+        If the file does not exist, is a directory or cannot be read.
     MidiError
-        If the file is empty, not MIDI, truncated or corrupt, of format 2, or timed in SMPTE
-        frames.
+        If the file is empty, not MIDI, truncated or corrupt, has format 2, or uses SMPTE frames.
     ValueError
-        If there is no such rule.
+        If the rule is unknown.
 
     Warns
     -----
     UserWarning
-        If notes are never ended: how many were dropped.
+        If notes have no end; the message gives the number dropped.
     """
     check_rule(rule)
     one_at_a_time = rule == "published"
-    # Read here and not by mido: mido 1.3.3 forgets the time before a meta event of a kind it does
-    # not know, which moves all notes after it (so does pretty_midi, which stands on it), and one
-    # malformed key signature or foreign chunk makes it refuse the file. pretty_midi adds to that a
-    # limit of 10 million ticks, seconds where we need ticks, and tempo changes of one track only.
+    # This parser replaces mido's. mido 1.3.3 loses the time before an unknown meta event, which shifts all later notes
+    # (pretty_midi uses mido and does the same), and one malformed key signature or foreign chunk makes it reject the
+    # file. pretty_midi also allows at most 10 million ticks, gives seconds instead of ticks, and uses the tempo changes
+    # of only one track.
     data = read_bytes(path, "a MIDI file")
     resolution, chunks = _chunks(path, data)
     notes: list[tuple[int, int, int, int, int, int]] = []
@@ -168,7 +165,7 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
         unended += sum(map(len, sounding.values()))
     if unended:
         warnings.warn(f"{path}: dropped {unended} note(s) that the file never ends", stacklevel=2)
-    # The last of several tempi at one tick counts; the sort is stable, in order of tracks.
+    # Of several tempi at one tick the last one is used; the sort is stable, in order of tracks.
     changes = dict(sorted(tempo, key=lambda change: change[0]))
     return Score(
         np.array(notes, [(field, np.int64) for field in FIELDS]),
@@ -219,11 +216,11 @@ def _chunks(path: str | os.PathLike[str], data: bytes) -> tuple[int, list[bytes]
 
 
 def _events(path: str | os.PathLike[str], track: int, chunk: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (tick, status, data bytes) of every event; the status of a meta event is 0xFFkk."""
+    """Yield (tick, status, data bytes) of every event; a meta event has status 0xFFkk."""
     position = tick = running = 0
 
     def number() -> int:
-        """Read a variable-length quantity: 7 bits a byte, the high bit says that more follow."""
+        """Read a variable-length quantity: 7 bits a byte; the high bit means that more bytes follow."""
         nonlocal position
         value = 0
         for _ in range(4):
@@ -239,7 +236,7 @@ def _events(path: str | os.PathLike[str], track: int, chunk: bytes) -> Iterator[
 
     status = 0
     try:
-        # Tracks without an end-of-track event exist; the length of the chunk ends them as well.
+        # Some tracks lack an end-of-track event, so the length of the chunk ends them too.
         while position < len(chunk) and status != END_OF_TRACK:
             tick += number()
             status = running
@@ -253,8 +250,8 @@ def _events(path: str | os.PathLike[str], track: int, chunk: bytes) -> Iterator[
             elif status in (0xF0, 0xF7):
                 size = number()
             elif 0x80 <= status < 0xF0:
-                # Running status is the last of a channel: it outlives meta events and system
-                # exclusive ones. The standard says that these end it; files do not all obey.
+                # Running status is that of the last channel event. Here meta and system exclusive events leave it
+                # unchanged: by the standard they end it, but not all files obey.
                 running = status
                 size = 1 if PROGRAM <= status < PRESSURE + 16 else 2
             else:
@@ -286,41 +283,39 @@ def read(
 ) -> np.ndarray:
     """Read a MIDI file as a piano-roll.
 
-    By the rule ``"sounding"`` a note sounds from its start to its end, each rounded to the nearest
-    line of the grid, half way up to the later one; a note shorter than that, one of zero length
-    included, gets the one frame that its start is rounded to, so no note is lost. Notes of one
-    pitch merge, whatever their track: a roll does not tell a held note from a repeated one.
+    With the rule ``"sounding"`` a note sounds from its start to its end, each rounded to the nearest line of the grid,
+    half up. A note shorter than a frame, even one of zero length, gets the frame that its start is rounded to, so no
+    note is lost. Notes of one pitch merge, whatever their track: a roll does not distinguish a held note from a
+    repeated one.
 
-    The first frame is the file's tick 0: leading silence is kept. The last is the last in which a
-    note of `low` to `high` sounds: trailing silence is not kept. Sustain pedals are ignored: a note
-    ends when its key is let go. `parse` says how notes are found in the file.
+    The first frame is tick 0 of the file, so leading silence stays. The last frame is the last in which a note of `low`
+    to `high` sounds, so trailing silence is dropped. Sustain pedals are ignored: a note ends when its key is released.
+    `parse` describes which notes a file has.
 
-    By the rule ``"published"`` it is otherwise in five ways, which together give the published rolls
-    from the published MIDI files, before these were transposed (see `rnnrbm.io.rolls.transpose`): a
-    frame is an eighth note; a note struck again while it sounds is lost, but for its last strike;
-    a note that starts and ends on one rounded grid line has no frame; the first frame, that of
-    tick 0, is left out, and the last is that before the rounded end of the last note, silent or
-    not; channel 10 is read as the others are.
+    The rule ``"published"`` differs in five ways. Together they give the benchmark rolls from the published MIDI files,
+    before the transposition of those rolls (see `rnnrbm.io.rolls.transpose`). A frame is an eighth note. Of notes
+    struck again while they sound, only the last strike remains. A note whose start and end round to one grid line has
+    no frame. The first frame, that of tick 0, is left out, and the last frame is the one before the rounded end of the
+    last note, silent or not. Channel 10 is read like the others.
 
     Parameters
     ----------
     path : path-like
         A Standard MIDI File of format 0 or 1.
     rule : {"sounding", "published"}
-        What becomes of the notes. ``"published"`` allows none of `steps_per_beat`,
-        `seconds_per_frame` and `drums`, for it has its own.
+        Which notes are read. ``"published"`` allows none of `steps_per_beat`, `seconds_per_frame` and `drums`, since
+        it has its own.
     steps_per_beat : int, optional
-        Frames in a beat (quarter note): 4 means sixteenth notes, 12 keeps triplets too. Tempo plays
-        no part. The default is 4, unless `seconds_per_frame` is given.
+        Frames in a beat (quarter note): 4 means sixteenth notes, 12 represents triplets too. The tempo has no effect.
+        The default is 4, unless `seconds_per_frame` is given.
     seconds_per_frame : float, optional
-        Duration of a frame in seconds, by the file's tempo map: for recorded performances, which
-        follow no beat. Give at most one of the two.
+        Duration of a frame in seconds, from the file's tempo map: for recorded performances, which follow no beat. Give
+        at most one of the two.
     low, high : int
-        MIDI note numbers of the first and the last column, 0 to 127. The default is the piano's
-        88 keys, 21 (A0) to 108 (C8).
+        MIDI note numbers of the first and the last column, 0 to 127. The default is the piano's 88 keys, 21 (A0) to 108
+        (C8).
     drums : bool
-        Read channel 10 too, where a note number means an instrument, not a pitch. By default it
-        is ignored.
+        Read channel 10 too, where a note number means an instrument, not a pitch. By default it is ignored.
 
     Returns
     -------
@@ -330,19 +325,18 @@ def read(
     Raises
     ------
     OSError
-        If there is no such file, or it is a directory, or it cannot be read.
+        If the file does not exist, is a directory or cannot be read.
     MidiError
-        If the file cannot be parsed (see `parse`), holds no note, or only drums or notes outside
-        `low` to `high`, or would make a roll of more than 10 million frames, or one in which by the
-        rule ``"published"`` nothing sounds.
+        If the file cannot be parsed (see `parse`), holds no note, or only drums or notes outside `low` to `high`, or
+        would make a roll of more than 10 million frames, or a silent roll with the rule ``"published"``.
     ValueError
-        If both grids are given, or one that the rule excludes, there is no such rule, or a grid,
-        `low` or `high` makes no sense.
+        If both grids are given, or one that the rule excludes, the rule is unknown, or a grid, `low` or `high` is
+        invalid.
 
     Warns
     -----
     UserWarning
-        If some of the notes lie outside `low` to `high`: how many were dropped.
+        If some notes lie outside `low` to `high`; the message gives the number dropped.
     """
     check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
     published = rule == "published"
@@ -398,7 +392,7 @@ def read(
 
 
 def check_rule(rule: str, **options: Any) -> None:
-    """Raise ValueError if there is no such rule, or an option is given (not None) that the rule excludes."""
+    """Raise ValueError if a rule is unknown, or an option is given (not None) that the rule excludes."""
     if rule not in RULES:
         raise ValueError(f"rule={rule!r}: expected one of {', '.join(map(repr, RULES))}")
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
@@ -410,13 +404,13 @@ def check_rule(rule: str, **options: Any) -> None:
 
 
 def check_range(low: int, high: int) -> None:
-    """Raise ValueError if `low` to `high` are no MIDI note numbers."""
+    """Raise ValueError if `low` to `high` are not MIDI note numbers."""
     if not 0 <= low <= high <= 127:
         raise ValueError(f"low={low} and high={high}: expected 0 <= low <= high <= 127")
 
 
 def _frame(score: Score, ticks: np.ndarray, steps: int | None, seconds: float) -> np.ndarray:
-    """Return the nearest grid line of each tick, half way up, as int64."""
+    """Return the nearest grid line of each tick, half up, as int64."""
     if steps is not None:
         return (2 * ticks * steps + score.ticks_per_beat) // (2 * score.ticks_per_beat)
     frames = np.floor(score.seconds(ticks) / seconds + 0.5)
@@ -424,7 +418,7 @@ def _frame(score: Score, ticks: np.ndarray, steps: int | None, seconds: float) -
 
 
 def _grid(steps_per_beat: int | None, seconds_per_frame: float | None) -> tuple[int | None, float]:
-    """Return (steps per beat, 0.0) or (None, seconds per frame), checked."""
+    """Check the grid and return (steps per beat, 0.0) or (None, seconds per frame)."""
     if seconds_per_frame is None:
         steps = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
         if steps != int(steps) or not 1 <= steps <= 32767:
@@ -455,44 +449,43 @@ def write(
 ) -> None:
     """Write a piano-roll as a MIDI file (format 0), in one step: see `rnnrbm.files.atomic`.
 
-    `read` with the same grid, `low` and a fitting `high` gives the roll back, up to trailing
-    silence. The file itself keeps that silence, as the time of its end-of-track event; so a roll
-    without a note makes a valid file of its length, which `read` refuses because it holds no note.
+    `read` with the same grid, `low` and a suitable `high` gives the roll back, up to trailing silence. The file stores
+    trailing silence as the time of its end-of-track event, so a roll without notes makes a valid file of its length.
+    `read` rejects that file because it holds no note.
 
     Parameters
     ----------
     path : path-like
-        The file to write, customarily ``.mid``. Its folder must exist.
+        The file to write, usually ``.mid``. Its folder must exist.
     roll : array_like, shape (T, n)
-        0 or 1; ``roll[t, j]`` says if MIDI note number ``low + j`` sounds in frame t.
+        0 or 1; ``roll[t, j]`` is 1 if MIDI note number ``low + j`` sounds in frame t.
     low : int
         MIDI note number of the first column; ``low + n`` is at most 128.
     steps_per_beat : int, optional
         Frames in a beat (quarter note). The default is 4, unless `seconds_per_frame` is given.
     seconds_per_frame : float, optional
-        Duration of a frame in seconds, at least two ticks of 1/960 beat. Give at most one of the
-        two.
+        Duration of a frame in seconds, at least two ticks of 1/960 beat. Give at most one of the two.
     tempo : float
-        Beats per minute, 3.6 to 60 000 000 (the file stores whole microseconds per beat). On a grid
-        of seconds it decides where beats are shown, not when notes sound.
+        Beats per minute, 3.6 to 60 000 000 (the file stores whole microseconds per beat). On a grid of seconds it sets
+        where beats are displayed, not when notes sound.
     legato : bool
-        True: a note that sounds in consecutive frames is one held note. False: it is struck again
-        every `restrike` frames.
+        True: a note that sounds in consecutive frames is one held note. False: it is struck again every `restrike`
+        frames.
     restrike : int
-        With ``legato=False``, frames from strike to strike, counted from frame 0 of the roll: with
-        the value of `steps_per_beat`, held notes are struck again on every beat.
+        With ``legato=False``, frames between strikes, counted from frame 0 of the roll. The value of `steps_per_beat`
+        strikes held notes again on every beat.
     velocity : int
-        How hard every key is struck, 1 to 127.
+        Velocity of every note, 1 to 127.
     program : int
         General MIDI instrument, 0 to 127; 0 is the acoustic grand piano.
 
     Raises
     ------
     OSError
-        If the folder does not exist or the file cannot be written; an earlier file is kept.
+        If the folder does not exist or the file cannot be written; an earlier file then stays.
     ValueError
-        If the roll is not a matrix of 0 and 1 with at least one frame and columns within the MIDI
-        note numbers, or another argument is out of range.
+        If the roll is not a matrix of 0 and 1 with at least one frame and columns within the MIDI note numbers, or
+        another argument is out of range.
     """
     file = to_mido(roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, velocity, program)
     with atomic(path) as temporary:
@@ -510,7 +503,7 @@ def to_mido(
     velocity: int,
     program: int,
 ) -> "mido.MidiFile":
-    """Return the roll as a MIDI file in memory; the arguments are those of `write`."""
+    """Return the roll as a MIDI file in memory; for arguments see `write`."""
     import mido
 
     steps, seconds = _grid(steps_per_beat, seconds_per_frame)
@@ -523,8 +516,7 @@ def to_mido(
         raise ValueError(f"velocity={velocity} and program={program}: expected 1 to 127 and 0 to 127")
     lines = np.arange(len(array) + 1)
     if steps is not None:
-        # Every grid line is a whole number of ticks, and there are 480 or more of them in a beat,
-        # as sequencers are used to.
+        # Every grid line is a whole number of ticks, and a beat has at least 480 of them, which suits sequencers.
         ticks_per_beat = steps * -(-480 // steps)
         ticks = lines * (ticks_per_beat // steps)
     else:
@@ -537,9 +529,9 @@ def to_mido(
             )
         ticks = np.floor(lines * frame + 0.5).astype(np.int64)
 
-    # A strike is a cell that sounds and did not before, or is struck again; a note stops after a
-    # cell that sounds where the next does not, or is a strike. Both in order of column, then time,
-    # so the n-th strike and the n-th stop are one note.
+    # A strike is a cell that sounds and did not before, or is struck again. A note stops after a sounding cell if the
+    # next cell is silent or a strike. Both are in order of column, then time, so the n-th strike and the n-th stop
+    # belong to one note.
     sounds = np.zeros((len(array) + 1, array.shape[1]), bool)
     sounds[:-1] = array
     held = np.zeros_like(sounds)
@@ -571,7 +563,7 @@ def to_mido(
 
 
 def _check(roll: ArrayLike, low: int) -> np.ndarray:
-    """Return a roll of 0 and 1 as uint8, or raise ValueError."""
+    """Return a roll of 0 and 1 as uint8; raise ValueError for other values."""
     array = check_roll(roll)
     if not 0 <= low <= low + array.shape[1] <= 128:
         raise ValueError(

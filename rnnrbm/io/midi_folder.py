@@ -33,13 +33,13 @@ def load_folder(
     Returns
     -------
     rolls : dict of str to list of numpy.ndarray
-        For "train", "valid" and "test".
+        Keys are "train", "valid" and "test".
     names : dict of str to list of str
         Paths in the folder, in the same order.
     steps_per_beat : int or None
-        The grid, None if it is one of seconds.
+        The grid; None if it is in seconds.
     """
-    # Before any file is read: a wrong option is not the files' fault.
+    # check options before reading files: a wrong option is not the files' fault
     midi.check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
     if rule == "published":
         steps_per_beat = midi.PUBLISHED_STEPS
@@ -56,7 +56,7 @@ def load_folder(
     if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
         raise ValueError(f"split={split}: expected three positive fractions that add up to 1")
 
-    # Sorted by name in one way on every system, so that the seed decides the same everywhere.
+    # sorted by name identically on every system, so that the seed gives the same split everywhere
     paths = sorted(
         (p for p in folder.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file()),
         key=lambda p: p.relative_to(folder).as_posix(),
@@ -108,7 +108,7 @@ def load_folder(
 
 
 def _read_midi(folder: Path, paths: Sequence[Path], **options: Any) -> dict[str, np.ndarray]:
-    """Return the rolls of the usable files by their path in the folder; warn of the others."""
+    """Return the rolls of the usable files by their path in the folder; warn about the others."""
     pieces: dict[str, np.ndarray] = {}
     reason = ""
     for path in paths:
@@ -124,7 +124,7 @@ def _read_midi(folder: Path, paths: Sequence[Path], **options: Any) -> dict[str,
 
 
 def _counts(n: int, fractions: np.ndarray) -> np.ndarray:
-    """Return how many of n pieces each split gets: about n * fractions, at least 1 each."""
+    """Return the number of pieces for each split: about n * fractions, at least 1 each."""
     counts = np.maximum(np.floor(n * fractions + 1e-9).astype(int), 1)
     while counts.sum() != n:
         lack = n * fractions - counts

@@ -28,13 +28,13 @@ def synthesize(
 ) -> np.ndarray:
     """Return the sound of a piano-roll.
 
-    Without a sound font, every note is a plucked tone of five harmonics that dies away; with one,
-    FluidSynth plays the instrument `program`. Tuning: note number 69 (A4) is 440 hertz.
+    Without a sound font, each note is a plucked tone with five harmonics that decays. With a sound font, FluidSynth
+    plays the instrument `program`. Tuning: note number 69 (A4) is 440 hertz.
 
     Parameters
     ----------
     roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, program
-        As in `rnnrbm.midi.write`; `program` counts only with a sound font.
+        As in `rnnrbm.midi.write`; `program` has an effect only with a sound font.
     sample_rate : int
         Samples per second, in hertz.
     soundfont : path-like, optional
@@ -43,24 +43,24 @@ def synthesize(
     Returns
     -------
     numpy.ndarray, shape (n_samples,)
-        float32, greatest magnitude 0.8 (a roll without a note: all 0). Without a sound font it
-        lasts as long as the roll; with one, the last notes ring on.
+        float32, peak magnitude 0.8 (0 for a roll without notes). Without a sound font the sound lasts as long as the
+        roll; with one, the last notes ring on.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such sound font.
+        If the sound font does not exist.
     ImportError
-        If a sound font is asked for and FluidSynth is not installed.
+        If a sound font is given and FluidSynth is not installed.
     ValueError
-        If the roll or another argument is not as `rnnrbm.midi.write` expects, or `sample_rate` is below 1000.
+        If the roll or another argument is not valid for `rnnrbm.midi.write`, or `sample_rate` is below 1000.
     """
     import pretty_midi
 
     if sample_rate != int(sample_rate) or sample_rate < 1000:
         raise ValueError(f"sample_rate={sample_rate}: expected whole hertz, at least 1000")
     file = midi.to_mido(roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, 100, program)
-    ticks = sum(event.time for event in file.tracks[0])  # before pretty_midi makes them absolute
+    ticks = sum(event.time for event in file.tracks[0])  # pretty_midi makes them absolute
     duration = ticks * file.tracks[0][0].tempo / 1e6 / file.ticks_per_beat
     audio = np.zeros(max(1, round(duration * sample_rate)), np.float32)
     score = pretty_midi.PrettyMIDI(mido_object=file)
@@ -78,7 +78,7 @@ def synthesize(
     else:
         played = score.synthesize(fs=sample_rate, wave=partial(_tone, attack=round(0.01 * sample_rate)))[: len(audio)]
     audio[: len(played)] = played
-    # 0.8 leaves room for players that resample: between the samples a wave may rise above them.
+    # a peak of 0.8 leaves headroom: after resampling, a wave may peak between the samples
     return audio * np.float32(0.8 / (np.abs(audio).max() or 1.0))
 
 
@@ -89,7 +89,7 @@ def _tone(phase: np.ndarray, attack: int) -> np.ndarray:
     for harmonic, amplitude in enumerate((1.0, 0.5, 0.3, 0.15, 0.08), start=1):
         if harmonic * step < np.pi:  # below half the sample rate
             tone += amplitude * np.sin(harmonic * phase)
-    # Harmonics that all set off at full strength would click.
+    # a fade-in avoids the click of harmonics that start at full amplitude
     fade = 0.5 - 0.5 * np.cos(np.pi * np.arange(attack) / attack)
     tone[:attack] *= fade[: len(tone)]
     return tone
@@ -111,8 +111,8 @@ def write_wav(
 ) -> None:
     """Write the sound of a piano-roll as a WAV file: mono, 16 bits, in one step.
 
-    The parameters after `path`, and what is raised, are those of `synthesize`; OSError if the
-    folder does not exist or the file cannot be written, and then an earlier file is kept.
+    Other parameters, and errors, are those of `synthesize`. OSError is raised if the folder does not exist or the file
+    cannot be written; an earlier file then stays.
     """
     from scipy.io import wavfile
 

@@ -1,14 +1,14 @@
 """NADE, the neural autoregressive distribution estimator: an exact joint distribution of binary units.
 
-Units are drawn one after the other, each given those before it in some order:
+Units are sampled in order, each given the units before it:
 
     p(v) = product over i of p(v_i | v_<i)
     P(v_i = 1 | v_<i) = sigmoid(b_v_i + V_i sigmoid(b_h + sum over j < i of v_j W_j))
 
-(Larochelle & Murray, "The neural autoregressive distribution estimator", AISTATS 2011; conditioned on the past by its
-biases it is the RNN-NADE of Boulanger-Lewandowski et al. 2012.) With :attr:`NADE.U` the hidden units are also told
-which units have been drawn, and training draws the orders: one network for all of them (Uria, Murray & Larochelle, "A
-deep and tractable density estimator", ICML 2014).
+(Larochelle & Murray, "The neural autoregressive distribution estimator", AISTATS 2011. If the past sets its biases, it
+is the RNN-NADE of Boulanger-Lewandowski et al. 2012.) With :attr:`NADE.U` the hidden units also depend on which units
+are observed, and training draws random orders, so one network serves all orders (Uria, Murray & Larochelle, "A deep and
+tractable density estimator", ICML 2014).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rnnrbm.units import Bernoulli, Unit
 
 __all__ = ["NADE", "log_prob_of_units"]
 
-#: Beyond so many units that are on, a row is gone through unit by unit.
+#: Above this number of active units, a row is processed unit by unit.
 MOST_SEGMENTS = 32
 
 
@@ -38,15 +38,15 @@ class NADE(NamedTuple):
     Attributes
     ----------
     W : TensorVariable, shape (n_visible, n_hidden)
-        From units that have been drawn to the hidden ones.
+        Weights from observed units to hidden units.
     V : TensorVariable, shape (n_visible, n_hidden)
-        From the hidden units to the next one.
+        Weights from the hidden units to the next unit.
     b_v : TensorVariable, shape (..., n_visible)
     b_h : TensorVariable, shape (..., n_hidden)
     U : TensorVariable or None, shape (n_visible, n_hidden)
-        From the fact that a unit has been drawn to the hidden units: trained on random orders.
+        Weights from the mask of observed units to the hidden units, for training on random orders.
     order : tuple of int or None
-        The columns in the order in which they are drawn; None stands for 0, 1, 2 ...
+        Columns in the order of sampling; None means 0, 1, 2 ...
     """
 
     W: TensorVariable
@@ -69,7 +69,7 @@ class NADE(NamedTuple):
         scale: float = 0.05,
         dtype: str | None = None,
     ) -> NADE:
-        """Make a NADE whose fields are shared variables named after themselves.
+        """Make a NADE whose fields are shared variables, named after the fields.
 
         Parameters
         ----------
@@ -79,18 +79,18 @@ class NADE(NamedTuple):
         b_v : array of shape (n_visible,) or float
             Initial visible biases: log odds of each unit's mean are a good start.
         orderless : bool
-            Train on random orders; `order` is then that of scoring and sampling.
+            Train on random orders; `order` is then used for scoring and sampling.
         order : sequence of int or None
             A permutation of the columns.
         scale : float
             Standard deviation of the initial weights.
         dtype : str or None
-            None stands for PyTensor's ``floatX``.
+            None: PyTensor's ``floatX``.
 
         Raises
         ------
         ValueError
-            If a size is below 1, `b_v` has another shape, or `order` is no permutation.
+            If a size is below 1, `b_v` has another shape, or `order` is not a permutation.
         """
         biases = check_biases(b_v, n_visible)
         if n_hidden < 1:
@@ -126,11 +126,11 @@ class NADE(NamedTuple):
         return self._replace(W=W, V=V, b_v=b_v, b_h=b_h, U=U[0] if U else None)
 
     def _ordered(self, x: TensorVariable, axis: int) -> TensorVariable:
-        """What belongs to the visible units along an axis, in the order in which they are drawn."""
+        """Reorder values of visible units along an axis, in the order of sampling."""
         return x if self.order is None else pt.take(x, np.array(self.order), axis=axis)
 
     def _weights(self) -> list[TensorVariable]:
-        """W, V and, if there is one, U, a row for each unit in the order of drawing."""
+        """W, V and, if it is not None, U, one row for each unit in the order of sampling."""
         return [self._ordered(t, 0) for t in (self.W, self.V, *([] if self.U is None else [self.U]))]
 
     def log_prob(self, v: TensorVariable, max_active: int | None = None) -> TensorVariable:
@@ -140,8 +140,8 @@ class NADE(NamedTuple):
         ----------
         v : TensorVariable, shape (R, n_visible)
         max_active : int or None
-            No row has more units than that on. The hidden units change only after a unit that is on, so rows of few
-            take a few matrix products instead of a loop over all units. A row of more gets NaN.
+            Greatest number of active units in a row. The hidden units change only after an active unit, so rows with
+            few take a few matrix products instead of a loop over all units. A row with more gets NaN.
         """
         n = self.W.type.shape[0]
         x, b_v = self._ordered(v, -1), self._ordered(self.b_v, -1)
@@ -152,13 +152,13 @@ class NADE(NamedTuple):
         return log_prob_of_units(x, inputs + b_v).sum(axis=-1, acc_dtype=self.W.dtype)
 
     def _by_segments(self, x: TensorVariable, max_active: int) -> TensorVariable:
-        """Inputs of all units, without biases: one matrix product for each number of units that were on before."""
+        """Inputs of all units, without biases: one matrix product for each number of active units before."""
         dtype, (n, n_hidden) = self.W.dtype, self.W.type.shape
         W, V = self._weights()
-        # a product with ones and zeros, since XLA adds up along rows one number at a time
+        # a product with ones and zeros; XLA would add up each row one number at a time
         n_before = x @ pt.as_tensor(np.triu(np.ones((n, n), dtype), 1))
         numbers = np.arange(max_active + 1, dtype=dtype)[:, None, None]
-        first = x * pt.lt(n_before, numbers).astype(dtype)  # (S, R, n): of each row the first s units that are on
+        first = x * pt.lt(n_before, numbers).astype(dtype)  # (S, R, n): the first s active units of each row
         a = (first.reshape((-1, n)) @ W).reshape((max_active + 1, -1, n_hidden)) + self.b_h
         inputs = (pt.sigmoid(a).reshape((-1, n_hidden)) @ V.T).reshape((max_active + 1, -1, n))
         chosen = (inputs * pt.eq(n_before, numbers).astype(dtype)).sum(axis=0, acc_dtype=dtype)
@@ -177,7 +177,7 @@ class NADE(NamedTuple):
         return inputs.T
 
     def _start(self, rows: TensorVariable) -> TensorVariable:
-        """Inputs of the hidden units before any unit is drawn: (..., n_visible) -> (..., n_hidden)."""
+        """Inputs of the hidden units before the first unit: (..., n_visible) -> (..., n_hidden)."""
         return self.b_h + pt.zeros_like(rows[..., :1])
 
     @staticmethod
@@ -187,10 +187,11 @@ class NADE(NamedTuple):
         return a + U_i[0] if U_i else a
 
     def surrogate(self, v: TensorVariable, rng: Rng, max_active: int | None = None) -> tuple[TensorVariable, Rng]:
-        """What training minimizes for each row: -log p or, with random orders, an unbiased estimate of its mean.
+        """Training objective of each row: -log p or, with random orders, an unbiased estimate of its mean.
 
-        Each unit is told or asked, with probabilities t and 1 - t for a t drawn for the row: so the number told is
-        uniform, as in a random order. The loss of those asked counts (n + 1) / (how many) times: told all, nothing.
+        Each unit is observed or a target, with probabilities t and 1 - t for a t drawn for the row. So the number of
+        observed units is uniform, as in a random order. The loss of the targets is multiplied by (n + 1) / (number of
+        targets); it is 0 without targets.
         """
         if self.U is None:
             return -self.log_prob(v, max_active), rng
@@ -206,16 +207,16 @@ class NADE(NamedTuple):
 
     @property
     def fixed_order(self) -> Sequence[int] | None:
-        """The order of drawing, if it was trained on this one only."""
+        """The order of sampling, if training used only this order."""
         if self.U is not None:
             return None
         return range(self.W.type.shape[0]) if self.order is None else self.order
 
     def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
-        """Draw rows exactly, unit by unit: as many as `like` (..., n_visible) has.
+        """Sample rows exactly, unit by unit: as many as `like` (..., n_visible) has.
 
-        With random orders, the units that `clamp` (n_visible,) has values for come first. With a fixed one they must
-        come first in it.
+        With random orders, the units with values in `clamp` (n_visible,) come first. With a fixed order they must be
+        the first in that order.
         """
 
         def step(u_i: Any, b_i: Any, W_i: Any, V_i: Any, *rest: Any) -> list:
@@ -223,7 +224,7 @@ class NADE(NamedTuple):
             x_i = pt.lt(u_i, pt.sigmoid(pt.sigmoid(a) @ V_i + b_i)).astype(a.dtype)
             x_i = clamped(x_i, *given) if given else x_i
             told = self._told(a, x_i, W_i, *U_i)
-            # with random orders it has been told before
+            # with random orders the clamped units are observed from the start
             return [pt.switch(pt.isnan(given[0]), told, a) if given and U_i else told, x_i]
 
         u, rng = rng.uniform(like)
@@ -240,5 +241,5 @@ class NADE(NamedTuple):
 
 
 def log_prob_of_units(x: TensorVariable, logits: TensorVariable) -> TensorVariable:
-    """Log-probability of binary units with these log odds, each by itself."""
+    """Log-probability of independent binary units with given log odds."""
     return x * logits - pt.softplus(logits)

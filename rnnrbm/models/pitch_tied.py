@@ -1,9 +1,8 @@
-"""Weights shared over pitch: a chord learned in C is known in D.
+"""Models with weights shared over pitch: a chord learned in C also counts in D.
 
-Every note has a network of its own, and all of these are the same network (:class:`rnnrbm.pitch.TiedParallel`). What it
-makes of the past writes the biases of its note alone, with the same weights for all notes, and the frame density is
-told of other notes by how far away they are (:class:`TiedNADE`, :class:`TiedRBM`). (Johnson, "Generating polyphonic
-music using tied parallel networks", EvoMUSART 2017.)
+Every note has the same network (:class:`rnnrbm.pitch.TiedParallel`). Its output sets only the biases of its own note,
+with the same weights for all notes, and in the frame density other notes act by their distance (:class:`TiedNADE`,
+:class:`TiedRBM`). (Johnson, "Generating polyphonic music using tied parallel networks", EvoMUSART 2017.)
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ __all__ = ["TiedNADE", "TiedRBM", "tied_rnn_nade", "tied_rnn_rbm"]
 
 
 class TiedNADE(NamedTuple):
-    """A NADE whose notes, from low to high, are told of those below by how far below they are.
+    """A NADE of notes from low to high, in which notes below act by their distance.
 
         P(v_i = 1 | v_<i) = sigmoid(b_v_i + V sigmoid(b_h_i + sum over d of v_(i-d) W_d))
 
-    Every note has hidden units and biases of them; weights are the same for all notes.
+    Every note has its own hidden units and biases; weights are the same for all notes.
 
     Attributes
     ----------
     W : TensorVariable, shape (reach, n_hidden)
-        From the note 1, 2 .. `reach` below.
+        Weights from the notes 1, 2 .. `reach` below.
     V : TensorVariable, shape (n_hidden, 1)
     b_v : TensorVariable, shape (..., n_visible)
     b_h : TensorVariable, shape (..., n_visible * n_hidden)
-        The hidden units of the lowest note first.
+        Lowest note first.
     """
 
     W: TensorVariable
@@ -62,7 +61,7 @@ class TiedNADE(NamedTuple):
         scale: float = 0.05,
         dtype: str | None = None,
     ) -> TiedNADE:
-        """Make one whose fields are shared variables named after themselves.
+        """Make one whose fields are shared variables, named after the fields.
 
         Parameters
         ----------
@@ -70,13 +69,13 @@ class TiedNADE(NamedTuple):
             Sizes, at least 1; `n_hidden` for each note.
         rng : numpy.random.Generator
         reach : int or None
-            How far below a note others are heard; None stands for all.
+            Largest distance of notes below that have an effect; None: no limit.
         b_v : array of shape (n_visible,) or float
             Initial visible biases.
         scale : float
             Standard deviation of the initial weights.
         dtype : str or None
-            None stands for PyTensor's ``floatX``.
+            None: PyTensor's ``floatX``.
 
         Raises
         ------
@@ -122,13 +121,13 @@ class TiedNADE(NamedTuple):
 
     @property
     def fixed_order(self) -> Sequence[int]:
-        """From low to high."""
+        """Notes from low to high."""
         return range(self.b_v.type.shape[-1])
 
     def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
-        """Draw rows exactly, note by note: as many as `like` (..., n_visible) has.
+        """Sample rows exactly, note by note: as many as `like` (..., n_visible) has.
 
-        The notes that `clamp` (n_visible,) has values for must be the lowest.
+        The notes with values in `clamp` (n_visible,) must be the lowest.
         """
         n, (reach, n_hidden) = self.b_v.type.shape[-1], self.W.type.shape
 
@@ -143,7 +142,7 @@ class TiedNADE(NamedTuple):
         b_v, b_h = self.b_v, self.b_h.reshape((*engine.leading(self.b_h), n, n_hidden))
         if b_v.ndim < like.ndim:  # one density for all rows
             b_v, b_h = b_v + pt.zeros_like(like), b_h + pt.zeros_like(like[..., None])
-        # what the notes below the lowest are to begin with does not matter: they are not there
+        # initial values of notes below the lowest one have no effect, since `there` masks them
         there, nothing = pt.as_tensor(np.tri(n, reach, -1, dtype=bool)), np.asarray(0, like.dtype)
         by_note = [pt.moveaxis(t, axis, 0) for t, axis in ((u, -1), (b_v, -1), (b_h, -2))]
         _, x = pytensor.scan(
@@ -157,7 +156,7 @@ class TiedNADE(NamedTuple):
 
 
 class TiedRBM(NamedTuple):
-    """A convolutional RBM: hidden units of every note, connected to notes by how far away they are.
+    """A convolutional RBM: hidden units for every note, connected to notes by their distance.
 
     An RBM of n_visible * n_hidden hidden units, whose weights W[j, (i, m)] are ``W[j - i + reach, m]``
     (Lee, Grosse, Ranganath & Ng, "Convolutional deep belief networks", ICML 2009, without the pooling).
@@ -165,10 +164,10 @@ class TiedRBM(NamedTuple):
     Attributes
     ----------
     W : TensorVariable, shape (2 reach + 1, n_hidden)
-        To the notes from `reach` below to `reach` above a hidden unit.
+        Weights to the notes from `reach` below to `reach` above a hidden unit.
     b_v : TensorVariable, shape (..., n_visible)
     b_h : TensorVariable, shape (..., n_visible * n_hidden)
-        The hidden units of the lowest note first.
+        Lowest note first.
     """
 
     W: TensorVariable
@@ -187,7 +186,7 @@ class TiedRBM(NamedTuple):
         scale: float = 0.01,
         dtype: str | None = None,
     ) -> TiedRBM:
-        """Make one whose fields are shared variables; the parameters are those of :meth:`TiedNADE.init`."""
+        """Make one whose fields are shared variables; for parameters see :meth:`TiedNADE.init`."""
         biases = check_biases(b_v, n_visible)
         if min(n_hidden, reach) < 1:
             raise ValueError(f"n_hidden and reach must be at least 1, got {n_hidden} and {reach}")
@@ -213,7 +212,7 @@ class TiedRBM(NamedTuple):
 
     @property
     def rbm(self) -> RBM:
-        """The same machine, its weights written out."""
+        """The same RBM with explicit weights."""
         n, (size, n_hidden) = self.b_v.type.shape[-1], self.W.type.shape
         away = np.arange(n)[:, None] - np.arange(n) + size // 2
         within = (away >= 0) & (away < size)
@@ -245,7 +244,7 @@ def tied_rnn_rbm(
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
 ) -> SequenceModel:
-    """Make an RNN-RBM whose weights are shared over pitch; the parameters are those of :func:`tied_rnn_nade`."""
+    """Make an RNN-RBM with weights shared over pitch; for parameters see :func:`tied_rnn_nade`."""
     density = TiedRBM.init(n_visible, n_hidden, rng=rng, reach=reach, b_v=b_v, dtype=dtype)
     network = init_tied(
         cell,
@@ -275,12 +274,12 @@ def tied_rnn_nade(
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
 ) -> SequenceModel:
-    """Make an RNN-NADE whose weights are shared over pitch; sizes are those of one note.
+    """Make an RNN-NADE with weights shared over pitch; sizes are those of one note.
 
     Parameters
     ----------
     reach : int
-        How many notes below and above its own a note's network reads.
+        Number of notes below and above its own that a note's network reads.
     n_visible, n_hidden, n_recurrent, rng, cell, n_layers, connections, b_v, dtype
         See :func:`rnnrbm.rnnrbm.rnn_rbm`.
     """

@@ -28,25 +28,25 @@ __all__ = [
 
 Pieces = Sequence[np.ndarray]
 
-_ROWS = 2048  # frames worked on at a time, so that a few rows of numbers stay in the processor's cache
+_ROWS = 2048  # frames at a time, so that a block stays in the processor's cache
 
 
 def previous(piece: np.ndarray) -> np.ndarray:
-    """The frame before each frame of a piece (T, n_visible), which has the same shape; before the first is silence."""
+    """Previous frame of each frame of a piece (T, n_visible), in the same shape; silence before the first frame."""
     return np.concatenate([np.zeros_like(piece[:1]), piece[:-1]])
 
 
 def check_pieces(pieces: Pieces) -> None:
-    """Raise ValueError unless there is at least one piece, and every piece an array (T, n_visible) with T >= 1."""
+    """Raise ValueError unless there is a piece and every piece is an array (T, n_visible) with T >= 1."""
     if len(pieces) == 0 or any(np.ndim(p) != 2 or len(p) == 0 for p in pieces):
         raise ValueError("expected at least one piece, each an array (T, n_visible) with T of 1 or more")
 
 
 def frame_accuracy(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Accuracy of each frame as the 2012 paper's figures behave: TP / max(notes predicted, notes true).
+    """Accuracy of each frame, TP / max(predicted notes, true notes), which reproduces the figures of the 2012 paper.
 
-    A silent frame predicted silent counts 1. It differs from the TP / (TP + FP + FN) of Bay, Ehmann & Downie
-    (ISMIR 2009); see :func:`accuracy`.
+    A silent frame that is predicted silent counts 1. The accuracy TP / (TP + FP + FN) of Bay, Ehmann & Downie (ISMIR
+    2009) is different; see :func:`accuracy`.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def accuracy(predicted: Pieces, true: Pieces) -> dict[str, float]:
     -------
     dict
         ``frame``: mean of :func:`frame_accuracy` over all frames. ``bay``: TP / (TP + FP + FN) over all notes of
-        all frames. ``precision``, ``recall``: over all notes. Fractions, not percent; NaN where 0 / 0.
+        all frames. ``precision``, ``recall``: over all notes. Values are fractions, not percent; NaN for 0 / 0.
     """
     check_pieces(true)
     p, t = np.concatenate(list(predicted)) > 0, np.concatenate(list(true)) > 0
@@ -78,14 +78,14 @@ def accuracy(predicted: Pieces, true: Pieces) -> dict[str, float]:
 
 
 def shares(frame: np.ndarray, hits: float, said: float, there: float) -> dict[str, float]:
-    """Make what :func:`accuracy` returns from the accuracy of each frame and from numbers of notes.
+    """Compute the result of :func:`accuracy` from the accuracy of each frame and numbers of notes.
 
     Parameters
     ----------
     frame : numpy.ndarray, shape (frames,)
         Accuracy of each frame.
     hits, said, there : float
-        Notes of all frames: predicted rightly, predicted, true. Expected numbers will do.
+        Numbers of notes over all frames: predicted correctly, predicted, true. They may be expectations.
     """
 
     def ratio(a: float, b: float) -> float:
@@ -100,21 +100,21 @@ def shares(frame: np.ndarray, hits: float, said: float, there: float) -> dict[st
 
 
 def _number_on(p: np.ndarray, most: int) -> np.ndarray:
-    """Distribution of how many of n independent notes are on. p: (n, frames); returns (most + 1, frames)."""
+    """Distribution of the number of n independent notes that are on. p: (n, frames); returns (most + 1, frames)."""
     out = np.zeros((most + 1, p.shape[1]))
     out[0] = 1.0
     for j, on in enumerate(p, 1):
         top = min(j, most)
-        # the old row below is needed for the new one, so the right side is built before it is put in place
+        # the new row needs the old one, so the right side is computed before the assignment
         out[1 : top + 1] = out[1 : top + 1] * (1.0 - on) + out[:top] * on
         out[0] *= 1.0 - on
     return out
 
 
 def expected_accuracy(p: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Expected :func:`frame_accuracy` of frames of independent notes, exact.
+    """Exact expectation of :func:`frame_accuracy` for frames of independent notes.
 
-    Hits and false alarms are independent sums of independent notes; their distributions are built note by note.
+    Hits and false alarms are independent sums of independent notes; their distributions are computed note by note.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def expected_accuracy(p: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def copy_previous(pieces: Pieces) -> list[np.ndarray]:
-    """Predict each frame to be the one before; the first to be silent."""
+    """Predict each frame as a copy of the previous one, and the first frame as silent."""
     check_pieces(pieces)
     return [previous(p) for p in pieces]
 
@@ -154,29 +154,29 @@ def notes_per_frame(pieces: Pieces) -> np.ndarray:
 
 
 def note_lengths(pieces: Pieces) -> np.ndarray:
-    """Frames that each note sounds without a break, one number for each note of all pieces, those at ends included."""
+    """Length in frames of each note of all pieces, without a break, including notes at the ends."""
     check_pieces(pieces)
     lengths = []
     for piece in pieces:
         on = np.pad(np.asarray(piece) > 0, ((1, 1), (0, 0)))
         begins, ends = on[1:] & ~on[:-1], ~on[1:] & on[:-1]
-        # column by column, so that each end belongs to the beginning before it
+        # column by column, so that each end matches the beginning before it
         lengths.append(np.nonzero(ends.T)[1] - np.nonzero(begins.T)[1])
     return np.concatenate(lengths)
 
 
 class Nearest(NamedTuple):
-    """Where a piece comes nearest to a roll.
+    """Position in pieces that is nearest to a roll.
 
     Attributes
     ----------
     distance : float
-        Cells that differ, per frame.
+        Number of cells that differ, per frame.
     piece : int
     frame : int
-        Where in the piece the roll would begin.
+        Beginning of the roll in the piece.
     shift : int
-        Columns by which the roll would be moved up.
+        Upward shift of the roll, in columns.
     """
 
     distance: float
@@ -186,15 +186,15 @@ class Nearest(NamedTuple):
 
 
 def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> Nearest:
-    """Lay a roll over every place of every piece, and find where the fewest cells differ.
+    """Find the position and shift in the pieces at which the fewest cells differ from a roll.
 
     Parameters
     ----------
     roll : array (T, n_visible) of 0 and 1
     pieces : sequence of arrays (T, n_visible)
-        Those shorter than the roll are left out.
+        Pieces shorter than the roll are ignored.
     transpose_range : (int, int)
-        Least and greatest shift of the roll, in columns; notes that leave the roll count as different.
+        Smallest and largest shift of the roll, in columns; notes that leave the roll count as different.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def nearest_piece(roll: np.ndarray, pieces: Pieces, transpose_range: tuple[int, 
 
 
 def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> list[Nearest]:
-    """As :func:`nearest_piece`, of several rolls of one length, which is quicker than one by one.
+    """As :func:`nearest_piece` for several rolls of one length, faster than one by one.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
         notes = np.cumsum(np.pad(there.sum(axis=1), (1, 0)))
         notes = notes[n_steps:] - notes[:-n_steps]
         common = (flat @ there.T).reshape(len(rolls), len(shifts), n_steps, len(piece))
-        # frame t of the roll on frame begin + t of the piece: sums along diagonals
+        # frame t of the roll aligned with frame begin + t of the piece: sums along diagonals
         n_begins = len(piece) - n_steps + 1
         both = common[:, :, 0, :n_begins].copy()
         for t in range(1, n_steps):
@@ -244,7 +244,7 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
 
 
 def _moved(roll: np.ndarray, transpose_range: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Every shift of a roll in a range, with the roll shifted; what leaves it is lost."""
+    """Yield each shift in a range and the shifted roll; notes that leave it are lost."""
     if transpose_range[0] > transpose_range[1]:
         raise ValueError(f"transpose_range must be a range such as (-5, 6), got {transpose_range}")
     margin, n = max(-transpose_range[0], transpose_range[1], 0), roll.shape[1]
@@ -254,15 +254,15 @@ def _moved(roll: np.ndarray, transpose_range: tuple[int, int]) -> Iterator[tuple
 
 
 def longest_copy(roll: np.ndarray, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> int:
-    """Greatest number of frames in a row of a roll that are also in a row in some piece, transposed or not.
+    """Length of the longest run of consecutive frames of a roll that also occurs in some piece, transposed or not.
 
-    Runs of one repeated frame, and silence, count like others: compare with what held-out pieces have.
+    Runs of a repeated frame, and silence, count too; compare with held-out pieces.
     """
     return longest_copies([roll], pieces, transpose_range)[0]
 
 
 def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> list[int]:
-    """As :func:`longest_copy`, of several rolls, which is quicker than one by one."""
+    """As :func:`longest_copy` for several rolls, faster than one by one."""
     check_pieces(rolls)
     check_pieces(pieces)
     number: dict[bytes, int] = {}
@@ -280,7 +280,7 @@ def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
         for _, moved in _moved(on, transpose_range):
             if moved.sum() < on.sum():  # notes would leave the roll
                 continue
-            # frames of the pieces that a run ends at, and how long it is: only those that are equal to the roll's frame
+            # frames of the pieces at which a run ends, and its length; only for frames equal to the roll's frame
             run, before = np.zeros(len(places), int), nowhere
             for frame in np.packbits(moved, axis=1):
                 at = where[number[key]] if (key := frame.tobytes()) in number else nowhere
@@ -293,7 +293,7 @@ def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
 
 
 def repeated_frame_rate(pieces: Pieces) -> float:
-    """Share of frames equal to the one before, of frames in which something sounds; NaN if there are none."""
+    """Fraction of non-silent frames that equal the previous frame; NaN if there are none."""
     check_pieces(pieces)
     equal = np.concatenate([(p[1:] == p[:-1]).all(axis=1) for p in pieces])
     sounds = np.concatenate([p[1:].any(axis=1) for p in pieces])
@@ -301,7 +301,7 @@ def repeated_frame_rate(pieces: Pieces) -> float:
 
 
 def pitch_histogram(pieces: Pieces, *, low: int = 21, classes: bool = False) -> np.ndarray:
-    """Share of each note among all sounding notes.
+    """Fraction of each note among all sounding notes.
 
     Parameters
     ----------

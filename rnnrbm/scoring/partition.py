@@ -1,31 +1,32 @@
-"""Partition functions of RBMs, many at a time: exactly, or by annealing between independent units and the machine.
+"""Partition functions of RBMs: exact, or by annealing between independent units and the RBM.
 
-Everything here is a graph over R machines that differ in their biases, one for each frame of a sequence.
+Every function builds a graph over R RBMs that differ only in their biases, one for each frame of a sequence.
 
-Annealing goes through distributions p_beta, from a base whose partition function is known (beta = 0) to the machine
+Annealing passes through distributions p_beta, from a base with a known partition function (beta = 0) to the RBM
 (beta = 1):
 
     f_beta(v) = exp(s(v) [(1 - beta) a + beta b_v] - base(v)) prod_j exp A_h(beta (s(v) W + b_h)_j)
 
-* Upwards, from samples of the base, it is annealed importance sampling (Neal 2001; Salakhutdinov & Murray, ICML 2008):
-  the mean weight is an unbiased estimate of Z / Z_base, so log Z tends to be understated, likelihoods overstated.
-* Downwards, from data, it is the reverse estimator RAISE (Burda, Grosse & Salakhutdinov, AISTATS 2015): the mean
-  inverse weight is an unbiased estimate of the probability that annealing itself generates the datum, a model that is
-  worse on average than the machine, so likelihoods tend to be understated.
+* Upwards, from samples of the base, it is annealed importance sampling (Neal 2001; Salakhutdinov & Murray, ICML 2008).
+  The mean weight is an unbiased estimate of Z / Z_base, so log Z tends to be underestimated and likelihoods
+  overestimated.
+* Downwards, from data, it is the reverse estimator RAISE (Burda, Grosse & Salakhutdinov, AISTATS 2015). The mean
+  inverse weight is an unbiased estimate of the probability that annealing generates the datum. As a model, annealing
+  is worse on average than the RBM, so likelihoods tend to be underestimated.
 
 Both multiply the same ratios f_k(v) / f_(k-1)(v); only the direction of the chain differs.
 
-Annealing finds modes in proportion to what they weigh somewhere on the way, so a machine with a few narrow modes, such
-as the chords that may come next, makes the weights vary a great deal. Such modes tend to be states that are known: the
-frames seen in training. Given a list of states, their part of Z is summed exactly, and annealing is asked for the rest
-of it only:
+Annealing finds modes in proportion to their probability at intermediate temperatures. For an RBM with a few narrow
+modes, such as the chords that may come next, the variance of the weights is therefore high. Such modes tend to be
+frames of the training set. Given a list of exact states, their terms of Z are summed exactly, and annealing estimates
+only the rest:
 
     Z = sum of exp(-F) over the list + Z_base E[w 1(the chain ended outside the list)]
 
-which is as unbiased as before, and can never be below the sum. (Least squares between this and plain AIS, with what
-annealing makes of the list's part as a control variate, was worse: where all chains are in one mode they agree, and
-nothing shows that they are wrong.) Downwards, the model that is scored has two parts: a state of the list, drawn
-exactly, or annealing until it ends outside the list.
+This estimate is unbiased too, and never below the sum. (A control variate, the list's part as estimated by annealing,
+combined by least squares with plain AIS, was worse: if all chains are in one mode they agree, and nothing shows the
+error.) Downwards, the scored model has two parts: a state of the list, sampled exactly, or annealing until it ends
+outside the list.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def exact_log_Z(rbm: RBM) -> TensorVariable:
     Parameters
     ----------
     rbm : RBM
-        With biases of shape (n,) or (R, n). The smaller layer that is binary is enumerated; the other may be
-        of any unit type.
+        Biases have shape (n,) or (R, n). The smaller binary layer is enumerated; the other layer may have any unit
+        type.
 
     Returns
     -------
@@ -95,14 +96,14 @@ def exact_log_Z(rbm: RBM) -> TensorVariable:
 
 
 def partial_log_Z(rbm: RBM, states: TensorVariable) -> TensorVariable:
-    """Build the log of the part of the partition function that some visible states make up.
+    """Build the log of the terms of the partition function of given visible states.
 
     Parameters
     ----------
     rbm : RBM
         With binary visible units and biases of shape (R, n).
-    states : TensorVariable, shape (S, n_visible), of known shape
-        Each of them once.
+    states : TensorVariable, shape (S, n_visible), static
+        Distinct states.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def partial_log_Z(rbm: RBM, states: TensorVariable) -> TensorVariable:
         log of the sum of exp(-F) over the states; at most log Z.
     """
     n_states, n_visible = states.type.shape
-    size = min(n_states, max(1, 2048 // (rbm.b_v.type.shape[0] or 1)))  # with all machines, what caches hold
+    size = min(n_states, max(1, 2048 // (rbm.b_v.type.shape[0] or 1)))  # with all RBMs, a block that fits caches
     n_blocks = -(-n_states // size)
     absent = n_blocks * size - n_states
     filled = pt.concatenate([states, pt.zeros((absent, n_visible), states.dtype)])
@@ -120,7 +121,7 @@ def partial_log_Z(rbm: RBM, states: TensorVariable) -> TensorVariable:
 
 
 def _log_sum(rbm: RBM, energy_of: str, sequences: list[TensorVariable], states: Callable[..., Any]) -> TensorVariable:
-    """Log of the sum of exp(-energy) over states, a block at a time; `states` makes a block and its log weights."""
+    """Log of the sum of exp(-energy) over states, in blocks; `states` makes a block and its log weights."""
     rows = rbm._replace(b_v=pt.expand_dims(rbm.b_v, -2), b_h=pt.expand_dims(rbm.b_h, -2))
     n = len(sequences)
 
@@ -142,20 +143,20 @@ def base_activation(
 ) -> tuple[TensorVariable, Rng]:
     """Fit independent visible units to each conditional RBM, as the base distribution of AIS.
 
-    A short Gibbs chain runs from `v`, and the means of the visible units given the hidden ones are averaged over
-    its second half. Any base gives an unbiased estimate of Z; one near the target gives a precise one.
+    A short Gibbs chain runs from `v`. The means of the visible units given the hidden ones are averaged over its second
+    half. Any base gives an unbiased estimate of Z; a base near the target gives a precise one.
 
     Parameters
     ----------
     rbm : RBM
-        With biases of shape (R, n), or (1, n) for `pool`.
+        Biases have shape (R, n), or (1, n) for `pool`.
     v : TensorVariable, shape (R, n_visible)
-        Where the chains start, for example data.
+        Start of the chains, for example data.
     rng : Rng
     n_steps : int
         Length of the chain.
     pool : bool
-        All rows are chains of one machine, which gets one base.
+        All rows are chains of one RBM, with one base.
 
     Returns
     -------
@@ -191,7 +192,7 @@ def base_activation(
         mean = mean.mean(axis=0, keepdims=True, acc_dtype=v.dtype)
     if not binary:
         return mean, rng
-    # shrunk towards 1/2 by a hundredth, so that no unit is all but ruled out by the base
+    # shrunk towards 1/2 by a hundredth, so that the base makes no unit almost certain
     mean = mean * np.asarray(0.98, v.dtype) + np.asarray(0.01, v.dtype)
     return pt.log(mean / (np.asarray(1.0, v.dtype) - mean)), rng
 
@@ -199,19 +200,19 @@ def base_activation(
 def _anneal_hidden(
     unit: Unit, x: TensorVariable, low: TensorVariable, high: TensorVariable, *, upwards: bool, rng: Rng
 ) -> tuple[TensorVariable, TensorVariable, Rng]:
-    """Sum over a layer of A(high x) - A(low x), (..., n) -> (...), and a sample at the temperature that comes next."""
+    """Sum A(high x) - A(low x) over a layer, (..., n) -> (...), and sample it at the next temperature."""
     here = high if upwards else low
     if not unit.is_binary:
         gain = (unit.log_partition(high * x) - unit.log_partition(low * x)).sum(axis=-1, acc_dtype=x.dtype)
         h, rng = unit.sample(here * x, rng)
         return gain, h, rng
-    # One exponential serves the sample too: P(h = 1) is 1 / (1 + e) or e / (1 + e), by the sign of x.
+    # The sample reuses the exponential: P(h = 1) is 1 / (1 + e) or e / (1 + e), depending on the sign of x.
     one, zero = np.asarray(1.0, x.dtype), np.asarray(0.0, x.dtype)
     e = pt.exp(-pt.abs(here * x))
     u, rng = rng.uniform(x)
     h = pt.lt(u * (one + e), pt.switch(pt.gt(x, zero), one, e)).astype(x.dtype)
-    # With log(1 + exp a) = max(a, 0) + log(1 + exp -|a|), the logarithms of many units are taken at once, of the
-    # product of their arguments, each between 1 and 2.
+    # log(1 + exp a) = max(a, 0) + log(1 + exp -|a|). The second terms of several units take one logarithm, of the
+    # product of their arguments, which are between 1 and 2.
     n = x.type.shape[-1]
     width = n // _group(n)
     here_product, there_product = one, one
@@ -227,23 +228,23 @@ def _anneal_hidden(
 
 
 def _group(n: int) -> int:
-    """How many of n units share a logarithm: most of them in vectors of 8, and no product beyond 2**32."""
+    """Number of units of n that share a logarithm: blocks of 8 if possible, and no product above 2**32."""
     return max((g for g in range(1, 33) if n % g == 0), key=lambda g: (n // g % 8 == 0, g))
 
 
 def _row_sum(x: TensorVariable) -> TensorVariable:
-    """Sum over the last axis as a product with ones, since XLA sums rows on a CPU one number at a time."""
+    """Sum over the last axis as a product with ones; XLA on a CPU would add up rows one number at a time."""
     return x @ pt.ones((x.type.shape[-1],), x.dtype)
 
 
 def annealing_schedule(spacing: str | np.ndarray, n_temperatures: int) -> np.ndarray:
-    """Return the inverse temperatures of annealing, after 0 and up to 1.
+    """Return the inverse temperatures of annealing, above 0 and up to 1.
 
     Parameters
     ----------
     spacing : {"linear", "geometric", "sigmoid"} or array of shape (n_temperatures,)
-        ``"geometric"``: each is the same multiple of the one before, from 1/1000 on; ``"sigmoid"``: closer at both
-        ends. An array is an annealing schedule of one's own: it rises strictly, from above 0 to 1.
+        ``"geometric"``: each is the same multiple of the previous one, from 1/1000 on; ``"sigmoid"``: denser at both
+        ends. An array is a schedule of inverse temperatures that rises strictly from above 0 to 1.
     n_temperatures : int
         At least 2.
 
@@ -254,7 +255,7 @@ def annealing_schedule(spacing: str | np.ndarray, n_temperatures: int) -> np.nda
     Raises
     ------
     ValueError
-        If the annealing schedule is unknown or does not rise from above 0 to 1.
+        If the schedule is unknown or does not rise from above 0 to 1.
     """
     if isinstance(spacing, str):
         if n_temperatures < 2:
@@ -276,9 +277,9 @@ def annealing_schedule(spacing: str | np.ndarray, n_temperatures: int) -> np.nda
 
 
 class _Annealing:
-    """The chains of R machines, `n_chains` for each, and the ratio of two neighbouring distributions.
+    """Annealing chains of R RBMs, `n_chains` for each, and the ratio of neighbouring distributions.
 
-    States have shape (R, n_chains, n). Biases have shape (R, 1, n): a copy for each chain would not fit caches.
+    States have shape (R, n_chains, n). Biases have shape (R, 1, n); a copy for each chain would not fit caches.
     """
 
     def __init__(self, rbm: RBM, base: TensorVariable, n_chains: int) -> None:
@@ -289,13 +290,13 @@ class _Annealing:
         self.log_Z_base = log_Z_base + idle.sum(acc_dtype=self.dtype)
 
     def expand(self, x: TensorVariable) -> TensorVariable:
-        """The same for each chain: (R, n) or (R, 1, n) -> (R, n_chains, n)."""
+        """Repeat for each chain: (R, n) or (R, 1, n) -> (R, n_chains, n)."""
         return pt.repeat(x if x.ndim == 3 else x[:, None], self.n_chains, axis=1)
 
     def run(
         self, v: TensorVariable, betas: np.ndarray, rng: Rng, *, upwards: bool
     ) -> tuple[TensorVariable, TensorVariable, Rng]:
-        """Sum log f_k(v) / f_(k-1)(v) along the chain, shape (R, n_chains), and return where it ends."""
+        """Sum log f_k(v) / f_(k-1)(v) along the chain, shape (R, n_chains), and return its end."""
         rows = self.rbm
 
         def step(
@@ -329,18 +330,18 @@ class _Annealing:
         return log_w[-1], v[-1], rng._replace(draw=draw[-1])
 
     def upwards(self, betas: np.ndarray, rng: Rng) -> tuple[TensorVariable, TensorVariable, Rng]:
-        """Run from the base to the machine."""
+        """Run from the base to the RBM."""
         v, rng = self.rbm.visible.sample(self.expand(self.base), rng)
         return self.run(v, betas, rng, upwards=True)
 
     def downwards(self, v: TensorVariable, betas: np.ndarray, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """Run to the base from data v, shape (R, n_visible), after one Gibbs step of the machine itself."""
+        """Run from data v, shape (R, n_visible), to the base, after one Gibbs step of the RBM."""
         start, rng = self.rbm.gibbs_step(self.expand(v), rng)
         log_w, _, rng = self.run(start, betas, rng, upwards=False)
         return log_w, rng
 
     def outside(self, log_w: TensorVariable, v: TensorVariable, states: TensorVariable) -> TensorVariable:
-        """The log weights of chains that ended at `v`, none of the states; minus infinity for the others."""
+        """Log weights of chains; minus infinity for those whose end `v` is one of the states."""
         return pt.switch(_listed(v, states), np.asarray(-np.inf, self.dtype), log_w)
 
     @staticmethod
@@ -348,19 +349,19 @@ class _Annealing:
         r: RBM, a: TensorVariable, h: TensorVariable, beta: TensorVariable, rng: Rng
     ) -> tuple[TensorVariable, Rng]:
         """Sample the visible units given the hidden ones at an inverse temperature."""
-        # not (1 - beta) a + beta (...): PyTensor would compute the first term for all temperatures ahead of the scan
+        # (1 - beta) a + beta (...) would make PyTensor compute the first term for all temperatures before the scan
         return r.visible.sample(a + beta * (r.visible_activation(h) - a), rng)
 
 
 class Annealed(NamedTuple):
-    """What annealing gives, as graphs.
+    """Results of annealing, as graphs.
 
     Attributes
     ----------
     log_Z_base : TensorVariable, shape (R,), nats
     log_weights : TensorVariable, shape (R, n_chains)
     variance : TensorVariable, shape (R,), nats squared
-        Of the log mean weight, as far as the weights of a row are off by the same factor.
+        Variance of the log mean weight from a factor that all weights of a row share.
     rng : Rng
     """
 
@@ -371,7 +372,7 @@ class Annealed(NamedTuple):
 
 
 def _listed(v: TensorVariable, states: TensorVariable) -> TensorVariable:
-    """Whether each binary row is among some binary states: (..., n), (S, n) -> (...)."""
+    """Whether each binary row is one of the binary states: (..., n), (S, n) -> (...)."""
     both = v @ states.T
     equal = pt.eq(both, v.sum(axis=-1, keepdims=True)) & pt.eq(both, states.sum(axis=-1))
     return equal.any(axis=-1)
@@ -385,12 +386,12 @@ def ais_log_weights(
     rng: Rng,
     exact_states: TensorVariable | None = None,
 ) -> Annealed:
-    """Build annealed importance sampling from independent units to an RBM, for every row at once.
+    """Build annealed importance sampling from independent units to an RBM, for all rows at once.
 
     Parameters
     ----------
     rbm : RBM
-        With biases of shape (R, n).
+        Biases have shape (R, n).
     base : TensorVariable, shape (R, n_visible)
         Activations a of the base distribution; see :func:`base_activation`.
     betas : numpy.ndarray, shape (n_temperatures,)
@@ -398,8 +399,8 @@ def ais_log_weights(
     n_chains : int
         Independent runs for each row.
     rng : Rng
-    exact_states : TensorVariable or None, shape (S, n_visible), of known shape
-        Distinct states of binary visible units whose part of Z is summed exactly instead.
+    exact_states : TensorVariable or None, shape (S, n_visible), static
+        Distinct states of binary visible units whose terms of Z are summed exactly.
 
     Returns
     -------
@@ -423,17 +424,17 @@ def raise_log_weights(
     rng: Rng,
     exact_states: TensorVariable | None = None,
 ) -> Annealed:
-    """Build the reverse annealed estimator RAISE, for every row at once.
+    """Build the reverse annealed estimator RAISE, for all rows at once.
 
-    Takes the same parameters as :func:`ais_log_weights`, and the data `v`, shape (R, n_visible).
+    Parameters are those of :func:`ais_log_weights`, and the data `v`, shape (R, n_visible).
 
     Returns
     -------
     Annealed
         ``exp(-F(v)) / Z_base`` times the mean of ``exp(-log_weights)`` is an unbiased estimate of the probability that
-        annealing with this schedule generates `v`. With states that are `exact_states`, the model is: one of
-        them, or annealing until it ends at none of them; some chains upwards tell how often which, and the mean of the
-        probabilities is at most a little too low.
+        annealing with this schedule generates `v`. With `exact_states`, the scored model generates one of them, or runs
+        annealing until it ends at none of them. Chains upwards estimate the probabilities of both, and the mean of the
+        estimates is at most a little too low.
     """
     chains = _Annealing(rbm, base, n_chains)
     log_w, rng = chains.downwards(v, betas, rng)
@@ -449,18 +450,18 @@ def raise_log_weights(
 
 
 def _log_shares(log_rest: TensorVariable, inside: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
-    """Log share of the listed states in Z or, where a datum is not `inside` the list, of all others, corrected.
+    """Log share in Z of the listed states or, if a datum is not `inside` the list, of all other states, corrected.
 
-    `log_rest`, shape (R, n), are log weights over the sum of the list, minus infinity for chains that ended in it. The
-    correction is 1 / P(ending outside), the factor by which annealing that may not end in the list is more likely to
-    generate something else. With x of n ends outside, the mean of (n + 1) / (x + 1) is just below it, whatever it is.
-    The share of the others has a least value, a tenth of a chain's, so that they never become impossible. Returned with
-    it: its variance, by the jackknife over chains.
+    `log_rest`, shape (R, n), holds log weights relative to the sum over the list, minus infinity for chains that ended
+    in the list. The correction is 1 / P(end outside), the factor by which annealing that must end outside the list is
+    more likely to generate another state. If x of n chains end outside, the mean of (n + 1) / (x + 1) is slightly below
+    that factor. The share of the other states is at least a tenth of a chain, so it never vanishes. The second result
+    is the variance of the first, by the jackknife over chains.
     """
     dtype, n = log_rest.dtype, log_rest.type.shape[1]
     one = np.asarray(1.0, dtype)
     ended = pt.gt(log_rest, -np.inf).astype(dtype)
-    # sums without one chain need the terms; of what is e**80 times less than the list nothing is needed
+    # The jackknife needs the terms; terms below e**-80 of the list are negligible.
     top = pt.maximum(log_rest.max(axis=1, keepdims=True), np.asarray(-80.0, dtype))
     rest = pt.exp(log_rest - top)
 

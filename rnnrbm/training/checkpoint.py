@@ -1,4 +1,4 @@
-"""Checkpoints: named arrays and a little text in one ``.npz``, written whole or not at all, without pickle."""
+"""Checkpoints: named arrays and metadata in one ``.npz``, written atomically and without pickle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _META = "_meta"
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint, or one of another model; the message names the file and what differs."""
+    """A file that is not a checkpoint, or belongs to another model; the message names the file and the difference."""
 
 
 def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -26,13 +26,13 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: M
     Parameters
     ----------
     path : path-like
-        Replaced in one step: after a failure, an earlier checkpoint is as it was.
+        Replaced in one step: after a failure, an earlier checkpoint is unchanged.
     arrays : mapping of str to numpy.ndarray
         Numbers; no objects.
     meta : mapping
-        Anything JSON can hold.
+        Values that JSON can hold.
     """
-    # the names are written down too, because a damaged directory of a zip file may leave out members silently
+    # the names are stored too, because a damaged zip directory may omit members silently
     text = np.frombuffer(json.dumps({"names": sorted(arrays), "meta": dict(meta)}).encode(), np.uint8)
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **{_META: text}, **arrays)
@@ -49,11 +49,11 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     Raises
     ------
     CheckpointError
-        If the file is truncated, no checkpoint, or contains pickled objects, which are never loaded.
+        If the file is truncated, is not a checkpoint, or contains pickled objects, which are never loaded.
     OSError
         If it cannot be opened.
     """
-    # opened here, because np.load leaves a damaged file open
+    # opened here because np.load does not close a damaged file
     with open(path, "rb") as file:
         try:
             archive = np.load(file, allow_pickle=False)
@@ -62,9 +62,9 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
             whole = None if text is None else json.loads(text.tobytes())
             if isinstance(whole, dict) and whole.get("names") != sorted(arrays):
                 raise ValueError("arrays are missing")
-        except Exception as error:  # a damaged file makes zipfile, zlib, NumPy or json raise whatever they run into
+        except Exception as error:  # zipfile, zlib, NumPy and json raise many kinds of errors for a damaged file
             reason = "contains pickled objects" if "Object arrays" in str(error) else "is truncated or no checkpoint"
-            # NumPy advises loading pickles after all, so its own words are left out
+            # omit NumPy's message, which suggests loading pickles
             raise CheckpointError(f"{path}: {reason}; nothing was loaded ({type(error).__name__})") from None
     if not isinstance(whole, dict):
         raise CheckpointError(f"{path}: a NumPy file, but not a checkpoint of rnnrbm; nothing was loaded")
@@ -72,20 +72,20 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
 
 
 def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, where: str) -> None:
-    """Give shared variables the values of a checkpoint; all or none.
+    """Assign the values of a checkpoint to shared variables; all or none.
 
     Parameters
     ----------
     variables : mapping from name to shared variable
     arrays : mapping from name to numpy.ndarray
-        Names that no variable has are ignored.
+        Names without a variable are ignored.
     where : str
-        What to call the source in errors.
+        Name of the source in errors.
 
     Raises
     ------
     CheckpointError
-        If a variable's array is missing or has another shape; the message lists all of them.
+        If a variable's array is missing or has another shape; the message lists all such variables.
     """
     wrong = []
     for name, variable in variables.items():

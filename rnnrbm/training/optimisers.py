@@ -1,8 +1,8 @@
 """Optimisers: each returns a plain dict ``{shared variable: new expression}``.
 
-``updates = optim.adam(grads, params, learning_rate)``, merged with other updates by ``|``. Learning rates may be
-shared variables, so a schedule changes them without compiling again. State variables are named after the
-parameter they belong to (``adam_m.W``), and those names are the keys in a checkpoint.
+``updates = optim.adam(grads, params, learning_rate)`` can be merged with other updates by ``|``. Learning rates may be
+shared variables, so a schedule changes them without compiling again. State variables have the names of their
+parameters (``adam_m.W``), and these names are the keys in a checkpoint.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def clip_by_global_norm(grads: Sequence[TensorVariable], max_norm: float) -> lis
 
 
 def _rate(learning_rate: Any, p: Any, scales: dict[str, float] | None) -> Any:
-    """The learning rate of one parameter, in its own type."""
+    """Learning rate of one parameter, in its own type."""
     scale = (scales or {}).get(p.name, 1.0)
     rate = learning_rate if isinstance(learning_rate, Variable) else np.asarray(learning_rate, p.dtype)
     return rate if scale == 1.0 else rate * np.asarray(scale, p.dtype)
 
 
 def _kept(state: State | None, name: str, shape: tuple, dtype: str) -> Any:
-    """The state variable of that name: the one in `state`, or a new one, which is put there."""
+    """Return the state variable of a name from `state`, or a new one, which is added to `state`."""
     if state is not None and name in state:
         return state[name]
     variable = engine.shared(np.zeros(shape), name, dtype)
@@ -75,8 +75,8 @@ def sgd(
     scales : dict from parameter name to factor, or None
         Separate learning rates: the rate of a parameter is `learning_rate` times its factor (1 if absent).
     state : dict or None
-        Where state variables are kept by name. Given the same dict again, an optimiser goes on with the same
-        variables: that is how several compiled functions (one for each k, say) share one optimiser.
+        State variables by name. Optimisers with the same dict share state variables, so several compiled functions
+        (for example one for each k) can share one optimiser.
     """
     return {p: p - _rate(learning_rate, p, scales) * g for g, p in zip(grads, params, strict=True)}
 
@@ -114,7 +114,7 @@ def rmsprop(
 ) -> Updates:
     """RMSProp (Tieleman & Hinton 2012): steps divided by a running root mean square of the gradient.
 
-    `decay` is that of the running mean, `epsilon` is added under the root; the rest is as in :func:`sgd`.
+    `decay` is that of the running mean, `epsilon` is added under the root; other parameters are as in :func:`sgd`.
     """
     updates: Updates = {}
     for g, p in zip(grads, params, strict=True):
@@ -139,11 +139,11 @@ def adam(
     """Adam (Kingma & Ba, ICLR 2015), with bias correction.
 
     `beta_1` and `beta_2` are the decays of the running means of the gradient and of its square, `epsilon` is
-    added to the root; the rest is as in :func:`sgd`.
+    added to the root; other parameters are as in :func:`sgd`.
     """
     t = _kept(state, "adam_t", (), params[0].dtype)
     step = t + np.asarray(1.0, t.dtype)
-    # correction factors through expm1: 1 - beta**t without cancellation
+    # expm1 computes the correction factors 1 - beta**t without cancellation
     c_1, c_2 = (-pt.expm1(step * np.asarray(np.log(b), t.dtype)) for b in (beta_1, beta_2))
     updates: Updates = {t: step}
     for g, p in zip(grads, params, strict=True):

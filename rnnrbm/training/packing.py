@@ -1,12 +1,12 @@
-"""From pieces of all lengths to batches of one fixed shape, so that one program is compiled. NumPy only.
+"""Packing pieces of any length into batches of one fixed shape, so that one program is compiled. NumPy only.
 
-Pieces are packed into rows of ``row_length`` frames: short ones one after the other, long ones cut into segments at
+Pieces are packed into rows of ``row_length`` frames: short pieces one after the other, long pieces cut into segments at
 places that differ from epoch to epoch. ``start`` marks where a piece or segment begins and the recurrent state is
-reset; a segment from the middle of a piece is preceded by some frames of context, which the RNN reads but which do
-not count (``mask`` 0), nor does padding at the end of a row.
+reset. A segment from the middle of a piece follows some frames of context, which the RNN reads but the loss ignores
+(``mask`` 0), as it ignores padding at the end of a row.
 
-A batch holds places in the data, not data: the frames stay on the device (:meth:`PackedDataset.frames`), and
-:func:`rnnrbm.training.fit.gather` picks them there.
+A batch holds offsets into the data, not data: the frames stay on the device (:meth:`PackedDataset.frames`), and
+:func:`rnnrbm.training.fit.gather` gathers them there.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Batch(NamedTuple):
     Attributes
     ----------
     offset : numpy.ndarray, shape (row_length, batch_size), int32
-        Position of each frame's first note in the flattened frames of the corpus, transposition included.
+        Position of each frame's first note in the flattened frames of the data set, including transposition.
     mask : numpy.ndarray, shape (row_length, batch_size), float32
-        1 for frames that count.
+        1 for frames that the loss includes.
     start : numpy.ndarray, shape (row_length, batch_size), bool
         True where a piece or segment begins.
     """
@@ -38,28 +38,28 @@ class Batch(NamedTuple):
 
 
 class PackedDataset:
-    """Pieces laid out for training.
+    """Pieces packed for training.
 
     Parameters
     ----------
     pieces : sequence of arrays (T, n_visible)
-        Of one type: uint8 for piano-rolls.
+        Arrays of one type: uint8 for piano-rolls.
     row_length : int
         Frames in a row.
     batch_size : int
-        Rows in a batch; reduced to the number of rows there are, if that is smaller.
+        Rows in a batch; at most the number of rows.
     context : int
-        Frames of context before a segment from the middle of a piece; below half of `row_length`.
+        Frames of context before a segment from the middle of a piece; at most half of `row_length`.
     align : int
-        Segments, context included, begin at multiples of so many frames; at most `row_length` - `context`.
+        Segments, including context, begin at multiples of this number of frames; at most `row_length` - `context`.
     transpose_range : (int, int)
         Each piece is transposed anew every epoch, by a whole number of columns drawn uniformly from this range,
-        both ends included, and narrowed for each piece so that no note leaves the roll.
+        both ends included. The range is narrowed for each piece so that no note leaves the roll.
 
     Raises
     ------
     ValueError
-        If there are no pieces, one is empty or of another width, or a setting is impossible.
+        If there are no pieces, a piece is empty or has another width, or a setting is impossible.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class PackedDataset:
         if not 1 <= align <= row_length - context:
             raise ValueError(
                 f"align must be between 1 and row_length - context ({row_length - context}), got {align}; "
-                "a model with a clock asks for it"
+                "a model with a clock needs it"
             )
         if transpose_range[0] > transpose_range[1] or transpose_range[0] > 0 or transpose_range[1] < 0:
             raise ValueError(f"transpose_range must be a range around 0, such as (-5, 6), got {transpose_range}")
         self.row_length, self.context, self.n_visible, self._align = row_length, context, width, align
         self.lengths = np.array([len(p) for p in pieces])
-        # silent columns on both sides, so that a transposed frame is a window; and one silent frame for padding
+        # silent columns on both sides make a transposed frame a window; one silent frame serves as padding
         self._margin = max(-transpose_range[0], transpose_range[1])
         self._width = width + 2 * self._margin
         self._first = np.concatenate([[0], np.cumsum(self.lengths)])
@@ -100,7 +100,7 @@ class PackedDataset:
             raise ValueError(f"the data have {cells} cells; at most 2**31 - 1 can be indexed")
         self.frames = np.zeros((self._first[-1] + 1, self._width), pieces[0].dtype)
         self.frames[:-1, self._margin : self._margin + width] = np.concatenate(list(pieces))
-        #: the greatest number of units that are not zero in a frame
+        #: greatest number of nonzero units in a frame
         self.max_active = int(np.count_nonzero(self.frames, axis=1).max())
         self._shifts = np.array([self._shift_range(p, *transpose_range) for p in pieces])
         rows = len(self._pack(np.random.default_rng(0)))
@@ -114,7 +114,7 @@ class PackedDataset:
         return max(low, -int(used[0])), min(high, piece.shape[1] - 1 - int(used[-1]))
 
     def _segments(self, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
-        """Cut pieces: (piece, first frame, frames of context, frames), in random order."""
+        """Cut pieces into (piece, first frame, frames of context, frames), in random order."""
         segments = []
         for piece, length in enumerate(self.lengths):
             if length <= self.row_length:
@@ -132,9 +132,9 @@ class PackedDataset:
         return [segments[i] for i in rng.permutation(len(segments))]
 
     def _pack(self, rng: np.random.Generator) -> list[list[tuple[int, int, int, int]]]:
-        """Put segments into rows of `row_length` frames, each into the first row with room for it."""
+        """Put segments into rows of `row_length` frames, each into the first row with enough room."""
         rows: list[list[tuple[int, int, int, int]]] = []
-        room: dict[int, int] = {}  # of the rows that are not all but full, in their order
+        room: dict[int, int] = {}  # free frames of rows that are not nearly full, in order
         for segment in self._segments(rng):
             size = segment[3]
             i = next((i for i, free in room.items() if size <= free), len(rows))
@@ -152,21 +152,21 @@ class PackedDataset:
         return -(-len(self._pack(np.random.default_rng(seed))) // self.batch_size)
 
     def epoch(self, seed: tuple[int, ...], *, transpose_prob: float = 1.0) -> Iterator[Batch]:
-        """Yield the batches of one epoch: every frame counts once, in a new order and transposition.
+        """Yield the batches of one epoch: each frame once, in a new order and transposition.
 
-        The last batch is filled up with rows of the same epoch drawn again.
+        The last batch is filled with rows of the same epoch, drawn again.
 
         Parameters
         ----------
         seed : tuple of int
-            For example (seed, epoch): the same seed gives the same batches.
+            For example (seed, epoch). The same seed gives the same batches.
         transpose_prob : float
-            Share of the pieces that are transposed.
+            Fraction of the pieces that are transposed.
 
         Raises
         ------
         ValueError
-            If `transpose_prob` is no share.
+            If `transpose_prob` is not between 0 and 1.
         """
         if not 0.0 <= transpose_prob <= 1.0:
             raise ValueError(f"transpose_prob must be between 0 and 1, got {transpose_prob}")
@@ -195,19 +195,19 @@ class PackedDataset:
         return Batch(offset, mask, start)
 
     def dense(self, batch: Batch) -> np.ndarray:
-        """The frames of a batch as an array (row_length, batch_size, n_visible), in the type of the data."""
+        """Return the frames of a batch as an array (row_length, batch_size, n_visible), in the type of the data."""
         return self.frames.ravel()[batch.offset[:, :, None] + np.arange(self.n_visible, dtype=np.int32)]
 
 
 def transposed(
     pieces: Sequence[np.ndarray], transpose_range: tuple[int, int], seed: int = 0, *, transpose_prob: float = 1.0
 ) -> list[np.ndarray]:
-    """Return pieces as a model sees them in training: each is shifted at random with probability `transpose_prob`."""
+    """Return pieces as in training: each piece is shifted at random with probability `transpose_prob`."""
     rng = np.random.default_rng(seed)
     ranges = [PackedDataset._shift_range(p, *transpose_range) for p in pieces]
     shifts = [int(rng.integers(low, high + 1)) for low, high in ranges]
     shifts = [
         shift if chance < transpose_prob else 0 for shift, chance in zip(shifts, rng.random(len(shifts)), strict=True)
     ]
-    # no note leaves the roll, so what comes in on the other side is silence
+    # no note leaves the roll, so np.roll wraps only silent columns
     return [np.roll(piece, shift, axis=1) for piece, shift in zip(pieces, shifts, strict=True)]

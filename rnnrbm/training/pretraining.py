@@ -1,8 +1,8 @@
-"""Training parts of a sequence model first, as in 2012: the frame density on frames alone, the network by prediction.
+"""Pretraining, as in 2012: the frame density on single frames, the network by prediction.
 
-Both are sequence models themselves and share the parameters of the whole, so what :func:`rnnrbm.training.fit.fit`
-does to them it does to the model: the density without a past, on shuffled frames, and the network with independent
-units, whose log-loss is the cross-entropy of the next frame. (Boulanger-Lewandowski et al. 2012, section 5.)
+Both are sequence models that share parameters with the whole model, so :func:`rnnrbm.training.fit.fit` on them trains
+the model: the density without a past, on shuffled frames, and the network with independent units, whose loss is the
+cross-entropy of the next frame (Boulanger-Lewandowski et al. 2012, section 5).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["Stage", "stages"]
 
 
 class Stage(NamedTuple):
-    """Something to be trained: a part of a model, or in the end the model.
+    """A stage of training: a part of a model, or finally the model.
 
     Attributes
     ----------
     name : {"density", "network", "model"}
     model : SequenceModel
-        Shares parameters with the model it is a part of.
+        Shares its parameters with the whole model.
     settings : Training
         For :func:`rnnrbm.training.fit.fit`.
     """
@@ -39,23 +39,22 @@ class Stage(NamedTuple):
 
 
 def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
-    """Yield what is to be trained, one after the other: parts that are trained first, and the model itself.
+    """Yield the stages of training in order: the pretrained parts, then the model itself.
 
-    Nothing is trained here, and each part is made when it is asked for, since it begins where the one before ended::
+    This function trains nothing. Each part is made on demand, since it begins where the previous one ended::
 
         for name, part, own in rnnrbm.training.pretraining.stages(model, settings):
             for row in rnnrbm.fit(part, data.train, data.valid if name == "model" else None, own):
                 print(name, row["epoch"], row["loss"])
 
-    A model without a past has no network to train; training its density first would be the training itself.
+    A model without a past has no network to train; pretraining its density would be the training itself.
 
     Parameters
     ----------
     model : SequenceModel
     settings : Training
-        ``pretrain_density`` and ``pretrain_network`` are the epochs of the parts. Their other settings are the model's,
-        but for early stopping and averaging, which they do without, and the rows of a batch: the density has as many
-        frames, but single ones.
+        ``pretrain_density`` and ``pretrain_network`` are the epochs of the parts. Parts use the model's settings, but
+        neither early stopping nor averaging, and the density's batch has the same number of frames as single rows.
     """
     own = settings.model_copy(update={"pretrain_density": 0, "pretrain_network": 0})
     part = own.model_copy(update={"patience": 0, "averaging": 0.0})
@@ -70,7 +69,7 @@ def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
 
 
 def _predictor(model: SequenceModel, seed: int) -> SequenceModel:
-    """The model's network with independent units, which have biases and weights of their own."""
+    """The model's network with independent units, with their own biases and weights."""
     density = Independent(engine.shared(engine.to_numpy(model.density.b_v), "b_v", model.dtype), model.density.visible)
     rng = np.random.default_rng(seed)
     return SequenceModel.init(model.network, density, rng=rng, dtype=model.dtype)
