@@ -1,7 +1,7 @@
-"""What it brings that memory of intermediate results is kept between calls (``rnnrbm.backend.engine.start_jax``).
+"""Effect of reusing memory of intermediate results between calls (``rnnrbm.backend.engine.start_jax``).
 
-A training step of each model (see models.py) in two processes that take turns: one with memory kept, one in which glibc
-gives it back as it does of itself; with the pages that the system clears for a step, and peak memory.
+A training step of each model (see models.py) runs in turns in two processes: one reuses memory, the other has glibc's
+default, which returns it to the system. Reported are also the pages that the system clears in a step, and peak memory.
 
     python benchmarks/allocation.py [--rounds 5] [--models rnn-rbm ...]
 """
@@ -17,12 +17,12 @@ import sys
 import common
 from models import VARIANTS, peak, training_step
 
-#: glibc's own value; that there is one keeps the library from setting anything
+#: glibc's default value; any value keeps the library from changing settings
 ITS_OWN = {"MALLOC_ARENA_TEST": "8"}
 
 
 class Child:
-    """A training step in a process of its own, made whenever asked for."""
+    """A training step in its own process, run on demand."""
 
     def __init__(self, variant: str, environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -34,7 +34,7 @@ class Child:
         )
 
     def __call__(self) -> list[float]:
-        """A step: the pages cleared since the process began, and its peak memory in GB."""
+        """Run a step; return the pages cleared since the process began, and its peak memory in GB."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("step\n")

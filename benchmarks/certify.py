@@ -1,16 +1,16 @@
-"""Certify the likelihoods: annealing against exact values on machines of a trained model.
+"""Certify the likelihoods: annealing against exact values, on the RBMs of a trained model.
 
-A model is trained on the embedded chorales (or read from a run), cut to 20 of its hidden units, so that every
-conditional RBM can be enumerated, and its frames on held-out pieces are scored exactly, by AIS and by RAISE at the
-default settings, each by itself and with the frames of the training set enumerated. Printed, and required (exit status
-1 otherwise):
+A model is trained on the embedded chorales (or loaded from a run) and cut to 20 of its hidden units, so that every
+conditional RBM can be enumerated. Frames of held-out pieces are scored exactly, by AIS and by RAISE at the default
+settings, with and without exact sums over the frames of the training set. The program prints these values and exits
+with status 1 if one requirement fails:
 
-* AIS - exact below 0.02 nats per frame in size, and RAISE too: every frame's by itself, on average over frames; of the
-  mean over frames where states are enumerated, since a machine cut like this has no narrow modes, and the count of
-  chains that end in the list is then the larger error of a frame;
-* RAISE <= exact <= AIS within 3 standard errors, as means over the frames;
-* the reported standard error of a frame covers the exact value in 95 % of the frames (1.96 standard errors), within
-  what that share of so many frames may vary by chance (3 standard deviations of a binomial share).
+* |AIS - exact| and |RAISE - exact| are below 0.02 nats per frame, on average over frames. With exact states the
+  requirement is on the mean over frames: an RBM cut like this has no narrow modes, and the larger error of a frame
+  comes from the number of chains that end in the list.
+* RAISE <= exact <= AIS within 3 standard errors, as means over the frames.
+* 95 % of the intervals of 1.96 standard errors around AIS contain the exact value, within the chance variation of that
+  fraction (3 standard deviations of a binomial fraction).
 
     python benchmarks/certify.py [RUN] [--frames 200] [--epochs 30] [--n-chains 100] [--n-temperatures 1000]
 """
@@ -44,7 +44,7 @@ def trained(data: datasets.Dataset, epochs: int) -> SequenceModel:
 
 
 def cut(model: SequenceModel, seed: int) -> SequenceModel:
-    """The model with only 20 hidden units, drawn with a chance proportional to the size of their weights."""
+    """The model with only 20 hidden units, sampled in proportion to the size of their weights."""
     values = {p.name: engine.to_numpy(p) for p in model.params}
     size = np.abs(values["W"]).sum(axis=0)
     kept = np.random.default_rng(seed).choice(len(size), N_KEPT, replace=False, p=size / size.sum())
@@ -55,8 +55,8 @@ def cut(model: SequenceModel, seed: int) -> SequenceModel:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", nargs="?", help="folder of a trained run; without one, a model is trained")
-    parser.add_argument("--frames", type=int, default=200, help="conditional RBMs, one a frame; at least 50")
+    parser.add_argument("run", nargs="?", help="folder of a trained run; without it, a model is trained")
+    parser.add_argument("--frames", type=int, default=200, help="number of frames, each with its RBM; at least 50")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--n-chains", type=int, default=100)
     parser.add_argument("--n-temperatures", type=int, default=1000)
@@ -85,7 +85,7 @@ def main() -> None:
     failed = []
     for way, (values, error, scored) in frames.items():
         off = values - exact
-        covered = (np.abs(off) <= 1.96 * error + 1e-4).mean()  # float32 sums of 88 terms are worth 1e-4
+        covered = (np.abs(off) <= 1.96 * error + 1e-4).mean()  # float32 sums of 88 terms are exact to 1e-4
         se = scored.standard_error
         figures = (off.mean(), np.abs(off).mean(), np.abs(off).max())
         cells = (f"{x:.4f}" for x in figures)

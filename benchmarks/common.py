@@ -1,7 +1,7 @@
-"""What the benchmarks share: the machine, fair timing, tables.
+"""Shared parts of the benchmarks: the machine, fair timing, tables.
 
-Contestants take turns (A B C A B C ...), so that whatever else the machine is doing falls on all of them, and
-what is reported is the median of the ratios within a round.
+Contestants take turns (A B C A B C ...), so that other load on the machine affects all of them. The benchmarks report
+the median of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 
 def load() -> str:
-    """Load average of the last minute, where the system tells it."""
+    """Load average of the last minute, if the system provides it."""
     return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
 
 
@@ -41,7 +41,7 @@ def header(*packages: str, device: bool = True) -> None:
 
 
 class Times(NamedTuple):
-    """Seconds per call, one figure for each round: by the clock on the wall, and of processor time."""
+    """Seconds per call, one number for each round: wall time and processor time."""
 
     wall: list[float]
     cpu: list[float]
@@ -50,7 +50,7 @@ class Times(NamedTuple):
 def interleave(contestants: Mapping[str, Callable[[], Any]], rounds: int, calls: int) -> dict[str, Times]:
     """Time contestants in turns.
 
-    Every contestant must wait for its own results. Each is called twice before, untimed, which compiles it.
+    Every contestant must wait for its own results. Two untimed calls of each come first and compile it.
     """
     for run in contestants.values():
         run()
@@ -58,7 +58,7 @@ def interleave(contestants: Mapping[str, Callable[[], Any]], rounds: int, calls:
     times = {name: Times([], []) for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
-            run()  # the caches of the machine still hold the contestant before
+            run()  # the processor's caches still hold the previous contestant
             wall, cpu = time.perf_counter(), time.process_time()
             for _ in range(calls):
                 run()
@@ -78,8 +78,8 @@ def report(
 ) -> None:
     """Print a table: time of each contestant, and as a multiple of the first one's in the same round.
 
-    `targets` maps contestants to the target for that multiple; `per` divides the times (pieces of a call, say).
-    Processor time adds up all threads; on a busy machine it tells more than the wall clock.
+    `targets` maps contestants to the target for that multiple; `per` divides the times, for example by pieces of a
+    call. Processor time adds up all threads; on a busy machine it is more reliable than wall time.
     """
     first = next(iter(times))
     rows = [(title, unit, f"times {first}", "target", "CPU ms", "CPU, times")]
@@ -93,7 +93,7 @@ def report(
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as a Markdown table; the first one is the head."""
+    """Print rows as a Markdown table; the first row is the header."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     print()
     for i, row in enumerate(rows):

@@ -1,8 +1,8 @@
 """Time to generate pieces: the library's Sampler, PyTorch eager and plain JAX.
 
 200 frames of 25 Gibbs steps from the model of the 2012 tutorial (tanh, 88 visible, 150 hidden, 100 recurrent units),
-for 1, 8 and 64 pieces at once; compilation excluded. That all draw from the same distribution is checked by the
-mean number of notes a frame.
+for 1, 8 and 64 pieces at once; compilation excluded. The mean number of notes a frame checks that all contestants
+sample from the same distribution.
 
     python benchmarks/generate.py [--rounds 7] [--pieces 1,8,64]
 """
@@ -45,8 +45,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=1)
-    parser.add_argument("--pieces", default="1,8,64", help="how many pieces are generated at once")
-    parser.add_argument("--torch-threads", type=int, help="of PyTorch on a CPU; 1 where others use the machine")
+    parser.add_argument("--pieces", default="1,8,64", help="numbers of pieces to generate at once")
+    parser.add_argument("--torch-threads", type=int, help="threads of PyTorch on a CPU; 1 on a shared machine")
     options = parser.parse_args()
     common.header("torch")
     torch_too = importlib.util.find_spec("torch") is not None

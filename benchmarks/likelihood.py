@@ -1,8 +1,8 @@
-"""Time and memory of annealed importance sampling, beside its own bare matrix products.
+"""Time and memory of annealed importance sampling, compared with its own matrix products.
 
-An RNN-RBM of 200 hidden units, 100 chains x 1 000 temperatures. First one chunk of frames, in turns with the products
-v W and h W^T that it cannot do without (on one device with all threads, and spread over all devices: the faster is the
-floor). Then, with --full, all 4 725 frames of the JSB test set (RNNRBM_DATA), with the peak memory of the process.
+An RNN-RBM of 200 hidden units, 100 chains x 1 000 temperatures. First one chunk of frames, in turns with the matrix
+products v W and h W^T that it needs (on one device with all threads, and spread over all devices; the faster is the
+lower bound). With --full, also all 4 725 frames of the JSB test set (RNNRBM_DATA), with the peak memory of the process.
 
     python benchmarks/likelihood.py [--rounds 5] [--full]
 """
@@ -29,7 +29,7 @@ N_HIDDEN, N_CHAINS, N_TEMPERATURES = 200, 100, 1000
 
 
 def make_model() -> SequenceModel:
-    """Weights of the size that training gives them."""
+    """Make a model with weights of the size of trained ones."""
     model = rnnrbm.rnn_rbm(88, N_HIDDEN, 150, rng=np.random.default_rng(0), b_v=-2.9, scale=0.3)
     for name, p in (("W_uv", model.bias_weights[0]), ("W_uh", model.bias_weights[1])):
         noise = np.random.default_rng(len(name)).normal(0.0, 0.1, p.type.shape)
@@ -38,8 +38,8 @@ def make_model() -> SequenceModel:
 
 
 def products(model: SequenceModel, n_rows: int, spread: bool) -> Any:
-    """The matrix products of one chunk: two for each temperature."""
-    place = sharding.Sharding(n_rows, sums=not spread)  # one device where the devices are cores
+    """Matrix products of one chunk: two for each temperature."""
+    place = sharding.Sharding(n_rows, sums=not spread)  # a single device if the devices are cores
     W = np.linalg.qr(np.random.default_rng(0).normal(size=(N_HIDDEN, 88)))[0].T.astype(np.float32)  # v W W^T stays v
     v = place.shard(np.random.default_rng(1).random((n_rows, 88), np.float32))
 
@@ -54,7 +54,7 @@ def products(model: SequenceModel, n_rows: int, spread: bool) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--full", action="store_true", help="also score the whole JSB test set")
+    parser.add_argument("--full", action="store_true", help="score the whole JSB test set too")
     options = parser.parse_args()
     common.header()
     model = make_model()

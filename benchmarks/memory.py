@@ -1,11 +1,11 @@
-"""Peak memory of a default training run: ``rnnrbm train --epochs 3`` with everything that follows it.
+"""Peak memory of a default training run: ``rnnrbm train --epochs 3`` with all its outputs.
 
-Measures the resident memory of the process and its children together, looked at every 20 ms, and the kernel's own
-peak of the process alone. On a GPU this is the host's memory; the device's is set aside by JAX in advance.
+Measures the resident memory of the process and its children every 20 ms, and the kernel's own peak of the process
+alone. On a GPU this is the host's memory, since JAX reserves the device's in advance.
 
-With ``--musedata`` instead: two epochs of the default model with CD-10 on a quarter of MuseData's training set, half of
-it, all and all twice, to show how memory grows with the set, and what an epoch takes. The data is that of the
-environment variable RNNRBM_DATA, or fetched.
+``--musedata`` trains two epochs of the default model with CD-10 on a quarter of MuseData's training set, half of it,
+all and twice all. It shows the growth of memory with the size of the set, and the time of an epoch. The data is in the
+folder of the environment variable RNNRBM_DATA, or downloaded.
 
     python benchmarks/memory.py [--epochs 3]
     python benchmarks/memory.py --musedata
@@ -23,7 +23,7 @@ from pathlib import Path
 import common
 
 TARGET = 1.2  # GB
-EPOCH_TARGET = 60  # seconds an epoch of all of MuseData, 2 cores
+EPOCH_TARGET = 60  # seconds for an epoch of all of MuseData, on 2 cores
 
 EPOCHS = """
 import sys
@@ -55,7 +55,7 @@ def peak(command: list[str]) -> tuple[float, float, float]:
                 if status.exists():
                     own = max(own, *(int(x.split()[1]) for x in status.read_text().splitlines() if "VmHWM" in x), 0)
             except (psutil.Error, OSError):
-                pass  # a process ended while it was looked at
+                pass  # a process ended during the measurement
             time.sleep(0.02)
         diagnostics = process.stderr.read()
     if process.returncode:

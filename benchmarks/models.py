@@ -1,7 +1,7 @@
-"""Time of one training step, and of a NADE computed in three ways, for every model of the family; and their memory.
+"""Time of one training step for every model, and of a NADE computed in three ways; and their memory.
 
-All at the library's defaults (256 hidden and recurrent units, GRU, CD-5, dropout, clipping, Adam) on batches of 96 x 6
-frames as sparse as music (at most 15 units on). Memory is that of a process of its own that trains ten steps.
+All models have the library's defaults (256 hidden and recurrent units, GRU, CD-5, dropout, clipping, Adam), on batches
+of 96 x 6 frames as sparse as music (at most 15 units on). Memory is that of a separate process that trains ten steps.
 
     python benchmarks/models.py [--rounds 7]
 """
@@ -40,7 +40,7 @@ def batch() -> np.ndarray:
 
 
 def training_step(variant: str) -> Any:
-    """A compiled step of one model, on one batch."""
+    """A compiled training step of one model, on one batch."""
     name = variant.split(",")[0]
     model = build(name, N_VISIBLE, rng=np.random.default_rng(0), b_v=-2.9, **VARIANTS[variant])
     frames = batch()
@@ -60,7 +60,7 @@ def nade_gradient(way: str, n_hidden: int = 256) -> Any:
     frames = batch().reshape(-1, N_VISIBLE)
     v = pt.tensor("v", dtype="float32", shape=frames.shape)
     if way == "triangular product":
-        # what the hidden units are told before every unit: (R, n, n_hidden)
+        # inputs of the hidden units before every unit: (R, n, n_hidden)
         before = pt.as_tensor(np.tril(np.ones((N_VISIBLE, N_VISIBLE), np.float32), -1))
         told = (v[:, None, :] * before).reshape((-1, N_VISIBLE)) @ nade.W
         h = pt.sigmoid(told.reshape((len(frames), N_VISIBLE, n_hidden)) + nade.b_h)
@@ -78,7 +78,7 @@ REFERENCE: dict[str, float] = {}
 
 
 def peak() -> float:
-    """Gigabytes that this process has had at most; Linux counts those of its parent into what getrusage says."""
+    """Peak memory of this process, GB; on Linux getrusage would include the parent's."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) / 2**20
@@ -86,7 +86,7 @@ def peak() -> float:
 
 
 def peak_memory(variant: str) -> float:
-    """Gigabytes of a process that trains ten steps."""
+    """Peak memory of a process that trains ten steps, GB."""
     done = subprocess.run([sys.executable, __file__, "--only", variant], capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 

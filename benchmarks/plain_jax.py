@@ -1,4 +1,4 @@
-"""The RNN-RBM in plain JAX, as a good JAX user writes it, and the floor: its matrix products alone.
+"""The RNN-RBM in plain JAX, as an experienced JAX user writes it, and the lower bound: its matrix products alone.
 
 One jitted training step with donated state, ``lax.scan`` over time and over the Gibbs chain, biases and free
 energies of all frames as one batch, ``jax.random`` for randomness.
@@ -23,7 +23,7 @@ def cell_step(cell: str, x, y, u):
 
 
 def biases(p, read, cell, keep=None):
-    """Biases (T*B, n) of all frames from what the RNN reads (T, B, n_visible)."""
+    """Biases (T*B, n) of all frames from the RNN's input (T, B, n_visible)."""
     x = read @ p["W_vu"] + p["b_u"]
     u_0 = jnp.broadcast_to(p["u_0"], (read.shape[1], len(p["u_0"])))
 
@@ -52,7 +52,7 @@ def free_energy(W, b_v, b_h, v):
 
 
 def loss(p, v, cell, *, k=0, key=None, negative=None, dropout=(0.0, 0.0)):
-    """The loss of a batch; the negative sample (T*B rows) is drawn unless it is given."""
+    """The loss of a batch; the negative sample (T*B rows) is drawn if it is None."""
     read, keep, rows = v, None, v.reshape(-1, v.shape[-1])
     if key is not None:
         key, key_v, key_u = jax.random.split(key, 3)
@@ -115,7 +115,7 @@ def make_floor(n_visible: int, n_hidden: int, n_recurrent: int, n_steps: int, n_
 
     def orthogonal(rows: int, columns: int):
         q = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))[0]
-        return jnp.asarray(q if rows > columns else q.T, jnp.float32)  # so that no product overflows or vanishes
+        return jnp.asarray(q if rows > columns else q.T, jnp.float32)  # keeps products from overflow and underflow
 
     W, W_uv, W_uh = (
         orthogonal(n_visible, n_hidden),

@@ -1,8 +1,8 @@
-"""The RNN-RBM in PyTorch eager, as a good PyTorch user writes it: the contestant of the benchmarks.
+"""The RNN-RBM in PyTorch eager, as an experienced PyTorch user writes it.
 
-The recurrence is ``torch.nn.RNN`` or ``torch.nn.GRU`` (faster than a loop in Python, and the same maths), all
-frames of a batch form one batch of conditional RBMs, biases are added inside the matrix products, and the Gibbs
-chain builds no autograd graph.
+The recurrence is ``torch.nn.RNN`` or ``torch.nn.GRU`` (faster than a loop in Python, with the same equations), all
+frames of a batch form one batch of conditional RBMs, biases are added inside the matrix products, and the Gibbs chain
+builds no autograd graph.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class RNNRBM:
         return -(v * b_v).sum(1) - hidden.sum(1)
 
     def loss(self, v: torch.Tensor, negative: torch.Tensor | None, k: int, dropout: tuple[float, float] = (0.0, 0.0)):
-        """The loss of a batch (T, B, n_visible); the negative sample (T*B rows) is drawn unless it is given."""
+        """The loss of a batch (T, B, n_visible); the negative sample (T*B rows) is drawn if it is None."""
         read = v * (torch.rand_like(v) >= dropout[0]) if dropout[0] else v
         b_v, b_h = self.biases(read, dropout[1])
         rows = v.flatten(0, 1)

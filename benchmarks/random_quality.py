@@ -1,12 +1,12 @@
-"""Statistical quality of the library's random bits: a raw stream for dieharder, or the whole battery at once.
+"""Statistical quality of the library's random bits: a raw stream for dieharder, or the whole battery.
 
-Measures the 32-bit words of ``rnnrbm.backend.random`` (pcg4d of key, draw number and element index) in the orders in
-which they are used, of which the library keeps the upper 24 bits (``--bits 24`` tests only those):
+Tests the 32-bit words of ``rnnrbm.backend.random`` (pcg4d of key, draw number and element index) in the orders in which
+the library uses them. The library uses only the upper 24 bits (``--bits 24`` tests only those):
 
-draws    all elements of draw 0, of draw 1 ...: matrices of 1600 x 150, as a Gibbs chain draws them
-element  one element of successive draws: what one unit sees (draws 0 .. 2**32 - 1)
-keys     one element of one draw under successive keys: many seeds, not even mixed by SeedSequence
-pcg64    NumPy's PCG64, the control: whatever it "fails" is the battery's own rate of false alarms
+draws    all elements of draw 0, of draw 1 ...: matrices of 1600 x 150, as in a Gibbs chain
+element  one element of successive draws, as for one unit (draws 0 .. 2**32 - 1)
+keys     one element of one draw under successive keys: many seeds, without SeedSequence
+pcg64    NumPy's PCG64 as a control: its "failures" are the battery's own rate of false alarms
 
     python benchmarks/random_quality.py draws | dieharder -a -g 200
     python benchmarks/random_quality.py draws --run                  # the same with a summary; an hour or so
@@ -31,13 +31,13 @@ import numpy as np
 from rnnrbm.backend import random
 
 ROWS, COLUMNS = 1600, 150
-#: every family except the lagged sums (33 lags), the bit distributions (12 widths), minimum distances, and the tests
-#: that dieharder itself calls suspect (opso, oqso, dna, sums)
+#: all families except the lagged sums (33 lags), the bit distributions (12 widths), minimum distances, and the tests
+#: that dieharder itself marks as suspect (opso, oqso, dna, sums)
 QUICK = [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 15, 16, 17, 100, 101, 102, 202, 204, 205, 206, 207, 208, 209]
 
 
 def make(layout: str, seed: int) -> tuple:
-    """Return (function from block number to words, reference in NumPy of the first 64 words of block 0)."""
+    """Return (function from block number to words, NumPy reference of the first 64 words of block 0)."""
     key = random.key_from_seed(seed)
     n = ROWS * COLUMNS
     if layout == "draws":
@@ -66,11 +66,11 @@ def make(layout: str, seed: int) -> tuple:
 
         keys = [np.array([k, key[1]], np.uint32) for k in range(64)]
         return words, np.stack([random.bits_numpy(k, 7, (n,))[element] for k in keys])
-    raise ValueError(f"layout {layout!r} is not known")
+    raise ValueError(f"unknown layout {layout!r}")
 
 
 def blocks(layout: str, seed: int) -> Iterator[np.ndarray]:
-    """Yield the stream, some megabytes at a time; the next block is computed while one is read."""
+    """Yield the stream in blocks of some megabytes; the next block is computed while the reader reads one."""
     if layout == "pcg64":
         control = np.random.PCG64(seed)
         while True:
@@ -85,14 +85,14 @@ def blocks(layout: str, seed: int) -> Iterator[np.ndarray]:
 
 
 def upper(stream: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Keep the upper 24 bits of each word, packed."""
+    """Take the upper 24 bits of each word, packed."""
     for block in stream:
         octets = block.ravel().astype("<u4", copy=False).view(np.uint8)
         yield np.ascontiguousarray(octets.reshape(-1, 4)[:, 1:])
 
 
 def pour(stream: Iterator[np.ndarray], out) -> int:
-    """Write blocks until the reader has had enough; returns the number of bytes offered."""
+    """Write blocks until the reader closes the pipe; return the number of bytes offered."""
     total = 0
     try:
         for block in stream:
@@ -104,10 +104,9 @@ def pour(stream: Iterator[np.ndarray], out) -> int:
 
 
 def battery(stream: Iterator[np.ndarray], tests: str) -> None:
-    """Run dieharder on the stream, one process for each test or one for all, and print what it says and a summary.
+    """Run dieharder on the stream, one process for each test or one for all; print its output and a summary.
 
-    ``-Y 1``: a test that comes out WEAK is continued with more samples until it is clearly PASSED or FAILED;
-    both lines are printed.
+    ``-Y 1``: a WEAK test continues with more samples until it is clearly PASSED or FAILED; both lines are printed.
     """
     if shutil.which("dieharder") is None:
         sys.exit("dieharder is not installed (on Debian and Ubuntu: apt-get install dieharder)")
@@ -136,16 +135,16 @@ def battery(stream: Iterator[np.ndarray], tests: str) -> None:
     for fields in results:
         if fields[-1] != "PASSED":
             last = next(r for r in reversed(results) if r[:2] == fields[:2])
-            print(f"  {' '.join(fields)}; last word on {fields[0]} {fields[1]}: p {last[-2]} {last[-1]}")
+            print(f"  {' '.join(fields)}; final result of {fields[0]} {fields[1]}: p {last[-2]} {last[-1]}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("layout", nargs="?", default="draws", choices=["draws", "element", "keys", "pcg64"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bits", type=int, choices=[24, 32], default=32, help="24: only what the library uses")
+    parser.add_argument("--bits", type=int, choices=[24, 32], default=32, help="24: only the bits the library uses")
     parser.add_argument("--run", action="store_true", help="call dieharder and print a summary")
-    parser.add_argument("--tests", default="all", help="with --run: all, quick, or dieharder's numbers, as in 0,15,209")
+    parser.add_argument("--tests", default="all", help="with --run: all, quick, or dieharder's numbers, e.g. 0,15,209")
     options = parser.parse_args()
     stream = blocks(options.layout, options.seed)
     stream = upper(stream) if options.bits == 24 else stream
@@ -155,7 +154,7 @@ def main() -> None:
         parser.error("writes binary data: pipe it into dieharder -a -g 200, or give --run")
     else:
         pour(stream, sys.stdout.buffer)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no complaint about the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # avoids an error about the closed pipe at exit
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How long the library takes to start, over fresh processes.
+"""Start-up time of the library, over fresh processes.
 
-import            ``import rnnrbm``, less the start of Python itself
+import            ``import rnnrbm``, minus the start of Python itself
 --help            ``rnnrbm --help``, the whole process
 first step        from the start of Python to the result of the first training step of the default model, with an
                   empty folder of compiled programs (first run) and with the folder that it left (second run)
-load              ``rnnrbm.load("nottingham")`` from its .mat file, import of SciPy included, less the start of Python;
-                  the data is that of the environment variable RNNRBM_DATA
+load              ``rnnrbm.load("nottingham")`` from its .mat file, including the import of SciPy, minus the start of
+                  Python; the data is in the folder of the environment variable RNNRBM_DATA
 
     python benchmarks/startup.py [--rounds 5]
 """
@@ -41,7 +41,7 @@ TARGETS = {"import": "< 0.5 s", "--help": "< 1 s", "first step, second run": "< 
 
 
 def seconds(command: list[str], **environment: str) -> float:
-    """Wall time of a process, which must succeed."""
+    """Wall time of a process; raise if it fails."""
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, env=os.environ | environment)
     return time.perf_counter() - began

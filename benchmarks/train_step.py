@@ -1,8 +1,8 @@
-"""Time of one training step: the library, PyTorch eager, plain JAX, and the bare matrix products.
+"""Time of one training step: the library, PyTorch eager, plain JAX, and the matrix products alone.
 
-Two models: that of the 2012 tutorial (tanh, 88 visible, 150 hidden and 100 recurrent units, CD-15, plain SGD), and
-the library's default (GRU, 256 and 256, CD-5 here, dropout, clipping, Adam) on a small and a large batch. All
-contestants start from the same parameters; that they compute the same loss and gradient is checked first.
+Two models: that of the 2012 tutorial (tanh, 88 visible, 150 hidden and 100 recurrent units, CD-15, plain SGD), and the
+library's default (GRU, 256 and 256, CD-5 here, dropout, clipping, Adam) on a small and a large batch. All contestants
+start from the same parameters; first the program checks that they compute the same loss and gradient.
 
     python benchmarks/train_step.py [--rounds 15] [--numba] [--models tutorial,default-small,default-large]
 """
@@ -37,7 +37,7 @@ class Setup(NamedTuple):
     n_batch: int
     k: int
     optimiser: str = "sgd"
-    dropout: tuple[float, float] = (0.0, 0.0)  #: of the input, of the state
+    dropout: tuple[float, float] = (0.0, 0.0)  #: rates of the input and of the state
     n_visible: int = 88
 
 
@@ -54,7 +54,7 @@ def make_model(s: Setup) -> SequenceModel:
     for name, p in (
         ("W_uv", model.bias_weights[0]),
         ("W_uh", model.bias_weights[1]),
-    ):  # zero at first; here they should matter
+    ):  # zero initially; here they should have an effect
         noise = np.random.default_rng(len(name)).normal(0.0, 0.05, p.type.shape)
         p.set_value(noise.astype(np.float32))
     return model
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=10, help="steps of each contestant in a round")
     parser.add_argument("--models", default=",".join(SETUPS))
     parser.add_argument("--numba", action="store_true", help="also time the NUMBA mode (compiles for a minute)")
-    parser.add_argument("--torch-threads", type=int, help="of PyTorch on a CPU; 1 where others use the machine")
+    parser.add_argument("--torch-threads", type=int, help="threads of PyTorch on a CPU; 1 on a shared machine")
     options = parser.parse_args()
     common.header("torch", "numba")
     torch_too = importlib.util.find_spec("torch") is not None

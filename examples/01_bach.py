@@ -1,7 +1,7 @@
-"""Train an RNN-RBM on Bach chorales, with the training loop in sight; score it, and hear it.
+"""Train an RNN-RBM on Bach chorales with an explicit training loop; score it and sample from it.
 
 python examples/01_bach.py            about 3 minutes on 2 cores
-python examples/01_bach.py --smoke    seconds, to see that everything works
+python examples/01_bach.py --smoke    a test run of seconds
 """
 
 import argparse
@@ -28,17 +28,17 @@ args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
 epochs, k_small, k_large = (1, 1, 1) if args.smoke else (100, 2, 8)
 
-# The data: lists of piano-rolls, arrays (T, 88) of 0 and 1. Pieces of all lengths are packed into rows of 96 frames,
-# each piece transposed at random in every epoch.
+# The data: lists of piano-rolls, arrays (T, 88) of 0 and 1. Pieces of any length are packed into rows of 96 frames.
+# Each piece is transposed at random in every epoch.
 data = datasets.load("bach")
 corpus = PackedDataset(data.train, row_length=96, batch_size=6, transpose_range=(-5, 6))
 print(data)
 
-# The model: a GRU whose state writes the biases of an RBM for every frame.
+# The model: a GRU whose state sets the biases of an RBM for every frame.
 note = baselines.NoteUnigram.fit(data.train)
 model = rnn_rbm(data.n_visible, n_hidden=256, n_recurrent=256, rng=np.random.default_rng(0), b_v=note.log_odds)
 
-# The loss, as expressions: mean free energy of the data minus that of the end of a Gibbs chain that starts there.
+# The loss: mean free energy of the data minus that of samples from Gibbs chains that start at the data.
 shape = (corpus.row_length, corpus.batch_size)
 offset = pt.tensor("offset", dtype="int32", shape=shape)
 mask = pt.tensor("mask", dtype="float32", shape=shape)
@@ -57,8 +57,8 @@ def compile_step(k):
     return engine.function([offset, mask, start], [loss.cost, loss.pseudo_log_likelihood], updates)
 
 
-# The loop. The number of Gibbs steps grows: few steps learn fast, many learn the right distribution.
-# Of every Z, the frames of training are summed exactly, and annealing estimates the rest.
+# The training loop. The number of Gibbs steps grows: few steps learn fast, many learn the right distribution. For the
+# scores, the terms of the training frames in Z are summed exactly, and annealing estimates the rest.
 states = likelihood.frequent_states(data.train)
 valid = likelihood.Evaluator(model, n_chains=5, n_temperatures=100, exact_states=states)
 steps = {k: compile_step(k) for k in (k_small, k_large)}
@@ -71,7 +71,7 @@ for epoch in range(epochs):
         scored = valid(data.valid, frames=200 if args.smoke else 1000)
         print(f"epoch {epoch + 1:3d}  pseudo-LL {pseudo:7.3f}  valid LL {scored.mean:7.3f} nats per frame", flush=True)
 
-# What it is worth, beside simpler models.
+# Comparison with simpler models.
 test = data.test[:2] if args.smoke else data.test
 print("note 1-gram          ", round(note.log_likelihood(test), 3))
 print("previous frame copied", round(baselines.NoteCopy.fit(data.train).log_likelihood(test), 3))

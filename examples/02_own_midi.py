@@ -1,7 +1,7 @@
-"""Train an RNN-RBM on a folder of your MIDI files, and let it go on from one of them.
+"""Train an RNN-RBM on a folder of your MIDI files, and let it continue one of them.
 
-python examples/02_own_midi.py FOLDER              your files, at eighth notes
-python examples/02_own_midi.py FOLDER --smoke      seconds, to see that everything works
+python examples/02_own_midi.py FOLDER              your files, in eighth notes
+python examples/02_own_midi.py FOLDER --smoke      a test run of seconds
 """
 
 import argparse
@@ -16,7 +16,7 @@ from rnnrbm.scoring import baselines
 from rnnrbm.training.fit import State
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("folder", type=Path, help="searched for .mid, .midi and .kar files, subfolders too")
+parser.add_argument("folder", type=Path, help="folder of .mid, .midi and .kar files; sub-folders are included")
 parser.add_argument("--steps-per-beat", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=60)
 parser.add_argument("--out", type=Path, default=Path("runs/02_own_midi"))
@@ -24,8 +24,8 @@ parser.add_argument("--smoke", action="store_true")
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
 
-# Files that cannot be read are skipped with a warning. Train, valid and test are drawn by a seed; sub-folders of
-# these names, if there are any, are used instead.
+# Unreadable files are skipped with a warning. A seed determines train, valid and test, unless sub-folders with these
+# names exist.
 data = rnnrbm.load(args.folder, steps_per_beat=args.steps_per_beat, seed=0)
 print(data)
 
@@ -34,8 +34,8 @@ note = baselines.NoteUnigram.fit(data.train)
 rng = np.random.default_rng(0)
 model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=size, n_recurrent=size, rng=rng, b_v=note.log_odds)
 
-# fit yields the metrics of every epoch, so this loop is the place for anything of your own. All that training needs
-# to go on is in the state: State.load(path) and fit(..., state=state) continue where a saved one stopped.
+# fit yields the metrics of every epoch, so you can add your own code to this loop. The state holds everything that
+# training needs to resume: State.load(path) and fit(..., state=state).
 state = State()
 settings = {
     "epochs": 2 if args.smoke else args.epochs,
@@ -51,14 +51,14 @@ for row in rnnrbm.fit(model, data.train, data.valid, state=state, **settings):
             flush=True,
         )
 
-# of every Z, the frames of training are summed exactly, and annealing estimates the rest
+# the terms of the training frames in Z are summed exactly, and annealing estimates the rest
 states = rnnrbm.frequent_states(data.train)
 few = {"n_chains": 4, "n_temperatures": 50} if args.smoke else {"n_chains": 20, "n_temperatures": 500}
 test = [piece[:50] for piece in data.test] if args.smoke else data.test
 print("test:", rnnrbm.log_likelihood(model, test, exact_states=states, **few))
 print("note 1-gram:", round(note.log_likelihood(test), 3))
 
-# The first two bars of a test piece, and what the model makes of them.
+# The first two bars of a test piece, and a continuation by the model.
 primer = data.test[0][: 8 * args.steps_per_beat]
 for i, roll in enumerate(rnnrbm.generate(model, 32 * args.steps_per_beat, n_samples=2, k=50, prime=primer), 1):
     whole = np.concatenate([primer, roll])

@@ -1,12 +1,12 @@
-"""Tell two kinds of music apart by which model explains a piece better.
+"""Classify music by which of two models gives a piece the higher log-likelihood.
 
-One RNN-RBM is trained on each of two data sets; a test piece is said to be of the kind whose model gives it the higher
-log-likelihood. Without options: chorales against the same chorales played backwards, which have the same notes and the
-same chords, so that only their order can tell them apart.
+One RNN-RBM is trained on each of two data sets, and a test piece gets the label of the better model. Without options
+the data sets are chorales and the same chorales played backwards. Both have the same notes and chords, so only the
+order distinguishes them.
 
 python examples/03_classify_by_likelihood.py                              about 4 minutes on 2 cores
 python examples/03_classify_by_likelihood.py --sets jsb nottingham        any two data sets of one pitch range
-python examples/03_classify_by_likelihood.py --smoke                      seconds, to see that everything works
+python examples/03_classify_by_likelihood.py --smoke                      a test run of seconds
 """
 
 import argparse
@@ -19,15 +19,15 @@ from rnnrbm.scoring import baselines
 from rnnrbm.scoring.likelihood import Evaluator
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--sets", nargs=2, metavar=("FIRST", "SECOND"), help="names or files, as rnnrbm.load takes them")
+parser.add_argument("--sets", nargs=2, metavar=("FIRST", "SECOND"), help="names or files, as for rnnrbm.load")
 parser.add_argument("--epochs", type=int, default=60)
-parser.add_argument("--frames", type=int, default=64, help="score the first frames of each piece only")
+parser.add_argument("--frames", type=int, default=64, help="score only the first frames of each piece")
 parser.add_argument("--smoke", action="store_true")
 args = parser.parse_args()
 n_pieces = 3 if args.smoke else None
 epochs, chains, temperatures = (2, 2, 10) if args.smoke else (args.epochs, 10, 200)
 
-# The data: for each kind, pieces to train on, to stop by, and to be told apart.
+# The data: for each kind, pieces for training, for early stopping, and for classification.
 if args.sets:
     loaded = [datasets.load(name) for name in args.sets]
     kinds = {data.name: (data.train, data.valid, data.test) for data in loaded}
@@ -39,7 +39,7 @@ names = list(kinds)
 if len(names) < 2:
     raise SystemExit("the two data sets must have different names")
 
-# One model for each.
+# One model for each kind.
 models = {}
 for name, (train, valid, _) in kinds.items():
     n_visible = train[0].shape[1]
@@ -51,8 +51,8 @@ for name, (train, valid, _) in kinds.items():
             print(f"{name}: epoch {row['epoch']}, valid {row['valid_ll']:.3f} nats per frame", flush=True)
     models[name] = model
 
-# The log-likelihood of every test piece under both models, in nats; the better one names the piece. Of every Z, the
-# frames of training are summed exactly, and annealing estimates the rest.
+# The log-likelihood of every test piece under both models, in nats; the better model labels the piece. The terms of the
+# training frames in Z are summed exactly, and annealing estimates the rest.
 hits = total = 0
 evaluators = {}
 for name, (train, _, _) in kinds.items():

@@ -1,14 +1,14 @@
-"""Harmonize: the soprano of held-out chorales is given, the three lower voices are sampled.
+"""Harmonize: the soprano of held-out chorales is given, and the three lower voices are sampled.
 
     python examples/04_harmonize.py [RUN]
 
-RUN is a folder that 'rnnrbm train' wrote, of a model with an RBM (or an RNN-NADE of random orders) trained on chorales;
-without one the defaults are trained on the embedded chorales first, which takes three minutes.
+RUN is a folder written by 'rnnrbm train', with a model that has an RBM (or an RNN-NADE of random orders), trained on
+chorales. Without RUN, the default model is trained on the embedded chorales first, which takes three minutes.
 
-``generate(..., clamp=)`` keeps the values it is given and samples the units that are NaN: here the highest note of
-every frame and the silence above it stay, what is below is free. A frame is sampled given those before it; the model
-does not look ahead at where the melody goes. The output is in ``runs/harmonized``: each chorale as it is, and as it was
-harmonized, as MIDI, WAV and PNG.
+``generate(..., clamp=)`` fixes given values and samples the units that are NaN. Here the highest note of every frame
+and the silence above it are fixed, and all notes below are free. A frame is sampled given the frames before it; the
+model does not see the later melody. The output is in ``runs/harmonized``: each chorale and its harmonization, as MIDI,
+WAV and PNG.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from rnnrbm.scoring.likelihood import usable_states
 
 
 def soprano(roll: np.ndarray) -> np.ndarray:
-    """Keep the highest note of each frame and the silence above; a silent frame stays silent."""
+    """Fix the highest note of each frame and the silence above it, NaN below; a silent frame stays silent."""
     columns = np.arange(roll.shape[1])
     highest = np.where(roll.any(axis=1), roll.shape[1] - 1 - roll[:, ::-1].argmax(axis=1), -1)[:, None]
     return np.where(columns >= highest, roll, np.nan)
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN")
     parser.add_argument("--pieces", type=int, default=3)
     parser.add_argument("--n-frames", type=int, default=64, help="frames of each piece")
-    parser.add_argument("--smoke", action="store_true", help="a tiny model, one piece: only to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="test run: a tiny model and one piece")
     parser.add_argument("--out", type=Path, default=Path("runs/harmonized"))
     options = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.table1 reproduce`` and ``python -m benchmarks.table1 samples``, run in a clone."""
+"""``python -m benchmarks.table1 reproduce`` and ``python -m benchmarks.table1 samples``, for use in a clone."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def reproduce(
 
 @app.command()
 def samples(
-    table: Annotated[Path, typer.Argument(help="A folder that 'reproduce' has filled.")] = HERE,
-    out: Annotated[Path, typer.Option(help="The page; samples go into a folder of its name.")] = Path(
+    table: Annotated[Path, typer.Argument(help="A folder with results of 'reproduce'.")] = HERE,
+    out: Annotated[Path, typer.Option(help="The page; samples go into a folder with its name.")] = Path(
         "docs/samples.md"
     ),
     count: Annotated[int, typer.Option(min=2, help="Samples of each model.")] = 16,

@@ -1,9 +1,8 @@
-"""A table of results from committed configurations: train each, score it, write the report.
+"""A table of results from committed configurations: train and score each, and write the report.
 
-A table is a folder with a configuration for each of its rows, ``DATA-MODEL.toml``. What comes of a row is kept beside
-them, in ``results/``: its settings and epochs, and what it scored; and of the best model of each data set the
-parameters, in ``checkpoints/``, a run folder to be evaluated or sampled like any other. The report is made of the
-results alone.
+A table is a folder with one configuration for each row, ``DATA-MODEL.toml``. Results are stored next to the
+configurations: in ``results/`` the settings, epochs and scores of each row, and in ``checkpoints/`` the parameters of
+the best model of each data set, as a run folder that can be evaluated and sampled. The report uses only the results.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from rnnrbm.training.fit import State
 __all__ = ["PUBLISHED", "finished", "make_row", "report", "rows"]
 
 #: Test log-likelihood (nats per frame) and accuracy (percent), Boulanger-Lewandowski et al. 2012, table 1, on the four
-#: sets in the order of DATA; the same names with "(HF)" are the paper's Hessian-free trained ones.
+#: sets in the order of DATA; names with "(HF)" are the paper's models with Hessian-free training.
 PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
     "rbm": ((-10.17, 5.63), (-5.25, 5.81), (-9.56, 8.19), (-7.43, 4.47)),
     "nade": ((-10.28, 5.82), (-5.48, 22.67), (-10.06, 7.65), (-7.19, 17.88)),
@@ -46,22 +45,21 @@ PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
 }
 DATA = ("piano-midi", "nottingham", "musedata", "jsb")
 
-#: So many frames of valid are scored, the same for all models; and of test for the lower side, beside AIS of all.
+#: Number of valid frames to score, the same for all models, and of test frames for RAISE, next to AIS of all frames.
 N_VALID_FRAMES = N_BRACKET_FRAMES = 5000
-N_VALID_CHAINS = 20  # at most, so that valid, which only ranks the models, does not take as long as test
+N_VALID_CHAINS = 20  # at most, since valid only ranks the models and should not take as long as test
 
 _HEAD = """\
 # Results
 
-Made by `python -m benchmarks.table1 reproduce` from the configurations in [`{folder}`]({link}), whose `results/`
-hold the epochs of
-every run and what it scored. Log-likelihoods (LL) are in nats per frame, mean over all frames of the test set; models
-without a partition function are exact, of the others AIS and, below it, RAISE are a bracket{how}.
-Settings and the best epoch were chosen on *valid*; its figure is of at most {frames} random frames. ACC and ACC (Bay)
-in percent, as explained by `rnnrbm evaluate`; *paper* is Boulanger-Lewandowski et al. 2012, table 1, LL / ACC, its AIS
-without a lower side. An RBM's frames are sampled by chains that begin at the frame before: where its modes are narrow
-they do not leave it, and the accuracy of frames alone is that of repeating it. Bold: better than the paper's figure for
-the model; a star: than the paper's best of any kind.
+Made by `python -m benchmarks.table1 reproduce` from the configurations in [`{folder}`]({link}); its folder `results/`
+holds the epochs and scores of every run. Log-likelihoods (LL) are in nats per frame, the mean over all frames of the
+test set. Models without a partition function are exact; for the others, AIS and, below it, RAISE bracket the
+value{how}. Settings and the best epoch were chosen on *valid*; its LL is that of at most {frames} random frames. ACC
+and ACC (Bay) are in percent; `rnnrbm evaluate` explains them. *paper* is Boulanger-Lewandowski et al. 2012, table 1,
+LL / ACC, with AIS but no RAISE. Chains that sample an RBM's frames start at the previous frame. If the RBM's modes are
+narrow, the chains do not leave it, and the accuracy of an RBM without a past is that of repeating the previous frame.
+Bold: better than the paper's result for the model; a star: better than the paper's best result of any model.
 """
 
 
@@ -92,7 +90,7 @@ def rows(table: Path, data: str | None = None, model: str | None = None) -> Iter
 
 
 def _place(data: str, model: str) -> tuple[int, int]:
-    """Where a row belongs in the report."""
+    """Position of a row in the report."""
     return [*DATA, data].index(data), [*MODELS, model].index(model)
 
 
@@ -106,34 +104,34 @@ def make_row(
     stop: Callable[[], bool] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Train and score one row; what was done already of it is gone on with, and one that is finished returned.
+    """Train and score one row, resuming earlier work on it; return a finished row as it is.
 
     Parameters
     ----------
     path : pathlib.Path
         The configuration.
     settings : Config
-        What it holds.
+        Contents of the configuration.
     folder : pathlib.Path
-        Of the run. A run of other settings in it is an error, not replaced.
+        Run folder. A run with other settings in it is an error; it is not replaced.
     again : bool
-        Do not take the result that is kept, but make it.
+        Make the result again, even if it is stored.
     mode, stop, progress
         As for :func:`rnnrbm.experiment.run.train`.
 
     Returns
     -------
     dict
-        What is written to ``results/NAME.json`` beside the configuration.
+        Contents of ``results/NAME.json`` next to the configuration.
 
     Raises
     ------
     ValueError
         If `folder` holds a run of other settings.
     Interrupted
-        If `stop` answered True.
+        If `stop` returned True.
     """
-    # choices are made on valid: test is scored once, here
+    # settings are chosen on valid; test is scored once, here
     wanted = _wanted(settings)
     if not again and (row := finished(path, settings)):
         return row
@@ -189,7 +187,7 @@ def make_row(
 
 
 def finished(path: Path, settings: Config) -> dict[str, Any] | None:
-    """Return the row that is kept beside a configuration, if there is one and it was made with the same settings."""
+    """Return the stored row of a configuration, if it exists and was made with the same settings."""
     if not (kept := _kept(path)).exists():
         return None
     row: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
@@ -205,7 +203,7 @@ def _wanted(settings: Config) -> Config:
 
 
 def _mark(wanted: Config) -> str:
-    # What is off is left out: a row stays what it is when the library learns a setting that it did not have.
+    # settings that are off are omitted, so that a row stays valid when the library gets new settings
     tables = {table: {key: x for key, x in kept.items() if x} for table, kept in wanted.model_dump().items()}
     return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
 
@@ -223,9 +221,9 @@ def _score_valid(
     stop: Callable[[], bool] | None,
     progress: Progress,
 ) -> float | None:
-    """Valid log-likelihood of the kept parameters, of all models in the same way: on the same frames, by a long AIS.
+    """Valid log-likelihood of the saved parameters, on the same frames for all models, by a long AIS.
 
-    What training has chosen the epoch by is a shorter AIS, and the highest of many.
+    Training chose the epoch by a shorter AIS, and its score is the highest of many.
     """
     if not data.valid:
         return None
@@ -250,13 +248,13 @@ def _score_valid(
 
 
 def _read(table: Path) -> list[dict[str, Any]]:
-    """What all rows that were made have scored, in their order."""
+    """Return the results of all finished rows, in their order."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(table.glob("results/*.json"))]
     return sorted(found, key=lambda row: _place(row["data"], row["model"]))
 
 
 def _keep_best(table: Path, row: dict[str, Any], folder: Path) -> None:
-    """Keep the parameters of the model that explains a data set best, by *valid*; no state of its training."""
+    """Save the parameters of the best model of a data set, by *valid*, without the state of its training."""
     rivals = [other["valid"] for other in _read(table) if other["data"] == row["data"]]
     if row["valid"] is None or row["valid"] < max(valid for valid in rivals if valid is not None):
         return
@@ -270,7 +268,7 @@ def _keep_best(table: Path, row: dict[str, Any], folder: Path) -> None:
 
 
 def report(table: Path, page: Path) -> str:
-    """Return the results of a table as Markdown, to be written to `page`."""
+    """Return the results of a table as Markdown, for writing to `page`."""
     made = _read(table)
     link = Path(os.path.relpath(table, page.parent)).as_posix()
     how = " ([how](likelihood.md))" if (page.parent / "likelihood.md").exists() else ""
@@ -282,8 +280,8 @@ def report(table: Path, page: Path) -> str:
         lines += ["| --- |" + " ---: |" * 10]
         mine = [row for row in made if row["data"] == data]
         lines += [_line(row) for row in mine]
-        lines += ["", f"To make it again: `python -m benchmarks.table1 reproduce{where} --data {data} --again`."]
-        lines += [f"Scored on all {mine[0]['frames']} frames, by:", ""]
+        lines += ["", f"To repeat it: `python -m benchmarks.table1 reproduce{where} --data {data} --again`."]
+        lines += [f"Scored on all {mine[0]['frames']} frames by:", ""]
         for settings in sorted({side["settings"] for row in mine for side in row["test"].values()}):
             names = [row["model"] for row in mine if any(x["settings"] == settings for x in row["test"].values())]
             lines += [f"* {settings}: {', '.join(names)}."]
@@ -293,7 +291,7 @@ def report(table: Path, page: Path) -> str:
             ]
             if row["test"].get("raise", {}).get("micro", -math.inf) > row["test"]["ll"]["micro"]:
                 lines += [
-                    f"* {row['model']}: RAISE is above AIS: annealing explains these data better than the model does."
+                    f"* {row['model']}: RAISE is above AIS: annealing gives the data a higher likelihood than the model."
                 ]
         lines += [""]
         lines += [f"Machine: {'; '.join(sorted({row['machine'] for row in mine}))}."]

@@ -1,8 +1,8 @@
-"""Samples of the best models of a table: as MIDI and pictures, with statistics beside those of the data.
+"""Samples of the best models of a table: MIDI files and pictures, with statistics next to those of the data.
 
-Copying is told by two figures, each for samples and for excerpts of the test set of the same length: how many cells of
-a frame differ from the place of the training set that is nearest, in whatever key, for windows of some frames; and the
-longest run of frames that occurs in the training set.
+Two numbers measure copying, for samples and for excerpts of the test set of the same length. One is the number of cells
+per frame that differ between windows of a roll and the nearest position in the training set, in any key. The other is
+the longest run of frames that also occurs in the training set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Rolls = Sequence[np.ndarray]
 
 
 def excerpts(pieces: Rolls, n_steps: int, count: int, seed: int = 0) -> list[np.ndarray]:
-    """Frames in a row of pieces drawn at random, at most `n_steps`; of a shorter piece all."""
+    """Consecutive frames of randomly drawn pieces, at most `n_steps`; a shorter piece is taken whole."""
     rng = np.random.default_rng(seed)
     chosen = [pieces[i] for i in rng.integers(len(pieces), size=count)]
     begins = [int(rng.integers(max(1, len(piece) - n_steps + 1))) for piece in chosen]
@@ -37,7 +37,7 @@ def excerpts(pieces: Rolls, n_steps: int, count: int, seed: int = 0) -> list[np.
 def statistics(
     rolls: Rolls, train: Rolls, *, low: int, keys: tuple[int, int], share: float = 1.0, window: int = 16
 ) -> dict[str, float]:
-    """Describe some rolls, and how near they come to the training set.
+    """Describe rolls, and their distance to the training set.
 
     Parameters
     ----------
@@ -46,18 +46,18 @@ def statistics(
     low : int
         MIDI note of column 0.
     keys : (int, int)
-        Shifts, in columns, in which a roll is compared with the training set.
+        Range of shifts, in columns, for comparing a roll with the training set.
     share : float
-        Of the training pieces that were transposed in training, in the end.
+        Fraction of the training pieces that were transposed at the end of training.
     window : int
-        Frames that are laid over the training set, for ``nearest``.
+        Frames of a window compared with the training set, for ``nearest``.
 
     Returns
     -------
     dict
-        ``notes_per_frame``, ``note_length`` (frames), ``repeated_frames`` (share), ``pitch_classes`` (half the summed
-        difference of their shares from the training set's, transposed alike; 0 is equal), ``nearest`` (cells per frame,
-        median over all windows) and ``longest_copy`` (frames, median over rolls).
+        ``notes_per_frame``, ``note_length`` (frames), ``repeated_frames`` (fraction), ``pitch_classes`` (half the
+        summed difference from the fractions of the training set, transposed alike; 0 is equal), ``nearest`` (cells per
+        frame, median over all windows) and ``longest_copy`` (frames, median over rolls).
     """
     lengths = metrics.note_lengths(rolls)
     theirs = metrics.pitch_histogram(transposed(train, keys, transpose_prob=share), low=low, classes=True)
@@ -65,7 +65,7 @@ def statistics(
     window = min(window, *map(len, rolls))
     near = [
         place.distance
-        for roll in rolls  # its windows at once: all rolls' would take gigabytes
+        for roll in rolls  # the windows of one roll at a time; those of all would take gigabytes
         for place in metrics.nearest_pieces(
             [roll[begin : begin + window] for begin in range(0, len(roll) - window + 1, window)], train, keys
         )
@@ -84,15 +84,19 @@ def statistics(
 _HEAD = """\
 # Samples
 
-Made by `python -m benchmarks.table1 samples`. Of the model that explains each set best by valid likelihood (the
-parameters are in
-[`{folder}`]({link})), the first {shown} of {count} samples of {steps} frames each, seed 0. Beside them the statistics
-of as many excerpts of the test set of at most that length: notes per frame, mean length of a note in frames, share of
-frames that repeat the one before, how far the shares of the pitch classes are from those of the training set (half the
-sum of differences; for samples, of the training set as it was transposed at the end of training), cells per frame that
-differ between 16 frames and the nearest place of the training set in any of the keys trained on, and the longest run of
-frames that occurs there (medians).
-Samples that were copied would be nearer to the training set than the test set is.
+Made by `python -m benchmarks.table1 samples`: the first {shown} of {count} samples of {steps} frames each, seed 0, from
+the model with the highest valid log-likelihood on each data set (parameters in [`{folder}`]({link})). The tables
+compare the samples with as many excerpts of the test set of at most that length:
+
+* notes per frame, and mean length of a note in frames;
+* fraction of frames that repeat the previous frame;
+* pitch classes: half the summed difference between their fractions and those of the training set (for samples, the
+  training set as transposed at the end of training);
+* nearest: cells per frame that differ between 16 frames and the nearest position in the training set, in any key used
+  in training (median);
+* longest copy: the longest run of frames that also occurs in the training set (median).
+
+Copied samples would be nearer to the training set than the test set is.
 """
 
 
@@ -106,35 +110,35 @@ def write_gallery(
     mode: Any = None,
     say: Callable[[str], None] | None = None,
 ) -> None:
-    """Sample every run in a folder of them, and write the page about it, and the first samples beside it.
+    """Sample every run in a folder of runs, write a page about the samples, and write the first samples.
 
     Parameters
     ----------
     checkpoints : pathlib.Path
         Run folders.
     page : pathlib.Path
-        A Markdown file; MIDI files and pictures go into a folder of its name.
+        A Markdown file; MIDI files and pictures go into a folder with its name.
     count, steps : int
         Samples of each model, and frames of each.
     shown : int
-        So many are written.
+        Number of samples to write for each model.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     say : callable or None
-        Is told of every run before it is sampled.
+        Called with a message before each run is sampled.
 
     Raises
     ------
     FileNotFoundError
         If there is no run in the folder.
     ValueError
-        If `page` is no ``.md`` file.
+        If `page` is not a ``.md`` file.
     """
     runs = sorted(path.parent for path in checkpoints.glob("*/checkpoint.npz"))
     if not runs:
         raise FileNotFoundError(
-            f"{checkpoints}: no checkpoint there; 'python -m benchmarks.table1 reproduce' keeps the best "
-            f"model's when it makes a row"
+            f"{checkpoints}: no checkpoint there; 'python -m benchmarks.table1 reproduce' saves that of the best "
+            f"model when it makes a row"
         )
     if page.suffix != ".md":
         raise ValueError(f"{page}: expected a Markdown file, such as docs/samples.md")
@@ -144,14 +148,14 @@ def write_gallery(
     lines = [_HEAD.format(folder=checkpoints.as_posix(), link=link, count=count, steps=steps, shown=shown)]
     for i, place in enumerate(runs):
         if say is not None:
-            say(f"{place.name}, {i + 1} of {len(runs)}: {count} samples, and how near they come to the training set")
+            say(f"{place.name}, {i + 1} of {len(runs)}: {count} samples, and their distance to the training set")
         lines += _section(place, folder, count, steps, shown, mode)
     with atomic(page) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
 
 
 def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode: Any) -> list[str]:
-    """Sample one run, write the first samples, and say what they are like."""
+    """Sample one run, write the first samples, and describe them."""
     trained = run.load(place)
     data = run.load_data(trained.config.data)
     name, generation, training = place.name, trained.config.generation, trained.config.training
@@ -172,7 +176,7 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
         lines += ["To listen: " + ", ".join(f"[{path.name}]({folder.name}/{path.name})" for path in music) + ".", ""]
     lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
     lines += ["| --- |" + " ---: |" * 6]
-    # a model has learnt the pitch classes of what it was shown, and the test set is as it is
+    # a model learns the pitch classes of the transposed training set; the test set is not transposed
     share = training.transpose_prob_at(training.epochs)
     for label, some, moved in (("samples", list(rolls), share), ("test set", excerpts(data.test, steps, count), 0.0)):
         s = statistics(some, data.train, low=trained.low or 0, keys=training.shifts, share=moved)
