@@ -87,7 +87,7 @@ class RBM(NamedTuple):
         for name, unit in (("visible", visible), ("hidden", hidden)):
             if not hasattr(unit, "log_partition"):
                 raise TypeError(
-                    f"{name} is a kind of units, such as Bernoulli(), got {unit!r}; their number is n_{name}"
+                    f"{name} must be a unit type, such as Bernoulli(), got {unit!r}; set their number by n_{name}"
                 )
         biases = check_biases(b_v, n_visible)
         return cls(

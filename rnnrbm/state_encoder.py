@@ -32,7 +32,7 @@ def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: s
     n_visible = density.b_v.type.shape[-1]
     if not isinstance(pieces, (Sequence, np.ndarray)) or isinstance(pieces, str):
         raise TypeError(
-            f"expected a list of arrays (T, {n_visible}), got {type(pieces).__name__}; of a data set give one of its "
+            f"expected a list of arrays (T, {n_visible}), got {type(pieces).__name__}; for a data set, give one of its "
             "lists, .train, .valid or .test"
         )
     if len(pieces) == 0:

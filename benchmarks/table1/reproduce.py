@@ -290,9 +290,7 @@ def report(table: Path, page: Path) -> str:
                 f"* Warning, {row['model']}: {x['diagnostics']}." for x in row["test"].values() if x["diagnostics"]
             ]
             if row["test"].get("raise", {}).get("micro", -math.inf) > row["test"]["ll"]["micro"]:
-                lines += [
-                    f"* {row['model']}: RAISE is above AIS: annealing gives the data a higher likelihood than the model."
-                ]
+                lines += [f"* {row['model']}: RAISE is above AIS: annealing fits the data better than the model."]
         lines += [""]
         lines += [f"Machine: {'; '.join(sorted({row['machine'] for row in mine}))}."]
     return "\n".join(lines) + "\n"

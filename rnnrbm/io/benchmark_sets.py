@@ -112,19 +112,19 @@ def _fetch(name: str, own: list[Path]) -> Path:
         reason = str(error) if isinstance(error, HTTPError) else type(error).__name__
         places = " or ".join(map(str, own)) or f"{file} in a folder that the environment variable {DATA_VARIABLE} names"
         raise FileNotFoundError(
-            f"the data set {name!r} needs {file}, which could not be fetched from {url} ({reason}): try again when "
-            f"there is a network, or get the file from there by other means and put it at {places} or {folder / file}"
+            f"the data set {name!r} needs {file}, which could not be fetched from {url} ({reason}): try again with a "
+            f"network connection, or download the file by other means and put it at {places} or {folder / file}"
         ) from error
     except ValueError as error:
         raise ValueError(
-            f"what came from {url} is not the {file} of the data set {name!r}: its SHA-256 is not {sha256}, so it was "
-            f"damaged or changed on its way, and was deleted; try again, or get the file by other means and put it at "
+            f"the download from {url} is not the {file} of the data set {name!r}: its SHA-256 is not {sha256}. It was "
+            f"damaged or changed, and was deleted; try again, or download the file by other means and put it at "
             f"{folder / file}"
         ) from error
     except OSError as error:
         raise OSError(
-            f"{folder}: {file} of the data set {name!r} cannot be kept there ({error}); make the folder writable, or "
-            "name another one by the environment variable RNNRBM_CACHE"
+            f"{folder}: {file} of the data set {name!r} cannot be stored there ({error}); make the folder writable, or "
+            "set another folder in the environment variable RNNRBM_CACHE"
         ) from error
 
 

@@ -191,7 +191,7 @@ def _chunks(path: str | os.PathLike[str], data: bytes) -> tuple[int, list[bytes]
     if kind not in (0, 1):
         raise MidiError(
             f"{path}: MIDI format {kind}, expected 0 or 1 (format 2 holds independent pieces that "
-            "have no common time); save each of its tracks to a file of its own"
+            "have no common time); save each of its tracks to a separate file"
         )
     if division >= 0x8000:
         raise MidiError(
@@ -345,7 +345,7 @@ def read(
     score = parse(path, rule=rule)
     notes = score.notes
     if not len(notes):
-        raise MidiError(f"{path}: holds no note; leave the file out, or check what wrote it")
+        raise MidiError(f"{path}: holds no note; leave the file out, or check the program that wrote it")
     if not drums and not published:
         notes = notes[notes["channel"] != DRUM_CHANNEL]
         if not len(notes):
@@ -382,8 +382,8 @@ def read(
         )
     if not (start < end).any():
         raise MidiError(
-            f"{path}: no note of it sounds by the rule 'published', all are too short or in the first eighth note; "
-            "leave the file out, or read it by the rule 'sounding'"
+            f"{path}: no note sounds with the rule 'published', all are too short or in the first eighth note; "
+            "leave the file out, or read it with the rule 'sounding'"
         )
     roll = np.zeros((int(end.max()), high - low + 1), np.uint8)
     for first, stop, column in zip(start, end, notes["pitch"] - low, strict=True):
@@ -398,7 +398,7 @@ def check_rule(rule: str, **options: Any) -> None:
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
     if rule == "published" and given:
         raise ValueError(
-            f"rule='published' and {', '.join(given)}: the rule says what is read, and that a frame is an eighth "
+            f"rule='published' and {', '.join(given)}: the rule fixes the notes to read, and a frame of an eighth "
             "note; leave one of them out"
         )
 
@@ -568,6 +568,6 @@ def _check(roll: ArrayLike, low: int) -> np.ndarray:
     if not 0 <= low <= low + array.shape[1] <= 128:
         raise ValueError(
             f"low={low} and a roll of {array.shape[1]} columns are MIDI note numbers {low} to "
-            f"{low + array.shape[1] - 1}, expected 0 to 127; pass the low that the roll was made by"
+            f"{low + array.shape[1] - 1}, expected 0 to 127; pass the low that the roll was made with"
         )
     return array

@@ -252,9 +252,9 @@ class Evaluator:
             model = SequenceModel(Memoryless(model.b_v.dtype), model)
         if not isinstance(model, SequenceModel) or not isinstance(as_rbm(model.density), (RBM, NormalizedDensity)):
             raise TypeError(
-                f"expected a SequenceModel, an RBM or a normalized density, whose likelihood is known, got "
+                f"expected a SequenceModel, an RBM or a normalized density, got "
                 f"{type(getattr(model, 'density', model)).__name__}; other energies can be trained, without valid "
-                "pieces, and sampled, but nothing here estimates their Z"
+                "pieces, and sampled, but their Z cannot be estimated"
             )
         normalized = model.normalized
         method = method or ("exact" if normalized else "ais")

@@ -26,7 +26,7 @@ def note_grams(rolls: Sequence[np.ndarray], order: int) -> Iterator[np.ndarray]:
     Parameters
     ----------
     rolls : sequence of arrays (T, n_visible)
-        Of 0 and 1.
+        Values are 0 and 1.
     order : int
         From 1 to 31.
 

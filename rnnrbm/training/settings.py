@@ -26,7 +26,7 @@ T = TypeVar("T", int, float)
 def _number(value: Any) -> Any:
     """Reject true and "3" for numbers; pydantic would accept them."""
     if isinstance(value, bool):
-        raise ValueError("true and false cannot stand here")
+        raise ValueError("expected a number, not true or false")
     if isinstance(value, str):
         raise ValueError("expected a number, without quotes")
     return value
@@ -183,10 +183,10 @@ class Training(Settings):
             )
         if self.persistent and self.n_proposals:
             raise ValueError(
-                f"persistent chains start where they were, not from n_proposals ({self.n_proposals}): give one of both"
+                f"persistent chains do not start from n_proposals ({self.n_proposals}) frames: set only one of the two"
             )
         if self.n_betas > 1 and not self.persistent:
-            raise ValueError(f"n_betas ({self.n_betas}) tempers persistent chains: set persistent = true too")
+            raise ValueError(f"n_betas ({self.n_betas}) needs persistent chains: set persistent = true too")
         return self
 
     @classmethod

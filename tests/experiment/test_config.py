@@ -121,7 +121,7 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\nclip = nan", r"training\.clip: .*got nan"),
         ("[training]\nstate_dropout = 1.0", r"training\.state_dropout: .*less than 1, got 1\.0"),
         ("[training]\noptimiser = 'adamw'", r"training\.optimiser: .*'adam'.*'sgd'.*got 'adamw'"),
-        ("[training]\nepochs = true", r"training\.epochs: true and false cannot stand here, got True"),
+        ("[training]\nepochs = true", r"training\.epochs: expected a number, not true or false, got True"),
         ('[training]\nepochs = "3"', r"training\.epochs: expected a number, without quotes, got '3'"),
         ("[training]\nk = true", r"training\.k: expected a whole number of at least 1, .*got True"),
         ("[training]\ntranspose_range = [1, 3]", r"training\.transpose_range: must be a range around 0.*got"),
@@ -160,7 +160,7 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ),
         (
             "[training]\npersistent = true\nn_proposals = 2",
-            r"training: persistent chains start where they were, not from n_proposals \(2\): give one of both$",
+            r"training: persistent chains do not start from n_proposals \(2\) frames: set only one of the two$",
         ),
         (
             "[training]\npersistent = true",

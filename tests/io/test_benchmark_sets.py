@@ -168,7 +168,7 @@ def test_without_a_network_the_error_says_what_to_put_where(tmp_path, monkeypatc
 def test_a_cache_that_cannot_be_written_is_named(server, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RNNRBM_CACHE", str(tmp_path / "file"))
-    with pytest.raises(OSError, match=r"file/data: JSB_Chorales.mat .* cannot be kept there .*RNNRBM_CACHE"):
+    with pytest.raises(OSError, match=r"file/data: JSB_Chorales.mat .* cannot be stored there .*RNNRBM_CACHE"):
         load("jsb")
     assert server.asked == []
 
@@ -193,7 +193,9 @@ def test_a_read_only_cache_serves_what_it_has(server, cached, monkeypatch):
     assert len(load("jsb").train) == 3
     cached.chmod(0o644)
     cached.write_bytes(b"damaged")
-    with pytest.raises(OSError, match=r"data: JSB_Chorales.mat of the data set 'jsb' cannot be kept there .*writable"):
+    with pytest.raises(
+        OSError, match=r"data: JSB_Chorales.mat of the data set 'jsb' cannot be stored there .*writable"
+    ):
         load("jsb")
     cached.parent.chmod(0o755)
 

@@ -641,7 +641,7 @@ def test_published_rule_reads_channel_10_and_keeps_the_range(save):
 
 @pytest.mark.parametrize("events", [on(0, 60) + off(2, 60), on(4, 60) + off(0, 60), on(0, 60) + off(0, 60)])
 def test_published_rule_refuses_what_it_leaves_silent(save, events):
-    with pytest.raises(MidiError, match=r"made.mid: no note of it sounds by the rule 'published'"):
+    with pytest.raises(MidiError, match=r"made.mid: no note sounds with the rule 'published'"):
         midi.read(save(smf(events + END)), rule="published")
 
 
