@@ -522,7 +522,7 @@ GOOD = smf(on(0, 60) + off(1, 60) + END)
     [
         (b"MThd\0\0\0\6", r"ends within the MIDI header \(8 bytes\)"),
         (b"RIFF" + bytes(20), "not a MIDI file: it starts with b'RIFF'"),
-        (smf(END, kind=2), "MIDI format 2, expected 0 or 1.*file of its own"),
+        (smf(END, kind=2), "MIDI format 2, expected 0 or 1.*separate file"),
         (smf(END, kind=7), "MIDI format 7, expected 0 or 1"),
         (smf(END, division=0xE728), r"SMPTE frames \(division 0xe728\).*480 ticks per quarter"),
         (smf(END, division=0), "0 ticks per beat, expected 1 to 32767"),
