@@ -8,7 +8,7 @@ product a step, forward and backward.
 The first columns of a state, as many as ``W_uu`` has rows, are the cell's output: the part that the cell itself and
 other layers read. The state of an LSTM has more columns.
 
-To add one: a class like :class:`GRU`, and a line in :data:`CELLS`.
+To add a cell, write a class like :class:`GRU` and add a line to :data:`CELLS`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Cell(Protocol):
 
     @property
     def W_uu(self) -> TensorVariable:
-        """Recurrent weights, shape (n_recurrent, n_inputs); n_recurrent is the size of the output."""
+        """Recurrent weights, shape (n_recurrent, n_blocks n_recurrent); n_recurrent is the size of the output."""
 
     @property
     def u_0(self) -> TensorVariable:
@@ -56,7 +56,7 @@ class Cell(Protocol):
         """A copy of the cell with other tensors; the inverse of :meth:`tensors`."""
 
     def project(self, v: TensorVariable) -> TensorVariable:
-        """Input projection of frames: (R, n_visible) -> (R, n_inputs)."""
+        """Input projection of frames: (R, n_inputs) -> (R, n_blocks n_recurrent)."""
 
     def step(self, x: Blocks, y: Blocks, u: TensorVariable) -> TensorVariable:
         """Next state, elementwise.
@@ -201,7 +201,7 @@ class Kind(NamedTuple):
     fields: dict = {}  # noqa: RUF012  never changed
 
 
-#: cell name -> how it is made
+#: cell name -> its construction
 CELLS: dict[str, Kind] = {
     "tanh": Kind(Tanh, 1, fields={"activation": "tanh"}),
     "sigmoid": Kind(Tanh, 1, fields={"activation": "sigmoid"}),

@@ -4,7 +4,8 @@ Interfaces are protocols, not base classes. An :class:`EnergyDensity` (the RBM) 
 :class:`NormalizedDensity` (NADE, independent units) has log-probabilities and exact samples. Each density lists the
 fields that are biases, which a network sets for each frame.
 
-To add one: a ``NamedTuple`` with the methods of one of the two, and a line in :data:`rnnrbm.models.registry.MODELS`.
+To add a density, write a ``NamedTuple`` with the methods of one of the two and add a line to
+:data:`rnnrbm.models.registry.MODELS`.
 """
 
 from __future__ import annotations

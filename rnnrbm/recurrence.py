@@ -68,7 +68,7 @@ def unroll(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -
     inputs += [] if start is None else [start]
     n, n_blocks = n_outputs(cell), cell.W_uu.type.shape[1] // n_outputs(cell)
 
-    # Scan's own gradient would add up the gradient of W_uu, (n_recurrent, n_inputs), at every frame, and compute u W_uu
+    # Scan's own gradient would add up the gradient of W_uu, as large as W_uu, at every frame, and compute u W_uu
     # again. The gradient written out here halves the time of a step.
     def forward(x: TensorVariable, u_0: TensorVariable, W_uu: TensorVariable, *start: TensorVariable) -> TensorVariable:
         def step(*args: TensorVariable) -> TensorVariable:

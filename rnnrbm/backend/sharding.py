@@ -5,7 +5,7 @@ runs a part of the rows on every device and, in training, sums the gradients. Th
 number depends on the index of an element in the whole array.
 
 The devices are all GPUs that JAX finds or, without one, the processor's cores: the engine makes each core a JAX device
-(see :func:`rnnrbm.backend.engine.function`), because XLA runs loops over time on one core of a device. Only sampling
+(see :func:`rnnrbm.backend.engine.start_jax`), because XLA runs loops over time on one core of a device. Only sampling
 and scoring use cores in this way. Training must sum over devices, and sums over cores wait for each other in the
 threads of one small pool: on 2 cores we saw a deadlock, after which XLA aborts.
 """

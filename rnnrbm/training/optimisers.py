@@ -1,6 +1,6 @@
 """Optimisers: each returns a plain dict ``{shared variable: new expression}``.
 
-``updates = optim.adam(grads, params, learning_rate)`` can be merged with other updates by ``|``. Learning rates may be
+Merge ``updates = optimisers.adam(grads, params, learning_rate)`` with other updates by ``|``. Learning rates may be
 shared variables, so a schedule changes them without compiling again. State variables have the names of their
 parameters (``adam_m.W``), and these names are the keys in a checkpoint.
 """

@@ -110,7 +110,7 @@ class Training(Settings):
         Cost of the validation by AIS; 0 frames means all.
     valid_n_exact_states : int
         Number of the most frequent training frames whose terms of Z are summed exactly; see
-        :class:`rnnrbm.scoring.likelihood.Evaluator`. With 0, an AIS as short as this overstates the likelihood of a
+        :class:`rnnrbm.scoring.likelihood.Evaluator`. With 0, an AIS as short as this overestimates the likelihood of a
         model with narrow modes, and more so the longer it is trained.
     seed : int
         Seed of all random numbers.
