@@ -73,5 +73,5 @@ def test_chains_are_kept_in_a_checkpoint(tmp_path):
 
 @pytest.mark.parametrize("name", ["rnn-rbm", "nade"])
 def test_only_an_rbm_of_frames_alone_has_them(name):
-    with pytest.raises(ValueError, match="persistent chains need one RBM"):
+    with pytest.raises(ValueError, match="persistent chains need one RBM without a past"):
         next(fit(make(name), DATA, persistent=True))

@@ -256,7 +256,9 @@ def test_init() -> None:
     assert rbm.with_tensors(rbm.tensors()) == rbm
     assert rbm.hidden == ReLU()
     assert 0.2 < engine.to_numpy(rbm.W).std() < 0.9
-    with pytest.raises(TypeError, match=r"hidden must be a unit type, such as Bernoulli\(\), got 8; .* n_hidden"):
+    with pytest.raises(
+        TypeError, match=r"hidden must be a unit type, such as Bernoulli\(\), got 8; set their number by n_hidden"
+    ):
         RBM.init(6, 3, rng=np.random.default_rng(0), hidden=8)
     with pytest.raises(ValueError, match="at least 1, got 0 and 3"):
         RBM.init(0, 3, rng=np.random.default_rng(0))

@@ -416,7 +416,9 @@ def test_what_a_density_lacks_is_named():
 
     rng = np.random.default_rng(0)
     network = init_stack("tanh", 4, 3, rng=rng)
-    with pytest.raises(TypeError, match=r"Half is not a frame density\. .*for an energy: pseudo_log"):
+    with pytest.raises(
+        TypeError, match=r"Half is not a frame density\. Missing for any density: nothing; .*for an energy: pseudo_log"
+    ):
         SequenceModel.init(network, Half(engine.shared(np.zeros(4), "b_v")), rng=rng)
     model = SequenceModel.init(network, Energy(engine.shared(np.zeros(4), "b_v")), rng=rng)
     pieces = [np.eye(4, dtype=np.uint8)]
