@@ -30,10 +30,11 @@ data = rnnrbm.load("bach")
 model = rnnrbm.rnn_rbm(data.n_visible, rng=np.random.default_rng(0))
 class Done(Exception):
     pass
-def watch(done, total):
-    raise Done
+def stop_at_first_batch(stage, done, total, row):
+    if stage == "batch":
+        raise Done
 try:
-    next(rnnrbm.fit(model, data.train, watch=watch))
+    next(rnnrbm.fit(model, data.train, progress=stop_at_first_batch))
 except Done:
     np.asarray(model.params[0].get_value())
 """
