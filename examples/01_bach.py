@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytensor.tensor as pt
 
-from rnnrbm import datasets, sampling
+from rnnrbm import datasets, plot, sampling
 from rnnrbm.backend import engine, random
-from rnnrbm.experiment import plot
 from rnnrbm.io import midi, wav
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.samplers import NegativePhase
@@ -83,7 +82,7 @@ rolls = sampling.generate(model, 64, n_samples=2, k=50, seed=1)
 print(f"repeated frames: samples {metrics.repeated_frame_rate(rolls):.3f}", end=", ")
 print(f"training set {metrics.repeated_frame_rate(data.train):.3f}")
 for i, roll in enumerate(rolls, 1):
-    midi.write(args.out / f"chorale-{i}.mid", roll, low=data.low, steps_per_beat=1, tempo=100)
-    wav.write_wav(args.out / f"chorale-{i}.wav", roll, low=data.low, steps_per_beat=1, tempo=100)
-    plot.save(plot.piano_roll(roll, low=data.low, steps_per_beat=1), args.out / f"chorale-{i}.png")
+    midi.write(args.out / f"chorale-{i}.mid", roll, low=data.kind.low, steps_per_beat=1, tempo=100)
+    wav.write_wav(args.out / f"chorale-{i}.wav", roll, low=data.kind.low, steps_per_beat=1, tempo=100)
+    plot.save(plot.piano_roll(roll, low=data.kind.low, steps_per_beat=1), args.out / f"chorale-{i}.png")
 print("written to", args.out)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import rnnrbm
-from rnnrbm.experiment import plot
+from rnnrbm import plot
 from rnnrbm.io import midi, wav
 from rnnrbm.scoring import baselines
 from rnnrbm.training.fit import State
@@ -62,7 +62,7 @@ print("note 1-gram:", round(note.log_likelihood(test), 3))
 primer = data.test[0][: 8 * args.steps_per_beat]
 for i, roll in enumerate(rnnrbm.generate(model, 32 * args.steps_per_beat, n_samples=2, k=50, prime=primer), 1):
     whole = np.concatenate([primer, roll])
-    grid = {"low": data.low, "steps_per_beat": args.steps_per_beat}
+    grid = {"low": data.kind.low, "steps_per_beat": args.steps_per_beat}
     midi.write(args.out / f"sample-{i}.mid", whole, **grid)
     wav.write_wav(args.out / f"sample-{i}.wav", whole, **grid)
     plot.save(plot.piano_roll(whole, **grid), args.out / f"sample-{i}.png")

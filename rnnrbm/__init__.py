@@ -50,7 +50,6 @@ _MODULES = {
     "baselines": "scoring.baselines",
     "metrics": "scoring.metrics",
     "midi": "io.midi",
-    "plot": "experiment.plot",
     "wav": "io.wav",
 }
 
@@ -84,4 +83,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_MODULES, "datasets"})
+    return sorted({*__all__, *_MODULES, "datasets", "plot"})

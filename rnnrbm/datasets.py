@@ -1,30 +1,47 @@
-"""Sets of sequences: the embedded chorales, the published piano-rolls, your own files.
+"""Sets of sequences: the embedded chorales, the benchmark piano-rolls, your own files and arrays.
 
-A data set is lists of piano-rolls for training, validation and test. A piano-roll is an array of
-shape ``(T, n)`` of 0 and 1, dtype uint8: row t is a frame of constant duration, column j is MIDI
-note number ``low + j``. `load` reads, `save` writes, `transpose` and `check_roll` work on one roll.
+A data set is lists of pieces for training, validation and test. A piece is an array of shape ``(T, n_visible)``: row t
+is a frame of constant duration. The kind of frame says what the columns mean (:mod:`rnnrbm.frames`). In a piano-roll
+they are MIDI notes, and the values are 0 and 1. `load` reads a data set, `save` writes one.
 
-The published sets are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling
-temporal dependencies in high-dimensional sequences", ICML 2012.
+The benchmark sets are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling temporal dependencies in
+high-dimensional sequences", ICML 2012.
 """
 
 import difflib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import PUBLISHED, locate
-from rnnrbm.io.formats import PIANO, PLAIN, WITH_RANGE, Contents, read_mat, write_npz
-from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, SPLITS, load_folder
-from rnnrbm.io.rolls import check_roll, transpose
+from rnnrbm.io.formats import PLAIN, WITH_RANGE, read_mat, write_npz
+from rnnrbm.io.midi import ReadOptions
+from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, load_folder
+from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
+from rnnrbm.kinds.piano_roll import PianoRoll
+from rnnrbm.kinds.registry import from_record, to_record
+from rnnrbm.kinds.vectors import Vectors
 
-__all__ = ["Dataset", "check_roll", "is_folder", "load", "resolved", "save", "transpose"]
+__all__ = [
+    "SPLITS",
+    "Dataset",
+    "PianoRoll",
+    "Vectors",
+    "check_roll",
+    "is_folder",
+    "load",
+    "resolved",
+    "save",
+    "transpose",
+]
 
 _STORED_STEPS = 4  # steps per beat in bach.npz
 _BACH_STEPS = 1
@@ -35,49 +52,68 @@ _NAMES = ("bach", *PUBLISHED)
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """Sequences in three splits, and what their columns and frames mean.
+    """Sequences in three splits, and the kind of their frames.
 
     Attributes
     ----------
     name : str
-        What was loaded.
+        Name of the data set.
     train, valid, test : list of numpy.ndarray
-        Piano-rolls, each of shape ``(T, n_visible)``, uint8 of 0 and 1; T differs from piece to
-        piece.
-    low : int or None
-        MIDI note number of column 0; None if not known.
-    steps_per_beat : float or None
-        Frames in a beat (quarter note); None if not known, or if frames follow the clock.
-    seconds_per_frame : float or None
-        Duration of a frame in seconds; None if frames follow the beat, or if not known.
-    names : dict of str to list of str
-        For "train", "valid" and "test", the names of the pieces in the same order.
+        Pieces, each of shape ``(T, n_visible)``; T differs from piece to piece. Piano-rolls are uint8 of 0 and 1,
+        vectors float32.
+    kind : FrameKind
+        Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``, or ``Vectors()`` for
+        real numbers.
+    names : dict of str to list of str, optional
+        For "train", "valid" and "test", the names of the pieces in the same order; by default ``train[0]`` and so on.
 
     Raises
     ------
     ValueError
         If there is no piece, if pieces differ in width, or if names and pieces differ in number.
+    TypeError
+        If `kind` is no kind of frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnrbm.datasets import Dataset, Vectors
+    >>> sine = np.sin(np.arange(100.0))[:, None]
+    >>> print(Dataset("sine", [sine[:80]], [sine[80:90]], [sine[90:]], Vectors()))
+    sine: 1 columns of real numbers
+      train     1 pieces       80 frames
+      valid     1 pieces       10 frames
+      test      1 pieces       10 frames
     """
 
     name: str
     train: list[np.ndarray]
     valid: list[np.ndarray]
     test: list[np.ndarray]
-    low: int | None
-    steps_per_beat: float | None
-    seconds_per_frame: float | None
-    names: dict[str, list[str]]
+    kind: FrameKind
+    names: dict[str, list[str]] | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other; the values are checked where they are read."""
+        if not hasattr(self.kind, "from_samples"):
+            raise TypeError(
+                f"{self.name}: kind is {self.kind!r}; expected a kind of frame, such as PianoRoll(low=21) for notes or "
+                "Vectors() for real numbers"
+            )
+        if self.names is None:
+            names = {split: [f"{split}[{i}]" for i in range(len(getattr(self, split)))] for split in SPLITS}
+            object.__setattr__(self, "names", names)
         for split in SPLITS:
-            given = len(self.names.get(split, []))
-            if given != len(getattr(self, split)):
+            n_names = len(self.names_of(split))
+            if n_names != len(getattr(self, split)):
                 raise ValueError(
-                    f"{self.name}: {len(getattr(self, split))} pieces in {split} but {given} "
+                    f"{self.name}: {len(getattr(self, split))} pieces in {split} but {n_names} "
                     f"names; names must map each of {', '.join(SPLITS)} to one name per piece"
                 )
-        widths = sorted({roll.shape[1] for split in SPLITS for roll in getattr(self, split)})
+        shapes = {np.shape(piece) for split in SPLITS for piece in getattr(self, split)}
+        if wrong := [shape for shape in shapes if len(shape) != 2]:
+            raise ValueError(f"{self.name}: a piece of shape {wrong[0]}; expected (T, n_visible), time first")
+        widths = sorted({shape[1] for shape in shapes})
         if not widths:
             raise ValueError(f"{self.name}: holds no piece in any of {', '.join(SPLITS)}")
         if len(widths) > 1:
@@ -87,8 +123,12 @@ class Dataset:
 
     @property
     def n_visible(self) -> int:
-        """Number of columns of every piano-roll."""
+        """Number of columns of every piece."""
         return int(next(iter(self.train or self.valid or self.test)).shape[1])
+
+    def names_of(self, split: str) -> list[str]:
+        """Return the names of the pieces of a split."""
+        return (self.names or {}).get(split, [])
 
     def __repr__(self) -> str:
         """Return the summary: all the arrays would fill a book."""
@@ -96,33 +136,20 @@ class Dataset:
 
     def __str__(self) -> str:
         """Return a summary: columns, what a frame is, and pieces and frames of each split."""
-        parts = [f"{self.n_visible} columns"]
-        if self.low is not None:
-            parts[0] += f" (notes {self.low} to {self.low + self.n_visible - 1})"
-        if self.steps_per_beat is not None:
-            plural = "" if self.steps_per_beat == 1 else "s"
-            parts.append(f"{self.steps_per_beat:g} frame{plural} per beat")
-        if self.seconds_per_frame is not None:
-            parts.append(f"{self.seconds_per_frame:g} s per frame")
-        lines = [f"{self.name}: {', '.join(parts)}"]
+        lines = [f"{self.name}: {self.kind.describe(self.n_visible)}"]
         for split in SPLITS:
-            rolls = getattr(self, split)
-            lines.append(f"  {split:5} {len(rolls):5} pieces {sum(map(len, rolls)):8} frames")
+            pieces = getattr(self, split)
+            lines.append(f"  {split:5} {len(pieces):5} pieces {sum(map(len, pieces)):8} frames")
         return "\n".join(lines)
 
 
 def load(
     source: str | os.PathLike[str],
     *,
-    steps_per_beat: int | None = None,
     original_key: bool = False,
-    split: Sequence[float] = DEFAULT_SPLIT,
-    seed: int = 0,
-    low: int = PIANO[0],
-    high: int = PIANO[1],
-    seconds_per_frame: float | None = None,
-    rule: str = "sounding",
-    drums: bool = False,
+    split: Sequence[float] | None = None,
+    seed: int | None = None,
+    **midi: Unpack[ReadOptions],
 ) -> Dataset:
     """Load a data set by name, or from a file or folder.
 
@@ -150,26 +177,22 @@ def load(
           cannot be used is left out with a warning.
 
         A string that is one of the names means that set: write ``"./bach"`` for a folder so called.
-    steps_per_beat : int, optional
-        Frames in a beat (quarter note). For ``"bach"``: 1 (default), 2 or 4. For a MIDI folder:
-        any, by default 2 (eighth notes).
     original_key : bool
         For ``"bach"``: leave each piece in its own key.
-    split : three floats
-        For a MIDI folder without sub-folders of splits: the fractions of pieces for training,
-        validation and test; they add up to 1. Each split gets at least one piece.
-    seed : int
-        For such a folder: decides which piece goes where. The same files, `split` and `seed` give
-        the same splits.
-    low, high : int
-        For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column.
-    seconds_per_frame : float, optional
-        For a MIDI folder: make frames of this duration in seconds instead of parts of a beat.
-    rule : {"sounding", "published"}
-        For a MIDI folder: what becomes of the notes, see `rnnrbm.midi.read`. By ``"published"``
-        rolls are made as those of the published sets were, and a frame is an eighth note.
-    drums : bool
-        For a MIDI folder: read channel 10 too, where a note number means an instrument.
+    split : three floats, optional
+        For a MIDI folder without sub-folders of splits: the fractions of pieces for training, validation and test; they
+        add up to 1. The default is 0.7, 0.15 and 0.15. Each split gets at least one piece.
+    seed : int, optional
+        For such a folder: decides which piece goes where, by default 0. The same files, `split` and `seed` give the
+        same splits.
+    steps_per_beat : int, optional
+        Frames in a beat (quarter note). For ``"bach"``: 1 (default), 2 or 4. For a MIDI folder: any, by default 2
+        (eighth notes).
+    seconds_per_frame, rule, drums : optional
+        For a MIDI folder: see `rnnrbm.midi.read`. By the rule ``"published"``, rolls are made as those of the benchmark
+        sets were, and a frame is an eighth note.
+    low, high : int, optional
+        For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column; by default 21 and 108.
 
     Returns
     -------
@@ -197,27 +220,19 @@ def load(
     --------
     >>> import rnnrbm.datasets
     >>> bach = rnnrbm.datasets.load("bach")
-    >>> bach.n_visible, bach.low, bach.steps_per_beat
+    >>> bach.n_visible, bach.kind.low, bach.kind.steps_per_beat
     (88, 21, 1.0)
     """
-    given = {
-        "steps_per_beat": steps_per_beat is not None,
-        "original_key": bool(original_key),
-        "split": tuple(split) != DEFAULT_SPLIT,
-        "seed": seed != 0,
-        "low": low != PIANO[0],
-        "high": high != PIANO[1],
-        "seconds_per_frame": seconds_per_frame is not None,
-        "rule": rule != "sounding",
-        "drums": bool(drums),
-    }
+    choices: dict[str, Any] = {"original_key": original_key or None, "split": split, "seed": seed, **midi}
+    given = {name: value for name, value in choices.items() if value is not None}
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
-        return _load_bach(_BACH_STEPS if steps_per_beat is None else steps_per_beat, original_key)
+        return _load_bach(given.get("steps_per_beat", _BACH_STEPS), original_key)
     if isinstance(source, str) and source in PUBLISHED:
         _refuse(given, f"the published set {source!r}, which comes as it is", ())
         contents = read_mat(locate(source))
-        return _dataset(contents._replace(name=source, steps_per_beat=PUBLISHED[source].steps_per_beat))
+        steps = {"steps_per_beat": PUBLISHED[source].steps_per_beat}
+        return _dataset(contents._replace(name=source, record=contents.record | steps), source)
     if source == "":  # else Path would take it for the current folder
         raise ValueError(_unknown_name(""))
     path = Path(source)
@@ -227,10 +242,7 @@ def load(
             "a folder of MIDI files, which are read in the key they are in (see `transpose`)",
             ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums"),
         )
-        rolls, names, steps = load_folder(path, rule, steps_per_beat, seconds_per_frame, split, seed, low, high, drums)
-        per_beat = None if steps is None else float(steps)
-        seconds = None if seconds_per_frame is None else float(seconds_per_frame)
-        return Dataset(path.resolve().name, *_three(rolls), low, per_beat, seconds, names)
+        return _dataset(load_folder(path, **given), str(path))
     if not path.exists():
         if path.suffix or len(path.parts) != 1:
             raise FileNotFoundError(f"{path}: there is no such file or folder")
@@ -246,9 +258,9 @@ def load(
         )
     if suffix in WITH_RANGE:
         _refuse(given, f"{path.name}, whose splits and frames are what they are", ("low", "high"))
-        return _dataset(WITH_RANGE[suffix](path, low, high))
+        return _dataset(WITH_RANGE[suffix](path, given.get("low", PIANO[0]), given.get("high", PIANO[1])), str(path))
     _refuse(given, f"{path.name}, whose splits, frames and columns are what they are", ())
-    return _dataset(PLAIN[suffix](path))
+    return _dataset(PLAIN[suffix](path), str(path), check=suffix == ".npz")
 
 
 def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
@@ -302,34 +314,31 @@ def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
     path : path-like
         Ends in ``.npz``; its folder exists.
     dataset : Dataset
-        Piano-rolls of 0 and 1.
 
     Raises
     ------
     ValueError
-        If `path` does not end in ``.npz``, or a roll holds other values than 0 and 1.
+        If `path` does not end in ``.npz``, or its kind of frame refuses a value.
     OSError
         If the file cannot be written.
     """
-    arrays: dict[str, np.ndarray] = {"name": np.array(dataset.name)}
-    for key in ("low", "steps_per_beat", "seconds_per_frame"):
-        value = getattr(dataset, key)
-        if value is not None:
-            arrays[key] = np.array(value)
+    kind = dataset.kind
+    arrays = {"name": np.array(dataset.name), "kind": np.array(json.dumps(to_record(kind)))}
     for split in SPLITS:
-        rolls = [
-            check_roll(roll, n_visible=dataset.n_visible, where=f"{split}[{i}]")
-            for i, roll in enumerate(getattr(dataset, split))
+        pieces = [
+            kind.check(piece, n_visible=dataset.n_visible, where=f"{split}[{i}]")
+            for i, piece in enumerate(getattr(dataset, split))
         ]
-        arrays[split] = np.concatenate([np.empty((0, dataset.n_visible), np.uint8), *rolls])
-        arrays[f"{split}_lengths"] = np.array([len(roll) for roll in rolls], np.int64)
-        arrays[f"{split}_names"] = np.array(dataset.names[split], np.str_)
+        dtype = pieces[0].dtype if pieces else np.uint8
+        arrays[split] = np.concatenate([np.empty((0, dataset.n_visible), dtype), *pieces])
+        arrays[f"{split}_lengths"] = np.array([len(piece) for piece in pieces], np.int64)
+        arrays[f"{split}_names"] = np.array(dataset.names_of(split), np.str_)
     write_npz(path, arrays)
 
 
-def _refuse(given: Mapping[str, bool], source: str, allowed: Sequence[str]) -> None:
+def _refuse(given: Mapping[str, Any], source: str, allowed: Sequence[str]) -> None:
     """Raise ValueError if an option is given that the source does not have."""
-    wrong = [option for option, is_given in given.items() if is_given and option not in allowed]
+    wrong = [option for option in given if option not in allowed]
     if wrong:
         raise ValueError(
             f"{', '.join(wrong).replace('seed', 'seed (of the split)')} cannot be chosen for {source}; "
@@ -383,19 +392,18 @@ def _load_bach(steps_per_beat: int, original_key: bool) -> Dataset:
         split = SPLITS[data["split"][i]]
         rolls[split].append(roll)
         names[split].append(f"BWV {data['bwv'][i]} {data['title'][i]}".rstrip())
-    return Dataset("bach", *_three(rolls), PIANO[0], float(steps_per_beat), None, names)
+    return Dataset("bach", **rolls, kind=PianoRoll(PIANO[0], steps_per_beat), names=names)
 
 
-def _three(
-    rolls: Mapping[str, list[np.ndarray]],
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Return the train, valid and test entries."""
-    return rolls["train"], rolls["valid"], rolls["test"]
-
-
-def _dataset(contents: Contents) -> Dataset:
-    """Return what a file holds as a data set."""
-    rolls = _three(contents.rolls)
-    return Dataset(
-        contents.name, *rolls, contents.low, contents.steps_per_beat, contents.seconds_per_frame, contents.names
-    )
+def _dataset(contents: Contents, where: str, *, check: bool = False) -> Dataset:
+    """Return the contents of a file or folder as a data set; `check` the values if the reader has not."""
+    kind, pieces = from_record(contents.record, where=where), contents.pieces
+    if check:
+        pieces = {
+            split: [kind.check(piece, where=f"{where}, {split}[{i}]") for i, piece in enumerate(pieces[split])]
+            for split in SPLITS
+        }
+    try:
+        return Dataset(contents.name, **pieces, kind=kind, names=contents.names)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None

@@ -54,6 +54,10 @@ class Unit(Protocol):
         """Whether each unit is 0 or 1 independently of the others, so that states can be enumerated and flipped."""
 
     @property
+    def is_discrete(self) -> bool:
+        """Whether a state has a probability, not a density, so that its log-likelihood compares with counts."""
+
+    @property
     def group_size(self) -> int:
         """Columns of one unit: 1, or the number of states of a softmax unit."""
 
@@ -81,6 +85,7 @@ class Bernoulli:
     """Binary units in {0, 1}: the logistic units of the standard RBM."""
 
     is_binary = True
+    is_discrete = True
     group_size = 1
 
     def validate(self, values: np.ndarray) -> str:
@@ -114,6 +119,7 @@ class Gaussian:
     sigma: float = 1.0
 
     is_binary = False
+    is_discrete = False
     group_size = 1
 
     def validate(self, values: np.ndarray) -> str:
@@ -148,6 +154,7 @@ class Softmax:
     n_states: int
 
     is_binary = False
+    is_discrete = True
 
     @property
     def group_size(self) -> int:
@@ -211,6 +218,7 @@ class ReLU:
     """
 
     is_binary = False
+    is_discrete = False
     group_size = 1
 
     def validate(self, values: np.ndarray) -> str:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rnnrbm.datasets import Dataset, check_roll, is_folder, load, resolved, save, transpose
+from rnnrbm.datasets import Dataset, PianoRoll, check_roll, is_folder, load, resolved, save, transpose
 from rnnrbm.io.midi_folder import _counts
 
 DATA = os.environ.get("RNNRBM_DATA")
@@ -56,7 +56,7 @@ def some_rolls(n, width=4):
 
 def small(n=2):
     names = {split: [f"{split} {i} ä" for i in range(n)] for split in SPLITS}
-    return Dataset("small", *(some_rolls(n) for _ in SPLITS), 60, 2.0, None, names)
+    return Dataset("small", *(some_rolls(n) for _ in SPLITS), PianoRoll(60, 2), names)
 
 
 # --- check_roll and transpose ---------------------------------------------------------------------
@@ -118,8 +118,8 @@ def test_transpose_names_the_range_that_fits():
 def test_bach_counts_are_those_of_its_readme(bach):
     assert [len(getattr(bach, s)) for s in SPLITS] == [276, 60, 59]
     assert [sum(map(len, getattr(bach, s))) for s in SPLITS] == [17446, 3830, 3690]
-    assert (bach.n_visible, bach.low, bach.steps_per_beat) == (88, 21, 1.0)
-    assert bach.seconds_per_frame is None
+    assert (bach.n_visible, bach.kind.low, bach.kind.steps_per_beat) == (88, 21, 1.0)
+    assert bach.kind.seconds_per_frame is None
     assert "276 pieces    17446 frames" in str(bach)
     names = [name for _, name, _ in pieces(bach)]
     assert len(set(names)) == len(names)
@@ -143,7 +143,7 @@ def test_bach_is_well_formed(bach):
 
 def test_bach_quarters_are_every_second_eighth_and_every_fourth_sixteenth(bach):
     eighths, sixteenths = load("bach", steps_per_beat=2), load("bach", steps_per_beat=4)
-    assert (eighths.steps_per_beat, sixteenths.steps_per_beat) == (2.0, 4.0)
+    assert (eighths.kind.steps_per_beat, sixteenths.kind.steps_per_beat) == (2.0, 4.0)
     assert eighths.names == sixteenths.names == bach.names
     all_pieces = zip(pieces(bach), pieces(eighths), pieces(sixteenths), strict=True)
     for (_, _, quarter), (_, _, eighth), (_, _, sixteenth) in all_pieces:
@@ -229,7 +229,7 @@ def test_the_leak_detector_sees_a_planted_copy(bach):
     damaged = source[5:].copy()
     damaged[::12] = 0  # every twelfth frame is lost
     planted = Dataset(
-        "planted", bach.train[:20], [damaged], bach.test[:5], 21, 1.0, None,
+        "planted", bach.train[:20], [damaged], bach.test[:5], PianoRoll(21, 1),
         {"train": bach.names["train"][:20], "valid": ["copy"], "test": bach.names["test"][:5]},
     )  # fmt: skip
     assert leaks(planted, 8, 1)[0][0] > 0.8
@@ -358,8 +358,8 @@ def test_published_sets_have_the_published_counts(name, n, frames, steps, silent
     assert tuple(sum(map(len, getattr(dataset, s))) for s in SPLITS) == frames
     nothing = tuple(sum(int((r.sum(1) == 0).sum()) for r in getattr(dataset, s)) for s in SPLITS)
     assert nothing == silent
-    assert (dataset.name, dataset.low, dataset.n_visible) == (name, 21, 88)
-    assert (dataset.steps_per_beat, dataset.seconds_per_frame) == (steps, None)
+    assert (dataset.name, dataset.kind.low, dataset.n_visible) == (name, 21, 88)
+    assert (dataset.kind.steps_per_beat, dataset.kind.seconds_per_frame) == (steps, None)
     assert dataset.names["valid"][1] == "validdata[1]"
 
 
@@ -382,7 +382,7 @@ def test_a_mat_file_by_path(tmp_path):
     for mine, given_rolls in ((dataset.train, rolls), (dataset.test, rolls[1:])):
         for a, b in zip(mine, given_rolls, strict=True):
             np.testing.assert_array_equal(a, b)
-    assert (dataset.name, dataset.low, dataset.steps_per_beat) == ("my.mat", None, None)
+    assert (dataset.name, dataset.kind.low, dataset.kind.steps_per_beat) == ("my.mat", None, None)
 
 
 def test_bad_mat_files_are_named(tmp_path):
@@ -422,9 +422,7 @@ def assert_same(a, b):
         assert (split, name) == (split_b, name_b)
         assert roll.dtype == roll_b.dtype == np.uint8
         np.testing.assert_array_equal(roll, roll_b)
-    for key in ("name", "low", "steps_per_beat", "seconds_per_frame"):
-        assert getattr(a, key) == getattr(b, key)
-        assert type(getattr(a, key)) is type(getattr(b, key))
+    assert (a.name, a.kind) == (b.name, b.kind)
 
 
 def test_save_and_load_give_the_set_back(tmp_path, bach):
@@ -432,7 +430,7 @@ def test_save_and_load_give_the_set_back(tmp_path, bach):
         save(tmp_path / f"{i}.npz", dataset)
         assert_same(load(tmp_path / f"{i}.npz"), dataset)
     names = {"train": ["a"], "valid": [], "test": []}
-    unknown = Dataset("ä", some_rolls(1), [], [], None, None, 0.05, names)
+    unknown = Dataset("ä", some_rolls(1), [], [], PianoRoll(seconds_per_frame=0.05), names)
     save(tmp_path / "0.npz", unknown)  # replaces
     assert_same(load(tmp_path / "0.npz"), unknown)
     assert len(list(tmp_path.iterdir())) == 3
@@ -491,9 +489,9 @@ def test_bad_npz_files_are_named(tmp_path):
 def test_a_dataset_must_fit_together():
     names = {"train": ["a"], "valid": ["b"], "test": []}
     with pytest.raises(ValueError, match=r"x: pieces have 4, 5 columns"):
-        Dataset("x", some_rolls(1), some_rolls(1, 5), [], None, None, None, names)
+        Dataset("x", some_rolls(1), some_rolls(1, 5), [], PianoRoll(), names)
     with pytest.raises(ValueError, match=r"x: holds no piece"):
-        Dataset("x", [], [], [], None, None, None, {})
+        Dataset("x", [], [], [], PianoRoll(), {})
 
 
 # --- folders of MIDI files ------------------------------------------------------------------------
@@ -522,8 +520,8 @@ def test_a_folder_is_split_by_fraction_and_seed(tmp_path):
     names = [name for _, name, _ in pieces(dataset)]
     assert len(set(names)) == 20
     assert {"00.mid", "01.MID", "02.midi", "03.Kar", "more/deep/09.mid"} <= set(names)
-    assert (dataset.name, dataset.low, dataset.steps_per_beat) == ("tunes", 21, 2.0)
-    assert dataset.seconds_per_frame is None
+    assert (dataset.name, dataset.kind.low, dataset.kind.steps_per_beat) == ("tunes", 21, 2.0)
+    assert dataset.kind.seconds_per_frame is None
     assert_same(load(str(folder)), dataset)
     assert load(folder, seed=1).names != dataset.names
     half = load(folder, split=(0.5, 0.25, 0.25))
@@ -531,10 +529,10 @@ def test_a_folder_is_split_by_fraction_and_seed(tmp_path):
     for _, name, roll in pieces(dataset):
         assert len(roll) == 8 + int(Path(name).stem), name
     finer = load(folder, steps_per_beat=4, low=40, high=100)
-    assert (finer.n_visible, finer.low, finer.steps_per_beat) == (61, 40, 4.0)
+    assert (finer.n_visible, finer.kind.low, finer.kind.steps_per_beat) == (61, 40, 4.0)
     assert sum(map(len, finer.train)) == 2 * sum(map(len, dataset.train))
     clock = load(folder, seconds_per_frame=0.05)
-    assert (clock.steps_per_beat, clock.seconds_per_frame) == (None, 0.05)
+    assert (clock.kind.steps_per_beat, clock.kind.seconds_per_frame) == (None, 0.05)
 
 
 @given(
@@ -610,7 +608,7 @@ def test_a_real_folder(tmp_path):
     folder = Path(DATA) / "midi" / "nottingham"
     dataset = load(folder)
     assert [len(getattr(dataset, s)) for s in SPLITS] == [31, 7, 7]
-    assert (dataset.n_visible, dataset.steps_per_beat) == (88, 2.0)
+    assert (dataset.n_visible, dataset.kind.steps_per_beat) == (88, 2.0)
     lengths = {}
     for line in (folder / "rolls.tsv").read_text().splitlines()[1:]:
         row = line.split("\t")
@@ -626,7 +624,7 @@ def test_a_folder_read_by_the_published_rule_gives_the_published_rolls(folder, n
     with open(Path(DATA) / "midi" / folder / "rolls.tsv", newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
     dataset = load(Path(DATA) / "midi" / folder, rule="published")
-    assert (dataset.steps_per_beat, dataset.low, dataset.n_visible) == (2.0, 21, 88)
+    assert (dataset.kind.steps_per_beat, dataset.kind.low, dataset.n_visible) == (2.0, 21, 88)
     assert len(pieces(dataset)) == len(rows)
     for _, file, roll in pieces(dataset):
         row = rows[file]

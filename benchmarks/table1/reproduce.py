@@ -165,7 +165,7 @@ def make_row(
         "settings": _mark(wanted),
         "test": {side: {key: values[key] for key in said} for side, values in sides.items() if values},
         "frames": scored["frames"],
-        "accuracy": {key: scored["accuracy"][key] for key in ("frame", "bay", "how")},
+        "accuracy": {key: scored["prediction"][key] for key in ("frame", "bay", "how")},
         "valid": _score_valid(trained, data, wanted, mode, stop, progress),
         "best_epoch": state.best_epoch,
         "epochs": state.epoch,

@@ -159,14 +159,15 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
     trained = run.load(place)
     data = run.load_data(trained.config.data)
     name, generation, training = place.name, trained.config.generation, trained.config.training
-    rolls = generate(
+    sampled = generate(
         trained.model,
         steps,
         n_samples=count,
         k=generation.k,
         init_states=usable_states(trained.model, data.train, generation.n_init_states),
         mode=mode,
-    ).astype(np.uint8)
+    )
+    rolls = trained.kind.from_samples(sampled)
     files = run.write_samples(trained, list(rolls[:shown]), folder, name=name, sound=False)
     lines = [f"## {name}, {trained.config.model.name.upper()}", ""]
     for picture in (path for path in files if path.suffix == ".png"):
@@ -179,7 +180,7 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
     # a model learns the pitch classes of the transposed training set; the test set is not transposed
     share = training.transpose_prob_at(training.epochs)
     for label, some, moved in (("samples", list(rolls), share), ("test set", excerpts(data.test, steps, count), 0.0)):
-        s = statistics(some, data.train, low=trained.low or 0, keys=training.shifts, share=moved)
+        s = statistics(some, data.train, low=trained.kind.low or 0, keys=training.shifts, share=moved)
         lines += [
             f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
             f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"

@@ -74,7 +74,7 @@ class ProgressBar:
         "raise": "RAISE",
         "exact": "Likelihood",
         "valid": "Valid likelihood",
-        "accuracy": "Accuracies",
+        "prediction": "Prediction",
         "baselines": "Baselines",
     }
 

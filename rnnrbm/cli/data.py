@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rnnrbm.datasets import Dataset
-    from rnnrbm.io.formats import Roll
+    from rnnrbm.kinds.piano_roll import PianoRoll
 
 __all__ = ["convert", "fetch", "register"]
 
@@ -104,72 +104,78 @@ def convert(
         if path.suffix.lower() == ".npz" and path.is_file() and formats.holds_roll(path):
             if not to_midi:
                 raise ValueError(f"{path}: is a piano-roll already; expected {target} to be a MIDI file, *.mid")
-            _write_midi(target, _complete(path, formats.load_roll(path), options), transpose, tempo, path)
+            roll, metadata = formats.load_roll(path)
+            _write_midi(target, roll, _complete(path, roll, metadata, options), transpose, tempo, path)
         elif to_midi:
             raise ValueError(f"{path}: not one piano-roll in an .npz file, so {target} cannot be made; expected *.npz")
         elif path.suffix.lower() in MIDI_SUFFIXES and not path.is_dir():
-            piece = _read_midi(path, options)
-            assert piece.low is not None
-            formats.save_roll(target, piece._replace(roll=_shift(piece.roll, transpose, piece.low, str(path))))
-            typer.echo(f"{target}: {len(piece.roll)} frames of {piece.roll.shape[1]} columns")
+            roll, kind = _read_midi(path, options)
+            roll = _shift(roll, transpose, kind.low, str(path))
+            formats.save_roll(target, roll, **_metadata(kind))
+            typer.echo(f"{target}: {len(roll)} frames of {roll.shape[1]} columns")
         else:
             dataset = _shifted(datasets.load(source, **options), transpose)
             datasets.save(target, dataset)
             typer.echo(f"{target}\n{dataset}")
 
 
-def _read_midi(path: Path, options: dict[str, Any]) -> Roll:
-    """A MIDI file as a piano-roll that says what its grid is."""
+def _read_midi(path: Path, options: dict[str, Any]) -> tuple[np.ndarray, PianoRoll]:
+    """A MIDI file as a piano-roll, and its kind of frame."""
     from rnnrbm.io import midi
-    from rnnrbm.io.formats import PIANO, Roll
+    from rnnrbm.io.rolls import PIANO
+    from rnnrbm.kinds.piano_roll import PianoRoll
 
     roll = midi.read(path, **options)
-    low = options.get("low", PIANO[0])
-    if "seconds_per_frame" in options:
-        return Roll(roll, low, seconds_per_frame=options["seconds_per_frame"])
+    grid = {key: options[key] for key in ("steps_per_beat", "seconds_per_frame") if key in options}
     usual = midi.PUBLISHED_STEPS if options.get("rule") == "published" else midi.DEFAULT_STEPS
-    return Roll(roll, low, options.get("steps_per_beat", usual))
+    return roll, PianoRoll(options.get("low", PIANO[0]), **(grid or {"steps_per_beat": usual}))
 
 
-def _complete(path: Path, piece: Roll, options: dict[str, Any]) -> Roll:
-    """The roll of a file; what the file does not say is taken from the options."""
-    from rnnrbm.io.formats import PIANO
+def _metadata(kind: PianoRoll) -> dict[str, float | None]:
+    return {"low": kind.low, "steps_per_beat": kind.steps_per_beat, "seconds_per_frame": kind.seconds_per_frame}
+
+
+def _complete(path: Path, roll: np.ndarray, metadata: dict[str, Any], options: dict[str, Any]) -> PianoRoll:
+    """The kind of frame of a roll in a file; the options add to the file's metadata."""
+    from rnnrbm.io.rolls import PIANO
+    from rnnrbm.kinds.piano_roll import PianoRoll
 
     wrong = sorted({"rule", "high", "drums"} & set(options))
     grid = {"steps_per_beat", "seconds_per_frame"}
-    if piece.steps_per_beat is not None or piece.seconds_per_frame is not None:
+    if grid & set(metadata):
         wrong += sorted(grid & set(options))
-    if piece.low is not None and "low" in options:
+    if "low" in metadata and "low" in options:
         wrong.append("low")
     if wrong:
-        said = ", ".join("--" + name.replace("_", "-") for name in wrong)
-        raise ValueError(f"{path}: {said} cannot be chosen for a piano-roll that says what it is; leave it out")
-    if piece.low is None and "low" not in options:
-        if piece.roll.shape[1] != PIANO[1] - PIANO[0] + 1:
-            raise ValueError(f"{path}: {piece.roll.shape[1]} columns, but not which note the first is; add --low")
+        flags = ", ".join("--" + name.replace("_", "-") for name in wrong)
+        raise ValueError(f"{path}: {flags} cannot be chosen for a piano-roll that says what it is; leave it out")
+    if "low" not in metadata and "low" not in options:
+        if roll.shape[1] != PIANO[1] - PIANO[0] + 1:
+            raise ValueError(f"{path}: {roll.shape[1]} columns, but not which note the first is; add --low")
         options = options | {"low": PIANO[0]}
-    return piece._replace(**options)
+    return PianoRoll(**(metadata | options))
 
 
-def _write_midi(target: Path, piece: Roll, transpose: int, tempo: float | None, path: Path) -> None:
+def _write_midi(
+    target: Path, roll: np.ndarray, kind: PianoRoll, transpose: int, tempo: float | None, path: Path
+) -> None:
     import numpy as np
 
     from rnnrbm.io import midi
 
-    assert piece.low is not None
+    assert kind.low is not None
     # All columns move, so that only the range of MIDI itself is a limit, and only to columns with notes.
-    used = np.flatnonzero(piece.roll.any(0))
+    used = np.flatnonzero(roll.any(0))
     first, last = (int(used[0]), int(used[-1])) if len(used) else (0, 0)
-    low, high = (column + piece.low + transpose for column in (first, last))
+    low, high = (column + kind.low + transpose for column in (first, last))
     if not 0 <= low <= high <= 127:
         raise ValueError(
             f"{path}: with --transpose {transpose} its notes are {low} to {high}; expected 0 to 127, choose other "
             "semitones"
         )
-    more: dict[str, Any] = {} if tempo is None else {"tempo": tempo}
-    grid: dict[str, Any] = {"steps_per_beat": piece.steps_per_beat, "seconds_per_frame": piece.seconds_per_frame}
-    midi.write(target, piece.roll[:, first : last + 1], low=low, **grid, **more)
-    typer.echo(f"{target}: {len(piece.roll)} frames")
+    options: dict[str, Any] = _metadata(kind) | {"low": low, "tempo": tempo}
+    midi.write(target, roll[:, first : last + 1], **{key: value for key, value in options.items() if value is not None})
+    typer.echo(f"{target}: {len(roll)} frames")
 
 
 def _shift(roll: np.ndarray, semitones: int, low: int | None, where: str) -> np.ndarray:
@@ -190,12 +196,18 @@ def _shifted(dataset: Dataset, semitones: int) -> Dataset:
     """A data set with every roll transposed."""
     from dataclasses import replace
 
-    from rnnrbm.io.midi_folder import SPLITS
+    from rnnrbm.datasets import SPLITS
+    from rnnrbm.kinds.piano_roll import PianoRoll
 
+    kind = dataset.kind
+    if not semitones:
+        return dataset
+    if not isinstance(kind, PianoRoll):
+        raise ValueError(f"{dataset.name}: --transpose {semitones} shifts notes, but its frames are {kind.name}")
     moved = {
         split: [
-            _shift(roll, semitones, dataset.low, f"{dataset.name}, {name}")
-            for roll, name in zip(getattr(dataset, split), dataset.names[split], strict=True)
+            _shift(roll, semitones, kind.low, f"{dataset.name}, {name}")
+            for roll, name in zip(getattr(dataset, split), dataset.names_of(split), strict=True)
         ]
         for split in SPLITS
     }

@@ -150,7 +150,7 @@ def generate(
             "before. By default as the run's own samples.",
         ),
     ] = None,
-    prime: Annotated[Path | None, typer.Option(help="MIDI file to begin with and go on from.")] = None,
+    prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, or .npy if frames are vectors.")] = None,
     prime_frames: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
@@ -162,7 +162,6 @@ def generate(
 
         from rnnrbm import sampling as sample
         from rnnrbm.experiment import run
-        from rnnrbm.scoring import metrics
         from rnnrbm.scoring.likelihood import usable_states
 
         if prime is None and prime_frames is not None:
@@ -178,11 +177,11 @@ def generate(
             )
         primer = None
         if prime is not None:
-            primer = _read_primer(trained, prime)[: prime_frames or 16]
+            primer = trained.kind.read(prime, trained.model.n_visible)[: prime_frames or 16]
             typer.echo(f"primed by {len(primer)} frames of {prime}")
         number = trained.config.generation.n_init_states if n_init_states is None else n_init_states
         own = own_data(trained) if number and not trained.model.normalized else None
-        rolls = sample.generate(
+        sampled = sample.generate(
             trained.model,
             n_frames,
             n_samples=n_samples,
@@ -191,26 +190,19 @@ def generate(
             prime=primer,
             init_states=None if own is None else usable_states(trained.model, own.train, number),
             mode=mode,
-        ).astype(np.uint8)
-        pieces = list(rolls if primer is None else [np.concatenate([primer, roll]) for roll in rolls])
+        )
+        new = list(trained.kind.from_samples(sampled))
+        pieces = new if primer is None else [np.concatenate([primer, frames]) for frames in new]
         folder.mkdir(parents=True, exist_ok=True)
         files = run.write_samples(trained, pieces, folder, name=name, primed=0 if primer is None else len(primer))
-        typer.echo(
-            f"{metrics.notes_per_frame(list(rolls)).mean():.2f} notes a frame, "
-            f"{metrics.repeated_frame_rate(list(rolls)):.1%} of frames repeat the one before"
-        )
+        typer.echo(", ".join(f"{_words(name)} {value:.3f}" for name, value in trained.kind.statistics(new).items()))
         for file in files:
             typer.echo(str(file))
 
 
-def _read_primer(trained: Any, path: Path) -> Any:
-    """A MIDI file on the grid of a run."""
-    from rnnrbm.io import midi
-
-    if trained.low is None:
-        raise ValueError(f"{trained.folder}: was not trained on MIDI notes, so no MIDI file can prime it")
-    # not by the rule of the data: "published" leaves a file's first frame out
-    return midi.read(path, **trained.reading)
+def _words(name: str) -> str:
+    """A statistic's name as words."""
+    return name.replace("_", " ")
 
 
 def _toml_value(text: str) -> Any:
@@ -247,8 +239,8 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
         typer.echo(f"warning: {warn}; see the learning curves, and try a lower training.learning_rate", err=True)
     console.print(table)
     stats = results["statistics"]
-    for name, label in (("notes_per_frame", "notes per frame"), ("repeated_frame_rate", "repeated frames")):
-        console.print(f"{label}: samples {stats['samples'][name]:.3f}, training set {stats['train'][name]:.3f}")
+    for name, value in stats["samples"].items():
+        console.print(f"{_words(name)}: samples {value:.3f}, training set {stats['train'][name]:.3f}")
     console.print(f"samples:  {folder / 'samples'}", soft_wrap=True)
     console.print(f"figures:  {folder / 'figures'}", soft_wrap=True)
     console.print(f"more:     rnnrbm generate {folder} --seed 1", soft_wrap=True)

@@ -14,7 +14,7 @@ from rnnrbm.files import to_json
 # As in cli.py: what is heavier is imported inside the commands.
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
-    from rnnrbm.experiment.run import Run
+    from rnnrbm.frames import FrameKind
 
 __all__ = ["baselines", "evaluate", "register"]
 
@@ -73,11 +73,14 @@ def evaluate(
         if data is None:
             own = loaded = run.load_data(trained.config.data)
         else:
-            loaded = datasets.load(data, **(trained.reading if datasets.is_folder(data) else {}))
+            loaded = datasets.load(
+                data, **(trained.kind.folder_options(trained.model.n_visible) if datasets.is_folder(data) else {})
+            )
             evaluation.check_columns(trained, loaded)
             own = own_data(trained)
             typer.echo(str(loaded), err=True)
-            _warn_of_another_grid(trained, loaded)
+            if duration := trained.kind.mismatch(loaded.kind).duration:
+                typer.echo(f"warning: {loaded.name} has {duration} as in training", err=True)
         with ProgressBar(quiet=as_json) as bar, interruptible() as stop:
             try:
                 results = evaluation.evaluate(
@@ -107,8 +110,9 @@ def evaluate(
             typer.echo(to_json(results))
             return
         title = f"{results['data']}, {split}: {results['pieces']} pieces, {results['frames']} frames"
-        _print_table(title, [*_evaluated(results), *(_baseline(row) for row in results["baselines"])])
-        say(f"The model's frames are {results['accuracy']['how']}; the baselines' ACC are what is expected of draws.")
+        kind = trained.kind
+        _print_table(title, kind, [*_evaluated(results, kind), *(_baseline(row, kind) for row in results["baselines"])])
+        say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
         if results.get("raise", {}).get("micro", -math.inf) > results["log_likelihood"]["micro"]:
             say(
                 "The lower side is above: the model does not fit these data, which annealing generates more readily "
@@ -118,13 +122,6 @@ def evaluate(
             if diagnostics := results.get(key, {}).get("diagnostics"):
                 typer.echo(f"warning: {diagnostics}", err=True)
         say(f"written to {trained.folder / 'evaluations'}")
-
-
-def _warn_of_another_grid(trained: Run, loaded: Dataset) -> None:
-    for key, unit in (("steps_per_beat", "frames per beat"), ("seconds_per_frame", "seconds per frame")):
-        here, there = getattr(trained, key), getattr(loaded, key)
-        if None not in (here, there) and here != there:
-            typer.echo(f"warning: trained on {here:g} {unit}, but {loaded.name} has {there:g}", err=True)
 
 
 def baselines(
@@ -140,68 +137,71 @@ def baselines(
     """Score models that only count: log-likelihoods and expected accuracies, exact."""
     with friendly():
         from rnnrbm import datasets
-        from rnnrbm.scoring import baselines as models
 
         loaded = datasets.load(data)
-        rows = models.table(loaded, split=split)
-        frames = sum(len(piece) for piece in getattr(loaded, split))
+        if split not in datasets.SPLITS:
+            raise ValueError(f"split {split!r} is none of {', '.join(datasets.SPLITS)}")
+        pieces = getattr(loaded, split)
+        rows = loaded.kind.baseline_table(loaded.train, loaded.valid, pieces)
+        frames = sum(map(len, pieces))
         if as_json:
             typer.echo(to_json({"data": loaded.name, "split": split, "frames": frames, "baselines": rows}))
             return
-        pieces = len(getattr(loaded, split))
         _print_table(
-            f"Baselines on {loaded.name}, {split}: {pieces} pieces, {frames} frames", [_baseline(row) for row in rows]
+            f"Baselines on {loaded.name}, {split}: {len(pieces)} pieces, {frames} frames",
+            loaded.kind,
+            [_baseline(row, loaded.kind) for row in rows],
         )
-        say("ACC of frames expected when they are drawn given the true past.")
+        say("The scores of predicted frames are expectations over frames drawn given the true past.")
 
 
 Row = tuple[str, ...]
 
 
-def _baseline(row: dict[str, Any]) -> Row:
+def _baseline(row: dict[str, Any], kind: FrameKind) -> Row:
     likelihoods = ["" if row[key] is None else f"{row[key]:.3f}" for key in ("ll", "ll_pieces")]
     named = {"N": "N {:d}", "log10_p": "p 10^{:.2f}", "flip": "flip {:.2g}"}
     chosen = ", ".join(named[name].format(value) for name, value in row["settings"].items())
-    return (row["model"], *likelihoods, *_percents(row), chosen)
+    return (row["model"], *likelihoods, *_scores(row, kind), chosen)
 
 
-def _evaluated(results: dict[str, Any]) -> list[Row]:
-    """The model's rows: log-likelihood and accuracies, and the lower side of the bracket."""
+def _evaluated(results: dict[str, Any], kind: FrameKind) -> list[Row]:
+    """The model's rows: log-likelihood and prediction scores, and the lower side of the bracket."""
     from rnnrbm.scoring.likelihood import with_error
 
     rows: list[Row] = []
     for key, name in (("log_likelihood", f"this {results['model'].upper()}"), ("raise", "  lower side")):
         if key in results:
             ll = results[key]
-            percents = _percents(results["accuracy"]) if key == "log_likelihood" else ("",) * 4
+            scores = (
+                _scores(results["prediction"], kind) if key == "log_likelihood" else ("",) * len(kind.score_columns)
+            )
             rows.append(
                 (
                     name,
                     with_error(ll["micro"], ll["standard_error"]),
                     "" if ll["macro"] is None else f"{ll['macro']:.3f}",
-                    *percents,
+                    *scores,
                     ll["settings"],
                 )
             )
     return rows
 
 
-def _percents(row: dict[str, Any]) -> Row:
-    return tuple(f"{100 * row[key]:.2f}" for key in ("frame", "bay", "precision", "recall"))
+def _scores(row: dict[str, Any], kind: FrameKind) -> Row:
+    """The prediction scores of a row, as text."""
+    return tuple(f"{100 * row[key]:.2f}" if percent else f"{row[key]:.3f}" for key, _, percent in kind.score_columns)
 
 
-def _print_table(title: str, rows: list[Row]) -> None:
+def _print_table(title: str, kind: FrameKind, rows: list[Row]) -> None:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
     table.add_column("model")
-    for column in ("LL", "by piece", "ACC", "ACC (Bay)", "precision", "recall"):
+    for column in ("LL", "by piece", *(column.heading for column in kind.score_columns)):
         table.add_column(column, justify="right")
     table.add_column("how")
     for row in rows:
         table.add_row(*row)
     say(table)
-    say(
-        "LL: nats per frame, mean over all frames; by piece: mean over pieces of their means. ACC, in percent: TP / "
-        "max(predicted, true), mean over frames; (Bay): TP / (TP + FP + FN) over all notes."
-    )
+    say("LL: nats per frame, mean over all frames; by piece: mean over pieces of their means. " + kind.score_note)

@@ -13,11 +13,12 @@ import numpy as np
 from rnnrbm import datasets
 from rnnrbm.backend import engine
 from rnnrbm.backend.progress import Progress, silent
-from rnnrbm.experiment.run import Interrupted, Run
+from rnnrbm.datasets import SPLITS
+from rnnrbm.experiment.artifacts import Run
+from rnnrbm.experiment.run import Interrupted
+from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, to_json
-from rnnrbm.io.midi_folder import SPLITS
 from rnnrbm.sampling import predict
-from rnnrbm.scoring import baselines, metrics
 from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states
 from rnnrbm.training import checkpoint
 
@@ -144,22 +145,22 @@ def evaluate(
         below in all. The gap is small and much the same everywhere, so a few thousand frames tell it well, and the
         standard error says how well. None, or at least as many as there are: of all.
     k, n_draws : int
-        Accuracies are those of frames sampled given the true past: `k` Gibbs steps from the frame before, `n_draws`
-        times.
+        Prediction scores are those of frames that are sampled `n_draws` times given the true past, by `k` Gibbs steps
+        from the frame before.
     seed : int
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable or None
         Asked now and then; if it answers True, what has been scored is kept in ``evaluations/`` of the run.
     progress : callable
-        See :data:`rnnrbm.backend.progress.Progress`; stages are ais, raise, exact, accuracy, baselines.
+        See :data:`rnnrbm.backend.progress.Progress`; stages are ais, raise, exact, prediction, baselines.
 
     Returns
     -------
     dict
         What is written to ``evaluations/DATA-SPLIT.json`` of the run, the latest for this data and split:
         ``log_likelihood`` (nats per frame: micro, over all frames; macro, over pieces; [name, mean] of each piece;
-        standard error; settings; share of frames with poor weights), ``raise`` likewise, ``accuracy``, ``baselines``.
+        standard error; settings; share of frames with poor weights), ``raise`` likewise, ``prediction``, ``baselines``.
         The frames' own values are beside it, in a file for each method and settings.
 
     Raises
@@ -181,7 +182,7 @@ def evaluate(
     if not pieces:
         raise ValueError(f"{data.name} has no piece in {split}")
     check_columns(run, data)
-    names = data.names[split]
+    names = data.names_of(split)
     name = f"{Path(data.name).stem}-{split}"
     folder = run.folder / "evaluations"
     folder.mkdir(exist_ok=True)
@@ -234,9 +235,11 @@ def evaluate(
         if frames is not None:
             said |= _below(headline, scored, chosen_frames(pieces, seed, frames))
         results["raise" if stage == "raise" else "log_likelihood"] = said
-    results["accuracy"] = _accuracy(run, pieces, k, n_draws, seed, mode, stop, progress)
+    results["prediction"] = _prediction(run, pieces, k, n_draws, seed, mode, stop, progress)
     progress("baselines", 0, 1, None)
-    results["baselines"] = baselines.table(data, split=split)
+    results["baselines"] = (
+        run.kind.baseline_table(data.train, data.valid, pieces) if comparable(run.kind, run.model) else []
+    )
     progress("baselines", 1, 1, None)
     results["seconds"] = round(time.monotonic() - began, 1)
     with atomic(folder / f"{name}.json") as temporary:
@@ -265,14 +268,13 @@ def check_columns(run: Run, data: datasets.Dataset) -> None:
             f"{run.folder}: was trained on {n_visible} visible units, but {data.name} has {data.n_visible}; "
             "evaluate it on data of the same columns"
         )
-    if None not in (run.low, data.low) and run.low != data.low:
+    if columns := run.kind.mismatch(data.kind).columns:
         raise ValueError(
-            f"{run.folder}: column 0 was note {run.low} in training, but in {data.name} it is note {data.low}; "
-            "evaluate it on data of the same columns"
+            f"{data.name}: {columns} as in the training of {run.folder}; evaluate the run on data of the same columns"
         )
 
 
-def _accuracy(
+def _prediction(
     run: Run,
     pieces: Sequence[np.ndarray],
     k: int,
@@ -282,12 +284,12 @@ def _accuracy(
     stop: Callable[[], bool] | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Mean over samples of the accuracies of sampled frames, and how they were sampled."""
-    progress("accuracy", 0, n_draws, None)
+    """Mean over samples of the scores of predicted frames, and how they were sampled."""
+    progress("prediction", 0, n_draws, None)
     each = []
     for sampled in predict(run.model, pieces, n_samples=n_draws, k=k, seed=seed, mode=mode):
-        each.append(metrics.accuracy(sampled, pieces))
-        progress("accuracy", len(each), n_draws, None)
+        each.append(run.kind.prediction_scores([run.kind.from_samples(piece) for piece in sampled], pieces))
+        progress("prediction", len(each), n_draws, None)
         if stop is not None and stop():
             raise Interrupted("stopped while frames were sampled")
     how = f"sampled given the true past, {n_draws} times"

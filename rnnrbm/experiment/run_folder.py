@@ -20,7 +20,7 @@ __all__ = ["clear", "free_folder", "machine", "prepare", "run_files", "write_met
 _WRITTEN = {
     ".": r"config\.toml|metrics\.csv|checkpoint\.npz|results\.json",
     "figures": r"(learning_curves|filters|sample|statistics)\.png",
-    "samples": r"sample-[0-9]+\.(mid|wav|png)",
+    "samples": r"sample-[0-9]+\.(mid|wav|npy|png)",
     "evaluations": r".+-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
 }
 

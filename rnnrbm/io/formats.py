@@ -17,22 +17,18 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.files import atomic
 from rnnrbm.io.midi import check_range
-from rnnrbm.io.midi_folder import SPLITS
-from rnnrbm.io.rolls import check_roll
+from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_roll
 
 __all__ = [
-    "PIANO",
     "PLAIN",
     "WITH_RANGE",
-    "Contents",
-    "Roll",
     "holds_roll",
     "load_roll",
     "read_json",
@@ -40,9 +36,8 @@ __all__ = [
     "read_npz",
     "read_pickle",
     "save_roll",
+    "write_npz",
 ]
-
-PIANO = (21, 108)  # A0 to C8, the 88 keys
 
 # Types of the elements of a MATLAB 5 file: numbers, text, and what holds other elements.
 _MAT_TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18}
@@ -50,53 +45,7 @@ _MAT_MATRIX, _MAT_COMPRESSED = 14, 15
 _MAT_CLASSES, _MAT_NUMERIC, _MAT_COMPLEX = range(1, 18), range(6, 16), 0x800
 
 
-class Contents(NamedTuple):
-    """What a file of a data set holds; see `rnnrbm.datasets.Dataset`.
-
-    Attributes
-    ----------
-    name : str
-        The file's own name for the data set, else the name of the file.
-    rolls : dict of str to list of numpy.ndarray
-        For "train", "valid" and "test", piano-rolls of shape ``(T, n)``, uint8 of 0 and 1.
-    names : dict of str to list of str
-        For each split, the names of the pieces, in the same order.
-    low : int or None
-        MIDI note number of column 0.
-    steps_per_beat, seconds_per_frame : float or None
-        The grid, as far as the file says.
-    """
-
-    name: str
-    rolls: dict[str, list[np.ndarray]]
-    names: dict[str, list[str]]
-    low: int | None
-    steps_per_beat: float | None = None
-    seconds_per_frame: float | None = None
-
-
-class Roll(NamedTuple):
-    """A single piano-roll, and what its columns and frames mean as far as that is known.
-
-    Attributes
-    ----------
-    roll : numpy.ndarray, shape (T, n)
-        uint8, 0 or 1.
-    low : int or None
-        MIDI note number of column 0.
-    steps_per_beat : int or None
-        Frames in a beat (quarter note).
-    seconds_per_frame : float or None
-        Duration of a frame in seconds.
-    """
-
-    roll: np.ndarray
-    low: int | None = None
-    steps_per_beat: int | None = None
-    seconds_per_frame: float | None = None
-
-
-# --- piano-rolls: .mat and .npz
+# --- arrays: .mat and .npz
 
 
 def read_mat(path: Path) -> Contents:
@@ -148,7 +97,7 @@ def read_mat(path: Path) -> Contents:
             width = roll.shape[1]
             rolls[split].append(roll)
     low = PIANO[0] if width == PIANO[1] - PIANO[0] + 1 else None
-    return Contents(path.name, rolls, names, low)
+    return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
 
 
 def _check_elements(data: bytes) -> None:
@@ -190,17 +139,17 @@ def _check_elements(data: bytes) -> None:
 
 
 def read_npz(path: Path) -> Contents:
-    """Read a file that `rnnrbm.datasets.save` wrote.
+    """Read a file that `rnnrbm.datasets.save` wrote. Its kind of frame has yet to check the values.
 
     Raises
     ------
     OSError
         If there is no such file, or it cannot be opened.
     ValueError
-        If it is damaged or of another kind or layout, or holds other values than 0 and 1.
+        If it is damaged or of another kind or layout.
     """
     data = _arrays(path, "write it again with `save`")
-    keys = ["name", *(s + part for s in SPLITS for part in ("", "_lengths", "_names"))]
+    keys = ["name", "kind", *(s + part for s in SPLITS for part in ("", "_lengths", "_names"))]
     missing = [key for key in keys if key not in data]
     if missing:
         hint = "; it holds one piano-roll, which 'rnnrbm convert' makes a MIDI file of" if "roll" in data else ""
@@ -208,7 +157,13 @@ def read_npz(path: Path) -> Contents:
             f"{path}: has no {', '.join(missing)}; expected a file written by rnnrbm.datasets.save or 'rnnrbm convert'"
             f"{hint}"
         )
-    rolls: dict[str, list[np.ndarray]] = {}
+    try:
+        record = json.loads(str(data["kind"]))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path}: kind is {str(data['kind'])[:40]!r}; expected a JSON object; write it again")
+    pieces: dict[str, list[np.ndarray]] = {}
     names: dict[str, list[str]] = {}
     for split in SPLITS:
         frames, lengths, labels = (data[split + part] for part in ("", "_lengths", "_names"))
@@ -224,34 +179,25 @@ def read_npz(path: Path) -> Contents:
                 f"{lengths.sum()}; write it again with `save`"
             )
         ends = np.cumsum(lengths)
-        rolls[split] = [
-            check_roll(frames[end - length : end], where=f"{path}, {split}[{i}]")
-            for i, (end, length) in enumerate(zip(ends, lengths, strict=True))
-        ]
+        pieces[split] = [frames[end - length : end] for end, length in zip(ends, lengths, strict=True)]
         names[split] = [str(label) for label in labels]
-        if len(names[split]) != len(rolls[split]):
-            raise ValueError(
-                f"{path}: {len(rolls[split])} pieces in {split} but {len(names[split])} names; write it again "
-                "with `save`"
-            )
-    low = _number(path, data, "low")
-    steps, seconds = (_number(path, data, key) for key in ("steps_per_beat", "seconds_per_frame"))
-    return Contents(str(data["name"]), rolls, names, None if low is None else int(low), steps, seconds)
+    return Contents(str(data["name"]), pieces, names, record)
 
 
-def save_roll(path: str | os.PathLike[str], roll: Roll) -> None:
+def save_roll(path: str | os.PathLike[str], roll: ArrayLike, **metadata: float | None) -> None:
     """Write one piano-roll to an ``.npz`` file, which `load_roll` reads back.
 
-    The file has an array ``roll``, and numbers ``low``, ``steps_per_beat`` and
-    ``seconds_per_frame``, those that are not None. It appears whole or not at all; an earlier one
-    of that name is replaced.
+    The file has an array ``roll``, and the numbers `metadata` that are not None. It appears whole or not at all; an
+    earlier one of that name is replaced.
 
     Parameters
     ----------
     path : path-like
         Ends in ``.npz``; its folder exists.
-    roll : Roll
-        A piano-roll of 0 and 1.
+    roll : array_like, shape (T, n)
+        0 and 1.
+    **metadata
+        ``low`` (MIDI note number of column 0), ``steps_per_beat`` and ``seconds_per_frame``.
 
     Raises
     ------
@@ -260,8 +206,8 @@ def save_roll(path: str | os.PathLike[str], roll: Roll) -> None:
     OSError
         If the file cannot be written.
     """
-    arrays: dict[str, ArrayLike] = {key: value for key, value in roll._asdict().items() if value is not None}
-    write_npz(path, arrays | {"roll": check_roll(roll.roll, where="roll")})
+    known: dict[str, ArrayLike] = {key: value for key, value in metadata.items() if value is not None}
+    write_npz(path, known | {"roll": check_roll(roll, where="roll")})
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike]) -> None:
@@ -281,8 +227,15 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike]) -> 
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def load_roll(path: str | os.PathLike[str]) -> Roll:
+def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
     """Read one piano-roll, of a file that `save_roll` wrote or one with an array ``roll``.
+
+    Returns
+    -------
+    roll : numpy.ndarray, shape (T, n)
+        uint8, 0 or 1.
+    metadata : dict
+        ``low``, ``steps_per_beat`` and ``seconds_per_frame``, those that the file has.
 
     Raises
     ------
@@ -296,11 +249,14 @@ def load_roll(path: str | os.PathLike[str]) -> Roll:
     if "roll" not in data:
         raise ValueError(f"{path}: has no array 'roll' but {', '.join(data) or 'nothing'}; expected a piano-roll")
     roll = check_roll(data["roll"], where=f"{path}, roll")
-    low, steps, seconds = (_number(path, data, key) for key in ("low", "steps_per_beat", "seconds_per_frame"))
-    for key, value in (("low", low), ("steps_per_beat", steps)):
-        if value is not None and value != int(value):
-            raise ValueError(f"{path}: {key}={value}; expected a whole number")
-    return Roll(roll, None if low is None else int(low), None if steps is None else int(steps), seconds)
+    metadata: dict[str, Any] = {}
+    for key in ("low", "steps_per_beat", "seconds_per_frame"):
+        value = _number(path, data, key)
+        if value is not None:
+            if key != "seconds_per_frame" and value != int(value):
+                raise ValueError(f"{path}: {key}={value}; expected a whole number")
+            metadata[key] = value if key == "seconds_per_frame" else int(value)
+    return roll, metadata
 
 
 def holds_roll(path: Path) -> bool:
@@ -472,7 +428,7 @@ def _note_contents(path: Path, data: Any, low: int, high: int) -> Contents:
             raise ValueError(f"{path}: {split} is a {type(data[split]).__name__}; expected {layout}")
         rolls[split] = [_roll(f"{path}, {split}[{i}]", piece, low, high) for i, piece in enumerate(data[split])]
     names = {split: [f"{split}[{i}]" for i in range(len(rolls[split]))] for split in SPLITS}
-    return Contents(path.name, rolls, names, low)
+    return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
 
 
 def _roll(where: str, piece: Any, low: int, high: int) -> np.ndarray:

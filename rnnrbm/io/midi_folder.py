@@ -3,54 +3,41 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from rnnrbm.io import midi
+from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents
 
 __all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder"]
 
-SPLITS = ("train", "valid", "test")
 DEFAULT_SPLIT = (0.7, 0.15, 0.15)
 DEFAULT_STEPS = 2  # per beat: a frame is an eighth note
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 
 
 def load_folder(
-    folder: Path,
-    rule: str,
-    steps_per_beat: int | None,
-    seconds_per_frame: float | None,
-    split: Sequence[float],
-    seed: int,
-    low: int,
-    high: int,
-    drums: bool = False,
-) -> tuple[dict[str, list[np.ndarray]], dict[str, list[str]], int | None]:
-    """Read the MIDI files of a folder and divide them; see :func:`rnnrbm.datasets.load` for the parameters.
-
-    Returns
-    -------
-    rolls : dict of str to list of numpy.ndarray
-        Keys are "train", "valid" and "test".
-    names : dict of str to list of str
-        Paths in the folder, in the same order.
-    steps_per_beat : int or None
-        The grid; None if it is in seconds.
-    """
+    folder: Path, *, split: Sequence[float] = DEFAULT_SPLIT, seed: int = 0, **options: Unpack[midi.ReadOptions]
+) -> Contents:
+    """Read the MIDI files of a folder and divide them; see :func:`rnnrbm.datasets.load` for the parameters."""
     # check options before reading files: a wrong option is not the files' fault
+    steps_per_beat, seconds_per_frame = options.get("steps_per_beat"), options.get("seconds_per_frame")
+    rule, drums = options.get("rule", "sounding"), options.get("drums", False)
     midi.check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
+    reading = options.copy()
     if rule == "published":
         steps_per_beat = midi.PUBLISHED_STEPS
     elif seconds_per_frame is None:
         steps_per_beat = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
         if steps_per_beat != int(steps_per_beat) or steps_per_beat < 1:
             raise ValueError(f"steps_per_beat={steps_per_beat}: expected a whole number from 1")
+        reading["steps_per_beat"] = steps_per_beat
     elif steps_per_beat is not None:
         raise ValueError("steps_per_beat and seconds_per_frame exclude each other; give one")
     elif not 0 < seconds_per_frame < float("inf"):
         raise ValueError(f"seconds_per_frame={seconds_per_frame}: expected a positive number")
+    low, high = options.get("low", PIANO[0]), options.get("high", PIANO[1])
     midi.check_range(low, high)
     fractions = np.asarray(split, float)
     if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
@@ -77,12 +64,7 @@ def load_folder(
         if tuple(split) != DEFAULT_SPLIT or seed != 0:
             raise ValueError(f"{folder}: split and seed cannot be chosen, its sub-folders are the splits")
 
-    grid: dict[str, Any] = {"steps_per_beat": steps_per_beat}
-    if rule == "published":
-        grid = {}
-    elif seconds_per_frame is not None:
-        grid = {"seconds_per_frame": seconds_per_frame}
-    pieces = _read_midi(folder, paths, rule=rule, low=low, high=high, drums=drums, **grid)
+    pieces = _read_midi(folder, paths, **reading)
     usable = list(pieces)
     if present:
         members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}
@@ -104,10 +86,11 @@ def load_folder(
         parts = (order[:first], order[first:second], order[second:])
         members = {s: [usable[i] for i in sorted(part)] for s, part in zip(SPLITS, parts, strict=True)}
     rolls = {s: [pieces[n] for n in members[s]] for s in SPLITS}
-    return rolls, members, steps_per_beat
+    grid = {"steps_per_beat": steps_per_beat, "seconds_per_frame": seconds_per_frame}
+    return Contents(folder.resolve().name, rolls, members, {"kind": PIANO_ROLL, "low": low, "drums": drums} | grid)
 
 
-def _read_midi(folder: Path, paths: Sequence[Path], **options: Any) -> dict[str, np.ndarray]:
+def _read_midi(folder: Path, paths: Sequence[Path], **options: Unpack[midi.ReadOptions]) -> dict[str, np.ndarray]:
     """Return the rolls of the usable files by their path in the folder; warn about the others."""
     pieces: dict[str, np.ndarray] = {}
     reason = ""

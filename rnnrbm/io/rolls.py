@@ -1,9 +1,36 @@
-"""One piano-roll: checking and transposing an array of shape ``(T, n)`` of 0 and 1."""
+"""What the readers share: the contents of a data set, and checking and transposing one piano-roll."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["check_roll", "transpose"]
+__all__ = ["PIANO", "PIANO_ROLL", "SPLITS", "Contents", "check_roll", "transpose"]
+
+SPLITS = ("train", "valid", "test")
+PIANO = (21, 108)  # A0 to C8, the 88 keys
+PIANO_ROLL = "piano-roll"  # name of the kind of frame in records
+
+
+class Contents(NamedTuple):
+    """What a file or folder holds; see `rnnrbm.datasets.Dataset`.
+
+    Attributes
+    ----------
+    name : str
+        The file's own name for the data set, else the name of the file.
+    pieces : dict of str to list of numpy.ndarray
+        For "train", "valid" and "test", arrays of shape ``(T, n)``.
+    names : dict of str to list of str
+        For each split, the names of the pieces, in the same order.
+    record : dict
+        The kind of frame: its name under "kind", and its metadata.
+    """
+
+    name: str
+    pieces: dict[str, list[np.ndarray]]
+    names: dict[str, list[str]]
+    record: dict[str, Any]
 
 
 def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:

@@ -3,6 +3,7 @@
 import os
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,15 +17,9 @@ __all__ = ["synthesize", "write_wav"]
 def synthesize(
     roll: ArrayLike,
     *,
-    low: int = 21,
-    steps_per_beat: int | None = None,
-    seconds_per_frame: float | None = None,
-    tempo: float = 120.0,
-    legato: bool = True,
-    restrike: int = 1,
-    program: int = 0,
     sample_rate: int = 22050,
     soundfont: str | os.PathLike[str] | None = None,
+    **options: Unpack[midi.WriteOptions],
 ) -> np.ndarray:
     """Return the sound of a piano-roll.
 
@@ -33,12 +28,15 @@ def synthesize(
 
     Parameters
     ----------
-    roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, program
-        As in `rnnrbm.midi.write`; `program` has an effect only with a sound font.
+    roll : array_like, shape (T, n)
+        0 or 1, as in `rnnrbm.midi.write`.
     sample_rate : int
         Samples per second, in hertz.
     soundfont : path-like, optional
         A sound font (``.sf2``) for FluidSynth; needs the package ``pyfluidsynth``.
+    **options
+        Those of `rnnrbm.midi.write`; `program` has an effect only with a sound font. The sound is scaled to a fixed
+        peak, so `velocity` has none.
 
     Returns
     -------
@@ -59,7 +57,7 @@ def synthesize(
 
     if sample_rate != int(sample_rate) or sample_rate < 1000:
         raise ValueError(f"sample_rate={sample_rate}: expected whole hertz, at least 1000")
-    file = midi.to_mido(roll, low, steps_per_beat, seconds_per_frame, tempo, legato, restrike, 100, program)
+    file = midi.to_mido(roll, **options)
     ticks = sum(event.time for event in file.tracks[0])  # pretty_midi makes them absolute
     duration = ticks * file.tracks[0][0].tempo / 1e6 / file.ticks_per_beat
     audio = np.zeros(max(1, round(duration * sample_rate)), np.float32)
@@ -99,15 +97,9 @@ def write_wav(
     path: str | os.PathLike[str],
     roll: ArrayLike,
     *,
-    low: int = 21,
-    steps_per_beat: int | None = None,
-    seconds_per_frame: float | None = None,
-    tempo: float = 120.0,
-    legato: bool = True,
-    restrike: int = 1,
-    program: int = 0,
     sample_rate: int = 22050,
     soundfont: str | os.PathLike[str] | None = None,
+    **options: Unpack[midi.WriteOptions],
 ) -> None:
     """Write the sound of a piano-roll as a WAV file: mono, 16 bits, in one step.
 
@@ -116,17 +108,6 @@ def write_wav(
     """
     from scipy.io import wavfile
 
-    audio = synthesize(
-        roll,
-        low=low,
-        steps_per_beat=steps_per_beat,
-        seconds_per_frame=seconds_per_frame,
-        tempo=tempo,
-        legato=legato,
-        restrike=restrike,
-        program=program,
-        sample_rate=sample_rate,
-        soundfont=soundfont,
-    )
+    audio = synthesize(roll, sample_rate=sample_rate, soundfont=soundfont, **options)
     with atomic(path) as temporary:
         wavfile.write(temporary, sample_rate, np.round(audio * 32767).astype(np.int16))

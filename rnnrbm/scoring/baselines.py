@@ -37,7 +37,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from rnnrbm.datasets import Dataset
 from rnnrbm.io.rolls import check_roll
 from rnnrbm.scoring.metrics import Pieces, accuracy, check_pieces, copy_previous, expected_accuracy, previous, shares
 from rnnrbm.scoring.ngrams import Grams, Queries, note_grams
@@ -564,15 +563,13 @@ class _Distances(NamedTuple):
 # --- all of them --------------------------------------------------------------------------------------
 
 
-def table(data: Dataset, *, split: str = "test") -> list[dict[str, Any]]:
-    """Fit every baseline on the training set, choose its settings on the validation set, and score a split.
+def table(train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
+    """Fit every baseline on the training set, choose its settings on the validation set, and score a test set.
 
     Parameters
     ----------
-    data : Dataset
-        Data set, as :func:`rnnrbm.datasets.load` returns it.
-    split : str
-        "train", "valid" or "test".
+    train, valid, test : sequence of arrays (T, n_visible)
+        Values are 0 and 1. Without valid pieces, the settings have defaults.
 
     Returns
     -------
@@ -585,18 +582,14 @@ def table(data: Dataset, *, split: str = "test") -> list[dict[str, Any]]:
     Raises
     ------
     ValueError
-        If the split is unknown or has no piece, or the training set has none.
+        If the training set or the test set has no piece.
     """
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    if split not in splits:
-        raise ValueError(f"split is {split!r}; expected one of {', '.join(splits)}")
-    for part in ("train", split):
-        if not splits[part]:
-            raise ValueError(f"{data.name}: no piece in {part}; baselines need the training set and the split to score")
-    train, valid, pieces = data.train, data.valid, splits[split]
+    for part, pieces in (("training", train), ("test", test)):
+        if not len(pieces):
+            raise ValueError(f"no piece in the {part} set; baselines need the training set and the pieces to score")
     grams = Grams.count(_rolls(train), 3)
     models: dict[str, Callable[[], Baseline]] = {
-        "random": lambda: NoteUnigram.random(data.n_visible),
+        "random": lambda: NoteUnigram.random(np.shape(train[0])[1]),
         "note 1-gram (IID)": lambda: NoteUnigram.fit(train, alike=True),
         "note 1-gram": lambda: NoteUnigram.fit(train),
         "note N-gram": lambda: NoteNgram.fit(train, valid),
@@ -607,13 +600,13 @@ def table(data: Dataset, *, split: str = "test") -> list[dict[str, Any]]:
         "previous + Gaussian": lambda: NoteFlip.fit(train),
         "previous frame, fitted": lambda: NoteCopy.fit(train),
     }
-    ends = np.cumsum([len(piece) for piece in pieces])[:-1]
+    ends = np.cumsum([len(piece) for piece in test])[:-1]
     rows: list[dict[str, Any]] = []
     for name, fit in models.items():
         model = fit()  # one at a time: some tables are large
-        each = model.frame_log_likelihoods(pieces)
+        each = model.frame_log_likelihoods(test)
         by_piece = float(np.mean([part.mean() for part in np.split(each, ends)]))
-        scores = {"ll": float(each.mean()), "ll_pieces": by_piece, **model.accuracy(pieces)}
+        scores = {"ll": float(each.mean()), "ll_pieces": by_piece, **model.accuracy(test)}
         rows.append({"model": name, "settings": model.settings, **scores})
-    copied = accuracy(copy_previous(pieces), pieces)
+    copied = accuracy(copy_previous(test), test)
     return [*rows, {"model": "previous frame", "settings": {}, "ll": None, "ll_pieces": None, **copied}]

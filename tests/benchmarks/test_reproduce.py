@@ -49,7 +49,7 @@ def made(tmp_path_factory):
     rng = np.random.default_rng(0)
     pieces = [(rng.random((20, 6)) < 0.3).astype(np.uint8) for _ in range(6)]
     names = {"train": ["a", "b", "c"], "valid": ["d", "e"], "test": ["f"]}
-    toy = datasets.Dataset("toy", pieces[:3], pieces[3:5], pieces[5:], 60, 2.0, None, names)
+    toy = datasets.Dataset("toy", pieces[:3], pieces[3:5], pieces[5:], datasets.PianoRoll(60, 2), names)
     datasets.save(folder / "toy.npz", toy)
     table = folder / "tables" / "mine"
     table.mkdir(parents=True)

@@ -17,7 +17,7 @@ from scipy.io import wavfile
 import rnnrbm
 from rnnrbm import datasets
 from rnnrbm.backend import engine
-from rnnrbm.datasets import Dataset
+from rnnrbm.datasets import Dataset, PianoRoll
 from rnnrbm.experiment import config, run, run_folder
 from rnnrbm.experiment.config import Config
 from rnnrbm.io import midi
@@ -54,7 +54,7 @@ def save_data(path: Path, *, low: int | None = LOW, width: int = WIDTH) -> Path:
     lengths = {"train": [20, 7, 40, 12], "valid": [9, 5], "test": [11, 3]}
     rolls = {name: some_pieces(n, i, width) for i, (name, n) in enumerate(lengths.items())}
     names = {name: [f"{name} {i}" for i in range(len(n))] for name, n in lengths.items()}
-    datasets.save(path, Dataset("toy", *rolls.values(), low, 2.0 if low else None, None, names))
+    datasets.save(path, Dataset("toy", *rolls.values(), PianoRoll(low, 2 if low else None), names))
     return path
 
 
@@ -163,6 +163,7 @@ def test_settings_are_resolved_and_versions_kept(whole, data):
     assert "JAX" in facts["engine"]
     assert facts["data"] == {
         "columns": WIDTH,
+        "kind": "piano-roll",
         "low": LOW,
         "steps_per_beat": 2.0,
         "pieces": {"train": 4, "valid": 2, "test": 2},
@@ -188,9 +189,10 @@ NOTHING = {"training.epochs": 0, "generation.n_samples": 1}
 
 
 def test_notes_are_transposed_and_other_columns_are_not():
-    for chosen, notes, expected in ((None, True, (-5, 6)), (None, False, (0, 0)), ((-1, 2), False, (-1, 2))):
+    cases = ((None, PianoRoll(21), (-5, 6)), (None, PianoRoll(), (0, 0)), ((-1, 2), PianoRoll(), (-1, 2)))
+    for chosen, kind, expected in cases:
         settings = Config().replaced({"training.transpose_range": chosen})
-        assert run.resolved(settings, notes=notes).training.transpose_range == expected
+        assert run.resolved(settings, kind).training.transpose_range == expected
 
 
 def test_settings_of_the_data_are_resolved(tmp_path):
@@ -223,9 +225,9 @@ def test_every_data_option_that_is_set_is_used_or_refused(tmp_path):
     loaded = run.load_data(config.Data(source=str(songs), seconds_per_frame=0.25, **options))
     options["seed"] = options.pop("seed")
     assert loaded.names == datasets.load(songs, seconds_per_frame=0.25, **options).names
-    assert (loaded.low, loaded.n_visible, loaded.seconds_per_frame) == (50, 41, 0.25)
+    assert (loaded.kind, loaded.n_visible) == (PianoRoll(50, seconds_per_frame=0.25, drums=True), 41)
     songs = midi_folder(tmp_path / "pitched")
-    assert run.load_data(config.Data(source=str(songs), rule="published")).steps_per_beat == 2.0
+    assert run.load_data(config.Data(source=str(songs), rule="published")).kind.steps_per_beat == 2.0
     with pytest.raises(ValueError, match=r"split=\(0\.9, 0\.2, 0\.2\): expected three positive fractions"):
         run.load_data(config.Data(source=str(songs), split=(0.9, 0.2, 0.2)))
     refused = {
@@ -287,7 +289,7 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
     folder, results, _ = whole
     back = run.load(folder)
     assert back.config == resolved(data)
-    assert (back.folder, back.low, back.steps_per_beat, back.seconds_per_frame) == (folder, LOW, 2.0, None)
+    assert (back.folder, back.kind) == (folder, PianoRoll(LOW, 2))
     assert back.best_epoch == results["best_epoch"]
     toy = datasets.load(data)
     known = frequent_states(toy.train)
@@ -564,7 +566,7 @@ def test_no_run(tmp_path):
 
 
 def test_columns_that_are_no_notes_are_only_drawn(tmp_path, whole):
-    trained = run.Run(**{**vars(run.load(whole[0])), "low": None, "steps_per_beat": None})
+    trained = run.Run(**{**vars(run.load(whole[0])), "kind": PianoRoll()})
     seen = []
     files = run.write_samples(
         trained, some_pieces([5, 6], 0), tmp_path, name="x", progress=lambda stage, done, total, row: seen.append(done)
@@ -575,7 +577,7 @@ def test_columns_that_are_no_notes_are_only_drawn(tmp_path, whole):
 
 
 def test_frames_of_seconds(tmp_path, whole):
-    trained = run.Run(**{**vars(run.load(whole[0])), "steps_per_beat": None, "seconds_per_frame": 0.25})
+    trained = run.Run(**{**vars(run.load(whole[0])), "kind": PianoRoll(LOW, seconds_per_frame=0.25)})
     roll = some_pieces([8], 0)[0]
     files = run.write_samples(trained, [roll], tmp_path)
     assert [f.suffix for f in files] == [".mid", ".wav", ".png"]

@@ -19,6 +19,7 @@ from test_datasets import some_rolls, write_mat
 from rnnrbm.datasets import load
 from rnnrbm.io import benchmark_sets
 from rnnrbm.io.benchmark_sets import PUBLISHED, Published, locate
+from rnnrbm.kinds.piano_roll import PianoRoll
 
 # After a failed download pooch leaves its connection to be closed when it is collected.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -96,7 +97,7 @@ def cached(tmp_path):
 
 def test_a_set_is_fetched_once_and_then_read_from_the_cache(server, cached):
     data = load("jsb")
-    assert (data.name, data.low, data.steps_per_beat) == ("jsb", 21, 1.0)
+    assert (data.name, data.kind) == ("jsb", PianoRoll(21, 1))
     assert [len(data.train), len(data.valid), len(data.test)] == [3, 1, 2]
     assert locate("jsb") == cached
     assert cached.read_bytes() == server.content

@@ -16,7 +16,8 @@ from test_datasets import SPLITS, small
 
 from rnnrbm.datasets import load, save
 from rnnrbm.io import formats
-from rnnrbm.io.formats import Roll, load_roll, save_roll
+from rnnrbm.io.formats import load_roll, save_roll
+from rnnrbm.kinds.piano_roll import PianoRoll
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder")) / "pianorolls"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
@@ -48,10 +49,10 @@ def test_notes_are_read_as_they_are(tmp_path, name):
         rolls = getattr(data, split)
         assert [sounding(roll) for roll in rolls] == NOTES[split]
         assert all(roll.dtype == np.uint8 and roll.shape[1] == 88 for roll in rolls)
-    assert (data.name, data.low, data.steps_per_beat, data.seconds_per_frame) == (name, 21, None, None)
+    assert (data.name, data.kind) == (name, PianoRoll(21))
     assert data.names["train"] == ["train[0]", "train[1]"]
     wide = load(tmp_path / name, low=0, high=127)
-    assert (wide.low, wide.n_visible) == (0, 128)
+    assert (wide.kind.low, wide.n_visible) == (0, 128)
     assert sounding(wide.train[0], 0) == NOTES["train"][0]
 
 
@@ -104,7 +105,7 @@ def test_all_chorales_equal_the_published_rolls(name):
             np.testing.assert_array_equal(a, b)
             count += 1
     assert count == 382
-    assert ours.low == published.low == 21
+    assert ours.kind.low == published.kind.low == 21
 
 
 # --- what is not that format
@@ -312,7 +313,7 @@ def test_damaged_files_are_read_or_named(tmp_path, name):
     elif name == "a.npz":
         save(good, small())
     elif name == "roll.npz":
-        save_roll(good, Roll(np.eye(5, dtype=np.uint8), 60, 2))
+        save_roll(good, np.eye(5, dtype=np.uint8), low=60, steps_per_beat=2)
     elif name == "a.mat":
         rolls = [np.eye(5, dtype=np.uint8)] * 2
         write_mat(good, traindata=rolls, validdata=rolls, testdata=rolls)
@@ -352,9 +353,14 @@ def test_a_file_that_cannot_be_opened_is_an_os_error(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"low": [1, 2]}, r"low is an array of shape \(2,\)"),
-        ({"low": "x"}, r"low is an array of shape \(\) of <U1; expected one number"),
-        ({"steps_per_beat": np.nan}, "steps_per_beat is an array"),
+        ({"kind": "x"}, "JSON"),
+        ({"kind": "[1]"}, "JSON"),
+        ({"kind": '{"low": 3}'}, "kind of frame None"),
+        ({"kind": '{"kind": "motion"}'}, "kind of frame 'motion'"),
+        ({"kind": '{"kind": "piano-roll", "colour": 3}'}, "colour"),
+        ({"kind": '{"kind": "piano-roll", "low": 200}'}, "low=200"),
+        ({"kind": '{"kind": "piano-roll", "low": "x"}'}, "low"),
+        ({"kind": '{"kind": "vectors", "seconds_per_frame": -1}'}, "seconds_per_frame=-1"),
         ({"train_lengths": 3}, "dimensions"),
         ({"train_lengths": [1.5, 1.5]}, "lengths of float64"),
         ({"train_lengths": [9, -4]}, "train has 5 frames but its lengths add up to 5"),
@@ -376,13 +382,13 @@ def test_npz_files_of_other_shapes_are_named(tmp_path, change, message):
 # --- one roll
 
 
-@pytest.mark.parametrize("roll", [Roll(np.eye(5, 88), 21, 4), Roll(np.eye(5), 60, None, 0.02), Roll(np.eye(3))])
-def test_save_roll_and_load_roll_give_it_back(tmp_path, roll):
-    save_roll(tmp_path / "a.npz", roll)
-    back = load_roll(tmp_path / "a.npz")
-    np.testing.assert_array_equal(back.roll, roll.roll)
-    assert back.roll.dtype == np.uint8
-    assert back[1:] == roll[1:]
+@pytest.mark.parametrize("metadata", [{"low": 21, "steps_per_beat": 4}, {"low": 60, "seconds_per_frame": 0.02}, {}])
+def test_save_roll_and_load_roll_give_it_back(tmp_path, metadata):
+    save_roll(tmp_path / "a.npz", np.eye(5), **metadata)
+    back, again = load_roll(tmp_path / "a.npz")
+    np.testing.assert_array_equal(back, np.eye(5))
+    assert back.dtype == np.uint8
+    assert again == metadata
     assert formats.holds_roll(tmp_path / "a.npz")
     with pytest.raises(ValueError, match=r"a.npz: has no name, .* it holds one piano-roll.*rnnrbm convert"):
         load(tmp_path / "a.npz")
@@ -390,16 +396,20 @@ def test_save_roll_and_load_roll_give_it_back(tmp_path, roll):
 
 def test_save_roll_and_load_roll_refuse(tmp_path):
     with pytest.raises(ValueError, match=r"a.mat: expected a file name ending in .npz"):
-        save_roll(tmp_path / "a.mat", Roll(np.eye(3)))
+        save_roll(tmp_path / "a.mat", np.eye(3))
     with pytest.raises(ValueError, match=r"neither 0 nor 1"):
-        save_roll(tmp_path / "a.npz", Roll(np.full((2, 2), 5)))
+        save_roll(tmp_path / "a.npz", np.full((2, 2), 5))
     assert os.listdir(tmp_path) == []
     save(tmp_path / "set.npz", small())
-    with pytest.raises(ValueError, match=r"set.npz: has no array 'roll' but name, low"):
+    with pytest.raises(ValueError, match=r"set.npz: has no array 'roll' but name, kind"):
         load_roll(tmp_path / "set.npz")
     np.savez(tmp_path / "a.npz", roll=np.full((2, 2), 0.5))
     with pytest.raises(ValueError, match=r"a.npz, roll: 4 values are neither 0 nor 1"):
         load_roll(tmp_path / "a.npz")
+    for low, message in (([1, 2], r"shape \(2,\)"), ("x", "U1"), (np.nan, "low is an array")):
+        np.savez(tmp_path / "a.npz", roll=np.eye(2), low=low)
+        with pytest.raises(ValueError, match=rf"a.npz.*{message}"):
+            load_roll(tmp_path / "a.npz")
     np.savez(tmp_path / "a.npz", roll=np.eye(2), low=2.5)
     with pytest.raises(ValueError, match=r"a.npz: low=2.5; expected a whole number"):
         load_roll(tmp_path / "a.npz")

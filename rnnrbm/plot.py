@@ -1,9 +1,9 @@
 """Plots of rolls, training and models.
 
 Every function uses matplotlib's objects, never ``pyplot``: it needs no display, does not change the user's backend, and
-figures are freed like any other object. A function that draws one plot takes the ``ax`` to draw on (that of a new
-figure by default) and returns it; a function that draws several panels returns its figure. `save` writes either to a
-file.
+figures are freed like any other object. Every function returns ``(fig, ax)``: the figure, and its axes or an array of
+them. A function that draws one plot takes the ``ax`` to draw on; by default it makes a new figure. `save` writes a
+figure to a file.
 """
 
 import os
@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
+from rnnrbm.files import atomic
 from rnnrbm.scoring.metrics import repeated_frame_rate
 
-__all__ = ["filters", "learning_curves", "piano_roll", "save", "statistics"]
+__all__ = ["column_statistics", "filters", "frames", "learning_curves", "piano_roll", "save", "statistics"]
 
 INK, ACCENT, FAINT = "#1f4e79", "#d1495b", "#e4e7eb"  # distinguishable in grey and by the color-blind
 # from transparent to ink, so that the grid and the black keys show where no note sounds
@@ -36,7 +37,7 @@ def piano_roll(
     ax: Axes | None = None,
     title: str | None = None,
     primed: int = 0,
-) -> Axes:
+) -> tuple[Figure, Axes]:
     """Draw a piano-roll, cropped to the notes in use.
 
     Parameters
@@ -58,8 +59,8 @@ def piano_roll(
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The axes drawn on; ``ax.figure`` is their figure.
+    matplotlib.figure.Figure, matplotlib.axes.Axes
+        The figure and the axes drawn on.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def piano_roll(
         If the roll is not a matrix with at least one frame and one column.
     """
     array = _matrix(roll, "roll", "(T, n)")
-    ax = _axes(ax, (12, 4))
+    figure, ax = _axes(ax, (12, 4))
     used = np.flatnonzero(np.nan_to_num(array).any(axis=0))
     bottom, top = (used[0], used[-1]) if len(used) else (0, array.shape[1] - 1)
     bottom, top = low + max(0, bottom - 2), low + min(array.shape[1] - 1, top + 2)
@@ -101,16 +102,14 @@ def piano_roll(
         ax.grid(which="minor", axis="x", color=FAINT, linewidth=0.5, zorder=1)
     ax.set_xlabel("time (frames)" if steps_per_beat is None else "time (beats)")
     if primed:
-        end = primed / (steps_per_beat or 1)
-        ax.axvline(end, color=ACCENT, linewidth=1.5, zorder=3)
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}  # readable over notes
-        across, place = (end, 0.98), ("data", "axes fraction")
-        ax.annotate("given | sampled", across, xycoords=place, ha="center", va="top", color=ACCENT, bbox=box, zorder=4)
+        _mark_primed(ax, primed / (steps_per_beat or 1))
     _finish(ax, title)
-    return ax
+    return figure, ax
 
 
-def learning_curves(metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[float, float] = (9, 7)) -> Figure:
+def learning_curves(
+    metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[float, float] = (9, 7)
+) -> tuple[Figure, np.ndarray]:
     """Draw the metrics of a run's metrics.csv.
 
     There is one panel for each of these that has numbers: the log-likelihoods (every column whose name ends in
@@ -128,8 +127,8 @@ def learning_curves(metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[floa
 
     Returns
     -------
-    matplotlib.figure.Figure
-        The figure.
+    matplotlib.figure.Figure, numpy.ndarray of matplotlib.axes.Axes
+        The figure and its panels, from top to bottom.
 
     Raises
     ------
@@ -201,7 +200,7 @@ def learning_curves(metrics: Mapping[str, Sequence[Any]], *, figsize: tuple[floa
             fontsize="medium",
         )
     figure.align_ylabels()
-    return figure
+    return figure, axes
 
 
 def filters(
@@ -211,7 +210,7 @@ def filters(
     count: int = 60,
     ax: Axes | None = None,
     title: str | None = None,
-) -> Axes:
+) -> tuple[Figure, Axes]:
     """Draw the weights of the strongest hidden units of an RBM, in order of pitch.
 
     The columns of `W` with the greatest Euclidean norm are drawn side by side, ordered by the visible unit of their
@@ -232,8 +231,8 @@ def filters(
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The axes drawn on, with a color bar next to them, symmetric about 0.
+    matplotlib.figure.Figure, matplotlib.axes.Axes
+        The figure and the axes drawn on, with a color bar next to them, symmetric about 0.
 
     Raises
     ------
@@ -243,7 +242,7 @@ def filters(
     weights = _matrix(W, "W", "(n_visible, n_hidden)")
     if count < 1:
         raise ValueError(f"count={count}: expected a number of hidden units, at least 1")
-    ax = _axes(ax, (10, 6))
+    figure, ax = _axes(ax, (10, 6))
     n_visible, n_hidden = weights.shape
     strongest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:count]
     peak = np.abs(weights[:, strongest]).argmax(axis=0)
@@ -277,7 +276,7 @@ def filters(
     ax.set_xlabel("hidden units, by the pitch of the greatest weight" if low is not None else "hidden units")
     ax.set_xticks([])
     _finish(ax, f"{shown.shape[1]} strongest of {n_hidden} hidden units" if title is None else title)
-    return ax
+    return figure, ax
 
 
 def statistics(
@@ -287,7 +286,7 @@ def statistics(
     low: int = 21,
     data_name: str = "data",
     figsize: tuple[float, float] = (11, 6.5),
-) -> Figure:
+) -> tuple[Figure, np.ndarray]:
     """Draw statistics of sampled rolls next to those of real rolls.
 
     Four panels: notes per frame (fraction of frames), MIDI notes and pitch classes (fraction of sounding cells), and
@@ -307,23 +306,15 @@ def statistics(
 
     Returns
     -------
-    matplotlib.figure.Figure
-        The figure.
+    matplotlib.figure.Figure, numpy.ndarray of matplotlib.axes.Axes
+        The figure and its panels, shape (2, 2).
 
     Raises
     ------
     ValueError
         If either sequence is empty, a roll is not a matrix, or their widths differ.
     """
-    sets = []
-    for name, rolls in (("data", data), ("samples", samples)):
-        if not len(rolls):
-            raise ValueError(f"{name} is empty: expected at least one roll of shape (T, n)")
-        arrays = [_matrix(roll, name, "(T, n)") for roll in rolls]
-        sets.append((name, arrays))
-    widths = {array.shape[1] for _, arrays in sets for array in arrays}
-    if len(widths) > 1:
-        raise ValueError(f"rolls of {sorted(widths)} columns: expected one width for all")
+    sets = _sets(samples, data)
     figure = Figure(figsize=figsize, layout="constrained")
     axes = figure.subplots(2, 2, width_ratios=[2, 3])
     counts = [np.concatenate([a.sum(axis=1) for a in arrays]).astype(int) for _, arrays in sets]
@@ -331,7 +322,7 @@ def statistics(
     totals = [sum(a.sum(axis=0) for a in arrays) for _, arrays in sets]
     # rare notes with invisible bars must not stretch the axis over the whole keyboard
     used = np.flatnonzero(sum(total / max(1, total.sum()) for total in totals) > 1e-3)
-    bottom, top = (int(used[0]), int(used[-1])) if len(used) else (0, widths.pop() - 1)
+    bottom, top = (int(used[0]), int(used[-1])) if len(used) else (0, len(totals[0]) - 1)
     for i, (name, arrays) in enumerate(sets):
         color = (INK, ACCENT)[i]
         pitches = totals[i] / max(1, totals[i].sum())
@@ -369,16 +360,133 @@ def statistics(
         _finish(ax, None)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
-    return figure
+    return figure, axes
 
 
-def save(figure: Figure | Axes, path: str | os.PathLike[str], *, dpi: float = 120) -> None:
-    """Write a figure (or the figure of some axes) as a PNG file, in one step.
+def frames(
+    values: ArrayLike,
+    *,
+    seconds_per_frame: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+    primed: int = 0,
+) -> tuple[Figure, Axes]:
+    """Draw frames of real numbers as an image, a row for each column.
 
     Parameters
     ----------
-    figure : matplotlib.figure.Figure or matplotlib.axes.Axes
-        Figure to write.
+    values : array_like, shape (T, n)
+    seconds_per_frame : float, optional
+        Duration of a frame; the time axis is then in seconds, otherwise in frames.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on. The default is a new figure of 12 by 4 inches.
+    title : str, optional
+        Title above the plot.
+    primed : int
+        Number of given (not sampled) frames at the beginning; a line marks their end.
+
+    Returns
+    -------
+    matplotlib.figure.Figure, matplotlib.axes.Axes
+        The figure and the axes drawn on, with a color bar next to them.
+
+    Raises
+    ------
+    ValueError
+        If `values` is not a matrix with at least one frame and one column.
+    """
+    array = _matrix(values, "values", "(T, n)")
+    figure, ax = _axes(ax, (12, 4))
+    unit = 1.0 if seconds_per_frame is None else seconds_per_frame
+    # let the few greatest values saturate, so that the others are visible
+    low, high = np.nanquantile(array, (0.005, 0.995))
+    image = ax.imshow(
+        array.T,
+        origin="lower",
+        aspect="auto",
+        extent=(0, len(array) * unit, -0.5, array.shape[1] - 0.5),
+        cmap="viridis",
+        vmin=low,
+        vmax=high if high > low else low + 1.0,
+        interpolation="auto",
+    )
+    bar = figure.colorbar(image, ax=ax, extend="both", pad=0.02, aspect=30)
+    bar.outline.set_visible(False)
+    if primed:
+        _mark_primed(ax, primed * unit)
+    ax.set(xlabel="time (frames)" if seconds_per_frame is None else "time (seconds)", ylabel="column")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _finish(ax, title)
+    return figure, ax
+
+
+def column_statistics(
+    samples: Sequence[ArrayLike],
+    data: Sequence[ArrayLike],
+    *,
+    data_name: str = "data",
+    figsize: tuple[float, float] = (11, 6.5),
+) -> tuple[Figure, np.ndarray]:
+    """Draw statistics of sampled frames of real numbers next to those of data.
+
+    Four panels: the mean and the standard deviation of each column, the correlation of each column with its value one
+    frame earlier (a sample that jumps or stands still stands out), and the distribution of all values.
+
+    Parameters
+    ----------
+    samples, data : sequence of array_like, each of shape (T, n)
+        Lengths may differ, n may not.
+    data_name : str
+        Legend label of the data.
+    figsize : tuple of float
+        Width and height in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure, numpy.ndarray of matplotlib.axes.Axes
+        The figure and its panels, shape (2, 2).
+
+    Raises
+    ------
+    ValueError
+        If either sequence is empty, a piece is not a matrix, or their widths differ.
+    """
+    sets = _sets(samples, data)
+    figure = Figure(figsize=figsize, layout="constrained")
+    axes = figure.subplots(2, 2)
+    pooled = [np.concatenate(arrays) for _, arrays in sets]
+    bins = np.histogram_bin_edges(np.concatenate([x.ravel() for x in pooled]), 60)
+    for i, (name, arrays) in enumerate(sets):
+        values, color = pooled[i], (INK, ACCENT)[i]
+        label = f"{data_name if name == 'data' else name}: {len(arrays)} pieces, {len(values)} frames"
+        centred = [a - values.mean(axis=0) for a in arrays]
+        product = np.sum([(a[:-1] * a[1:]).sum(axis=0) for a in centred], axis=0)
+        squares = np.sum([(a**2).sum(axis=0) for a in centred], axis=0)
+        column = np.arange(values.shape[1])
+        axes[0, 0].plot(column, values.mean(axis=0), color=color, marker=".", label=label)
+        axes[0, 1].plot(column, values.std(axis=0), color=color, marker=".")
+        axes[1, 0].plot(column, product / np.where(squares > 0, squares, np.nan), color=color, marker=".")
+        axes[1, 1].hist(values.ravel(), bins=list(bins), density=True, histtype="step", color=color, linewidth=1.5)
+    for ax, quantity in ((axes[0, 0], "mean"), (axes[0, 1], "standard deviation"), (axes[1, 0], "autocorrelation")):
+        ax.set(xlabel="column", ylabel=quantity)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1, 1].set(xlabel="value", ylabel="density")
+    for ax in axes.flat:
+        ax.grid(color=FAINT, linewidth=0.7)
+        ax.set_axisbelow(True)
+        _finish(ax, None)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+    return figure, axes
+
+
+def save(figure: Figure | tuple[Figure, Any], path: str | os.PathLike[str], *, dpi: float = 120) -> None:
+    """Write a figure as a PNG file, in one step.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure or tuple
+        Figure to write, or what one of these functions returned.
     path : path-like
         The file; its folder must exist. An earlier file is replaced, or stays if writing fails.
     dpi : float
@@ -389,16 +497,18 @@ def save(figure: Figure | Axes, path: str | os.PathLike[str], *, dpi: float = 12
     OSError
         If the folder does not exist or the file cannot be written.
     """
-    from rnnrbm.files import atomic
-
-    whole = figure.get_figure(root=True) if isinstance(figure, Axes) else figure
-    assert isinstance(whole, Figure)
+    whole = figure[0] if isinstance(figure, tuple) else figure
     with atomic(path) as temporary:
         whole.savefig(temporary, dpi=dpi, format="png")
 
 
-def _axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
-    return Figure(figsize=figsize, layout="constrained").subplots() if ax is None else ax
+def _axes(ax: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return the axes to draw on, those of a new figure by default, and their figure."""
+    if ax is None:
+        ax = Figure(figsize=figsize, layout="constrained").subplots()
+    figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    return figure, ax
 
 
 def _matrix(values: ArrayLike, name: str, shape: str) -> np.ndarray:
@@ -406,6 +516,27 @@ def _matrix(values: ArrayLike, name: str, shape: str) -> np.ndarray:
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"{name} has shape {array.shape}: expected {shape}, neither of them 0")
     return array
+
+
+def _sets(samples: Sequence[ArrayLike], data: Sequence[ArrayLike]) -> list[tuple[str, list[np.ndarray]]]:
+    """Check data and samples to compare, and return both with their names."""
+    sets = []
+    for name, pieces in (("data", data), ("samples", samples)):
+        if not len(pieces):
+            raise ValueError(f"{name} is empty: expected at least one array of shape (T, n)")
+        sets.append((name, [_matrix(piece, name, "(T, n)") for piece in pieces]))
+    widths = {array.shape[1] for _, arrays in sets for array in arrays}
+    if len(widths) > 1:
+        raise ValueError(f"pieces of {sorted(widths)} columns: expected one width for all")
+    return sets
+
+
+def _mark_primed(ax: Axes, end: float) -> None:
+    """Mark the end of the given frames."""
+    ax.axvline(end, color=ACCENT, linewidth=1.5, zorder=3)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}  # readable over notes
+    across, place = (end, 0.98), ("data", "axes fraction")
+    ax.annotate("given | sampled", across, xycoords=place, ha="center", va="top", color=ACCENT, bbox=box, zorder=4)
 
 
 def _numbers(column: Sequence[Any]) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy.io import loadmat
 
-from rnnrbm.experiment import plot
+from rnnrbm import plot
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder")) / "pianorolls"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
@@ -40,7 +40,7 @@ def pixels(figure, path) -> np.ndarray:
 
 
 def test_piano_roll_has_named_notes_units_and_is_cropped(roll, tmp_path):
-    ax = plot.piano_roll(roll, steps_per_beat=4, title="a piece")
+    _, ax = plot.piano_roll(roll, steps_per_beat=4, title="a piece")
     assert ax.get_xlim() == (0, 8)
     assert ax.get_ylim() == (57.5, 74.5)  # notes 60 to 72, two semitones around
     assert ax.get_xlabel() == "time (beats)"
@@ -51,37 +51,37 @@ def test_piano_roll_has_named_notes_units_and_is_cropped(roll, tmp_path):
     (image,) = ax.images
     np.testing.assert_array_equal(image.get_array(), roll.T)
     assert image.get_extent() == [0, 8, 20.5, 108.5]
-    assert pixels(ax, tmp_path / "a.png").shape == (200, 600, 4)
+    assert pixels(ax.figure, tmp_path / "a.png").shape == (200, 600, 4)
 
 
 def test_piano_roll_without_beats_is_in_frames(roll):
-    ax = plot.piano_roll(roll)
+    _, ax = plot.piano_roll(roll)
     assert ax.get_xlim() == (0, 32)
     assert ax.get_xlabel() == "time (frames)"
 
 
 @pytest.mark.parametrize("frames", [1, 64, 4000])
 def test_piano_roll_labels_have_room(frames):
-    ax = plot.piano_roll(np.ones((frames, 3)), low=64, steps_per_beat=1)
+    _, ax = plot.piano_roll(np.ones((frames, 3)), low=64, steps_per_beat=1)
     assert 1 <= len(labels(ax.xaxis)) <= 25
     assert labels(ax.yaxis) == ["F#4"]  # no C in sight: every third note is named
 
 
 def test_piano_roll_of_silence_and_of_probabilities(tmp_path):
-    silent = plot.piano_roll(np.zeros((8, 88)))
+    _, silent = plot.piano_roll(np.zeros((8, 88)))
     assert silent.get_ylim() == (20.5, 108.5)
     mean = np.full((8, 88), np.nan)
     mean[:, 40] = np.linspace(0, 1, 8)
-    ax = plot.piano_roll(mean)
+    _, ax = plot.piano_roll(mean)
     assert ax.get_ylim() == (58.5, 63.5)
-    pixels(ax, tmp_path / "a.png")
+    pixels(ax.figure, tmp_path / "a.png")
 
 
 def test_draws_on_the_axes_given(roll):
     figure = Figure()
     first, second = figure.subplots(1, 2)
-    assert plot.piano_roll(roll, ax=first) is first
-    assert plot.filters(np.eye(5), ax=second) is second
+    assert plot.piano_roll(roll, ax=first) == (figure, first)
+    assert plot.filters(np.eye(5), ax=second) == (figure, second)
     assert first.images
     assert second.images
 
@@ -98,7 +98,7 @@ METRICS = {
 
 
 def test_learning_curves_join_what_was_measured_and_mark_the_best(tmp_path):
-    figure = plot.learning_curves(METRICS)
+    figure, _ = plot.learning_curves(METRICS)
     ll, pseudo, loss, k = figure.axes
     (curve,) = [line for line in ll.lines if line.get_label() == "valid"]
     np.testing.assert_array_equal(curve.get_xydata(), [[2, -8.5], [4, -8.7]])
@@ -114,13 +114,13 @@ def test_learning_curves_join_what_was_measured_and_mark_the_best(tmp_path):
 
 
 def test_learning_curves_without_validation_judge_by_pseudo_likelihood():
-    figure = plot.learning_curves({"pseudo_likelihood": [-9.0, np.nan, -7.0], "valid_ll": [None] * 3})
+    figure, _ = plot.learning_curves({"pseudo_likelihood": [-9.0, np.nan, -7.0], "valid_ll": [None] * 3})
     (ax,) = figure.axes
     assert ax.get_title("left") == "best pseudo-likelihood: -7.000 nats per frame, epoch 3"
 
 
 def test_learning_curves_show_several_likelihoods_with_a_legend():
-    figure = plot.learning_curves({"train_ll": [-3.0, -2.0], "valid_ll": [-4.0, -5.0]})
+    figure, _ = plot.learning_curves({"train_ll": [-3.0, -2.0], "valid_ll": [-4.0, -5.0]})
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert texts == ["train", "valid"]
     assert "epoch 1" in figure.axes[0].get_title("left")
@@ -139,7 +139,7 @@ def test_filters_are_the_strongest_in_order_of_pitch(tmp_path):
     W[40 - 21, 1] = -4.0
     W[72 - 21, 2] = 2.0
     W[50 - 21, 3] = 0.5
-    ax = plot.filters(W, count=3)
+    _, ax = plot.filters(W, count=3)
     (image,) = ax.images
     np.testing.assert_array_equal(image.get_array(), W[:, [1, 0, 2]])
     low, high = image.get_clim()
@@ -147,14 +147,14 @@ def test_filters_are_the_strongest_in_order_of_pitch(tmp_path):
     assert labels(ax.yaxis) == ["C3", "C4", "C5"]
     assert ax.get_ylim() == (38.5, 73.5)
     assert ax.get_title("left") == "3 strongest of 5 hidden units"
-    pixels(ax, tmp_path / "a.png")
+    pixels(ax.figure, tmp_path / "a.png")
 
 
 def test_filters_of_other_visible_units():
-    ax = plot.filters(np.ones((10, 4)), low=None)
+    _, ax = plot.filters(np.ones((10, 4)), low=None)
     assert ax.get_ylabel() == "visible unit"
     assert ax.get_ylim() == (-0.5, 9.5)
-    assert plot.filters(np.zeros((10, 4))).images[0].get_clim() == (-1, 1)
+    assert plot.filters(np.zeros((10, 4)))[1].images[0].get_clim() == (-1, 1)
 
 
 def bars(ax) -> list[list[float]]:
@@ -162,22 +162,22 @@ def bars(ax) -> list[list[float]]:
 
 
 def test_the_end_of_what_was_given_is_marked():
-    ax = plot.piano_roll(np.eye(8, dtype=int), steps_per_beat=2, primed=6)
+    _, ax = plot.piano_roll(np.eye(8, dtype=int), steps_per_beat=2, primed=6)
     assert "given | sampled" in [text.get_text() for text in ax.texts]
     assert [list(line.get_xdata()) for line in ax.lines if line.get_color() == plot.ACCENT] == [[3, 3]]
-    assert not plot.piano_roll(np.eye(8, dtype=int)).texts
+    assert not plot.piano_roll(np.eye(8, dtype=int))[1].texts
 
 
 def test_the_data_of_a_comparison_have_a_name():
     roll = [np.eye(4, dtype=int)]
-    figure = plot.statistics(roll, roll, data_name="all keys")
+    figure, _ = plot.statistics(roll, roll, data_name="all keys")
     assert [t.get_text().split(":")[0] for t in figure.legends[0].get_texts()] == ["all keys", "samples"]
 
 
 def test_statistics_by_hand(tmp_path):
     data = [np.array([[1, 1], [1, 1], [1, 0], [0, 0]]), np.array([[0, 0], [0, 0]])]
     samples = [np.array([[0, 1], [0, 1], [0, 1]])]
-    figure = plot.statistics(samples, data, low=60)
+    figure, _ = plot.statistics(samples, data, low=60)
     per_frame, pitch, repeats, classes = figure.axes
     np.testing.assert_allclose(bars(per_frame), [[3 / 6, 1 / 6, 2 / 6], [0, 1, 0]])
     np.testing.assert_allclose(bars(pitch), [[3 / 5, 2 / 5], [0, 1]])
@@ -194,7 +194,7 @@ def test_statistics_by_hand(tmp_path):
 def test_statistics_of_the_chorales(tmp_path):
     chorales = loadmat(DATA / "JSB_Chorales.mat")
     train, test = (list(chorales[key][0]) for key in ("traindata", "testdata"))
-    figure = plot.statistics(test, train)
+    figure, _ = plot.statistics(test, train)
     shares = np.array(bars(figure.axes[0]))
     # The mean and the silent frames of the training split, as its description gives them.
     assert shares[0] @ np.arange(shares.shape[1]) == pytest.approx(3.898, abs=5e-4)
@@ -240,8 +240,34 @@ def test_save_is_atomic_and_always_png(roll, tmp_path, monkeypatch):
 
 def test_neither_pyplot_nor_a_backend_is_touched():
     code = (
-        "import sys, numpy as np, rnnrbm.experiment.plot as p; p.piano_roll(np.eye(4)).figure.canvas.draw();"
+        "import sys, numpy as np, rnnrbm.plot as p; p.piano_roll(np.eye(4))[0].canvas.draw();"
         "print(*{'matplotlib.pyplot', 'pytensor', 'jax'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_frames_of_real_numbers(tmp_path):
+    values = np.random.default_rng(0).normal(size=(40, 6))
+    figure, ax = plot.frames(values, seconds_per_frame=0.5, primed=10, title="a piece")
+    assert ax.get_xlabel() == "time (seconds)"
+    assert ax.get_xlim() == (0, 20)
+    np.testing.assert_array_equal(ax.images[0].get_array(), values.T)
+    assert [list(line.get_xdata()) for line in ax.lines] == [[5, 5]]
+    pixels(figure, tmp_path / "a.png")
+    assert plot.frames(np.zeros((3, 2)))[1].images[0].get_clim() == (0, 1)  # a constant is no error
+
+
+def test_column_statistics_by_hand(tmp_path):
+    data = [np.array([[0.0, 1.0], [2.0, 1.0], [0.0, 1.0], [2.0, 1.0]])]
+    samples = [np.array([[4.0, 0.0], [4.0, 2.0]])]
+    figure, axes = plot.column_statistics(samples, data, data_name="training set")
+    mean, deviation, correlation = (
+        [line.get_ydata() for line in ax.lines] for ax in (axes[0, 0], axes[0, 1], axes[1, 0])
+    )
+    np.testing.assert_allclose(mean, [[1, 1], [4, 1]])
+    np.testing.assert_allclose(deviation, [[1, 0], [0, 1]])
+    np.testing.assert_allclose(correlation, [[-3 / 4, np.nan], [np.nan, -1 / 2]])
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["training set: 1 pieces, 4 frames", "samples: 1 pieces, 2 frames"]
+    pixels(figure, tmp_path / "a.png")

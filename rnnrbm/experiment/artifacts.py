@@ -1,0 +1,145 @@
+"""A trained run, read back, and the files that show what it learned: samples and figures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnnrbm.backend import engine
+from rnnrbm.backend.progress import Progress, silent
+from rnnrbm.datasets import Dataset
+from rnnrbm.experiment.config import Config
+from rnnrbm.experiment.setup import build_model
+from rnnrbm.frames import FrameKind
+from rnnrbm.kinds.registry import from_record
+from rnnrbm.sequence import SequenceModel
+from rnnrbm.training import checkpoint
+from rnnrbm.training.fit import State
+from rnnrbm.training.packing import transposed
+
+__all__ = ["Run", "draw", "load", "write_samples"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run, read back.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    config : Config
+    model : SequenceModel
+        With the best parameters.
+    kind : FrameKind
+        Kind of the frames it was trained on.
+    best_epoch : int
+        Epoch of the parameters.
+    """
+
+    folder: Path
+    config: Config
+    model: SequenceModel
+    kind: FrameKind
+    best_epoch: int
+
+
+def load(folder: str | os.PathLike[str]) -> Run:
+    """Read a run back: its settings, and its model with the best parameters.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no checkpoint in the folder.
+    FileExistsError
+        If it is a file.
+    CheckpointError
+        If it cannot be read or belongs to another model.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise FileExistsError(
+            f"{folder}: is a file; give the folder that 'rnnrbm train' wrote, such as {folder.parent}"
+        )
+    path = folder / "checkpoint.npz"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; give the folder that 'rnnrbm train' wrote")
+    state, meta = State.load(path)
+    if missing := [key for key in ("config", "n_visible", "kind") if key not in meta]:
+        raise checkpoint.CheckpointError(f"{path}: has no {', '.join(missing)}, so no run of this version wrote it")
+    settings = Config.from_dict(meta["config"], where=str(path))
+    model = build_model(settings.model, meta["n_visible"], seed=settings.training.seed)
+    if not state.best:
+        raise checkpoint.CheckpointError(f"{path}: training has not come to its first validation; resume it")
+    checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
+    return Run(folder, settings, model, from_record(meta["kind"], where=str(path)), state.best_epoch)
+
+
+def write_samples(
+    run: Run,
+    samples: Sequence[np.ndarray],
+    folder: Path,
+    *,
+    name: str = "sample",
+    primed: int = 0,
+    sound: bool = True,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Write each sample to files of its kind, such as MIDI and WAV, and draw it.
+
+    Parameters
+    ----------
+    run : Run
+    samples : sequence of arrays (T, n_visible)
+        Frames of the run's kind.
+    folder : pathlib.Path
+        Must exist.
+    name : str
+        Files are called ``{name}-1.mid`` and so on.
+    primed : int
+        Number of given frames at the beginning of each sample; the picture shows where they end.
+    sound : bool
+        Write the WAV files, which are large.
+    progress : callable
+        Called with the stage "sample" after each.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+    """
+    from rnnrbm import plot
+
+    files = []
+    for i, sample in enumerate(samples, 1):
+        stem = f"{name}-{i}"
+        files += run.kind.write(folder, stem, sample, tempo=run.config.generation.tempo, sound=sound)
+        files.append(folder / f"{stem}.png")
+        plot.save(run.kind.draw(sample, primed=primed, title=stem), files[-1])
+        progress("sample", i, len(samples), None)
+    return files
+
+
+def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State) -> None:
+    """Write the figures of a run: learning curves, filters, a sample, statistics of samples beside the data's."""
+    from rnnrbm import plot
+
+    figures = run.folder / "figures"
+    figures.mkdir(exist_ok=True)
+    if state.rows:
+        columns = {name: [row[name] for row in state.rows] for name in state.rows[0]}
+        plot.save(plot.learning_curves(columns), figures / "learning_curves.png")
+    W = engine.to_numpy(getattr(run.model.density, "W", np.empty((0, 0))))
+    if len(W) == data.n_visible:  # tied weights have rows for distances, not for notes
+        plot.save(run.kind.draw_filters(W), figures / "filters.png")
+    title = f"A sample ({run.config.model.name.upper()} trained on {data.name})"
+    plot.save(run.kind.draw(samples[0], title=title), figures / "sample.png")
+    # training transposes, so samples come in other keys, and are compared with pieces that do, as many as in the end
+    training = run.config.training
+    keys, share = training.shifts, training.transpose_prob_at(training.epochs)
+    train = transposed(data.train, keys, transpose_prob=share) if any(keys) and share else data.train
+    name = "training set, transposed as in training" if any(keys) and share else "training set"
+    plot.save(run.kind.draw_statistics(samples, train, data_name=name), figures / "statistics.png")

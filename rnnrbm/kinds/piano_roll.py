@@ -1,0 +1,194 @@
+"""Piano-rolls: frames of 0 and 1, a column for each note."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
+from rnnrbm.io import midi, wav
+from rnnrbm.io.rolls import check_roll
+from rnnrbm.scoring import baselines, metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from rnnrbm.units import Unit
+
+__all__ = ["PianoRoll"]
+
+
+@dataclass(frozen=True)
+class PianoRoll:
+    """Frames of 0 and 1, dtype uint8. Where `low` is known, column j is MIDI note number ``low + j``.
+
+    Without `low`, the columns are any binary units: they can be modelled, scored and drawn, but not heard.
+
+    Attributes
+    ----------
+    low : int or None
+        MIDI note number of column 0, 0 to 127.
+    steps_per_beat : float or None
+        Frames in a beat (quarter note).
+    seconds_per_frame : float or None
+        Duration of a frame in seconds, if frames follow the clock instead of the beat.
+    drums : bool
+        Whether the rolls contain channel 10, where a note number means an instrument.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, or both durations are given.
+    """
+
+    name: ClassVar[str] = "piano-roll"
+    units: ClassVar[str] = "binary"
+    is_discrete: ClassVar[bool] = True
+    score_columns: ClassVar[tuple[ScoreColumn, ...]] = (
+        ScoreColumn("frame", "ACC", percent=True),
+        ScoreColumn("bay", "ACC (Bay)", percent=True),
+        ScoreColumn("precision", "precision", percent=True),
+        ScoreColumn("recall", "recall", percent=True),
+    )
+    score_note: ClassVar[str] = (
+        "ACC, in percent: TP / max(predicted, true), mean over frames; (Bay): TP / (TP + FP + FN) over all notes."
+    )
+
+    low: int | None = None
+    steps_per_beat: float | None = None
+    seconds_per_frame: float | None = None
+    drums: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values and convert them to plain numbers."""
+        if self.low is not None:
+            if not is_number(self.low) or self.low != int(self.low) or not 0 <= self.low <= 127:
+                raise ValueError(f"low={self.low!r}: expected a MIDI note number, 0 to 127")
+            object.__setattr__(self, "low", int(self.low))
+        for key in ("steps_per_beat", "seconds_per_frame"):
+            value = getattr(self, key)
+            if value is None:
+                continue
+            if not is_number(value) or value <= 0:
+                raise ValueError(f"{key}={value!r}: expected a positive number")
+            object.__setattr__(self, key, float(value))
+        if self.steps_per_beat is not None and self.seconds_per_frame is not None:
+            raise ValueError(
+                f"steps_per_beat={self.steps_per_beat:g} and seconds_per_frame={self.seconds_per_frame:g}: a frame is "
+                "part of a beat or a number of seconds; give one of the two"
+            )
+
+    @property
+    def grid(self) -> dict[str, Any]:
+        """Grid for reading and writing MIDI: ``seconds_per_frame``, or ``steps_per_beat`` (2 if neither is known)."""
+        if self.seconds_per_frame is not None:
+            return {"seconds_per_frame": self.seconds_per_frame}
+        return {"steps_per_beat": int(self.steps_per_beat or 2)}
+
+    @property
+    def transpose_range(self) -> tuple[int, int]:
+        """Semitones by which training transposes pieces: to every key, if columns are notes."""
+        return (0, 0) if self.low is None else (-5, 6)
+
+    def describe(self, n_visible: int) -> str:
+        columns = f"{n_visible} columns"
+        if self.low is not None:
+            columns += f" (notes {self.low} to {self.low + n_visible - 1})"
+        if self.steps_per_beat is not None:
+            columns += f", {self.steps_per_beat:g} frame{'' if self.steps_per_beat == 1 else 's'} per beat"
+        if self.seconds_per_frame is not None:
+            columns += f", {self.seconds_per_frame:g} s per frame"
+        return columns
+
+    def check(self, piece: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
+        return check_roll(piece, n_visible=n_visible, where=where)
+
+    def mismatch(self, other: FrameKind) -> Mismatch:
+        if not isinstance(other, PianoRoll):
+            return Mismatch(f"the frames are {other.name}, not {self.name}")
+        columns = ""
+        if None not in (self.low, other.low) and self.low != other.low:
+            columns = f"column 0 is note {other.low}, not note {self.low}"
+        durations = [
+            f"{there:g} {unit}, not {here:g}"
+            for here, there, unit in (
+                (self.steps_per_beat, other.steps_per_beat, "frames per beat"),
+                (self.seconds_per_frame, other.seconds_per_frame, "seconds per frame"),
+            )
+            if here is not None and there is not None and here != there
+        ]
+        return Mismatch(columns, "; ".join(durations))
+
+    def initial_bias(self, pieces: Pieces, unit: Unit) -> np.ndarray:
+        """Log odds of each column for discrete units (Hinton 2010, section 8.1), else its mean."""
+        notes = baselines.NoteUnigram.fit(pieces)
+        return notes.log_odds if unit.is_discrete else notes.probability
+
+    def from_samples(self, samples: np.ndarray) -> np.ndarray:
+        """Round to 0 and 1: binary samples are unchanged, real ones sound from 0.5."""
+        return (np.asarray(samples) >= 0.5).astype(np.uint8)
+
+    def baselines(self, train: Pieces, valid: Pieces, test: Pieces) -> dict[str, float]:
+        models = {
+            "note 1-gram": baselines.NoteUnigram.fit(train),
+            "1-gram (Gaussian)": baselines.ChordGaussian.fit(train, valid),
+            "previous frame, fitted": baselines.NoteCopy.fit(train),
+        }
+        return {name: model.log_likelihood(test) for name, model in models.items()}
+
+    def baseline_table(self, train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
+        return baselines.table(train, valid, test)
+
+    def statistics(self, pieces: Pieces) -> dict[str, float]:
+        return {
+            "notes_per_frame": float(metrics.notes_per_frame(pieces).mean()),
+            "repeated_frame_rate": metrics.repeated_frame_rate(pieces),
+        }
+
+    def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
+        return metrics.accuracy(predicted, true)
+
+    def draw(self, piece: np.ndarray, *, primed: int = 0, title: str | None = None) -> tuple[Figure, Any]:
+        from rnnrbm import plot
+
+        steps = None if self.steps_per_beat is None else int(self.steps_per_beat) or None
+        return plot.piano_roll(piece, low=self.low or 0, steps_per_beat=steps, title=title, primed=primed)
+
+    def draw_filters(self, W: ArrayLike) -> tuple[Figure, Any]:
+        from rnnrbm import plot
+
+        return plot.filters(W, low=self.low)
+
+    def draw_statistics(self, samples: Pieces, data: Pieces, *, data_name: str = "data") -> tuple[Figure, Any]:
+        from rnnrbm import plot
+
+        return plot.statistics(samples, data, low=self.low or 0, data_name=data_name)
+
+    def write(
+        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float = 120.0, sound: bool = True
+    ) -> list[Path]:
+        """Write MIDI and WAV files; nothing if the columns are no notes."""
+        if self.low is None:
+            return []
+        files = [folder / f"{name}.mid"]  # not with_suffix: the name may contain a dot
+        midi.write(files[0], piece, low=self.low, tempo=tempo, **self.grid)
+        if sound:
+            files.append(folder / f"{name}.wav")
+            wav.write_wav(files[1], piece, low=self.low, tempo=tempo, **self.grid)
+        return files
+
+    def read(self, path: Path, n_visible: int) -> np.ndarray:
+        """Read a MIDI file; by the rule "sounding", since "published" omits the first frame."""
+        if self.low is None:
+            raise ValueError(f"{path}: the columns are not MIDI notes, so no MIDI file can be read as such frames")
+        return midi.read(path, low=self.low, high=self.low + n_visible - 1, drums=self.drums, **self.grid)
+
+    def folder_options(self, n_visible: int) -> dict[str, Any]:
+        options = {**self.grid, "drums": self.drums}
+        if self.low is not None:
+            options |= {"low": self.low, "high": self.low + n_visible - 1}
+        return options

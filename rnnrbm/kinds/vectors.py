@@ -1,0 +1,222 @@
+"""Vectors: frames of real numbers without further meaning, such as sensor readings or features of your own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnnrbm.files import atomic
+from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
+from rnnrbm.scoring.metrics import check_pieces
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from rnnrbm.units import Unit
+
+__all__ = ["ColumnGaussian", "Vectors"]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Frames of finite real numbers, dtype float32.
+
+    A Gaussian unit has standard deviation 1 by default, so standardize the columns first.
+
+    Attributes
+    ----------
+    seconds_per_frame : float or None
+        Duration of a frame in seconds; None if not known.
+
+    Raises
+    ------
+    ValueError
+        If the duration is not positive.
+    """
+
+    name: ClassVar[str] = "vectors"
+    units: ClassVar[str] = "gaussian"
+    is_discrete: ClassVar[bool] = False
+    score_columns: ClassVar[tuple[ScoreColumn, ...]] = (ScoreColumn("rmse", "RMSE"), ScoreColumn("r2", "R2"))
+    score_note: ClassVar[str] = (
+        "RMSE: root of the mean squared difference of a sampled value from the true one; R2: 1 - its square over the "
+        "variance of the true values in their columns."
+    )
+
+    seconds_per_frame: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the duration and convert it to a plain number."""
+        seconds = self.seconds_per_frame
+        if seconds is None:
+            return
+        if not is_number(seconds) or seconds <= 0:
+            raise ValueError(f"seconds_per_frame={seconds!r}: expected a positive number")
+        object.__setattr__(self, "seconds_per_frame", float(seconds))
+
+    @property
+    def transpose_range(self) -> tuple[int, int]:
+        """Always (0, 0): neighbouring columns need not resemble each other."""
+        return (0, 0)
+
+    def describe(self, n_visible: int) -> str:
+        duration = "" if self.seconds_per_frame is None else f", {self.seconds_per_frame:g} s per frame"
+        return f"{n_visible} columns of real numbers{duration}"
+
+    def check(self, piece: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
+        prefix = f"{where}: " if where else ""
+        try:
+            array = np.asarray(piece)
+        except ValueError as error:
+            raise ValueError(f"{prefix}rows of different lengths; expected an array of frames x columns") from error
+        if array.ndim != 2 or 0 in array.shape:
+            raise ValueError(f"{prefix}an array of shape {array.shape}; expected (frames, columns), neither of them 0")
+        if n_visible is not None and array.shape[1] != n_visible:
+            turned = ". Time comes first: give its transpose" if array.shape[0] == n_visible else ""
+            raise ValueError(f"{prefix}{array.shape[1]} columns (shape {array.shape}); expected {n_visible}{turned}")
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{prefix}values of type {array.dtype}; expected real numbers")
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(array, np.float32)
+        if not (finite := np.isfinite(array)).all():
+            t, j = (int(i) for i in np.argwhere(~finite)[0])
+            raise ValueError(
+                f"{prefix}{(~finite).sum()} values are not finite, the first is {array[t, j]} in frame {t}, column "
+                f"{j}; replace or leave out missing values"
+            )
+        return array
+
+    def mismatch(self, other: FrameKind) -> Mismatch:
+        if not isinstance(other, Vectors):
+            return Mismatch(f"the frames are {other.name}, not {self.name}")
+        here, there = self.seconds_per_frame, other.seconds_per_frame
+        if here is None or there is None or here == there:
+            return Mismatch()
+        return Mismatch(duration=f"{there:g} seconds per frame, not {here:g}")
+
+    def initial_bias(self, pieces: Pieces, unit: Unit) -> np.ndarray:
+        """Mean of each column."""
+        return np.concatenate(list(pieces)).mean(axis=0, dtype=float)
+
+    def from_samples(self, samples: np.ndarray) -> np.ndarray:
+        return np.asarray(samples, np.float32)
+
+    def baselines(self, train: Pieces, valid: Pieces, test: Pieces) -> dict[str, float]:
+        return {row["model"]: row["ll"] for row in self.baseline_table(train, valid, test)}
+
+    def baseline_table(self, train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
+        """Score Gaussians around the column's mean and around the previous frame; scores are those of the means."""
+        models = {"column Gaussian": ColumnGaussian.fit(train), "previous + Gaussian": ColumnGaussian.fit(train, True)}
+        rows = []
+        for name, model in models.items():
+            each = [model.frame_log_likelihoods(piece) for piece in test]
+            lls = {
+                "ll": float(np.concatenate(each).mean()),
+                "ll_pieces": float(np.mean([x.mean() for x in each])),
+            }
+            predicted = [model.mean_of(piece) for piece in test]
+            rows.append({"model": name, "settings": {}, **lls, **self.prediction_scores(predicted, test)})
+        return rows
+
+    def statistics(self, pieces: Pieces) -> dict[str, float]:
+        """Mean, standard deviation, and correlation of each value with the one before it, over all columns."""
+        check_pieces(pieces)
+        values = np.concatenate(list(pieces)).astype(float)
+        centred = [np.asarray(piece, float) - values.mean(axis=0) for piece in pieces]
+        pairs = [(p[:-1], p[1:]) for p in centred if len(p) > 1]
+        product = sum(float((a * b).sum()) for a, b in pairs)
+        squares = math.sqrt(sum(float((a * a).sum()) for a, _ in pairs) * sum(float((b * b).sum()) for _, b in pairs))
+        return {
+            "mean": float(values.mean()),
+            "standard_deviation": float(values.std(axis=0).mean()),
+            "autocorrelation": product / squares if squares else float("nan"),
+        }
+
+    def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
+        check_pieces(true)
+        p, t = (np.concatenate([np.asarray(x, float) for x in pieces]) for pieces in (predicted, true))
+        if p.shape != t.shape:
+            raise ValueError(f"predicted has shape {p.shape}, true {t.shape}; they must be equal")
+        error, variance = float(np.mean((p - t) ** 2)), float(t.var(axis=0).mean())
+        return {"rmse": math.sqrt(error), "r2": 1.0 - error / variance if variance else float("nan")}
+
+    def draw(self, piece: np.ndarray, *, primed: int = 0, title: str | None = None) -> tuple[Figure, Any]:
+        from rnnrbm import plot
+
+        return plot.frames(piece, seconds_per_frame=self.seconds_per_frame, title=title, primed=primed)
+
+    def draw_filters(self, W: ArrayLike) -> tuple[Figure, Any]:
+        from rnnrbm import plot
+
+        return plot.filters(W, low=None)
+
+    def draw_statistics(self, samples: Pieces, data: Pieces, *, data_name: str = "data") -> tuple[Figure, Any]:
+        from rnnrbm import plot
+
+        return plot.column_statistics(samples, data, data_name=data_name)
+
+    def write(
+        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float = 120.0, sound: bool = True
+    ) -> list[Path]:
+        """Write a ``.npy`` file."""
+        path = folder / f"{name}.npy"
+        with atomic(path) as temporary:
+            np.save(temporary, piece, allow_pickle=False)
+        return [path]
+
+    def read(self, path: Path, n_visible: int) -> np.ndarray:
+        """Read a ``.npy`` file of shape (T, n_visible)."""
+        with open(path, "rb") as file:
+            try:
+                piece = np.load(file, allow_pickle=False)
+            except Exception as error:  # NumPy raises many kinds of errors for a damaged file
+                raise ValueError(f"{path}: cannot be read as a .npy file ({type(error).__name__})") from error
+        return self.check(piece, n_visible=n_visible, where=str(path))
+
+    def folder_options(self, n_visible: int) -> dict[str, Any]:
+        raise ValueError("a folder of MIDI files holds piano-rolls, not vectors; give an .npz file of vectors")
+
+
+@dataclass(frozen=True)
+class ColumnGaussian:
+    """Independent Gaussian columns, around their means or around the previous frame.
+
+    Attributes
+    ----------
+    mean, deviation : numpy.ndarray, shape (n_visible,)
+        Of the values, or of their differences from the previous frame. Before the first frame there are zeros.
+    follow : bool
+        Whether the Gaussians lie around the previous frame.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    follow: bool = False
+
+    @classmethod
+    def fit(cls, pieces: Pieces, follow: bool = False) -> ColumnGaussian:
+        """Estimate from pieces, arrays (T, n_visible)."""
+        check_pieces(pieces)
+        values = np.concatenate([_difference(piece, follow) for piece in pieces])
+        # a constant column would have an infinite density
+        return cls(values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6), follow)
+
+    def mean_of(self, piece: np.ndarray) -> np.ndarray:
+        """Expected frames (T, n_visible), each given the true frames before it."""
+        return np.asarray(piece, float) - _difference(piece, self.follow) + self.mean
+
+    def frame_log_likelihoods(self, piece: np.ndarray) -> np.ndarray:
+        """Log density of each frame, nats, shape (T,)."""
+        z = (_difference(piece, self.follow) - self.mean) / self.deviation
+        return -(0.5 * z**2 + np.log(self.deviation) + 0.5 * math.log(2.0 * math.pi)).sum(axis=1)
+
+
+def _difference(piece: np.ndarray, follow: bool) -> np.ndarray:
+    """Return a piece in double precision, or its differences from frame to frame."""
+    values = np.asarray(piece, float)
+    return np.diff(values, axis=0, prepend=np.zeros((1, values.shape[1]))) if follow else values

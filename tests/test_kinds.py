@@ -1,0 +1,258 @@
+"""The contract of every kind of frame, and runs on frames that are not notes."""
+
+import json
+import os
+import tomllib
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from rnnrbm import datasets
+from rnnrbm.datasets import Dataset, PianoRoll, Vectors
+from rnnrbm.experiment import run
+from rnnrbm.experiment.config import Config
+from rnnrbm.kinds.registry import KINDS, from_record, to_record
+from rnnrbm.kinds.vectors import ColumnGaussian
+from rnnrbm.models.registry import UNITS
+from rnnrbm.units import Bernoulli, Gaussian
+
+WIDTH = 6
+
+
+def bits(seed, lengths=(30, 12, 20)):
+    rng = np.random.default_rng(seed)
+    return [(rng.random((n, WIDTH)) < 0.4).astype(np.uint8) for n in lengths]
+
+
+def reals(seed, lengths=(30, 12, 20)):
+    """A slow random walk around the column's number."""
+    rng = np.random.default_rng(seed)
+    return [np.arange(WIDTH) + np.cumsum(rng.normal(0, 0.3, (n, WIDTH)), axis=0) for n in lengths]
+
+
+#: a kind of each class, pieces that fit it, and the suffix of its files
+EXAMPLES = {
+    "piano-roll": (PianoRoll(60, 2), bits, ".mid"),
+    "vectors": (Vectors(0.02), reals, ".npy"),
+}
+
+
+@pytest.fixture(params=list(KINDS))
+def example(request):
+    kind, make, suffix = EXAMPLES[request.param]  # a new kind needs a line there
+    return kind, [[kind.check(piece) for piece in make(seed)] for seed in range(3)], suffix
+
+
+def test_the_members_that_a_class_has(example):
+    kind = example[0]
+    assert KINDS[kind.name] is type(kind)
+    assert kind.units in UNITS
+    assert isinstance(kind.is_discrete, bool)
+    assert kind.score_note
+    low, high = kind.transpose_range
+    assert low <= 0 <= high
+    assert str(WIDTH) in kind.describe(WIDTH)
+
+
+def test_check_converts_once_and_refuses(example):
+    kind, (train, _, _), _ = example
+    for piece in train:
+        assert kind.check(piece) is piece  # nothing is copied if nothing is wrong
+        assert kind.check(piece.astype(float).tolist()).dtype == piece.dtype
+    bad = train[0].astype(float)
+    bad[3, 2] = np.nan
+    for wrong in (bad, train[0][:0], train[0][0], train[0][:, :3], train[0].astype(str), [[0.0], [0.0, 1.0]]):
+        with pytest.raises(ValueError, match=r"^here: "):
+            kind.check(wrong, n_visible=WIDTH, where="here")
+
+
+def test_records_give_the_kind_back(example):
+    kind = example[0]
+    for value in (kind, type(kind)()):
+        record = to_record(value)
+        assert from_record(json.loads(json.dumps(record))) == value
+        assert next(iter(record)) == "kind"
+    with pytest.raises(ValueError, match="colour"):
+        from_record({**to_record(kind), "colour": 3})
+
+
+def test_a_kind_matches_itself_and_no_other_class(example):
+    kind = example[0]
+    assert kind.mismatch(kind) == ("", "")
+    for other, _, _ in EXAMPLES.values():
+        assert bool(kind.mismatch(other).columns) == (other.name != kind.name)
+
+
+def test_samples_become_valid_frames(example):
+    kind = example[0]
+    samples = np.random.default_rng(0).normal(size=(2, 9, WIDTH)).astype(np.float32)
+    for piece in kind.from_samples(samples):
+        np.testing.assert_array_equal(kind.check(piece), piece)
+
+
+def test_baselines_are_scores_of_the_table(example):
+    kind, (train, valid, test), _ = example
+    rows = kind.baseline_table(train, valid, test)
+    keys = {column.key for column in kind.score_columns}
+    for row in rows:
+        assert {"model", "settings", "ll", "ll_pieces"} | keys == set(row)
+        assert row["ll"] is None or np.isfinite(row["ll"])
+    lls = {row["model"]: row["ll"] for row in rows}
+    for name, value in kind.baselines(train, valid, test).items():
+        assert name not in lls or lls[name] == pytest.approx(value) or kind.name == "piano-roll"
+    perfect = kind.prediction_scores(test, test)
+    assert keys == set(perfect)
+    assert kind.prediction_scores(train, train) == perfect
+
+
+def test_statistics_and_pictures(example, tmp_path):
+    kind, (train, _, test), _ = example
+    numbers = kind.statistics(test)
+    assert numbers
+    assert all(np.isfinite(value) for value in numbers.values())
+    drawn = [
+        kind.draw(test[0], primed=3, title="a piece"),
+        kind.draw_filters(np.random.default_rng(0).normal(size=(WIDTH, 4))),
+        kind.draw_statistics(test, train, data_name="training set"),
+    ]
+    for figure, _ in drawn:
+        assert isinstance(figure, Figure)
+        figure.savefig(tmp_path / "a.png")
+
+
+def test_what_is_written_is_read_back(example, tmp_path):
+    kind, (train, _, _), suffix = example
+    train[0][-1, 0] = 1  # MIDI does not end in silence
+    files = kind.write(tmp_path, "a.b", train[0], sound=False)
+    assert [path.name for path in files] == [f"a.b{suffix}"]
+    np.testing.assert_array_equal(kind.read(files[0], WIDTH), train[0])
+    (tmp_path / f"bad{suffix}").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match=f"bad{suffix}"):
+        kind.read(tmp_path / f"bad{suffix}", WIDTH)
+
+
+def test_a_data_set_of_any_kind_is_saved_and_loaded(example, tmp_path):
+    kind, splits, _ = example
+    given = Dataset("set", *splits, kind)
+    assert given.names_of("valid") == ["valid[0]", "valid[1]", "valid[2]"]
+    datasets.save(tmp_path / "a.npz", given)
+    back = datasets.load(tmp_path / "a.npz")
+    assert (back.name, back.kind, back.names) == (given.name, kind, given.names)
+    for split in datasets.SPLITS:
+        for mine, theirs in zip(getattr(given, split), getattr(back, split), strict=True):
+            assert mine.dtype == theirs.dtype
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_initial_bias_is_that_of_the_unit(example):
+    kind, (train, _, _), _ = example
+    values = np.concatenate(train)
+    np.testing.assert_allclose(kind.initial_bias(train, Gaussian()), values.mean(axis=0), atol=0.02)
+    if kind.is_discrete:
+        p = 1 / (1 + np.exp(-kind.initial_bias(train, Bernoulli())))
+        np.testing.assert_allclose(p, values.mean(axis=0), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda: PianoRoll(128), "low"),
+        (lambda: PianoRoll(21.5), "low"),
+        (lambda: PianoRoll(True), "low"),
+        (lambda: PianoRoll(steps_per_beat=0), "steps_per_beat"),
+        (lambda: PianoRoll(steps_per_beat="4"), "steps_per_beat"),
+        (lambda: PianoRoll(steps_per_beat=2, seconds_per_frame=0.1), "give one"),
+        (lambda: Vectors(float("nan")), "seconds_per_frame"),
+        (lambda: PianoRoll().read("a.mid", 4), "not MIDI notes"),
+        (lambda: Vectors().folder_options(4), "folder"),
+        (lambda: from_record({"kind": "motion"}), "motion"),
+    ],
+)
+def test_wrong_kinds_are_refused(make, word):
+    with pytest.raises(ValueError, match=word):
+        make()
+
+
+def test_a_data_set_needs_a_kind():
+    with pytest.raises(TypeError, match="kind"):
+        Dataset("x", bits(0), [], [], 21)
+    with pytest.raises(ValueError, match="time first"):
+        Dataset("x", [np.zeros(5)], [], [], Vectors())
+
+
+def test_gaussian_baselines_by_hand():
+    train = [np.array([[0.0], [2.0], [0.0], [2.0]])]
+    column = ColumnGaussian.fit(train)
+    assert (column.mean[0], column.deviation[0]) == (1, 1)
+    expected = -0.5 - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(column.frame_log_likelihoods(train[0]), expected)
+    np.testing.assert_allclose(column.mean_of(train[0]), 1)
+    follow = ColumnGaussian.fit(train, follow=True)  # differences 0, 2, -2, 2
+    assert follow.mean[0] == 0.5
+    assert follow.deviation[0] == pytest.approx(np.sqrt((0 + 4 + 4 + 4) / 4 - 0.25))
+    np.testing.assert_allclose(follow.mean_of(train[0])[:, 0], [0.5, 0.5, 2.5, 0.5])
+
+
+def test_vector_statistics_by_hand():
+    piece = np.array([[0.0, 1.0], [2.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
+    numbers = Vectors().statistics([piece])
+    assert numbers == {"mean": 1.0, "standard_deviation": 0.5, "autocorrelation": -1.0}
+    assert Vectors().prediction_scores([piece + 1], [piece]) == {"rmse": 1.0, "r2": -1.0}
+
+
+QUICK = {
+    "model.n_hidden": 5,
+    "model.n_recurrent": 4,
+    "training.epochs": 2,
+    "training.row_length": 8,
+    "training.context": 2,
+    "training.k": 1,
+    "training.valid_n_chains": 2,
+    "training.valid_n_temperatures": 3,
+    "evaluation.n_chains": 3,
+    "evaluation.n_temperatures": 4,
+    "generation.n_samples": 2,
+    "generation.n_frames": 7,
+    "generation.k": 2,
+}
+
+
+def test_a_run_on_vectors(tmp_path):
+    """Real numbers choose Gaussian units, are not transposed, and are written as arrays; the run is read back."""
+    kind = Vectors(0.02)
+    data = Dataset("walk", *(reals(seed) for seed in range(3)), kind)
+    datasets.save(tmp_path / "walk.npz", data)
+    results = run.train(Config().replaced({**QUICK, "data.source": str(tmp_path / "walk.npz")}), tmp_path / "run")
+    assert np.isfinite(results["test_ll"])
+    assert set(results["baselines"]) == {"column Gaussian", "previous + Gaussian"}
+    assert set(results["statistics"]["samples"]) == {"mean", "standard_deviation", "autocorrelation"}
+    tables = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert tables["model"]["visible"] == "gaussian"
+    assert tables["training"]["transpose_range"] == [0, 0]
+    assert tables["run"]["data"]["kind"] == "vectors"
+    assert sorted(os.listdir(tmp_path / "run" / "samples")) == [
+        f"sample-{i}.{suffix}" for i in (1, 2) for suffix in ("npy", "png")
+    ]
+    back = run.load(tmp_path / "run")
+    assert back.kind == kind
+    sample = kind.read(tmp_path / "run" / "samples" / "sample-1.npy", WIDTH)
+    assert sample.shape == (7, WIDTH)
+    from rnnrbm.experiment.evaluation import evaluate
+
+    got = evaluate(back, data, n_chains=3, n_temperatures=4, n_draws=2, k=2)
+    assert set(got["prediction"]) == {"rmse", "r2", "how"}
+    assert [row["model"] for row in got["baselines"]] == ["column Gaussian", "previous + Gaussian"]
+    with pytest.raises(ValueError, match="piano-roll, not vectors"):
+        evaluate(back, Dataset("rolls", bits(0), bits(1), bits(2), PianoRoll(60)))
+
+
+def test_a_run_of_gaussian_units_on_notes(tmp_path):
+    """A density of notes trains, its samples are notes, and no probability is set beside it."""
+    datasets.save(tmp_path / "a.npz", Dataset("toy", bits(0), bits(1), bits(2), PianoRoll(60, 2)))
+    settings = Config().replaced({**QUICK, "data.source": str(tmp_path / "a.npz"), "model.visible": "gaussian"})
+    results = run.train(settings, tmp_path / "run")
+    assert np.isfinite(results["test_ll"])
+    assert results["baselines"] == {}
+    assert (tmp_path / "run" / "samples" / "sample-1.mid").exists()
+    assert 0 <= results["statistics"]["samples"]["notes_per_frame"] <= WIDTH
