@@ -402,7 +402,7 @@ def test_interrupt_saves_and_says_how_to_go_on(place, trained):
         assert "Traceback" not in done.stderr
         assert ("Ctrl-C again stops at once" in done.stderr) == (signum == signal.SIGINT)
         assert re.search(rf"stopped in epoch {epoch}; everything is saved in stopped", done.stderr)
-        assert done.stderr.rstrip().endswith("Go on with:  rnnrbm train --resume --out stopped")
+        assert done.stderr.rstrip().endswith("Resume the run:  rnnrbm train --resume --out stopped")
         assert (place / "stopped" / "checkpoint.npz").exists()
         assert not (place / "stopped" / "results.json").exists()
         arguments = ["train", "--resume", "--out", "stopped"]
