@@ -103,7 +103,7 @@ def train(
                 given = ", ".join([*([str(config)] if config else []), *changes])
                 own = (out or Path("RUN")) / "config.toml"
                 raise configs.ConfigError(
-                    "--resume continues with the run's own settings and schedule; leave out "
+                    "--resume continues with the run's own settings and keeps its schedule; leave out "
                     f"{given}, or start a new run, a longer one by: rnnrbm train {own} --epochs N --out NEW"
                 )
             if out is None:
