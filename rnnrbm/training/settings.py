@@ -100,8 +100,8 @@ class Training(Settings):
         :meth:`rnnrbm.sequence.SequenceModel.loss`.
     transpose_range : (int, int) or None
         Range of the random transposition: all columns of a piece shift by the same number, drawn anew every epoch.
-        (0, 0) turns it off. None stands for (-5, 6) in a run whose columns are notes. In any other run, and in
-        :func:`rnnrbm.training.fit.fit`, None stands for off.
+        (0, 0) turns it off. If it is not set, a run on notes transposes by (-5, 6); any other run, and
+        :func:`rnnrbm.training.fit.fit`, does not transpose.
     transpose_prob : float or list of (float, float)
         Fraction of the pieces that are transposed, drawn anew every epoch. It is constant or, like `k`, in stages.
         Transposed pieces reduce overfitting. If a data set is in one key, as the benchmark sets are, a value below 1
