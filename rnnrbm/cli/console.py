@@ -137,13 +137,13 @@ class ProgressBar:
 
 
 def own_data(trained: Run) -> Dataset | None:
-    """Return the data of the run's training, or None with a warning if they can no longer be read."""
+    """Return the run's training data, or None with a warning if they cannot be read."""
     from rnnrbm.experiment import run
 
     try:
         return run.load_data(trained.config.data)
     except (OSError, ValueError) as error:
-        typer.echo(f"warning: the data of the run's training cannot be read ({error})", err=True)
+        typer.echo(f"warning: the run's training data cannot be read ({error})", err=True)
         return None
 
 

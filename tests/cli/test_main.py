@@ -357,7 +357,7 @@ def test_evaluate_on_other_data(place, trained, tmp_path):
     listed = json.loads(done.stdout)["log_likelihood"]["settings"]
     (tmp_path / "toy.npz").unlink()
     done = rnnrbm(*arguments, cwd=tmp_path)
-    assert done.stderr.startswith("warning: what the run was trained on cannot be read (toy.npz")
+    assert done.stderr.startswith("warning: the run's training data cannot be read (toy.npz")
     assert json.loads(done.stdout)["log_likelihood"]["settings"] != listed
     assert "toy.npz" in refused("evaluate", "whole", cwd=tmp_path)
 
@@ -494,7 +494,7 @@ def test_generate_from_known_frames_or_the_frame_before(place, trained):
     assert rolls["usual"] == rolls["known"] != rolls["before"]
     shutil.copytree(trained[0], place / "moved" / "run")  # away from its data
     done = rnnrbm("generate", "run", *options[1:], "--out", "new", cwd=place / "moved")
-    assert re.search(r"warning: what the run was trained on cannot be read \(toy\.npz", done.stderr)
+    assert re.search(r"warning: the run's training data cannot be read \(toy\.npz", done.stderr)
     assert (place / "moved" / "new" / "seed0-1.mid").read_bytes() == rolls["before"]
 
 
