@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import rnnrbm
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob(".github/**/*.md"))]
@@ -54,6 +56,14 @@ def test_the_page_of_settings_is_up_to_date() -> None:
     spec.loader.exec_module(module)
     current = (DOCS / "settings.md").read_text(encoding="utf-8")
     assert current == module.page(), "docs/settings.md is out of date; run: python docs/make_settings.py"
+
+
+def test_the_version_has_one_value() -> None:
+    version = rnnrbm.__version__
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    latest = re.search(r"^## (\S+) \(", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert latest is not None
+    assert latest[1] == version
 
 
 def anchors(page: Path) -> set[str]:
