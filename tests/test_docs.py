@@ -12,7 +12,13 @@ import rnnrbm
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob(".github/**/*.md"))]
+PAGES = [
+    *sorted(DOCS.glob("*.md")),
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob(".github/**/*.md")),
+    ROOT / "data" / "README.md",
+    ROOT / "benchmarks" / "README.md",
+]
 #: what is printed, and what is run
 QUICKER = {
     "data.train, data.valid, epochs=20": "data.train[:20], data.valid[:4], epochs=5",
