@@ -155,9 +155,7 @@ def generate(
         ),
     ] = None,
     prime: Annotated[Path | None, typer.Option(help="MIDI file to begin with and go on from.")] = None,
-    prime_frames: Annotated[
-        int | None, typer.Option(min=1, help="Number of frames of the primer to use; by default 16.")
-    ] = None,
+    prime_frames: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
