@@ -2,7 +2,7 @@
 
     import rnnrbm
     data = rnnrbm.load("bach")
-    model = rnnrbm.build("rnn-rbm", data.n_visible, rng=numpy.random.default_rng(0))
+    model = rnnrbm.build("rnn-rbm", data.n_visible, seed=0)
     for row in rnnrbm.fit(model, data.train, data.valid, epochs=20, transpose_range=(-5, 6)):
         print(row)
     states = rnnrbm.frequent_states(data.train)
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rnnrbm.sequence import SequenceModel
     from rnnrbm.training.fit import State, fit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: where the public names are
 _HOME = {

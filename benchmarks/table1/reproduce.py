@@ -52,14 +52,23 @@ N_VALID_CHAINS = 20  # at most, since valid only ranks the models and should not
 _HEAD = """\
 # Results
 
-Made by `python -m benchmarks.table1 reproduce` from the configurations in [`{folder}`]({link}); its folder `results/`
-holds the epochs and scores of every run. Log-likelihoods (LL) are in nats per frame, the mean over all frames of the
-test set. Models without a partition function are exact; for the others, AIS and, below it, RAISE bracket the
-value{how}. Settings and the best epoch were chosen on *valid*; its LL is that of at most {frames} random frames. ACC
-and ACC (Bay) are in percent; `rnnrbm evaluate` explains them. *paper* is Boulanger-Lewandowski et al. 2012, table 1,
-LL / ACC, with AIS but no RAISE. Chains that sample an RBM's frames start at the previous frame. If the RBM's modes are
-narrow, the chains do not leave it, and the accuracy of an RBM without a past is that of repeating the previous frame.
-Bold: better than the paper's result for the model; a star: better than the paper's best result of any model.
+`python -m benchmarks.table1 reproduce` makes this page from the configurations in [`{folder}`]({link}). The folder
+`results/` there holds the epochs and scores of every run. Settings and the best epoch were chosen on the validation
+set, never on the test set.
+
+The columns of the tables:
+
+* *test LL*: the mean log-likelihood over all frames of the test set, in nats per frame. It is exact for a model without
+  a partition function. For the other models AIS estimates it, and AIS tends to overestimate it{how}.
+* *below*: the estimate by RAISE, which tends to underestimate it.
+* *valid LL*: the log-likelihood of at most {frames} random frames of the validation set.
+* *ACC* and *(Bay)*: two definitions of the accuracy, in percent; `rnnrbm evaluate` explains them. A frame of an RBM is
+  sampled by a chain from the previous frame. If the modes of the RBM are narrow, the chain does not leave the previous
+  frame. The accuracy of an RBM of independent frames is then that of repeating the previous frame.
+* *paper*: LL / ACC in table 1 of Boulanger-Lewandowski et al. 2012, by AIS without RAISE.
+* *parameters*: the number of parameters. *min*: minutes of training.
+
+Bold figures are better than the paper's for the model. A star marks figures better than the paper's best model.
 """
 
 
@@ -280,8 +289,8 @@ def report(table: Path, page: Path) -> str:
         lines += ["| --- |" + " ---: |" * 10]
         mine = [row for row in made if row["data"] == data]
         lines += [_line(row) for row in mine]
-        lines += ["", f"To repeat it: `python -m benchmarks.table1 reproduce{where} --data {data} --again`."]
-        lines += [f"Scored on all {mine[0]['frames']} frames by:", ""]
+        lines += ["", f"To make these again: `python -m benchmarks.table1 reproduce{where} --data {data} --again`."]
+        lines += [f"All {mine[0]['frames']} frames of the test set were scored by:", ""]
         for settings in sorted({side["settings"] for row in mine for side in row["test"].values()}):
             names = [row["model"] for row in mine if any(x["settings"] == settings for x in row["test"].values())]
             lines += [f"* {settings}: {', '.join(names)}."]

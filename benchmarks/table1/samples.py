@@ -84,19 +84,22 @@ def statistics(
 _HEAD = """\
 # Samples
 
-Made by `python -m benchmarks.table1 samples`: the first {shown} of {count} samples of {steps} frames each, seed 0, from
-the model with the highest valid log-likelihood on each data set (parameters in [`{folder}`]({link})). The tables
-compare the samples with as many excerpts of the test set of at most that length:
+`python -m benchmarks.table1 samples` makes this page. For each data set, the model with the highest validation
+log-likelihood wrote {count} samples of {steps} frames with the seed 0; the first {shown} are shown. The parameters of
+the models are in [`{folder}`]({link}). The tables compare the samples with as many excerpts of the test set, each of at
+most {steps} frames:
 
-* notes per frame, and mean length of a note in frames;
-* fraction of frames that repeat the previous frame;
-* pitch classes: half the summed difference between their fractions and those of the training set (for samples, the
-  training set as transposed at the end of training);
-* nearest: cells per frame that differ between 16 frames and the nearest position in the training set, in any key used
-  in training (median);
-* longest copy: the longest run of frames that also occurs in the training set (median).
+* *notes a frame*: mean number of notes per frame;
+* *note length*: mean length of a note in frames;
+* *repeated*: fraction of frames that repeat the previous frame;
+* *pitch classes*: difference between the frequencies of the twelve pitch classes and those of the training set (half
+  the sum of absolute differences). Samples are compared with the training set as it is transposed at the end of
+  training;
+* *nearest*: cells per frame that differ between 16 frames and the most similar 16 frames of the training set, in any
+  key used in training (median);
+* *longest copy*: number of successive frames that also occur in the training set (median of the longest ones).
 
-Copied samples would be nearer to the training set than the test set is.
+If the samples were copies, they would be nearer to the training set than the test set is.
 """
 
 

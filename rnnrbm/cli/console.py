@@ -1,4 +1,4 @@
-"""What the commands share on a terminal: errors in one line, Ctrl-C, progress."""
+"""Terminal code of all commands: errors in one line, Ctrl-C, progress."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def friendly() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[Any]:
-    """Let the first Ctrl-C (or SIGTERM) ask for an end at the next batch, and the second one insist."""
+    """Stop after the current batch at the first Ctrl-C (or SIGTERM), and at once at the second."""
     asked = False
 
     def handle(signum: int, frame: Any) -> None:
@@ -51,7 +51,7 @@ def interruptible() -> Iterator[Any]:
             raise KeyboardInterrupt
         asked = True
         if signum == signal.SIGINT:
-            os.write(2, b"\nstopping where it can be gone on from; Ctrl-C again stops at once\n")
+            os.write(2, b"\nStopping after this batch; the run can be resumed. Ctrl-C again stops at once.\n")
 
     before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -62,11 +62,11 @@ def interruptible() -> Iterator[Any]:
 
 
 class ProgressBar:
-    """A live bar on a terminal; a line now and then elsewhere."""
+    """A live bar on a terminal; elsewhere, a line every 15 seconds."""
 
     STAGES = {  # noqa: RUF012
-        "pretrain density": "Density first",
-        "pretrain network": "Network first",
+        "pretrain density": "Pretrain density",
+        "pretrain network": "Pretrain network",
         "train": "Training",
         "sample": "Sampling",
         "draw": "Drawing",
@@ -137,13 +137,13 @@ class ProgressBar:
 
 
 def own_data(trained: Run) -> Dataset | None:
-    """What the run was trained on, or None with a warning if that cannot be read any more."""
+    """Return the run's training data, or None with a warning if they cannot be read."""
     from rnnrbm.experiment import run
 
     try:
         return run.load_data(trained.config.data)
     except (OSError, ValueError) as error:
-        typer.echo(f"warning: what the run was trained on cannot be read ({error})", err=True)
+        typer.echo(f"warning: the run's training data cannot be read ({error})", err=True)
         return None
 
 

@@ -9,7 +9,7 @@ import typer
 
 from rnnrbm.cli.console import friendly
 
-# As in cli.py: what is heavier is imported inside the commands.
+# As in main.py, heavier modules are imported inside the commands.
 if TYPE_CHECKING:
     import numpy as np
 
@@ -27,10 +27,10 @@ def register(app: typer.Typer) -> None:
 
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(help="jsb, nottingham, piano-midi, musedata; or all.", metavar="NAME...")
+        list[str], typer.Argument(help="jsb, nottingham, piano-midi, musedata, or all.", metavar="NAME...")
     ],
 ) -> None:
-    """Fetch published data sets that are not here yet, and say where they lie and what they hold."""
+    """Download benchmark data sets that are missing, and print the path and a summary of each."""
     with friendly():
         from rnnrbm import datasets
         from rnnrbm.io.benchmark_sets import PUBLISHED, locate
@@ -57,25 +57,37 @@ def fetch(
 
 def convert(
     source: Annotated[
-        str, typer.Argument(metavar="IN", help="MIDI file; .npz of a piano-roll; a data set's name, file or folder.")
+        str,
+        typer.Argument(
+            metavar="IN", help="A MIDI file, an .npz file of a piano-roll, or the name, file or folder of a data set."
+        ),
     ],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .npz file, or a MIDI file if IN is one roll.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="An .npz file, or a MIDI file if IN is one piano-roll.")
+    ],
     steps_per_beat: Annotated[
         int | None,
-        typer.Option(help="Frames per beat (quarter note); of one MIDI file 4, of a folder 2 if nothing is said."),
+        typer.Option(help="Frames per beat (quarter note); by default 4 for one MIDI file and 2 for a folder."),
     ] = None,
-    seconds_per_frame: Annotated[float | None, typer.Option(help="Frames of so many seconds instead.")] = None,
+    seconds_per_frame: Annotated[
+        float | None, typer.Option(help="Duration of a frame in seconds, instead of --steps-per-beat.")
+    ] = None,
     rule: Annotated[
-        str | None, typer.Option(help="How MIDI is read: sounding (no note is lost), or published (as in 2012).")
+        str | None,
+        typer.Option(
+            help="How notes become frames: sounding (keeps every note) or published (as in the 2012 data sets)."
+        ),
     ] = None,
-    transpose: Annotated[int, typer.Option(metavar="N", help="Semitones to shift by; up is positive.")] = 0,
+    transpose: Annotated[int, typer.Option(metavar="N", help="Semitones to transpose by; positive is up.")] = 0,
     low: Annotated[int | None, typer.Option(help="MIDI note number of the first column.")] = None,
     high: Annotated[int | None, typer.Option(help="MIDI note number of the last column.")] = None,
-    drums: Annotated[bool, typer.Option("--drums", help="Read channel 10 too, the drums.")] = False,
-    tempo: Annotated[float | None, typer.Option(help="Beats per minute of a MIDI file written; 120.")] = None,
+    drums: Annotated[bool, typer.Option("--drums", help="Read the drums (channel 10) too.")] = False,
+    tempo: Annotated[
+        float | None, typer.Option(help="Tempo of the MIDI file in beats per minute; by default 120.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Convert MIDI to piano-rolls, a piano-roll to MIDI, and any data set to an .npz file."""
+    """Convert MIDI to a piano-roll, a piano-roll to MIDI, or a data set to an .npz file."""
     with friendly():
         from rnnrbm import datasets
         from rnnrbm.io import formats

@@ -1,4 +1,4 @@
-"""The command line: ``rnnrbm train`` and ``rnnrbm generate``; `cli_data` has the commands about data."""
+"""The command line: ``rnnrbm train``, ``generate`` and ``settings``; the other commands are in `data` and `score`."""
 
 from __future__ import annotations
 
@@ -47,27 +47,30 @@ def _root(
 @app.command()
 def train(
     config: Annotated[
-        Path | None, typer.Argument(help="A TOML file; without one, the defaults.", metavar="[CONFIG.toml]")
+        Path | None, typer.Argument(help="TOML file with settings to change.", metavar="[CONFIG.toml]")
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="bach, jsb, nottingham, piano-midi, musedata; a .npz or .mat file; a folder of MIDI files."),
+        typer.Option(help="bach, jsb, nottingham, piano-midi or musedata; a data file; or a folder of MIDI files."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/DATA-1, -2 ...")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/DATA-1, DATA-2 ...")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="rnn-rbm, rtrbm, rnn-nade, rnn, mlp, tied-rnn-rbm, tied-rnn-nade; rbm or nade of frames alone."
+            help="rnn-rbm, rtrbm, rnn-nade, rnn, mlp, tied-rnn-rbm, tied-rnn-nade; rbm or nade for independent frames."
         ),
     ] = None,
-    cell: Annotated[str | None, typer.Option(help="Recurrent cell: gru, lstm, tanh (as published) or sigmoid.")] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(help="Recurrent cell: gru, lstm, tanh (the 2012 tutorial) or sigmoid (the 2012 paper)."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. training.k=15; may be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, for example training.k=15. Repeatable."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
@@ -93,18 +96,18 @@ def train(
         if resume:
             if overwrite:
                 raise configs.ConfigError(
-                    "--resume and --overwrite contradict each other: --resume goes on with the run in --out, "
+                    "--resume and --overwrite contradict each other: --resume continues the run in --out, "
                     "--overwrite replaces it; give one of the two"
                 )
             if config is not None or changes:
                 given = ", ".join([*([str(config)] if config else []), *changes])
                 own = (out or Path("RUN")) / "config.toml"
                 raise configs.ConfigError(
-                    "--resume goes on with the run's own settings and keeps its schedule; leave out "
+                    "--resume continues with the run's own settings and keeps its schedule; leave out "
                     f"{given}, or start a new run, a longer one by: rnnrbm train {own} --epochs N --out NEW"
                 )
             if out is None:
-                raise configs.ConfigError("--resume needs --out, the folder of the run to go on with")
+                raise configs.ConfigError("--resume needs --out, the folder of the run to resume")
         else:
             settings = configs.read(config) if config is not None else configs.Config()
             settings = settings.replaced(changes)
@@ -129,7 +132,7 @@ def train(
             except (run.Interrupted, KeyboardInterrupt) as interrupt:
                 bar.close()
                 said = str(interrupt) or f"stopped; what was saved is in {folder}"
-                typer.echo(f"{said}\nGo on with:  rnnrbm train --resume --out {folder}", err=True)
+                typer.echo(f"{said}\nResume the run:  rnnrbm train --resume --out {folder}", err=True)
                 raise typer.Exit(130) from None
             bar.close()
         _print_results(folder, results)
@@ -140,14 +143,15 @@ def generate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
     n_frames: Annotated[int, typer.Option(min=1, help="Frames of each sample.")] = 64,
     n_samples: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
-    k: Annotated[int, typer.Option("--k", min=1, help="Gibbs steps for each frame.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers; equal seeds give equal samples.")] = 0,
+    k: Annotated[int, typer.Option("--k", min=1, help="Gibbs steps per frame, for a model with an RBM.")] = 50,
     n_init_states: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="They start from one of so many frequent training frames, by their weight; 0: from the frame "
-            "before. By default as the run's own samples.",
+            help="Number of the most frequent training frames from which Gibbs chains start, sampled in proportion to "
+            "their probability under the model. With 0, chains start from the previous frame. The default is the run's "
+            "own setting.",
         ),
     ] = None,
     prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, or .npy if frames are vectors.")] = None,
@@ -156,7 +160,7 @@ def generate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
-    """Write new samples of a trained model as MIDI, WAV and PNG; a primer is part of each file."""
+    """Write new samples of a trained model as MIDI, WAV and PNG; each file begins with the primer, if there is one."""
     with friendly():
         import numpy as np
 
@@ -233,9 +237,7 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     for name, value in results["baselines"].items():
         table.add_row(name, f"{value:.3f}", "exact")
     if results["test_ll"] is not None and results["test_ll"] < min(results["baselines"].values(), default=-math.inf):
-        warn = (
-            "the model is worse than all that only count: it has hardly begun to learn, or its training has gone wrong"
-        )
+        warn = "the model scores below every count-based baseline: it has hardly learned, or its training has failed"
         typer.echo(f"warning: {warn}; see the learning curves, and try a lower training.learning_rate", err=True)
     console.print(table)
     stats = results["statistics"]
@@ -248,7 +250,7 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
 
 @app.command()
 def settings() -> None:
-    """Print all settings with their defaults and what they do, as a configuration to begin with."""
+    """Print a configuration file with all settings, their meanings and their defaults."""
     from rnnrbm.experiment.config import template
 
     typer.echo(template())

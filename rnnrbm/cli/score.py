@@ -1,4 +1,4 @@
-"""The command line, what scores: ``rnnrbm evaluate`` and ``baselines``."""
+"""The commands that score: ``rnnrbm evaluate`` and ``rnnrbm baselines``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, say
 from rnnrbm.files import to_json
 
-# As in cli.py: what is heavier is imported inside the commands.
+# As in main.py, heavier modules are imported inside the commands.
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
     from rnnrbm.frames import FrameKind
@@ -28,18 +28,18 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
     data: Annotated[
-        str | None, typer.Option(help="As for 'rnnrbm train'; by default what the run was trained on.")
+        str | None, typer.Option(help="A data set, as for 'rnnrbm train'; by default the run's own.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which pieces to score: train, valid or test.")] = "test",
+    split: Annotated[str, typer.Option(help="Pieces to score: train, valid or test.")] = "test",
     method: Annotated[
         str | None,
         typer.Option(
-            help="ais, with RAISE as its lower side; or exact (a layer of at most 25 units). A model without a "
-            "partition function is scored exactly in any case."
+            help="ais (with RAISE beside it), or exact (needs a layer of at most 25 units). Log-likelihoods of models "
+            "without a partition function are always exact."
         ),
     ] = None,
-    n_chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and RAISE for each frame.")] = 100,
-    n_temperatures: Annotated[int, typer.Option(min=2, help="Their temperatures.")] = 1000,
+    n_chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and of RAISE for each frame.")] = 100,
+    n_temperatures: Annotated[int, typer.Option(min=2, help="Temperatures of each chain.")] = 1000,
     schedule: Annotated[
         str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")
     ] = "linear",
@@ -47,23 +47,26 @@ def evaluate(
         int,
         typer.Option(
             min=0,
-            help="Frames of the run's training set, the most frequent, whose part of Z is summed exactly; 0 leaves all "
-            "of it to annealing, as published.",
+            help="Number of the most frequent training frames whose terms of Z are summed exactly. With 0, AIS "
+            "estimates all of Z, as in the 2012 paper.",
         ),
     ] = 5000,
     bracket: Annotated[
-        bool, typer.Option("--bracket/--no-bracket", help="Compute RAISE beside AIS, which takes as long again.")
+        bool, typer.Option("--bracket/--no-bracket", help="Compute RAISE as well as AIS; this doubles the time.")
     ] = True,
     n_bracket_frames: Annotated[
-        int | None, typer.Option(min=2, help="RAISE of so many random frames only; a few thousand tell the gap well.")
+        int | None,
+        typer.Option(
+            min=2, help="Number of random frames for RAISE; a few thousand measure its gap to AIS well. Default: all."
+        ),
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Gibbs steps of each sampled frame, for the accuracies.")] = 50,
-    n_draws: Annotated[int, typer.Option(min=1, help="How often each frame is sampled for them.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    n_draws: Annotated[int, typer.Option(min=1, help="Samples of each frame, for the accuracies.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
-    """Score a trained run: log-likelihood with its bracket, accuracies, baselines. Interrupted, it goes on later."""
+    """Score a trained run: log-likelihood, accuracies and baselines. If interrupted, it resumes from saved results."""
     with friendly():
         from rnnrbm import datasets
         from rnnrbm.experiment import evaluation, run
@@ -104,7 +107,7 @@ def evaluate(
                 )
             except (run.Interrupted, KeyboardInterrupt) as interrupt:
                 bar.close()
-                typer.echo(f"{interrupt or 'stopped'}; the same command goes on from there", err=True)
+                typer.echo(f"{interrupt or 'stopped'}; run the same command to continue", err=True)
                 raise typer.Exit(130) from None
         if as_json:
             typer.echo(to_json(results))
@@ -115,8 +118,8 @@ def evaluate(
         say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
         if results.get("raise", {}).get("micro", -math.inf) > results["log_likelihood"]["micro"]:
             say(
-                "The lower side is above: the model does not fit these data, which annealing generates more readily "
-                "than the model itself does."
+                "RAISE (lower side) is above AIS: the model does not fit these data, and annealing generates them more "
+                "readily than the model does."
             )
         for key in ("log_likelihood", "raise"):
             if diagnostics := results.get(key, {}).get("diagnostics"):
@@ -127,14 +130,12 @@ def evaluate(
 def baselines(
     data: Annotated[
         str,
-        typer.Option(
-            help="bach, jsb, nottingham, piano-midi, musedata; a .npz, .mat, .json or .pickle file; a folder of MIDI."
-        ),
+        typer.Option(help="bach, jsb, nottingham, piano-midi or musedata; a data file; or a folder of MIDI files."),
     ] = "bach",
-    split: Annotated[str, typer.Option(help="Which pieces to score: train, valid or test.")] = "test",
+    split: Annotated[str, typer.Option(help="Pieces to score: train, valid or test.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Score models that only count: log-likelihoods and expected accuracies, exact."""
+    """Score count-based baselines: exact log-likelihoods and expected accuracies."""
     with friendly():
         from rnnrbm import datasets
 

@@ -1,7 +1,7 @@
-"""The settings of an experiment: what can be set, its defaults, and clear words about what cannot.
+"""The settings of an experiment, their defaults, and clear errors for invalid ones.
 
-A configuration is a TOML file with the tables below; whatever it leaves out has its default. Settings are
-validated values, never changed after that.
+A configuration is a TOML file with the tables below. A setting that the file omits has its default. Settings are
+validated, and then never change.
 """
 
 from __future__ import annotations
@@ -52,31 +52,32 @@ __all__ = [
 
 
 class Data(Settings):
-    """What to train on.
+    """The data set.
 
-    Only `source` has a default here. Of the others, what is set is given to :func:`rnnrbm.datasets.load`, which refuses
-    what the source does not have and chooses what is not set; the ``config.toml`` of a run says what it chose.
+    Only `source` has a default here. The other settings are passed to :func:`rnnrbm.datasets.load`. It rejects a
+    setting that does not apply to the source, and chooses the settings that are omitted. The ``config.toml`` of a run
+    records its choices.
 
     Attributes
     ----------
     source : str
-        The name of a set, a file, or a folder of MIDI files.
+        Name of a data set, a file, or a folder of MIDI files.
     steps_per_beat : int
-        Frames in a beat (quarter note): of ``"bach"`` 1, 2 or 4; of a MIDI folder any.
+        Frames per beat (quarter note): 1, 2 or 4 for ``"bach"``, any number for a MIDI folder.
     seconds_per_frame : float
-        Of a MIDI folder: frames of so many seconds instead.
+        For a MIDI folder: duration of a frame in seconds, instead of `steps_per_beat`.
     original_key : bool
-        Of ``"bach"``: leave each piece in its own key.
+        For ``"bach"``: keep each piece in its original key.
     split : (float, float, float)
-        Of a MIDI folder: fractions of pieces for training, validation and test; they add up to 1.
+        For a MIDI folder: fractions of the pieces for training, validation and test. They add up to 1.
     seed : int
-        Of a MIDI folder: decides which piece goes where.
+        For a MIDI folder: seed of the random split.
     low, high : int
-        Of a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column.
+        For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column.
     drums : bool
-        Of a MIDI folder: read channel 10 too, where a note number means an instrument.
+        For a MIDI folder: read the drums (channel 10) too; their note numbers stand for instruments.
     rule : {"sounding", "published"}
-        Of a MIDI folder: what becomes of the notes; see :func:`rnnrbm.midi.read`.
+        For a MIDI folder: how notes become frames; see :func:`rnnrbm.midi.read`.
     """
 
     source: str = "bach"
@@ -94,41 +95,41 @@ class Data(Settings):
 class Model(Settings):
     """The sequence model; ``model = "rnn-nade"`` in a configuration stands for ``[model]`` with that name.
 
-    Only `name` has a default here: of the others, what is not set is the model's own, and the ``config.toml`` of a run
-    says what that was.
+    Only `name` has a default here. The model chooses the settings that are omitted, and the ``config.toml`` of a run
+    records its choices.
 
-    Which names there are is for the tables of :mod:`rnnrbm.models.registry`, :mod:`rnnrbm.cells` and
-    :mod:`rnnrbm.networks` to
-    say, so that one can add to them; :func:`rnnrbm.experiment.run.train` asks them before anything else.
+    The tables in :mod:`rnnrbm.models.registry`, :mod:`rnnrbm.cells` and :mod:`rnnrbm.networks` list the valid names,
+    and users may add to these tables. :func:`rnnrbm.experiment.run.train` checks the names before anything else.
 
     Attributes
     ----------
     name : str
-        See :mod:`rnnrbm.models.registry`. A size that a model does not have is ignored, so that one configuration
-        serves several models; anything else that it does not have cannot be chosen for it.
+        Name of a model in :mod:`rnnrbm.models.registry`. If the model lacks a size that is set, the size is ignored, so
+        that one configuration serves several models. Any other setting that the model lacks is an error.
     cell : {"gru", "lstm", "tanh", "sigmoid"}
-        Of the recurrent network; ``"tanh"`` is that of the 2012 tutorial, ``"sigmoid"`` the paper's.
+        Cell of the recurrent network. The 2012 tutorial uses ``"tanh"`` and the 2012 paper ``"sigmoid"``.
     n_hidden, n_recurrent : int
-        Hidden units of the frame density (of an MLP its only ones), and of each layer of the recurrent network;
-        those of one note where weights are shared over pitch.
+        Hidden units of the frame density (or of an MLP), and units of each layer of the recurrent network. If weights
+        are shared over pitch, these are the units of one note.
     n_layers : int
-        Of the recurrent network.
+        Layers of the recurrent network.
     connections : {"plain", "residual", "skip"}
-        Between its layers; see :class:`rnnrbm.networks.Stack`.
+        Connections between these layers; see :class:`rnnrbm.networks.Stack`.
     window : int
-        Of an MLP: the frames it reads.
+        For an MLP: number of past frames that it reads.
     frames_per_bar : int
-        Frames in a bar, of whose place in it a recurrent network is told; pieces are counted from their beginning.
+        Frames in a bar. The recurrent network also reads the position of each frame in its bar, counted from the
+        beginning of the piece. 0 turns this off.
     n_pitch_conv : int
-        Hidden units of a layer for every note beside the recurrent network, the same for all; 0 is none. Training takes
-        several times as long.
+        Hidden units of a convolution over pitch beside the recurrent network; see :class:`rnnrbm.pitch.PitchConv`. It
+        makes training several times as long; 0 turns it off.
     reach : int
-        Where weights are shared over pitch: how many notes below and above its own each note's network reads.
+        For weights shared over pitch: the network of a note reads this many notes below it and above it.
     orderless : bool
-        Of a NADE: train on random orders.
+        For a NADE: train on random orders of the units.
     visible, hidden : {"binary", "softmax", "gaussian", "relu"}
-        Unit types of a frame and of the hidden layer of an RBM; ``"softmax"`` is one choice among all columns,
-        ``"softmax:4"`` one among each four.
+        Unit types of the frame and of the hidden layer of an RBM. With ``"softmax"``, exactly one unit of the layer is
+        on; with ``"softmax:4"``, exactly one in each group of four.
     """
 
     name: str = "rnn-rbm"
@@ -147,14 +148,15 @@ class Model(Settings):
 
 
 class Evaluation(Settings):
-    """How the test set is scored at the end.
+    """The score of the test set at the end.
 
     Attributes
     ----------
     test : bool
-        Whether it is scored. While settings are being chosen, on *valid*, it better is not.
+        Score the test set at the end. Turn this off while you tune settings on the validation set.
     n_chains, n_temperatures, n_exact_states : int
-        Of AIS, as for training.
+        Chains and temperatures of AIS, and the number of the most frequent training frames whose terms of Z are summed
+        exactly.
     """
 
     test: bool = True
@@ -169,14 +171,15 @@ class Generation(Settings):
     Attributes
     ----------
     n_samples, n_frames : int
-        How many, and frames of each.
+        Number of samples, and frames of each.
     k : int
-        Gibbs steps for each frame, of an energy.
+        Gibbs steps per frame, for a model with an RBM.
     n_init_states : int
-        They start from one of so many of the most frequent training frames, drawn by what it weighs at that moment; 0
-        starts them from the frame before. See :class:`rnnrbm.sampling.Sampler`.
+        Number of the most frequent training frames from which Gibbs chains start, sampled in proportion to their
+        probability under the model. With 0, chains start from the previous frame. See
+        :class:`rnnrbm.sampling.Sampler`.
     tempo : float
-        Beats a minute.
+        Tempo of MIDI and WAV files, in beats per minute.
     """
 
     n_samples: Count = 4
@@ -294,7 +297,7 @@ def write(path: str | os.PathLike[str], config: Config, *, run: Mapping[str, Any
 
 
 def template() -> str:
-    """All settings with their defaults and what they do, as a configuration; what is not set is commented out."""
+    """Return a configuration with all settings, their meanings and defaults; settings without one are commented out."""
     lines = []
     for table, field in Config.model_fields.items():
         settings: Any = field.annotation
@@ -310,7 +313,7 @@ def template() -> str:
 
 
 def _documented(settings: type[Settings]) -> Iterator[tuple[list[str], str, str]]:
-    """Names of the attributes that a docstring lists, the kind of value, and what is said."""
+    """Yield the names of the attributes that a docstring lists, the kind of value, and the description."""
     listed = inspect.cleandoc(settings.__doc__ or "").partition("----------\n")[2]
     for entry in re.split(r"\n(?=\S)", listed):
         head, _, text = entry.partition("\n")

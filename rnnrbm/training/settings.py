@@ -51,7 +51,7 @@ class Settings(BaseModel):
 
 
 class Training(Settings):
-    """How to train.
+    """The training.
 
     Attributes
     ----------
@@ -61,24 +61,27 @@ class Training(Settings):
         Epochs that train the frame density without a past, and then the network by predicting each unit of the next
         frame, before the joint training; see :mod:`rnnrbm.training.pretraining`.
     batch_size, row_length, context : int
-        Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.training.packing.PackedDataset`.
+        Rows in a batch, frames in a row, and frames that a row repeats if it continues a piece, so that the network
+        knows the past; see :class:`rnnrbm.training.packing.PackedDataset`.
     k : int or list of (float, int)
-        Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
+        Gibbs steps of contrastive divergence (CD-k), constant or in stages: (0.0, 2), (0.5, 10) is 2 in the first half
+        of the epochs, then 10.
     n_proposals : int
         Number of other frames of the batch from which a CD chain may start instead of its own frame, sampled in
-        proportion to their current probability under the model. At most the frames of a batch; each is evaluated for
-        every frame. See :func:`rnnrbm.samplers.propose`.
+        proportion to their current probability under the model. It is at most the number of frames in a batch, and
+        training slows down with it. See :func:`rnnrbm.samplers.propose`.
     persistent : bool
-        Persistent contrastive divergence, for an RBM without a past: chains, one for each frame of a batch, continue
-        from their last states and reach modes far from the data. See :func:`rnnrbm.samplers.pcd`.
+        Persistent contrastive divergence, only for the model ``"rbm"``. Its chains, one for each frame of a batch,
+        continue from their last states and reach modes far from the data. See :func:`rnnrbm.samplers.pcd`.
     n_betas : int
         Inverse temperatures of the persistent chains, evenly spaced from 1 down to 0, for parallel tempering; 1 turns
         tempering off. Needs `persistent` and binary units. See :func:`rnnrbm.samplers.tempered`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
+        Method of gradient descent; see :mod:`rnnrbm.training.optimisers`.
     learning_rate : float
         Initial learning rate.
     schedule : {"cosine", "linear", "constant"}
-        How the learning rate falls.
+        Shape of the decay of the learning rate.
     final_rate : float
         Learning rate of the last step, as a fraction of the initial one.
     warmup : float
@@ -86,9 +89,10 @@ class Training(Settings):
     density_scale, rnn_scale : float
         Factors on the learning rate of the frame density (W, b_v and b_h of an RBM) and of all other parameters.
     clip : float
-        Greatest global norm of the gradient; 0 turns clipping off.
+        Greatest norm of the whole gradient; a longer gradient is scaled down. 0 turns clipping off.
     weight_decay : float
-        Weights (not biases) shrink by learning rate x this at every step (Loshchilov & Hutter, ICLR 2019).
+        Decoupled weight decay: at every step, weights (not biases) shrink by this fraction times the learning rate
+        (Loshchilov & Hutter, ICLR 2019).
     averaging : float
         Decay of an exponential moving average of the parameters, which is validated and saved; 0 turns it off.
     state_dropout, input_dropout : float
@@ -96,22 +100,22 @@ class Training(Settings):
         :meth:`rnnrbm.sequence.SequenceModel.loss`.
     transpose_range : (int, int) or None
         Range of the random transposition: all columns of a piece shift by the same number, drawn anew every epoch.
-        (0, 0) turns it off. None stands for (-5, 6) in a run whose columns are notes, and for off otherwise, as in
-        :func:`rnnrbm.training.fit.fit`, which does not know the meaning of columns.
+        (0, 0) turns it off. If it is not set, a run on notes transposes by (-5, 6); any other run, and
+        :func:`rnnrbm.training.fit.fit`, does not transpose.
     transpose_prob : float or list of (float, float)
-        Fraction of the pieces that are transposed, drawn anew every epoch; constant or, like `k`, in stages. If a data
-        set is in one key, as the benchmark sets are, training in other keys too reduces overfitting, and a value below
-        1 still teaches the model the key. By default all pieces are transposed at first, and half in the last quarter.
+        Fraction of the pieces that are transposed, drawn anew every epoch. It is constant or, like `k`, in stages.
+        Transposed pieces reduce overfitting. If a data set is in one key, as the benchmark sets are, a value below 1
+        teaches the model that key. By default all pieces are transposed at first, and half in the last quarter.
     patience : int
         Stop after this many epochs without a better validation log-likelihood; 0 never stops early.
     valid_every : int
         Epochs between validations.
     valid_n_frames, valid_n_chains, valid_n_temperatures : int
-        Cost of the validation by AIS; 0 frames means all.
+        Frames that are validated (0 stands for all), and chains and temperatures of AIS for each of them.
     valid_n_exact_states : int
         Number of the most frequent training frames whose terms of Z are summed exactly; see
-        :class:`rnnrbm.scoring.likelihood.Evaluator`. With 0, an AIS as short as this overestimates the likelihood of a
-        model with narrow modes, and more so the longer it is trained.
+        :class:`rnnrbm.scoring.likelihood.Evaluator`. With 0, such a short AIS overestimates the likelihood of a model
+        with narrow modes, and the error grows during training.
     seed : int
         Seed of all random numbers.
     """

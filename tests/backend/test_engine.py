@@ -12,6 +12,7 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.compile.mode import Mode
 
+import rnnrbm
 from rnnrbm.backend import engine
 
 ROOT = Path(engine.__file__).parents[2]
@@ -35,7 +36,7 @@ import rnnrbm
 heavy = {"matplotlib", "jax", "pytensor", "pretty_midi", "scipy", "numba", "mido"}
 print(sorted(heavy & {name.split(".")[0] for name in sys.modules}), rnnrbm.__version__)
 """
-    assert python(code) == "[] 0.1.0"
+    assert python(code) == f"[] {rnnrbm.__version__}"
 
 
 def test_importing_the_models_loads_no_engine() -> None:
@@ -82,6 +83,7 @@ def test_an_unknown_mode_is_named_with_the_known_ones(mode: str) -> None:
 def test_a_float_set_after_the_import_is_kept() -> None:
     code = """
 import pytensor
+import rnnrbm
 from rnnrbm.backend import engine
 pytensor.config.floatX = "float64"
 from rnnrbm import rnnrbm
@@ -134,6 +136,7 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 COMPILE = """
 import jax
 import numpy as np, pytensor.tensor as pt
+import rnnrbm
 from rnnrbm.backend import engine
 x = pt.vector("x", dtype="float32", shape=(2,))
 engine.function([x], x + 1)(np.zeros(2, np.float32))
@@ -157,6 +160,7 @@ def test_describe_names_engine_and_device() -> None:
 PAGES = """
 import resource, statistics
 import numpy as np, pytensor.tensor as pt
+import rnnrbm
 from rnnrbm.backend import engine
 x = pt.matrix("x", dtype="float32", shape=(4096, 8))
 f = engine.function([x], pt.tanh(x @ x.T) @ x)  # between them 64 MiB: 16384 pages of 4 KiB

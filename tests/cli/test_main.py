@@ -357,7 +357,7 @@ def test_evaluate_on_other_data(place, trained, tmp_path):
     listed = json.loads(done.stdout)["log_likelihood"]["settings"]
     (tmp_path / "toy.npz").unlink()
     done = rnnrbm(*arguments, cwd=tmp_path)
-    assert done.stderr.startswith("warning: what the run was trained on cannot be read (toy.npz")
+    assert done.stderr.startswith("warning: the run's training data cannot be read (toy.npz")
     assert json.loads(done.stdout)["log_likelihood"]["settings"] != listed
     assert "toy.npz" in refused("evaluate", "whole", cwd=tmp_path)
 
@@ -402,7 +402,7 @@ def test_interrupt_saves_and_says_how_to_go_on(place, trained):
         assert "Traceback" not in done.stderr
         assert ("Ctrl-C again stops at once" in done.stderr) == (signum == signal.SIGINT)
         assert re.search(rf"stopped in epoch {epoch}; everything is saved in stopped", done.stderr)
-        assert done.stderr.rstrip().endswith("Go on with:  rnnrbm train --resume --out stopped")
+        assert done.stderr.rstrip().endswith("Resume the run:  rnnrbm train --resume --out stopped")
         assert (place / "stopped" / "checkpoint.npz").exists()
         assert not (place / "stopped" / "results.json").exists()
         arguments = ["train", "--resume", "--out", "stopped"]
@@ -494,7 +494,7 @@ def test_generate_from_known_frames_or_the_frame_before(place, trained):
     assert rolls["usual"] == rolls["known"] != rolls["before"]
     shutil.copytree(trained[0], place / "moved" / "run")  # away from its data
     done = rnnrbm("generate", "run", *options[1:], "--out", "new", cwd=place / "moved")
-    assert re.search(r"warning: what the run was trained on cannot be read \(toy\.npz", done.stderr)
+    assert re.search(r"warning: the run's training data cannot be read \(toy\.npz", done.stderr)
     assert (place / "moved" / "new" / "seed0-1.mid").read_bytes() == rolls["before"]
 
 
