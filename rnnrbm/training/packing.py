@@ -12,7 +12,7 @@ A batch holds offsets into the data, not data: the frames stay on the device (:m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,8 +131,13 @@ class PackedDataset:
                 begin, end = end, end + stride
         return [segments[i] for i in rng.permutation(len(segments))]
 
-    def _pack(self, rng: np.random.Generator) -> list[list[tuple[int, int, int, int]]]:
-        """Put segments into rows of `row_length` frames, each into the first row with enough room."""
+    def _pack(self, rng: np.random.Generator) -> Any:
+        """Put segments into rows of `row_length` frames, each into the first row with enough room.
+
+        Rows of one frame are an array of frame numbers, shape (frames,), which is fast for many frames.
+        """
+        if self.row_length == 1:
+            return rng.permutation(int(self._first[-1]))
         rows: list[list[tuple[int, int, int, int]]] = []
         room: dict[int, int] = {}  # free frames of rows that are not nearly full, in order
         for segment in self._segments(rng):
@@ -175,7 +180,8 @@ class PackedDataset:
         rng = np.random.default_rng(seed)
         rows = self._pack(rng)
         missing = -len(rows) % self.batch_size
-        rows += [rows[i] for i in rng.choice(len(rows), missing, replace=False)] if missing else []
+        again = rng.choice(len(rows), missing, replace=False) if missing else np.empty(0, int)
+        rows = np.append(rows, rows[again]) if self.row_length == 1 else [*rows, *(rows[i] for i in again)]
         shifts = rng.integers(self._shifts[:, 0], self._shifts[:, 1] + 1)
         if transpose_prob < 1.0:
             shifts *= rng.random(len(shifts)) < transpose_prob
@@ -185,8 +191,12 @@ class PackedDataset:
                 batch.mask[:, max(0, len(rows) - missing - i) :] = 0.0
             yield batch
 
-    def _batch(self, rows: list[list[tuple[int, int, int, int]]], shifts: np.ndarray) -> PackedBatch:
+    def _batch(self, rows: Any, shifts: np.ndarray) -> PackedBatch:
         shape = (self.row_length, len(rows))
+        if self.row_length == 1:
+            piece = np.searchsorted(self._first, rows, side="right") - 1
+            offset = (rows * self._width + self._margin - shifts[piece]).astype(np.int32)[None]
+            return PackedBatch(offset, np.ones(shape, np.float32), np.ones(shape, bool))
         offset = np.full(shape, (len(self.frames) - 1) * self._width + self._margin, np.int32)
         mask, start = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for column, row in enumerate(rows):
