@@ -17,8 +17,8 @@ from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.scoring import baselines, likelihood, metrics
 from rnnrbm.training import optimisers
-from rnnrbm.training.fit import gather
 from rnnrbm.training.packing import PackedDataset
+from rnnrbm.training.step import gather
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--smoke", action="store_true")
@@ -53,7 +53,7 @@ def compile_step(k):
     loss = model.loss(v, mask, start, rng=rng, negative_phase=NegativePhase(k), input_dropout=0.1, state_dropout=0.4)
     grads = optimisers.clip_by_global_norm(pt.grad(loss.cost, model.params), 1.0)
     updates = optimisers.adam(grads, model.params, learning_rate, state=adam) | loss.updates
-    return engine.function([offset, mask, start], [loss.cost, loss.pseudo_log_likelihood], updates)
+    return engine.function([offset, mask, start], [loss.cost, loss.metrics["pseudo_likelihood"]], updates)
 
 
 # The training loop. The number of Gibbs steps grows: few steps learn fast, many learn the right distribution. For the

@@ -11,7 +11,8 @@ are trained as one batch of B*T rows. Sequences are time-major, (T, B, n_visible
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,14 +22,31 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import samplers
 from rnnrbm.backend import engine
-from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, check_density, clamped
 from rnnrbm.networks import Network, shifted_outputs
 from rnnrbm.recurrence import flatten
 from rnnrbm.samplers import NegativePhase
 
-__all__ = ["Loss", "SequenceModel", "draw_frame", "dropout_mask", "init_bias_weights", "masked_mean"]
+__all__ = ["Batch", "Loss", "SequenceModel", "draw_frame", "dropout_mask", "init_bias_weights", "masked_mean"]
+
+
+class Batch(NamedTuple):
+    """A batch of sequences, as symbolic variables.
+
+    Attributes
+    ----------
+    v : TensorVariable, shape (T, B, n_visible)
+        Frames.
+    mask : TensorVariable, shape (T, B)
+        1 for frames to train on, 0 for padding and context.
+    start : TensorVariable of bool, shape (T, B)
+        True where a piece begins; see :func:`rnnrbm.recurrence.unroll`.
+    """
+
+    v: TensorVariable
+    mask: TensorVariable
+    start: TensorVariable
 
 
 class Loss(NamedTuple):
@@ -37,19 +55,20 @@ class Loss(NamedTuple):
     Attributes
     ----------
     cost : scalar
-        Quantity to minimize, nats per frame. For a normalized density, the mean of -log p over the frames with mask 1.
-        For an energy, the mean of F(data) - F(negative sample): its gradient is that of contrastive divergence, and
-        its value has no meaning.
+        Quantity to minimize. The loss of a :class:`SequenceModel` is in nats per frame. For a normalized density, it is
+        the mean of -log p over the frames with mask 1. For an energy, it is the mean of F(data) - F(negative sample):
+        its gradient is that of contrastive divergence, and its value has no meaning.
     updates : dict
         Updates of the random stream and of persistent chains; merge them with those of the optimiser.
-    pseudo_log_likelihood : scalar
-        Mean over the batch, nats per frame; see :meth:`rnnrbm.rbm.RBM.pseudo_log_likelihood`. NaN for a normalized
-        density and for units that are not binary.
+    metrics : dict of str to scalar
+        Further numbers to report, by name. A :class:`SequenceModel` reports ``pseudo_likelihood``, nats per frame,
+        the mean over the batch of :meth:`rnnrbm.rbm.RBM.pseudo_log_likelihood`. It is NaN for a normalized density and
+        for units that are not binary.
     """
 
     cost: TensorVariable
-    updates: Updates
-    pseudo_log_likelihood: TensorVariable
+    updates: Mapping[Any, Any] = MappingProxyType({})
+    metrics: Mapping[str, TensorVariable] = MappingProxyType({})
 
 
 def masked_mean(rows: TensorVariable, mask: TensorVariable | None) -> TensorVariable:
@@ -303,7 +322,7 @@ class SequenceModel(NamedTuple):
         nan = pt.as_tensor(np.asarray(np.nan, self.dtype))
         if isinstance(density, NormalizedDensity):
             losses, rng = density.surrogate(rows, rng, max_active)
-            return Loss(masked_mean(losses, mask), rng.updates(), nan)
+            return Loss(masked_mean(losses, mask), rng.updates(), {"pseudo_likelihood": nan})
         pseudo_ll = nan
         if density.visible.is_binary:
             pseudo, rng = density.pseudo_log_likelihood(rows, rng)
@@ -311,7 +330,7 @@ class SequenceModel(NamedTuple):
         counts = None if mask is None else flatten(mask)
         negative, updates = negative_phase.sample(density, rows, rng, counts)
         difference = density.free_energy(rows) - density.free_energy(negative)
-        return Loss(masked_mean(difference, mask), updates, pseudo_ll)
+        return Loss(masked_mean(difference, mask), updates, {"pseudo_likelihood": pseudo_ll})
 
     def generate(
         self,

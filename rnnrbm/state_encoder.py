@@ -12,8 +12,9 @@ from rnnrbm.backend import engine, sharding
 from rnnrbm.densities import FrameDensity
 from rnnrbm.networks import shifted_outputs
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.units import Unit
 
-__all__ = ["StateEncoder", "check_pieces"]
+__all__ = ["StateEncoder", "check_arrays", "check_pieces"]
 
 
 def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: str = "piece") -> None:
@@ -24,12 +25,18 @@ def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: s
     pieces : sequence of arrays (T, n_visible)
         T is 1 or more. Values are 0 and 1 for binary visible units, finite for others; one column of each group of
         softmax units is on.
-        group of softmax units is on.
     density : FrameDensity
     name : str
         Name of a piece in errors.
     """
-    n_visible = density.b_v.type.shape[-1]
+    check_arrays(pieces, density.b_v.type.shape[-1], density.visible, name=name)
+
+
+def check_arrays(pieces: Sequence[np.ndarray], n_visible: int, visible: Unit, *, name: str = "piece") -> None:
+    """Raise ValueError unless there are pieces (T, n_visible) that are valid values of a unit type.
+
+    This is :func:`check_pieces` for a model that is no frame density.
+    """
     if not isinstance(pieces, (Sequence, np.ndarray)) or isinstance(pieces, str):
         raise TypeError(
             f"expected a list of arrays (T, {n_visible}), got {type(pieces).__name__}; for a data set, give one of its "
@@ -44,7 +51,7 @@ def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: s
                 f"{name} {i} has shape {np.shape(piece)}, expected (T, {n_visible}) with T of 1 or more: the model was "
                 f"made for {n_visible} visible units" + ("; put a single piece into a list" if alone else "")
             )
-        if message := density.visible.validate(piece):
+        if message := visible.validate(piece):
             raise ValueError(f"{name} {i} {message}")
 
 

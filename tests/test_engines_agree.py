@@ -38,7 +38,7 @@ def train(mode: str, cell: str) -> tuple[list[np.ndarray], dict[str, np.ndarray]
     negative, _ = samplers.gibbs(rbm, rows, stream.skip(1), 2)  # the sample that the loss takes
     updates = optimisers.adam(pt.grad(loss.cost, model.params), model.params, 0.01)
     f = engine.function(
-        [v, mask, start], [negative, loss.cost, loss.pseudo_log_likelihood], loss.updates | updates, mode=mode
+        [v, mask, start], [negative, loss.cost, loss.metrics["pseudo_likelihood"]], loss.updates | updates, mode=mode
     )
     outputs = []
     for i in range(3):

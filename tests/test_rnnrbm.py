@@ -52,7 +52,7 @@ def compiled(kind: str) -> tuple:
     loss = model.loss(v, mask, start, rng=rng, negative_phase=NegativePhase(K))
     grads = pt.grad(loss.cost, [*model.params, v])
     return (
-        engine.function([v, mask, start], [loss.cost, loss.pseudo_log_likelihood, *grads], loss.updates),
+        engine.function([v, mask, start], [loss.cost, loss.metrics["pseudo_likelihood"], *grads], loss.updates),
         model,
         p,
         rng,
@@ -151,7 +151,9 @@ def test_loss_without_mask_and_start_is_that_with_trivial_ones() -> None:
     model, _ = make("gru")
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
     loss = model.loss(v, rng=random.shared(6), negative_phase=NegativePhase(K))
-    f = engine.function([v], [loss.cost, loss.pseudo_log_likelihood, *pt.grad(loss.cost, model.params)], loss.updates)
+    f = engine.function(
+        [v], [loss.cost, loss.metrics["pseudo_likelihood"], *pt.grad(loss.cost, model.params)], loss.updates
+    )
     cost, pseudo, *grads = (np.asarray(t) for t in f(batch()))
     other = step("gru", batch(), np.ones((T, B), np.float32), np.zeros((T, B), bool))
     np.testing.assert_allclose(cost, other[0], atol=1e-6)

@@ -5,6 +5,9 @@
 
 All state of a training run is in a :class:`State`: parameters, optimiser, random stream, position in the epoch, best
 parameters so far. Saved and loaded again, training goes on as if it had never stopped, bit for bit.
+
+A sequence model trains, a frame density such as an RBM, and any object with the interface of
+:mod:`rnnrbm.training.trainable`.
 """
 
 from __future__ import annotations
@@ -19,20 +22,26 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm.backend import engine, random, sharding
+from rnnrbm.backend import engine, sharding
 from rnnrbm.backend.progress import Progress, silent
-from rnnrbm.samplers import NegativePhase
-from rnnrbm.scoring.likelihood import Evaluator, usable_states
+from rnnrbm.densities import FrameDensity
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.state_encoder import check_pieces
-from rnnrbm.training import checkpoint, optimisers
+from rnnrbm.training import checkpoint
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
+from rnnrbm.training.step import Steps
+from rnnrbm.training.trainable import (
+    Trainable,
+    as_trainable,
+    checked_pieces,
+    has_own_rule,
+    parameters,
+    suitable_settings,
+)
+from rnnrbm.training.validation import Validation, check_validation, validation
 
-__all__ = ["Diverged", "Epochs", "State", "fit", "gather"]
+__all__ = ["Diverged", "Epochs", "State", "fit"]
 
 Row = dict[str, Any]
 
@@ -52,9 +61,10 @@ class State:
     best_epoch : int
         Epoch (counted from 1) of the best parameters; 0 before there are any.
     best_ll : float
-        Their valid log-likelihood, nats per frame.
+        Their valid log-likelihood, nats per frame. For a model that is validated otherwise, it is the model's own valid
+        score, or minus its valid loss: higher is better in all cases.
     best : dict of str to numpy.ndarray
-        The best parameters by name.
+        The best parameters by name, and the state variables that belong to a model that is no sequence model.
     rows : list of dict
         Metrics of all epochs.
     finished : bool
@@ -80,7 +90,7 @@ class State:
 
     def save(self, path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None) -> None:
         """Write a checkpoint, in one step; `meta` (JSON) goes with it."""
-        arrays = {name: engine.to_numpy(v) for name, v in self.variables.items()}
+        arrays = self._values()
         arrays |= {f"best.{name}": value for name, value in self.best.items()}
         plain = {name: getattr(self, name) for name in self._PLAIN}
         checkpoint.save(path, arrays, {"state": plain, **(meta or {})})
@@ -95,24 +105,23 @@ class State:
         best = {name[5:]: arrays.pop(name) for name in list(arrays) if name.startswith("best.")}
         return cls(**plain, best=best, _loaded=arrays, _source=str(path)), meta
 
+    def _values(self) -> dict[str, np.ndarray]:
+        """Values that were loaded and are not assigned yet, or else those of the live variables."""
+        return dict(self._loaded) or {name: engine.to_numpy(v) for name, v in self.variables.items()}
+
     def attach(self, variables: Mapping[str, Any]) -> None:
         """Name the live variables, and give them the values that were loaded, or that those before them came to."""
-        held = self._loaded or {name: engine.to_numpy(v) for name, v in self.variables.items()}
-        if held:
+        if held := self._values():
             checkpoint.assign(variables, held, where=self._source or "the state given")
             self._loaded = {}
         self.variables = dict(variables)
 
-    def restore_best(self, model: SequenceModel) -> None:
+    def restore_best(self, model: SequenceModel | FrameDensity | Trainable) -> None:
         """Give the model the best parameters."""
         if self.best:
-            checkpoint.assign({p.name: p for p in model.params}, self.best, where="best parameters")
-
-
-def gather(frames: TensorVariable, offset: TensorVariable, n_visible: int, dtype: str) -> TensorVariable:
-    """Pick the frames of a batch from the data where they lie: (T, B) places -> (T, B, n_visible)."""
-    columns = np.arange(n_visible, dtype=np.int32)
-    return frames[offset[:, :, None] + columns].astype(dtype)
+            own = {name: v for name, v in self.variables.items() if name in self.best}
+            best = own | {p.name: p for p in parameters(as_trainable(model))}
+            checkpoint.assign(best, self.best, where="best parameters")
 
 
 def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
@@ -128,89 +137,10 @@ def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
     return rate
 
 
-class _Steps:
-    """The compiled training step, one program for each k, all on the same variables."""
-
-    def __init__(self, model: SequenceModel, corpus: PackedDataset, settings: Training, mode: Any) -> None:
-        self.model, self.corpus, self.settings, self.mode = model, corpus, settings, mode
-        dtype = model.dtype
-        self.frames = engine.shared(corpus.frames.ravel(), "frames", corpus.frames.dtype)
-        self.rate = engine.shared(0.0, "learning_rate", dtype)
-        self.rng = random.shared(settings.seed)
-        self.optimiser: dict[str, Any] = {}
-        self.average: list[Any] = []
-        if settings.averaging:
-            self.optimiser["average_t"] = engine.shared(0.0, "average_t", dtype)
-            self.average = [engine.shared(engine.to_numpy(p), f"average.{p.name}", dtype) for p in model.params]
-        self.particles: Any = None
-        if settings.persistent:  # silence at first, from which a model that is hardly trained is a step away
-            rows = (corpus.row_length * corpus.batch_size, corpus.n_visible)
-            shape = rows if settings.n_betas == 1 else (settings.n_betas, *rows)
-            self.particles = engine.shared(np.zeros(shape), "particles", dtype)
-        self._compiled: dict[int, Any] = {}
-        self[settings.k_at(0)]  # so that all state variables exist
-
-    @property
-    def kept(self) -> SequenceModel:
-        """The model to validate and keep: the averaged one, if averaging is on."""
-        return self.model.with_params(self.average) if self.average else self.model
-
-    def variables(self) -> dict[str, Any]:
-        chains = [] if self.particles is None else [self.particles]
-        listed = [*self.model.params, *self.average, *self.optimiser.values(), *chains, self.rng.key, self.rng.draw]
-        return {variable.name: variable for variable in listed}
-
-    def __getitem__(self, k: int) -> Any:
-        k = 1 if self.model.normalized else k  # without Gibbs chains, one program for all epochs
-        if k not in self._compiled:
-            self._compiled[k] = self._compile(k)
-        return self._compiled[k]
-
-    def _compile(self, k: int) -> Any:
-        model, settings = self.model, self.settings
-        shape = (self.corpus.row_length, self.corpus.batch_size)
-        offset = pt.tensor("offset", dtype="int32", shape=shape)
-        mask = pt.tensor("mask", dtype="float32", shape=shape)
-        start = pt.tensor("start", dtype="bool", shape=shape)
-        v = gather(self.frames, offset, self.corpus.n_visible, model.dtype)
-        loss = model.loss(
-            v,
-            mask,
-            start,
-            rng=self.rng,
-            negative_phase=NegativePhase(k, settings.n_proposals, self.particles, settings.betas),
-            input_dropout=settings.input_dropout,
-            state_dropout=settings.state_dropout,
-            max_active=self.corpus.max_active,
-        )
-        params = model.params
-        grads: Any = pt.grad(loss.cost, params)
-        if settings.clip:
-            grads = optimisers.clip_by_global_norm(grads, settings.clip)
-        scales = {p.name: settings.rnn_scale for p in params}
-        scales |= {p.name: settings.density_scale for p in model.density.tensors()}
-        make = optimisers.OPTIMISERS[settings.optimiser]
-        updates = make(grads, params, self.rate, scales=scales, state=self.optimiser) | loss.updates
-        if settings.weight_decay:
-            shrink = np.asarray(settings.weight_decay, self.rate.dtype) * self.rate
-            updates |= {p: updates[p] - shrink * p for p in params if p.ndim > 1}
-        if self.average:
-            t = self.optimiser["average_t"]
-            one, nine = (np.asarray(x, t.dtype) for x in (1.0, 9.0))
-            # a running mean over all steps at first, so that the random start is soon forgotten
-            decay = pt.minimum(np.asarray(settings.averaging, t.dtype), (one + t) / (one + nine + t))
-            updates |= {t: t + one}
-            updates |= {a: a + (one - decay) * (updates[p] - a) for a, p in zip(self.average, params, strict=True)}
-        outputs = [loss.cost, loss.pseudo_log_likelihood]
-        return engine.function(  # a model without a past has no use for starts
-            [offset, mask, start], outputs, updates, mode=self.mode, trust_input=True, on_unused_input="ignore"
-        )
-
-
 def fit(
-    model: SequenceModel,
-    train: Sequence[np.ndarray],
-    valid: Sequence[np.ndarray] | None = None,
+    model: SequenceModel | FrameDensity | Trainable,
+    train: Sequence[np.ndarray] | np.ndarray,
+    valid: Sequence[np.ndarray] | np.ndarray | None = None,
     settings: Training | None = None,
     *,
     state: State | None = None,
@@ -223,14 +153,19 @@ def fit(
 
     Arguments are checked at once; training happens in the loop, ``for row in fit(...)``, or in ``list(fit(...))``.
 
-    When training has ended of itself, the model holds its best parameters: those with the highest valid
+    When training finishes or stops early, the model holds its best parameters: those with the highest valid
     log-likelihood, or the last ones if there is no valid set.
 
     Parameters
     ----------
-    model : SequenceModel
-    train, valid : sequences of arrays (T, n_visible) of 0 and 1
-        `valid` may be None: then nothing is validated and nothing stops early.
+    model : SequenceModel, FrameDensity or Trainable
+        A frame density, such as an RBM or a NADE, trains as a sequence model without a past. Any other object trains
+        if it has ``params`` and ``loss(batch, rng)`` or ``updates(batch, rng)``; see :mod:`rnnrbm.training.trainable`.
+        Frames are independent for all but a sequence model: they are shuffled one by one, `batch_size` of them in a
+        batch (by default 576), unless ``row_length`` is set.
+    train, valid : sequences of arrays (T, n_visible)
+        Values are 0 and 1 for binary visible units, and finite for others. If frames are independent, one array
+        (N, n_visible) may replace the sequence. `valid` may be None: then nothing is validated and nothing stops early.
     settings : Training or None
         See :class:`rnnrbm.training.settings.Training`; None stands for the defaults. Of music give
         ``transpose_range=(-5, 6)``, or the model will overfit: pieces are shifted at random by so many columns.
@@ -251,22 +186,25 @@ def fit(
         An iterator of dicts, one for each epoch: ``epoch`` (from 1), ``k`` (NaN of a normalized density),
         ``learning_rate``, ``loss`` (of a normalized density -log p, nats per frame), ``pseudo_likelihood`` (of binary
         RBMs; both of the training batches, with dropout), ``valid_ll``, ``valid_se`` (nats per frame; NaN where not
-        validated), ``seconds`` (so far), ``frames_per_second``.
+        validated), ``seconds`` (so far), ``frames_per_second``. An object with its own ``loss`` has its own metrics
+        instead of ``pseudo_likelihood``, ``valid_loss`` or its own ``valid_score`` instead of ``valid_ll``, and no
+        ``k``. An object with its own ``updates`` has no ``learning_rate`` either, and a ``loss`` only among its
+        metrics.
 
     Raises
     ------
     Diverged
         If loss or parameters become NaN or infinite. The state is then useless; the last one saved is good.
+    TypeError
+        If `model` cannot be trained, or returns something else than its interface promises.
     ValueError
-        If data and model do not fit together, or a setting is impossible; or if parts of the model are to be trained
-        first, which is :func:`rnnrbm.training.pretraining.stages`.
+        If data and model do not fit together, or a setting is impossible or has no meaning for the model; or if parts
+        of the model are to be trained first, which is :func:`rnnrbm.training.pretraining.stages`.
     """
     if settings is not None and changes:
         raise ValueError("give either settings or single settings by name, not both")
-    if not isinstance(model, SequenceModel):
-        raise TypeError(
-            f"fit trains a SequenceModel, got {type(model).__name__}; see rnnrbm.models.registry for one without past"
-        )
+    trained = as_trainable(model)
+    parameters(trained)
     if settings is not None and not isinstance(settings, Training):
         raise TypeError(
             f"settings must be a rnnrbm.training.settings.Training, got {type(settings).__name__}; give "
@@ -274,17 +212,18 @@ def fit(
             "as in fit(model, train, epochs=10)"
         )
     settings = settings or Training.named(changes, where="fit")
-    if settings.pretrain_density or settings.pretrain_network:
-        raise ValueError(
-            f"pretrain_density ({settings.pretrain_density}) and pretrain_network ({settings.pretrain_network}) are "
-            "stages of their own, and fit trains one: call it for each of "
-            "rnnrbm.training.pretraining.stages(model, settings)"
-        )
+    alone = not isinstance(model, SequenceModel)
+    settings = suitable_settings(trained, settings, single_frames=alone)
     state = State() if state is None else state
-    check_pieces(train, model.density, name="train piece")
-    if valid:
-        check_pieces(valid, model.density, name="valid piece")
-    return Epochs(_run(model, train, valid or [], settings, state, stop, progress, mode))
+    train = checked_pieces(trained, train, single_frames=alone, name="train piece")
+    if valid is None or len(valid) == 0:
+        valid = []
+    else:
+        check_validation(trained)
+        valid = checked_pieces(trained, valid, single_frames=alone, name="valid piece")
+        if valid[0].shape[1] != train[0].shape[1]:
+            raise ValueError(f"valid pieces have {valid[0].shape[1]} columns, train pieces {train[0].shape[1]}")
+    return Epochs(_run(trained, train, valid, settings, state, stop, progress, mode))
 
 
 class Epochs(Iterator[Row]):
@@ -317,7 +256,7 @@ class Epochs(Iterator[Row]):
 
 
 def _run(
-    model: SequenceModel,
+    model: Any,
     train: Sequence[np.ndarray],
     valid: Sequence[np.ndarray],
     settings: Training,
@@ -327,7 +266,8 @@ def _run(
     mode: Any,
 ) -> Generator[Row, None, None]:
     """Lay out the data, compile, and train; see :func:`fit`."""
-    if state.finished:
+    sequential = isinstance(model, SequenceModel)
+    if state.finished and sequential:
         state.restore_best(model)
         return
     corpus = PackedDataset(
@@ -335,24 +275,19 @@ def _run(
         row_length=settings.row_length,
         batch_size=settings.batch_size,
         context=settings.context,
-        align=model.network.traits.period,
+        align=model.network.traits.period if sequential else 1,
         transpose_range=settings.shifts,
     )
-    steps = _Steps(model, corpus, settings, mode)
+    steps = Steps(model, corpus, settings, mode)
     state.attach(steps.variables())
+    if state.finished:  # the model's own state is known only now
+        state.restore_best(model)
+        return
     spread = sharding.Sharding(corpus.batch_size, mode, sums=True)
-    evaluate = None
-    if valid:
-        evaluate = Evaluator(
-            steps.kept,
-            n_chains=settings.valid_n_chains,
-            n_temperatures=settings.valid_n_temperatures,
-            exact_states=usable_states(model, train, settings.valid_n_exact_states),
-            mode=mode,
-        )
+    judged = validation(model, train, valid, settings, mode)
     spread.replicate([steps.frames, *state.variables.values()])
     try:
-        yield from _epochs(state, settings, steps, spread, evaluate, valid, stop, progress)
+        yield from _epochs(state, settings, steps, spread, judged, stop, progress)
     finally:
         sharding.release(state.variables.values())
     if state.finished:
@@ -362,10 +297,9 @@ def _run(
 def _epochs(
     state: State,
     settings: Training,
-    steps: _Steps,
+    steps: Steps,
     spread: sharding.Sharding,
-    evaluate: Evaluator | None,
-    valid: Sequence[np.ndarray],
+    judged: Validation,
     stop: Callable[[], bool] | None,
     progress: Progress,
 ) -> Iterator[Row]:
@@ -373,6 +307,7 @@ def _epochs(
     corpus = steps.corpus
     n_batches = corpus.n_batches((settings.seed, 0))
     rate = _rates(settings, settings.epochs * n_batches)
+    own_rule, sequential = has_own_rule(steps.model), isinstance(steps.model, SequenceModel)
 
     while state.epoch < settings.epochs:
         began = time.perf_counter()
@@ -381,7 +316,8 @@ def _epochs(
         results: list[Any] = []
         frames = 0.0
         # the number of batches varies a little from epoch to epoch; the schedule counts by the first one
-        batches = list(corpus.epoch((settings.seed, epoch), transpose_prob=settings.transpose_prob_at(epoch)))
+        share = settings.transpose_prob_at(epoch)
+        batches = list(corpus.epoch((settings.seed, epoch), transpose_prob=share, fill=not own_rule))
         for i, batch in enumerate(batches):
             if i < state.batch:
                 continue
@@ -390,41 +326,38 @@ def _epochs(
             frames += float(batch.mask.sum())
             progress("batch", i + 1, len(batches), None)
             if stop is not None and i + 1 < len(batches) and stop():
-                state.partial += [[float(x) for x in pair] for pair in results]
+                state.partial += [[float(x) for x in numbers] for numbers in results]
                 state.batch = i + 1
                 state.seconds += time.perf_counter() - began
-                _check_finite(state, epoch)
+                _check_finite(state, steps, epoch)
                 return
-        state.partial += [[float(x) for x in pair] for pair in results]
-        _check_finite(state, epoch)
+        state.partial += [[float(x) for x in numbers] for numbers in results]
+        _check_finite(state, steps, epoch)
         took = time.perf_counter() - began
         state.epoch, state.batch = epoch + 1, 0
-        loss, pseudo = np.mean(state.partial, axis=0)
+        means = np.mean(state.partial, axis=0)
         state.partial = []
-        row: Row = {
-            "epoch": epoch + 1,
-            "k": math.nan if steps.model.normalized else k,
-            "learning_rate": float(steps.rate.get_value()),
-            "loss": float(loss),
-            "pseudo_likelihood": float(pseudo),
-            "valid_ll": math.nan,
-            "valid_se": math.nan,
-        }
+        row: Row = {"epoch": epoch + 1}
+        row |= {"k": math.nan if steps.model.normalized else k} if sequential else {}
+        row |= {} if own_rule else {"learning_rate": float(steps.rate.get_value())}
+        row |= {name: float(mean) for name, mean in zip(steps.columns, means, strict=True)}
+        row |= dict.fromkeys(judged.columns, math.nan)
         last = state.epoch == settings.epochs
-        if evaluate is not None and (last or state.epoch % settings.valid_every == 0):
-            scored = evaluate(valid, seed=settings.seed, frames=settings.valid_n_frames or None)
-            row["valid_ll"], row["valid_se"] = scored.mean, scored.standard_error
-        if evaluate is None or row["valid_ll"] > state.best_ll:
-            state.best_ll = row["valid_ll"] if evaluate is not None else state.best_ll
+        score = math.nan
+        if judged.measure is not None and (last or state.epoch % settings.valid_every == 0):
+            with steps.averaged():
+                measured = judged.measure()
+            row |= dict(zip(judged.columns, measured, strict=True))
+            score = judged.sign * measured[0]
+        if judged.measure is None or score > state.best_ll:
+            state.best_ll = score if judged.measure is not None else state.best_ll
             state.best_epoch = state.epoch
-            state.best = {
-                p.name: engine.to_numpy(kept) for p, kept in zip(steps.model.params, steps.kept.params, strict=True)
-            }
+            state.best = {name: engine.to_numpy(value) for name, value in steps.kept.items()}
         state.seconds += time.perf_counter() - began
         row |= {"seconds": round(state.seconds, 2), "frames_per_second": round(frames / took)}
         state.rows.append(row)
         waited = state.epoch - state.best_epoch
-        looked = not math.isnan(row["valid_ll"])  # nothing is given up between two validations
+        looked = not math.isnan(score)  # nothing is given up between two validations
         state.finished = last or (looked and 0 < settings.patience <= waited)
         yield row
         if state.finished:
@@ -434,12 +367,15 @@ def _epochs(
     state.finished = True
 
 
-def _check_finite(state: State, epoch: int) -> None:
-    finite = np.isfinite([loss for loss, _ in state.partial]).all()
+def _check_finite(state: State, steps: Steps, epoch: int) -> None:
+    losses = [numbers[steps.columns.index("loss")] for numbers in state.partial] if "loss" in steps.columns else []
+    finite = np.isfinite(losses).all()
     bad = [n for n, v in state.variables.items() if not np.isfinite(engine.to_numpy(v)).all()]
     if finite and not bad:
         return
     what = f"the parameters {', '.join(bad[:4])}" if bad else "the loss"
+    if has_own_rule(steps.model):
+        raise Diverged(f"{what} became NaN or infinite in epoch {epoch + 1}; see the updates of the model")
     raise Diverged(
         f"{what} became NaN or infinite in epoch {epoch + 1}; try a learning rate three times lower, a lower clip "
         "(training.clip), or a longer warmup"

@@ -6,20 +6,20 @@ reset. A segment from the middle of a piece follows some frames of context, whic
 (``mask`` 0), as it ignores padding at the end of a row.
 
 A batch holds offsets into the data, not data: the frames stay on the device (:meth:`PackedDataset.frames`), and
-:func:`rnnrbm.training.fit.gather` gathers them there.
+:func:`rnnrbm.training.step.gather` gathers them there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Batch", "PackedDataset", "transposed"]
+__all__ = ["PackedBatch", "PackedDataset", "transposed"]
 
 
-class Batch(NamedTuple):
+class PackedBatch(NamedTuple):
     """One batch.
 
     Attributes
@@ -131,8 +131,13 @@ class PackedDataset:
                 begin, end = end, end + stride
         return [segments[i] for i in rng.permutation(len(segments))]
 
-    def _pack(self, rng: np.random.Generator) -> list[list[tuple[int, int, int, int]]]:
-        """Put segments into rows of `row_length` frames, each into the first row with enough room."""
+    def _pack(self, rng: np.random.Generator) -> Any:
+        """Put segments into rows of `row_length` frames, each into the first row with enough room.
+
+        Rows of one frame are an array of frame numbers, shape (frames,), which is fast for many frames.
+        """
+        if self.row_length == 1:
+            return rng.permutation(int(self._first[-1]))
         rows: list[list[tuple[int, int, int, int]]] = []
         room: dict[int, int] = {}  # free frames of rows that are not nearly full, in order
         for segment in self._segments(rng):
@@ -151,7 +156,7 @@ class PackedDataset:
         """Number of batches of the epoch drawn with `seed`."""
         return -(-len(self._pack(np.random.default_rng(seed))) // self.batch_size)
 
-    def epoch(self, seed: tuple[int, ...], *, transpose_prob: float = 1.0) -> Iterator[Batch]:
+    def epoch(self, seed: tuple[int, ...], *, transpose_prob: float = 1.0, fill: bool = True) -> Iterator[PackedBatch]:
         """Yield the batches of one epoch: each frame once, in a new order and transposition.
 
         The last batch is filled with rows of the same epoch, drawn again.
@@ -162,6 +167,8 @@ class PackedDataset:
             For example (seed, epoch). The same seed gives the same batches.
         transpose_prob : float
             Fraction of the pieces that are transposed.
+        fill : bool
+            False gives mask 0 to the rows that fill the last batch, so that each frame counts exactly once.
 
         Raises
         ------
@@ -173,15 +180,23 @@ class PackedDataset:
         rng = np.random.default_rng(seed)
         rows = self._pack(rng)
         missing = -len(rows) % self.batch_size
-        rows += [rows[i] for i in rng.choice(len(rows), missing, replace=False)] if missing else []
+        again = rng.choice(len(rows), missing, replace=False) if missing else np.empty(0, int)
+        rows = np.append(rows, rows[again]) if self.row_length == 1 else [*rows, *(rows[i] for i in again)]
         shifts = rng.integers(self._shifts[:, 0], self._shifts[:, 1] + 1)
         if transpose_prob < 1.0:
             shifts *= rng.random(len(shifts)) < transpose_prob
         for i in range(0, len(rows), self.batch_size):
-            yield self._batch(rows[i : i + self.batch_size], shifts)
+            batch = self._batch(rows[i : i + self.batch_size], shifts)
+            if not fill:
+                batch.mask[:, max(0, len(rows) - missing - i) :] = 0.0
+            yield batch
 
-    def _batch(self, rows: list[list[tuple[int, int, int, int]]], shifts: np.ndarray) -> Batch:
+    def _batch(self, rows: Any, shifts: np.ndarray) -> PackedBatch:
         shape = (self.row_length, len(rows))
+        if self.row_length == 1:
+            piece = np.searchsorted(self._first, rows, side="right") - 1
+            offset = (rows * self._width + self._margin - shifts[piece]).astype(np.int32)[None]
+            return PackedBatch(offset, np.ones(shape, np.float32), np.ones(shape, bool))
         offset = np.full(shape, (len(self.frames) - 1) * self._width + self._margin, np.int32)
         mask, start = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for column, row in enumerate(rows):
@@ -192,9 +207,9 @@ class PackedDataset:
                 mask[t + context : t + size, column] = 1.0
                 start[t, column] = True
                 t += size
-        return Batch(offset, mask, start)
+        return PackedBatch(offset, mask, start)
 
-    def dense(self, batch: Batch) -> np.ndarray:
+    def dense(self, batch: PackedBatch) -> np.ndarray:
         """Return the frames of a batch as an array (row_length, batch_size, n_visible), in the type of the data."""
         return self.frames.ravel()[batch.offset[:, :, None] + np.arange(self.n_visible, dtype=np.int32)]
 

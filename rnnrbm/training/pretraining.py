@@ -59,9 +59,9 @@ def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
     own = settings.model_copy(update={"pretrain_density": 0, "pretrain_network": 0})
     part = own.model_copy(update={"patience": 0, "averaging": 0.0})
     if model.bias_weights and settings.pretrain_density:
-        shuffled = {"row_length": 1, "batch_size": settings.row_length * settings.batch_size, "context": 0}
+        shuffled = part.single_frames(settings.row_length * settings.batch_size)
         density = SequenceModel(Memoryless(model.dtype), model.density)
-        yield Stage("density", density, part.model_copy(update={"epochs": settings.pretrain_density, **shuffled}))
+        yield Stage("density", density, shuffled.model_copy(update={"epochs": settings.pretrain_density}))
     if model.bias_weights and settings.pretrain_network:
         network = _predictor(model, settings.seed)
         yield Stage("network", network, part.model_copy(update={"epochs": settings.pretrain_network}))

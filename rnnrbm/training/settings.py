@@ -215,6 +215,11 @@ class Training(Settings):
             said = [explain(e, unknown="setting", known=known, table="settings") for e in error.errors()]
             raise ConfigError(f"{where}: {'; '.join(said)}") from None
 
+    def single_frames(self, batch_size: int) -> Self:
+        """Return these settings for frames that are independent: `batch_size` of them in a batch, in random order."""
+        chosen = {name: getattr(self, name) for name in self.model_fields_set}
+        return self.named(chosen | {"row_length": 1, "batch_size": batch_size, "context": 0})
+
     @property
     def shifts(self) -> tuple[int, int]:
         """Range of the random transposition; (0, 0) if none is set."""

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnrbm.backend import engine
-from rnnrbm.training.fit import gather
-from rnnrbm.training.packing import Batch, PackedDataset, transposed
+from rnnrbm.training.packing import PackedBatch, PackedDataset, transposed
+from rnnrbm.training.step import gather
 
 # The frames of these pieces say who they are: column BELOW is always on, the next BITS columns hold the number
 # of the frame in binary, and the last of the piece's columns is the highest that any of its frames uses.
@@ -240,7 +240,7 @@ def test_dense_of_a_batch_made_by_hand():
     pieces = [np.array([[1, 0], [0, 1]], np.uint8), np.array([[1, 1]], np.uint8)]
     corpus = PackedDataset(pieces, row_length=4, batch_size=1, context=0)
     offset = np.array([[2], [4], [0], [6]], np.int32)  # frames 1, 2, 0 and the silence at the end
-    batch = Batch(offset, np.ones((4, 1), np.float32), np.zeros((4, 1), bool))
+    batch = PackedBatch(offset, np.ones((4, 1), np.float32), np.zeros((4, 1), bool))
     np.testing.assert_array_equal(corpus.dense(batch)[:, 0], [[0, 1], [1, 1], [1, 0], [0, 0]])
 
 

@@ -1,0 +1,293 @@
+"""What can be trained: the interface of a model, and the losses of sequence models.
+
+A model has ``params`` and one of two methods, both of which build graphs:
+
+* ``loss(batch, rng)`` returns a cost. Training minimizes it by the optimiser of the settings.
+* ``updates(batch, rng)`` returns the next values of the parameters: the model's own learning rule.
+
+Nothing is inherited. A linear autoencoder, for example::
+
+    class Autoencoder:
+        def __init__(self, n_visible, n_hidden, rng):
+            self.W = engine.shared(rng.normal(0.0, 0.1, (n_visible, n_hidden)), "W")
+
+        @property
+        def params(self):
+            return [self.W]
+
+        def loss(self, batch, rng):
+            error = pt.sqr(batch.v - batch.v @ self.W @ self.W.T).sum(axis=-1)
+            return Loss(masked_mean(flatten(error), batch.mask))
+
+    for row in rnnrbm.fit(Autoencoder(64, 8, rng), images, epochs=20):  # images: (N, 64)
+        print(row["epoch"], row["loss"])
+
+Two more attributes are optional: ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data
+are checked, and ``score(pieces, mode)``, which validates the model by a number that is higher for a better model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pytensor
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.backend.engine import Updates
+from rnnrbm.backend.random import Rng
+from rnnrbm.densities import EnergyDensity, NormalizedDensity
+from rnnrbm.networks import Memoryless
+from rnnrbm.samplers import NegativePhase
+from rnnrbm.sequence import Batch, Loss, SequenceModel
+from rnnrbm.state_encoder import check_arrays, check_pieces
+from rnnrbm.training.settings import Training
+from rnnrbm.units import Gaussian
+
+__all__ = [
+    "Trainable",
+    "TrainableByLoss",
+    "TrainableByUpdates",
+    "as_trainable",
+    "check_names",
+    "checked_pieces",
+    "float_type",
+    "has_own_rule",
+    "parameters",
+    "sequence_loss",
+    "suitable_settings",
+]
+
+
+@runtime_checkable
+class TrainableByLoss(Protocol):
+    """A model that an optimiser trains."""
+
+    @property
+    def params(self) -> Sequence[Any]:
+        """Parameters: shared variables, whose names are unique."""
+
+    def loss(self, batch: Batch, rng: Rng) -> Loss:
+        """Build the cost of a batch, the updates of other state, and metrics to report.
+
+        A model that draws from `rng` returns ``rng.updates()`` of the last position among its updates.
+        """
+
+
+@runtime_checkable
+class TrainableByUpdates(Protocol):
+    """A model with its own learning rule, such as Hebb's or wake-sleep."""
+
+    @property
+    def params(self) -> Sequence[Any]:
+        """Parameters: shared variables, whose names are unique."""
+
+    def updates(self, batch: Batch, rng: Rng) -> tuple[Updates, Mapping[str, TensorVariable]]:
+        """Build the next values of the parameters and of other state, and metrics to report.
+
+        In each epoch every frame has mask 1 exactly once.
+        """
+
+
+Trainable = TrainableByLoss | TrainableByUpdates
+
+#: Settings of sequence models and of frame densities alone.
+_OF_SEQUENCES = (
+    "pretrain_density",
+    "pretrain_network",
+    "k",
+    "n_proposals",
+    "persistent",
+    "n_betas",
+    "density_scale",
+    "rnn_scale",
+    "state_dropout",
+    "input_dropout",
+    "valid_n_frames",
+    "valid_n_chains",
+    "valid_n_temperatures",
+    "valid_n_exact_states",
+)
+#: Settings of the optimiser.
+_OF_OPTIMISER = ("optimiser", "learning_rate", "schedule", "final_rate", "warmup", "clip", "weight_decay")
+
+
+def has_own_rule(model: Any) -> bool:
+    """Whether a model is trained by its ``updates``. They take precedence over a ``loss``."""
+    return not isinstance(model, SequenceModel) and hasattr(model, "updates")
+
+
+def as_trainable(model: Any) -> Any:
+    """Return a SequenceModel or a :data:`Trainable`; a frame density becomes a sequence model without a past.
+
+    The result shares the parameters of the argument.
+
+    Raises
+    ------
+    TypeError
+        For anything else. The message says what is missing.
+    """
+    if isinstance(model, type):
+        raise TypeError(f"fit trains a model, got the class {model.__name__}; make a model of it first")
+    if isinstance(model, (SequenceModel, TrainableByLoss, TrainableByUpdates)):
+        return model
+    if isinstance(model, (EnergyDensity, NormalizedDensity)):
+        return SequenceModel(Memoryless(model.b_v.dtype), model)
+    lacks = [name for name in ("params",) if not hasattr(model, name)]
+    lacks += [] if hasattr(model, "loss") or hasattr(model, "updates") else ["loss or updates"]
+    raise TypeError(
+        "fit trains a SequenceModel, a frame density such as an RBM, or an object with params (a list of named shared "
+        f"variables) and loss(batch, rng) or updates(batch, rng); got {type(model).__name__}, which lacks "
+        f"{' and '.join(lacks)}. See rnnrbm.training.trainable"
+    )
+
+
+def parameters(model: Any) -> list[Any]:
+    """Return the parameters of a model that :func:`as_trainable` returned.
+
+    Raises
+    ------
+    TypeError
+        If ``params`` is not a list of shared variables, or a parameter to train by gradients is no float.
+    ValueError
+        If a parameter has no name, or the name of another one.
+    """
+    params, kind = model.params, type(model).__name__
+    if callable(params) or isinstance(params, (str, Mapping)) or not hasattr(params, "__iter__"):
+        raise TypeError(f"params of {kind} must be a list of shared variables, got {type(params).__name__}")
+    params = list(params)
+    if not params:
+        raise ValueError(f"params of {kind} is empty, so there is nothing to train")
+    for p in params:
+        if not isinstance(p, SharedVariable):
+            raise TypeError(
+                f"params of {kind} holds {p!r} of type {type(p).__name__}, expected shared variables, as made by "
+                "rnnrbm.backend.engine.shared(value, name)"
+            )
+        if not has_own_rule(model) and np.dtype(p.type.dtype).kind != "f":
+            raise TypeError(f"parameter {p.name} of {kind} has type {p.type.dtype}, which has no gradient; use float32")
+    check_names(params, kind)
+    return params
+
+
+def check_names(variables: Sequence[Any], kind: str) -> None:
+    """Raise ValueError unless variables have names that are unique and can be keys of a checkpoint."""
+    seen = set()
+    for variable in variables:
+        if not variable.name:
+            raise ValueError(
+                f"a variable of {kind}, {variable.type}, has no name; give it one: it is the variable's key in a "
+                "checkpoint"
+            )
+        if variable.name in seen:
+            raise ValueError(f"two variables of {kind} have the same name {variable.name!r}; names must be unique")
+        if variable.name in ("file", "allow_pickle", "_meta") or variable.name.startswith("best."):
+            raise ValueError(f"a variable of {kind} has the name {variable.name!r}, which checkpoints reserve")
+        seen.add(variable.name)
+
+
+def float_type(params: Sequence[Any]) -> str:
+    """Return the type of the first float parameter, in which the model reads frames."""
+    return next((p.type.dtype for p in params if np.dtype(p.type.dtype).kind == "f"), pytensor.config.floatX)
+
+
+def suitable_settings(model: Any, settings: Training, *, single_frames: bool) -> Training:
+    """Return the settings with which a model is trained.
+
+    Parameters
+    ----------
+    model
+        The result of :func:`as_trainable`.
+    settings : Training
+    single_frames : bool
+        Whether frames are independent. They are then shuffled one by one, unless ``row_length`` is set. A batch has
+        ``batch_size`` of them if that is set, else as many as a batch of rows has by default.
+
+    Raises
+    ------
+    ValueError
+        If a setting is changed from its default that has no meaning for the model.
+    """
+    kind = type(model).__name__
+    if not isinstance(model, SequenceModel):
+        unused = [*_OF_SEQUENCES, *(_OF_OPTIMISER if has_own_rule(model) else ())]
+        changed = [name for name in unused if getattr(settings, name) != Training.model_fields[name].default]
+        if changed:
+            why = (
+                "it trains by its own updates, without an optimiser"
+                if changed[0] in _OF_OPTIMISER
+                else ("that is for sequence models and frame densities")
+            )
+            raise ValueError(f"{', '.join(changed)}: {kind} has no use for this setting; {why}")
+    elif settings.pretrain_density or settings.pretrain_network:
+        raise ValueError(
+            f"pretrain_density ({settings.pretrain_density}) and pretrain_network ({settings.pretrain_network}) are "
+            "stages of their own, and fit trains one: call it for each of "
+            "rnnrbm.training.pretraining.stages(model, settings)"
+        )
+    chosen = settings.model_fields_set
+    if not single_frames or "row_length" in chosen:
+        return settings
+    if settings.context and "context" in chosen:
+        raise ValueError(f"context ({settings.context}) needs rows of several frames: set row_length too")
+    size = settings.batch_size if "batch_size" in chosen else settings.row_length * settings.batch_size
+    return settings.single_frames(size)
+
+
+def checked_pieces(model: Any, pieces: Any, *, single_frames: bool, name: str) -> Sequence[np.ndarray]:
+    """Check the data of a model, and return it as a sequence of pieces.
+
+    If frames are independent, one array (N, n_visible) is accepted as one piece.
+
+    Raises
+    ------
+    ValueError, TypeError
+        See :func:`rnnrbm.state_encoder.check_arrays`.
+    """
+    if single_frames and isinstance(pieces, np.ndarray) and pieces.ndim == 2:
+        pieces = [pieces]
+    if isinstance(model, SequenceModel):
+        check_pieces(pieces, model.density, name=name)
+        return pieces
+    if isinstance(pieces, Sequence) and not isinstance(pieces, str):
+        pieces = [np.asarray(piece) for piece in pieces]
+    n_visible = getattr(model, "n_visible", None)
+    if n_visible is None:
+        some = pieces[0] if isinstance(pieces, (Sequence, np.ndarray)) and len(pieces) else np.empty((0, 0))
+        n_visible = np.shape(some)[-1] if np.ndim(some) else 0
+    check_arrays(pieces, n_visible, getattr(model, "visible", Gaussian()), name=name)
+    dtype = float_type(parameters(model))
+    return [piece.astype(dtype) if piece.dtype.kind == "f" else piece for piece in pieces]
+
+
+def sequence_loss(
+    model: SequenceModel, settings: Training, *, k: int, particles: Any = None, max_active: int | None = None
+) -> Callable[[Batch, Rng], Loss]:
+    """Return ``loss(batch, rng)`` of a sequence model under the settings of training.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    settings : Training
+        Gives the dropout rates and the negative phase.
+    k : int
+        Gibbs steps.
+    particles : shared variable or None
+        Persistent chains; see :class:`rnnrbm.samplers.NegativePhase`.
+    max_active : int or None
+        Greatest number of units that are on in a frame, if known.
+    """
+
+    def loss(batch: Batch, rng: Rng) -> Loss:
+        return model.loss(
+            *batch,
+            rng=rng,
+            negative_phase=NegativePhase(k, settings.n_proposals, particles, settings.betas),
+            input_dropout=settings.input_dropout,
+            state_dropout=settings.state_dropout,
+            max_active=max_active,
+        )
+
+    return loss
