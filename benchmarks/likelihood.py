@@ -30,7 +30,7 @@ N_HIDDEN, N_CHAINS, N_TEMPERATURES = 200, 100, 1000
 
 def make_model() -> SequenceModel:
     """Make a model with weights of the size of trained ones."""
-    model = rnnrbm.rnn_rbm(88, N_HIDDEN, 150, rng=np.random.default_rng(0), b_v=-2.9, scale=0.3)
+    model = rnnrbm.rnn_rbm(88, N_HIDDEN, 150, seed=0, b_v=-2.9, scale=0.3)
     for name, p in (("W_uv", model.bias_weights[0]), ("W_uh", model.bias_weights[1])):
         noise = np.random.default_rng(len(name)).normal(0.0, 0.1, p.type.shape)
         p.set_value(noise.astype(np.float32))

@@ -42,7 +42,7 @@ def batch() -> np.ndarray:
 def training_step(variant: str) -> Any:
     """A compiled training step of one model, on one batch."""
     name = variant.split(",")[0]
-    model = build(name, N_VISIBLE, rng=np.random.default_rng(0), b_v=-2.9, **VARIANTS[variant])
+    model = build(name, N_VISIBLE, seed=0, b_v=-2.9, **VARIANTS[variant])
     frames = batch()
     v = pt.tensor("v", dtype="float32", shape=frames.shape)
     dropout = {"input_dropout": 0.1, "state_dropout": 0.4} if model.bias_weights else {}
@@ -56,7 +56,7 @@ def training_step(variant: str) -> Any:
 
 def nade_gradient(way: str, n_hidden: int = 256) -> Any:
     """Log-probability and gradient of a NADE on the rows of a batch."""
-    nade = NADE.init(N_VISIBLE, n_hidden, rng=np.random.default_rng(0), b_v=-2.9)
+    nade = NADE.init(N_VISIBLE, n_hidden, seed=0, b_v=-2.9)
     frames = batch().reshape(-1, N_VISIBLE)
     v = pt.tensor("v", dtype="float32", shape=frames.shape)
     if way == "triangular product":

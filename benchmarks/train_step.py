@@ -50,7 +50,7 @@ TARGETS = {"PyTorch eager": ">= 4", "plain JAX": ">= 1.8", "matrix products alon
 
 
 def make_model(s: Setup) -> SequenceModel:
-    model = rnnrbm.rnn_rbm(s.n_visible, s.n_hidden, s.n_recurrent, cell=s.cell, rng=np.random.default_rng(0), b_v=-2.9)
+    model = rnnrbm.rnn_rbm(s.n_visible, s.n_hidden, s.n_recurrent, cell=s.cell, seed=0, b_v=-2.9)
     for name, p in (
         ("W_uv", model.bias_weights[0]),
         ("W_uh", model.bias_weights[1]),

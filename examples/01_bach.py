@@ -35,7 +35,7 @@ print(data)
 
 # The model: a GRU whose state sets the biases of an RBM for every frame.
 note = baselines.NoteUnigram.fit(data.train)
-model = rnn_rbm(data.n_visible, n_hidden=256, n_recurrent=256, rng=np.random.default_rng(0), b_v=note.log_odds)
+model = rnn_rbm(data.n_visible, n_hidden=256, n_recurrent=256, seed=0, b_v=note.log_odds)
 
 # The loss: mean free energy of the data minus that of samples from Gibbs chains that start at the data.
 shape = (corpus.row_length, corpus.batch_size)

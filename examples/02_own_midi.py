@@ -32,7 +32,7 @@ print(data)
 size = 16 if args.smoke else 256
 note = baselines.NoteUnigram.fit(data.train)
 rng = np.random.default_rng(0)
-model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=size, n_recurrent=size, rng=rng, b_v=note.log_odds)
+model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=size, n_recurrent=size, seed=rng, b_v=note.log_odds)
 
 # fit yields the metrics of every epoch, so you can add your own code to this loop. The state holds everything that
 # training needs to resume: State.load(path) and fit(..., state=state).

@@ -44,7 +44,7 @@ models = {}
 for name, (train, valid, _) in kinds.items():
     n_visible = train[0].shape[1]
     odds = baselines.NoteUnigram.fit(train).log_odds
-    model = rnn_rbm(n_visible, n_hidden=150, n_recurrent=150, rng=np.random.default_rng(0), b_v=odds)
+    model = rnn_rbm(n_visible, n_hidden=150, n_recurrent=150, seed=0, b_v=odds)
     settings = {"epochs": epochs, "k": [(0.0, 2), (0.5, 5)], "transpose_range": (-5, 6), "valid_every": 10}
     for row in fit(model, train[:n_pieces], valid[:n_pieces], **settings):
         if row["valid_ll"] == row["valid_ll"]:

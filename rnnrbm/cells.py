@@ -21,6 +21,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
+from rnnrbm.backend.random import Seed, generator
 
 __all__ = [
     "CELLS",
@@ -215,7 +216,7 @@ def init_cell(
     n_inputs: int,
     n_recurrent: int,
     *,
-    rng: np.random.Generator,
+    seed: Seed,
     dtype: str | None = None,
     suffix: str = "",
 ) -> Cell:
@@ -230,7 +231,7 @@ def init_cell(
     kind : {"gru", "lstm", "tanh", "sigmoid"}
     n_inputs, n_recurrent : int
         Sizes of the input (the visible units, or the layer below) and of the output.
-    rng : numpy.random.Generator
+    seed : int or numpy.random.Generator
     dtype : str or None
         None: PyTensor's ``floatX``.
     suffix : str
@@ -241,6 +242,7 @@ def init_cell(
     ValueError
         If the kind is unknown or a size is below 1.
     """
+    rng = generator(seed)
     if kind not in CELLS:
         raise ValueError(f"cell {kind!r} is not one of {', '.join(CELLS)}")
     if n_inputs < 1 or n_recurrent < 1:

@@ -16,6 +16,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
+from rnnrbm.backend.random import Seed, generator
 from rnnrbm.cells import Cell, blocks, init_cell, n_outputs, output
 from rnnrbm.recurrence import flatten, initial_state, shift, unroll
 
@@ -354,7 +355,7 @@ def init_stack(
     n_recurrent: int,
     n_layers: int = 1,
     *,
-    rng: np.random.Generator,
+    seed: Seed,
     connections: str = "plain",
     dtype: str | None = None,
 ) -> Stack:
@@ -364,7 +365,7 @@ def init_stack(
     ----------
     kind : {"gru", "lstm", "tanh", "sigmoid"}
     n_visible, n_recurrent, n_layers : int
-    rng : numpy.random.Generator
+    seed : int or numpy.random.Generator
     connections : {"plain", "residual", "skip"}
         See :class:`Stack`.
     dtype : str or None
@@ -375,6 +376,7 @@ def init_stack(
     ValueError
         If the kind of cell or connections is unknown, or a size is below 1.
     """
+    rng = generator(seed)
     if connections not in CONNECTIONS:
         raise ValueError(f"connections {connections!r} is not one of {', '.join(CONNECTIONS)}")
     if n_layers < 1:
@@ -383,13 +385,11 @@ def init_stack(
     for i in range(n_layers):
         n_inputs = n_visible if i == 0 else n_recurrent + (n_visible if connections == "skip" else 0)
         suffix = f"_{i + 1}" if i else ""
-        layers.append(init_cell(kind, n_inputs, n_recurrent, rng=rng, dtype=dtype, suffix=suffix))
+        layers.append(init_cell(kind, n_inputs, n_recurrent, seed=rng, dtype=dtype, suffix=suffix))
     return Stack(tuple(layers), connections)
 
 
-def init_window(
-    n_visible: int, n_hidden: int, n_frames: int, *, rng: np.random.Generator, dtype: str | None = None
-) -> Window:
+def init_window(n_visible: int, n_hidden: int, n_frames: int, *, seed: Seed, dtype: str | None = None) -> Window:
     """Make a hidden layer over the latest `n_frames` frames; weights have variance 1 / (number of inputs).
 
     Raises
@@ -397,6 +397,7 @@ def init_window(
     ValueError
         If a size is below 1.
     """
+    rng = generator(seed)
     if min(n_visible, n_hidden, n_frames) < 1:
         raise ValueError(f"sizes must be at least 1, got {n_visible} visible, {n_hidden} hidden, {n_frames} frames")
     n_inputs = n_frames * n_visible

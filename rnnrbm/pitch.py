@@ -8,16 +8,17 @@ each pitch class relative to its own, and features of its pitch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
+from rnnrbm.backend.random import Seed, generator
 from rnnrbm.networks import MetricalPosition, Network, Stack, Traits, init_stack, push_frame, recent_frames
 
-__all__ = ["PitchConv", "TiedParallel", "around", "init_pitch_conv", "init_tied", "looked_up", "n_seen"]
+__all__ = ["PitchConv", "TiedOptions", "TiedParallel", "around", "init_pitch_conv", "init_tied", "looked_up", "n_seen"]
 
 
 class TiedParallel(NamedTuple):
@@ -212,13 +213,14 @@ def init_pitch_conv(
     n_visible: int,
     n_pitch_conv: int,
     *,
-    rng: np.random.Generator,
+    seed: Seed,
     n_frames: int = 8,
     reach: int = 12,
     octave: int = 12,
     dtype: str | None = None,
 ) -> PitchConv:
     """Add a hidden layer of `n_pitch_conv` units for every note to a network; see :class:`PitchConv`."""
+    rng = generator(seed)
     if min(n_pitch_conv, n_frames, reach) < 1:
         raise ValueError(
             f"n_pitch_conv, n_frames and reach must be at least 1, got {n_pitch_conv}, {n_frames} and {reach}"
@@ -236,26 +238,36 @@ def init_pitch_conv(
     )
 
 
+class TiedOptions(TypedDict, total=False):
+    """The options of `init_tied`, for functions that pass them on."""
+
+    cell: str
+    n_layers: int
+    connections: str
+    frames_per_bar: int
+
+
 def init_tied(
-    cell: str,
     n_visible: int,
-    n_recurrent: int,
-    n_layers: int = 1,
+    n_recurrent: int = 48,
     *,
-    rng: np.random.Generator,
-    reach: int = 24,
-    octave: int = 12,
+    seed: Seed,
+    cell: str = "gru",
+    n_layers: int = 2,
     connections: str = "plain",
     frames_per_bar: int = 0,
+    reach: int = 24,
+    octave: int = 12,
     dtype: str | None = None,
 ) -> Network:
     """Make the same network for every note; see :class:`TiedParallel` and :func:`rnnrbm.networks.init_stack`."""
+    rng = generator(seed)
     if min(reach - 1, octave, frames_per_bar) < 0:
         raise ValueError(
             f"reach must be at least 1, octave and frames_per_bar at least 0, got {reach}, {octave} and "
             f"{frames_per_bar}"
         )
     inputs = n_seen(n_visible, reach, octave) + frames_per_bar
-    stack = init_stack(cell, inputs, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype)
+    stack = init_stack(cell, inputs, n_recurrent, n_layers, seed=rng, connections=connections, dtype=dtype)
     tied = TiedParallel(stack, n_visible, reach, octave, frames_per_bar)
     return MetricalPosition(tied, frames_per_bar) if frames_per_bar else tied

@@ -11,7 +11,7 @@ Sources: Smolensky 1986; Hinton, "Training products of experts by minimizing con
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import pytensor
@@ -21,11 +21,21 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
-from rnnrbm.backend.random import Rng
+from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import EnergyDensity, check_biases, clamped
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["RBM", "cd", "check_k", "gibbs"]
+__all__ = ["RBM", "RBMOptions", "cd", "check_k", "gibbs"]
+
+
+class RBMOptions(TypedDict, total=False):
+    """The options of :meth:`RBM.init`, for functions that pass them on."""
+
+    visible: Unit
+    hidden: Unit
+    b_v: np.ndarray | float
+    scale: float
+    dtype: str | None
 
 
 class RBM(NamedTuple):
@@ -52,7 +62,7 @@ class RBM(NamedTuple):
         n_visible: int,
         n_hidden: int,
         *,
-        rng: np.random.Generator,
+        seed: Seed,
         visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
         hidden: Unit = Bernoulli(),  # noqa: B008
         b_v: np.ndarray | float = 0.0,
@@ -65,7 +75,7 @@ class RBM(NamedTuple):
         ----------
         n_visible, n_hidden : int
             Sizes, at least 1.
-        rng : numpy.random.Generator
+        seed : int or numpy.random.Generator
         visible, hidden : Unit
         b_v : array of shape (n_visible,) or float
             Initial visible biases. For binary data, the log odds of each unit's mean are a good start
@@ -82,6 +92,7 @@ class RBM(NamedTuple):
         TypeError
             If `visible` or `hidden` is not a unit type.
         """
+        rng = generator(seed)
         if n_visible < 1 or n_hidden < 1:
             raise ValueError(f"n_visible and n_hidden must be at least 1, got {n_visible} and {n_hidden}")
         for name, unit in (("visible", visible), ("hidden", hidden)):

@@ -32,50 +32,74 @@ units: u(t) = sigmoid(v(t) W + b_h(t)). That is an RNN-RBM with tied weights: W_
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 
 from rnnrbm.backend import engine
+from rnnrbm.backend.random import Seed, generator
+from rnnrbm.bias_weights import init_bias_weights
 from rnnrbm.cells import Tanh
 from rnnrbm.networks import MetricalPosition, Network, Stack, init_stack
 from rnnrbm.pitch import init_pitch_conv
 from rnnrbm.rbm import RBM
-from rnnrbm.sequence import SequenceModel, init_bias_weights
+from rnnrbm.sequence import SequenceModel
+from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["init_network", "rnn_rbm", "rtrbm"]
+__all__ = ["NetworkOptions", "init_network", "rnn_rbm", "rtrbm"]
+
+
+class NetworkOptions(TypedDict, total=False):
+    """The options of `init_network`, for functions that pass them on."""
+
+    cell: str
+    n_layers: int
+    connections: str
+    frames_per_bar: int
+    n_pitch_conv: int
 
 
 def init_network(
-    cell: str,
     n_visible: int,
-    n_recurrent: int,
-    n_layers: int = 1,
+    n_recurrent: int = 256,
     *,
-    rng: np.random.Generator,
+    seed: Seed,
+    cell: str = "gru",
+    n_layers: int = 1,
     connections: str = "plain",
     frames_per_bar: int = 0,
     n_pitch_conv: int = 0,
     dtype: str | None = None,
 ) -> Network:
-    """Make layers of cells, told by a clock where in the bar they are, and a layer for every note beside them.
+    """Make the network that reads the past: layers of cells, and what is set beside them.
 
     Parameters
     ----------
-    cell, n_visible, n_recurrent, n_layers, rng, connections, dtype
-        See :func:`rnnrbm.networks.init_stack`.
+    n_visible, n_recurrent : int
+        Sizes, at least 1.
+    seed : int or numpy.random.Generator
+    cell : {"gru", "lstm", "tanh", "sigmoid"}
+        ``"tanh"`` is the model of the 2012 tutorial, ``"sigmoid"`` the paper's.
+    n_layers : int
+    connections : {"plain", "residual", "skip"}
+        See :class:`rnnrbm.networks.Stack`.
     frames_per_bar : int
-        Its period in frames; 0: no clock. See :class:`rnnrbm.networks.MetricalPosition`.
+        Frames in a bar. The network then also reads the position of each frame in its bar; see
+        :class:`rnnrbm.networks.MetricalPosition`. 0: it does not.
     n_pitch_conv : int
-        Hidden units of the layer beside; 0: none. See :class:`rnnrbm.pitch.PitchConv`.
+        Hidden units, for every note, of a layer beside the recurrent network. It reads the notes around its own in the
+        latest frames and has the same weights for all notes; see :class:`rnnrbm.pitch.PitchConv`. 0: no such layer.
+    dtype : str or None
+        None stands for PyTensor's ``floatX``.
     """
+    rng = generator(seed)
     if min(frames_per_bar, n_pitch_conv) < 0:
         raise ValueError(f"frames_per_bar and n_pitch_conv must be at least 0, got {frames_per_bar} and {n_pitch_conv}")
     network: Network = init_stack(
-        cell, n_visible + frames_per_bar, n_recurrent, n_layers, rng=rng, connections=connections, dtype=dtype
+        cell, n_visible + frames_per_bar, n_recurrent, n_layers, seed=rng, connections=connections, dtype=dtype
     )
     network = MetricalPosition(network, frames_per_bar) if frames_per_bar else network
-    return init_pitch_conv(network, n_visible, n_pitch_conv, rng=rng, dtype=dtype) if n_pitch_conv else network
+    return init_pitch_conv(network, n_visible, n_pitch_conv, seed=rng, dtype=dtype) if n_pitch_conv else network
 
 
 def rnn_rbm(
@@ -83,15 +107,13 @@ def rnn_rbm(
     n_hidden: int = 256,
     n_recurrent: int = 256,
     *,
-    rng: np.random.Generator,
-    cell: str = "gru",
-    n_layers: int = 1,
-    connections: str = "plain",
-    frames_per_bar: int = 0,
-    n_pitch_conv: int = 0,
+    seed: Seed,
+    visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
+    hidden: Unit = Bernoulli(),  # noqa: B008
     b_v: np.ndarray | float = 0.0,
+    scale: float = 0.01,
     dtype: str | None = None,
-    **rbm_options: Any,
+    **network: Unpack[NetworkOptions],
 ) -> SequenceModel:
     """Make an RNN-RBM with small random weights, in shared variables named after the paper.
 
@@ -99,60 +121,33 @@ def rnn_rbm(
     ----------
     n_visible, n_hidden, n_recurrent : int
         Sizes, at least 1.
-    rng : numpy.random.Generator
-    cell : {"gru", "lstm", "tanh", "sigmoid"}
-        ``"tanh"`` is the model of the 2012 tutorial, ``"sigmoid"`` the paper's.
-    n_layers : int
-        Of the recurrent network.
-    connections : {"plain", "residual", "skip"}
-        See :class:`rnnrbm.networks.Stack`.
-    frames_per_bar : int
-        Frames in a bar: the network is told where in it each frame is (:class:`rnnrbm.networks.MetricalPosition`); 0
-        tells it nothing.
-    n_pitch_conv : int
-        Hidden units of a layer for every note beside the recurrent network, the same for all notes, which tells what
-        the notes around it in the latest frames speak for (:class:`rnnrbm.pitch.PitchConv`); 0: none.
-    b_v : array of shape (n_visible,) or float
-        Initial visible biases.
-    dtype : str or None
-        None stands for PyTensor's ``floatX``.
-    **rbm_options
-        Handed on to :meth:`rnnrbm.rbm.RBM.init`: ``visible``, ``hidden``, ``scale``.
+    seed, visible, hidden, b_v, scale, dtype
+        See :meth:`rnnrbm.rbm.RBM.init`.
+    **network
+        Options of :func:`init_network`: ``cell``, ``n_layers`` ...
     """
-    rbm = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
-    network = init_network(
-        cell,
-        n_visible,
-        n_recurrent,
-        n_layers,
-        rng=rng,
-        connections=connections,
-        frames_per_bar=frames_per_bar,
-        n_pitch_conv=n_pitch_conv,
-        dtype=dtype,
-    )
-    return SequenceModel.init(network, rbm, rng=rng, dtype=dtype)
+    rng = generator(seed)
+    rbm = RBM.init(n_visible, n_hidden, seed=rng, visible=visible, hidden=hidden, b_v=b_v, scale=scale, dtype=dtype)
+    reader = init_network(n_visible, n_recurrent, seed=rng, dtype=dtype, **network)
+    return SequenceModel.init(reader, rbm, seed=rng, dtype=dtype)
 
 
 def rtrbm(
     n_visible: int,
     n_hidden: int = 256,
     *,
-    rng: np.random.Generator,
+    seed: Seed,
+    visible: Unit = Bernoulli(),  # noqa: B008
     b_v: np.ndarray | float = 0.0,
+    scale: float = 0.01,
     dtype: str | None = None,
-    **rbm_options: Any,
 ) -> SequenceModel:
-    """Make an RTRBM: the recurrent network is the RBM's own hidden units. The parameters are those of :func:`rnn_rbm`.
+    """Make an RTRBM: the recurrent network is the RBM's own hidden units, which are binary.
 
-    Raises
-    ------
-    ValueError
-        If the hidden units are not binary, so that their mean is no sigmoid.
+    The parameters are those of :func:`rnn_rbm`.
     """
-    rbm = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
-    if not rbm.hidden.is_binary:
-        raise ValueError(f"an RTRBM has binary hidden units, not {rbm.hidden}")
-    W_uv, W_uh = init_bias_weights(n_hidden, rbm, rng=rng, dtype=dtype)
+    rng = generator(seed)
+    rbm = RBM.init(n_visible, n_hidden, seed=rng, visible=visible, b_v=b_v, scale=scale, dtype=dtype)
+    W_uv, W_uh = init_bias_weights(n_hidden, rbm, seed=rng, dtype=dtype)
     cell = Tanh(rbm.W, W_uh, rbm.b_h, engine.shared(np.zeros(n_hidden), "u_0", dtype), "sigmoid")
     return SequenceModel(Stack((cell,)), rbm, (W_uv, W_uh))

@@ -20,11 +20,11 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
-from rnnrbm.densities import EnergyDensity
+from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, clamped
 from rnnrbm.rbm import RBM, cd, check_k, gibbs
 from rnnrbm.weights import log_weights
 
-__all__ = ["NegativePhase", "cd", "gibbs", "pcd", "propose", "resample", "tempered"]
+__all__ = ["NegativePhase", "cd", "draw_frame", "gibbs", "pcd", "propose", "resample", "tempered"]
 
 
 def resample(
@@ -213,3 +213,36 @@ class NegativePhase(NamedTuple):
         if self.n_proposals:
             v, rng = propose(density, v, rng, self.n_proposals, counts)
         return cd(density, v, rng, self.k)
+
+
+def draw_frame(
+    density: FrameDensity,
+    v: TensorVariable,
+    *,
+    rng: Rng,
+    k: int,
+    init_states: TensorVariable | None = None,
+    clamp: TensorVariable | None = None,
+) -> tuple[TensorVariable, Rng]:
+    """Build the graph that samples a frame for each row.
+
+    Parameters
+    ----------
+    density : FrameDensity
+        Its biases have one row, or one for each row of `v`.
+    v : TensorVariable, shape (..., n_visible)
+        Start of the Gibbs chains of an energy. For a normalized density only the shape matters.
+    rng : Rng
+    k : int
+        Gibbs steps of an energy.
+    init_states : TensorVariable or None, shape (S, n_visible)
+        Frames from which the chains start instead, sampled in proportion to their probability under the density.
+    clamp : TensorVariable or None, shape (n_visible,)
+        Fixed values of units, NaN for units to sample given the fixed ones.
+    """
+    if isinstance(density, NormalizedDensity):
+        return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
+    assert isinstance(density, EnergyDensity)
+    if init_states is not None:
+        v, rng = resample(density, clamped(init_states, clamp), rng, like=v)
+    return gibbs(density, v, rng, k, clamp)

@@ -12,7 +12,8 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.networks import final_state
 from rnnrbm.rbm import RBM
-from rnnrbm.sequence import SequenceModel, draw_frame
+from rnnrbm.samplers import draw_frame
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.units import Unit
 
@@ -160,7 +161,7 @@ class Sampler:
         self,
         n_samples: int = 1,
         *,
-        seed: int = 0,
+        seed: random.Seed = 0,
         prime: np.ndarray | None = None,
         clamp: np.ndarray | None = None,
     ) -> np.ndarray:
@@ -170,7 +171,7 @@ class Sampler:
         ----------
         n_samples : int
             Number of sequences, at least 1.
-        seed : int
+        seed : int or numpy.random.Generator
             The same seed gives the same sequences.
         prime : numpy.ndarray or None, shape (T, n_visible)
             A beginning that the model reads and continues; it is not part of the result.
@@ -197,7 +198,7 @@ class Sampler:
         # padded to a multiple of the devices; the sample of a row does not depend on later rows
         size = n_samples if n_samples < n_devices else -(-n_samples // n_devices) * n_devices
         spread = sharding.Sharding(size, self._mode)
-        self._rng.key.set_value(random.key_from_seed(seed))
+        self._rng.key.set_value(random.key_from_seed(random.as_seed(seed)))
         with spread.replicated(self._variables):
             u = self._begin()
             last = np.zeros(self.n_visible, self.dtype)
@@ -239,7 +240,7 @@ def generate(
     *,
     n_samples: int = 1,
     k: int = 25,
-    seed: int = 0,
+    seed: random.Seed = 0,
     prime: np.ndarray | None = None,
     init_states: np.ndarray | None = None,
     clamp: np.ndarray | None = None,
@@ -256,7 +257,7 @@ def generate(
         Number of sequences.
     k : int
         Gibbs steps for each frame, for an energy.
-    seed : int
+    seed : int or numpy.random.Generator
         The same seed gives the same sequences.
     prime : array of shape (T, n_visible) or None
         A beginning that the model reads and continues; it is not part of the result.
@@ -289,7 +290,7 @@ def predict(
     *,
     n_samples: int = 1,
     k: int = 50,
-    seed: int = 0,
+    seed: random.Seed = 0,
     mode: Any = None,
 ) -> Iterator[list[np.ndarray]]:
     """Sample every frame of pieces given its true past, for accuracies.
@@ -304,7 +305,7 @@ def predict(
         Number of samples of each piece.
     k : int
         Gibbs steps, at least 1.
-    seed : int
+    seed : int or numpy.random.Generator
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
 
@@ -319,6 +320,7 @@ def predict(
     """
     n_visible, dtype = model.n_visible, model.dtype
     check_pieces(pieces, model.density)
+    seed = random.as_seed(seed)
     history = StateEncoder(model, mode)
     lengths = [len(piece) for piece in pieces]
     before = np.concatenate([part for piece in pieces for part in (np.zeros_like(piece[:1]), piece[:-1])]).astype(dtype)

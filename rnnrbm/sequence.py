@@ -11,8 +11,7 @@ are trained as one batch of B*T rows. Sequences are time-major, (T, B, n_visible
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,137 +19,15 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm import samplers
-from rnnrbm.backend import engine
-from rnnrbm.backend.random import Rng
-from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, check_density, clamped
+from rnnrbm.backend.random import Rng, Seed, generator
+from rnnrbm.batch import Loss, dropout_mask, masked_mean
+from rnnrbm.bias_weights import init_bias_weights, project_bias
+from rnnrbm.densities import FrameDensity, NormalizedDensity, check_density
 from rnnrbm.networks import Network, shifted_outputs
 from rnnrbm.recurrence import flatten
-from rnnrbm.samplers import NegativePhase
+from rnnrbm.samplers import NegativePhase, draw_frame
 
-__all__ = ["Batch", "Loss", "SequenceModel", "draw_frame", "dropout_mask", "init_bias_weights", "masked_mean"]
-
-
-class Batch(NamedTuple):
-    """A batch of sequences, as symbolic variables.
-
-    Attributes
-    ----------
-    v : TensorVariable, shape (T, B, n_visible)
-        Frames.
-    mask : TensorVariable, shape (T, B)
-        1 for frames to train on, 0 for padding and context.
-    start : TensorVariable of bool, shape (T, B)
-        True where a piece begins; see :func:`rnnrbm.recurrence.unroll`.
-    """
-
-    v: TensorVariable
-    mask: TensorVariable
-    start: TensorVariable
-
-
-class Loss(NamedTuple):
-    """Symbolic results that a training step needs.
-
-    Attributes
-    ----------
-    cost : scalar
-        Quantity to minimize. The loss of a :class:`SequenceModel` is in nats per frame. For a normalized density, it is
-        the mean of -log p over the frames with mask 1. For an energy, it is the mean of F(data) - F(negative sample):
-        its gradient is that of contrastive divergence, and its value has no meaning.
-    updates : dict
-        Updates of the random stream and of persistent chains; merge them with those of the optimiser.
-    metrics : dict of str to scalar
-        Further numbers to report, by name. A :class:`SequenceModel` reports ``pseudo_likelihood``, nats per frame,
-        the mean over the batch of :meth:`rnnrbm.rbm.RBM.pseudo_log_likelihood`. It is NaN for a normalized density and
-        for units that are not binary.
-    """
-
-    cost: TensorVariable
-    updates: Mapping[Any, Any] = MappingProxyType({})
-    metrics: Mapping[str, TensorVariable] = MappingProxyType({})
-
-
-def masked_mean(rows: TensorVariable, mask: TensorVariable | None) -> TensorVariable:
-    """Mean of flattened frames (B*T,) over those whose mask (T, B) is 1."""
-    if mask is None:
-        return rows.mean(acc_dtype=rows.dtype)
-    weight = flatten(mask).astype(rows.dtype)
-    total = pt.maximum(weight.sum(acc_dtype=rows.dtype), np.asarray(1.0, rows.dtype))
-    # switch, not a product: a masked row may hold an infinity
-    return pt.switch(pt.gt(weight, 0), rows, np.asarray(0.0, rows.dtype)).sum(acc_dtype=rows.dtype) / total
-
-
-def dropout_mask(x: TensorVariable, rate: float, rng: Rng) -> tuple[TensorVariable, Rng]:
-    """Return 0 with probability `rate` and 1 otherwise, in the shape of `x`."""
-    if not 0.0 <= rate < 1.0:
-        raise ValueError(f"a dropout rate must be at least 0 and below 1, got {rate}")
-    u, rng = rng.uniform(x)
-    return pt.ge(u, np.float32(rate)).astype(x.dtype), rng
-
-
-def init_bias_weights(
-    n_outputs: int, density: FrameDensity, *, rng: np.random.Generator, n_parts: int = 1, dtype: str | None = None
-) -> tuple[Any, ...]:
-    """Make nearly zero weights from a network's output to each bias: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``.
-
-    With `n_parts`, the output and each bias are split into equal parts, and all parts share the same weights.
-    """
-    if n_outputs == 0:
-        return ()
-    sizes = {bias: getattr(density, bias).type.shape[-1] for bias in density.biases}
-    for bias, size in sizes.items():
-        if size % n_parts:
-            raise ValueError(
-                f"{bias} has {size} units, which {n_parts} parts of the network's output cannot share equally; combine "
-                "a network with parts for every note with a density with as many parts, such as TiedNADE or TiedRBM"
-            )
-    return tuple(
-        engine.shared(rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts)), f"W_u{bias[2:]}", dtype)
-        for bias, size in sizes.items()
-    )
-
-
-def project_bias(output: TensorVariable, W: TensorVariable) -> TensorVariable:
-    """Multiply outputs (..., n_outputs) by weights; apply weights of one part (see `Traits`) to each part."""
-    n_outputs, (n_rows, n_columns) = output.type.shape[-1], W.type.shape
-    if n_outputs == n_rows:
-        return output @ W
-    n_parts = n_outputs // n_rows
-    return (output.reshape((-1, n_rows)) @ W).reshape((*engine.leading(output), n_parts * n_columns))
-
-
-def draw_frame(
-    density: FrameDensity,
-    v: TensorVariable,
-    *,
-    rng: Rng,
-    k: int,
-    init_states: TensorVariable | None = None,
-    clamp: TensorVariable | None = None,
-) -> tuple[TensorVariable, Rng]:
-    """Build the graph that samples a frame for each row.
-
-    Parameters
-    ----------
-    density : FrameDensity
-        Its biases have one row, or one for each row of `v`.
-    v : TensorVariable, shape (..., n_visible)
-        Start of the Gibbs chains of an energy. For a normalized density only the shape matters.
-    rng : Rng
-    k : int
-        Gibbs steps of an energy.
-    init_states : TensorVariable or None, shape (S, n_visible)
-        Frames from which the chains start instead, sampled in proportion to their probability under the density.
-    clamp : TensorVariable or None, shape (n_visible,)
-        Fixed values of units, NaN for units to sample given the fixed ones.
-    """
-    if isinstance(density, NormalizedDensity):
-        return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
-    assert isinstance(density, EnergyDensity)
-    if init_states is not None:
-        v, rng = samplers.resample(density, clamped(init_states, clamp), rng, like=v)
-    return samplers.gibbs(density, v, rng, k, clamp)
+__all__ = ["SequenceModel"]
 
 
 class SequenceModel(NamedTuple):
@@ -173,9 +50,7 @@ class SequenceModel(NamedTuple):
     bias_weights: tuple[Any, ...] = ()
 
     @classmethod
-    def init(
-        cls, network: Network, density: FrameDensity, *, rng: np.random.Generator, dtype: str | None = None
-    ) -> SequenceModel:
+    def init(cls, network: Network, density: FrameDensity, *, seed: Seed, dtype: str | None = None) -> SequenceModel:
         """Combine a network and a density by new weights; see :func:`init_bias_weights`.
 
         Raises
@@ -183,9 +58,10 @@ class SequenceModel(NamedTuple):
         TypeError
             If the density lacks a method or field of a density.
         """
+        rng = generator(seed)
         check_density(density)
         bias_weights = init_bias_weights(
-            network.n_outputs, density, rng=rng, n_parts=network.traits.n_parts, dtype=dtype
+            network.n_outputs, density, seed=rng, n_parts=network.traits.n_parts, dtype=dtype
         )
         if n := network.traits.n_direct:
             W_uv = bias_weights[density.biases.index("b_v")]

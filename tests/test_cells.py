@@ -141,7 +141,7 @@ def test_the_state_of_a_frame_has_not_seen_it(kind: str, start: np.ndarray | Non
 
 @pytest.mark.parametrize("with_start", [False, True])
 def test_lengths_and_numbers_of_pieces_may_be_unknown_outside_jax(with_start: bool) -> None:
-    cell = init_cell("gru", N_VISIBLE, N, rng=np.random.default_rng(0))
+    cell = init_cell("gru", N_VISIBLE, N, seed=0)
     cell.u_0.set_value(np.array([0.3, -0.2, 0.5], np.float32))
     v = pt.tensor3("v", dtype="float32")
     start = [pt.matrix("start", dtype="bool")] if with_start else []
@@ -164,7 +164,7 @@ def test_lengths_and_numbers_of_pieces_may_be_unknown_outside_jax(with_start: bo
 @pytest.mark.filterwarnings("ignore:Skipping Assert", "ignore:Split node does not", "ignore:Explicitly requested dtype")
 @pytest.mark.parametrize("shape", [(None, B, N_VISIBLE), (None, None, None)])
 def test_jax_says_so_when_a_length_is_unknown(shape: tuple) -> None:
-    cell = init_cell("tanh", N_VISIBLE, N, rng=np.random.default_rng(0))
+    cell = init_cell("tanh", N_VISIBLE, N, seed=0)
     v = pt.tensor("v", dtype="float32", shape=shape)
     with pytest.raises((TypeError, ValueError), match=r"concrete|static shape"):
         engine.function([v], pt.grad(states(cell, v).sum(), cell.tensors()))(frames().astype(np.float32))
@@ -183,7 +183,7 @@ def test_flatten_is_batch_major_and_unflatten_undoes_it() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_init(kind: str) -> None:
-    cell = init_cell(kind, 9, 5, rng=np.random.default_rng(0))
+    cell = init_cell(kind, 9, 5, seed=0)
     blocks = CELLS[kind].n_blocks
     assert [t.name for t in cell.tensors()] == NAMES
     assert [t.type.shape for t in cell.tensors()] == [
@@ -206,7 +206,7 @@ def test_init(kind: str) -> None:
 def test_impossible_cells_are_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="'lstn' is not one of tanh, sigmoid, gru, lstm"):
-        init_cell("lstn", 3, 2, rng=rng)
+        init_cell("lstn", 3, 2, seed=rng)
     for sizes in ((0, 2), (3, 0)):
         with pytest.raises(ValueError, match="must be at least 1"):
-            init_cell("gru", *sizes, rng=rng)
+            init_cell("gru", *sizes, seed=rng)

@@ -27,7 +27,7 @@ T, B, N_VISIBLE = 6, 8, 5
 def train(mode: str, cell: str) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """Three steps on one batch: negative samples and costs, and the parameters afterwards."""
     rng = np.random.default_rng(0)
-    model = rnn_rbm(N_VISIBLE, 4, 3, rng=rng, cell=cell)
+    model = rnn_rbm(N_VISIBLE, 4, 3, seed=rng, cell=cell)
     for t in model.params:
         t.set_value((0.5 * rng.normal(size=t.type.shape)).astype(np.float32))
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
@@ -77,7 +77,7 @@ def test_numba_gibbs_steps_agree_with_jax() -> None:
     results = []
     for mode in ("JAX", "NUMBA"):
         rng = np.random.default_rng(2)
-        model = rnn_rbm(N_VISIBLE, 4, 3, rng=rng, cell="tanh", scale=1.0)
+        model = rnn_rbm(N_VISIBLE, 4, 3, seed=rng, cell="tanh", scale=1.0)
         u, v = pt.tensor("u", dtype="float32", shape=(20, 3)), pt.tensor("v", dtype="float32", shape=(20, N_VISIBLE))
         rbm = model.conditional(u)
         stream = random.shared(4)

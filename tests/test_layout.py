@@ -54,6 +54,8 @@ ROOMS: dict[str, set[str]] = {
 ALONE = {"files", "plot", "datasets"}
 #: The other modules at the top are the science.
 SCIENCE = {
+    "batch",
+    "bias_weights",
     "cells",
     "densities",
     "frames",

@@ -22,18 +22,18 @@ def make(name: str) -> Any:
     if name == "nothing":
         return Memoryless("float32")
     if name.startswith("clock"):
-        network: Any = init_network("gru", N_VISIBLE, N, frames_per_bar=int(name[5:]), rng=RNG(0))
+        network: Any = init_network(N_VISIBLE, N, frames_per_bar=int(name[5:]), seed=0)
     elif name == "beside":
-        network = init_network("gru", N_VISIBLE, N, frames_per_bar=2, n_pitch_conv=3, rng=RNG(0))
+        network = init_network(N_VISIBLE, N, frames_per_bar=2, n_pitch_conv=3, seed=0)
     elif name == "tied clock":
-        network = init_tied("gru", N_VISIBLE, N, rng=RNG(0), reach=1, octave=3, frames_per_bar=3)
+        network = init_tied(N_VISIBLE, N, n_layers=1, seed=0, reach=1, octave=3, frames_per_bar=3)
     elif name.startswith("tied"):
-        network = init_tied(*name.split()[1:2], N_VISIBLE, N, 2, rng=RNG(0), reach=2, octave=3)
+        network = init_tied(N_VISIBLE, N, cell=name.split()[1], seed=0, reach=2, octave=3)
     elif name.startswith("window"):
-        network = init_window(N_VISIBLE, 5, int(name[6:]), rng=RNG(0))
+        network = init_window(N_VISIBLE, 5, int(name[6:]), seed=0)
     else:
         kind, layers, connections = name.split()
-        network = init_stack(kind, N_VISIBLE, N, int(layers), rng=RNG(0), connections=connections)
+        network = init_stack(kind, N_VISIBLE, N, int(layers), seed=0, connections=connections)
     for t in network.tensors():
         t.set_value((0.7 * RNG(len(t.name)).normal(size=t.type.shape)).astype(np.float32))
     return network
@@ -160,8 +160,8 @@ def test_impossible_networks_are_refused():
         with pytest.raises(ValueError, match=message):
             init_stack("gru", 3, 2, **{"n_layers": 1, "rng": RNG(0), **options})
     with pytest.raises(ValueError, match="got 3 visible, 2 hidden, 0 frames"):
-        init_window(3, 2, 0, rng=RNG(0))
-    assert isinstance(init_stack("gru", 3, 2, rng=RNG(0)), Stack)
+        init_window(3, 2, 0, seed=0)
+    assert isinstance(init_stack("gru", 3, 2, seed=0), Stack)
 
 
 def test_a_clock_counts_the_frames_of_each_piece():
@@ -182,4 +182,4 @@ def test_a_clock_counts_the_frames_of_each_piece():
     expected = engine.function([w], inner.run(w))(with_columns)
     np.testing.assert_allclose(engine.to_numpy(told(frames())), engine.to_numpy(expected), atol=1e-6)
     with pytest.raises(ValueError, match="frames_per_bar and n_pitch_conv must be at least 0, got -1 and 0"):
-        init_network("gru", 4, 3, frames_per_bar=-1, rng=RNG(0))
+        init_network(4, 3, frames_per_bar=-1, seed=0)

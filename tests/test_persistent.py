@@ -16,7 +16,7 @@ OPTIONS = {"batch_size": 64, "row_length": 40, "context": 0, "k": 1, "warmup": 0
 
 def make(name: str = "rbm") -> SequenceModel:
     rng = np.random.default_rng(0)
-    model = build(name, 4, rng=rng, n_hidden=3)
+    model = build(name, 4, seed=rng, n_hidden=3)
     for p in model.params:
         p.set_value((2.0 * rng.normal(size=p.type.shape)).astype(np.float32))
     return model

@@ -164,7 +164,7 @@ def test_biases_with_leading_axes_are_one_machine_for_each_row(visible: str, hid
     W, *_ = variables(n_v, n_h)
     names = {"b_v": b_v, "b_h": b_h, "v": v, "h": h}
     t = {name: pt.tensor(name, dtype="float32", shape=x.shape) for name, x in names.items()}
-    rbm = RBM.init(n_v, n_h, rng=rng, visible=unit_v, hidden=unit_h)._replace(W=W, b_v=t["b_v"], b_h=t["b_h"])
+    rbm = RBM.init(n_v, n_h, seed=rng, visible=unit_v, hidden=unit_h)._replace(W=W, b_v=t["b_v"], b_h=t["b_h"])
     f = engine.function(
         [W, *t.values()],
         [rbm.energy(t["v"], t["h"]), rbm.free_energy(t["v"]), rbm.hidden_free_energy(t["h"])],
@@ -214,7 +214,7 @@ def test_pseudo_likelihood_estimates_the_exact_one() -> None:
 
 
 def test_pseudo_likelihood_is_for_binary_units() -> None:
-    rbm = RBM.init(3, 2, rng=np.random.default_rng(0), visible=Gaussian())
+    rbm = RBM.init(3, 2, seed=0, visible=Gaussian())
     with pytest.raises(TypeError, match="needs binary visible units"):
         rbm.pseudo_log_likelihood(pt.matrix("v", dtype="float32"), random.shared(0))
 
@@ -246,7 +246,7 @@ def test_saturated_units_stay_finite(visible: str, hidden: str) -> None:
 
 
 def test_init() -> None:
-    rbm = RBM.init(4, 3, rng=np.random.default_rng(0), b_v=np.arange(4.0), scale=0.5, hidden=ReLU())
+    rbm = RBM.init(4, 3, seed=0, b_v=np.arange(4.0), scale=0.5, hidden=ReLU())
     assert isinstance(rbm, EnergyDensity)
     assert not isinstance(rbm, NormalizedDensity)
     assert [t.name for t in rbm.tensors()] == ["W", "b_v", "b_h"]
@@ -259,11 +259,11 @@ def test_init() -> None:
     with pytest.raises(
         TypeError, match=r"hidden must be a unit type, such as Bernoulli\(\), got 8; set their number by n_hidden"
     ):
-        RBM.init(6, 3, rng=np.random.default_rng(0), hidden=8)
+        RBM.init(6, 3, seed=0, hidden=8)
     with pytest.raises(ValueError, match="at least 1, got 0 and 3"):
-        RBM.init(0, 3, rng=np.random.default_rng(0))
+        RBM.init(0, 3, seed=0)
     with pytest.raises(ValueError, match=r"b_v has shape \(3,\), expected \(4,\)"):
-        RBM.init(4, 3, rng=np.random.default_rng(0), b_v=np.zeros(3))
+        RBM.init(4, 3, seed=0, b_v=np.zeros(3))
 
 
 @pytest.mark.parametrize("n_hidden", [1, 4, 7])
@@ -271,7 +271,7 @@ def test_init() -> None:
 @pytest.mark.parametrize("hidden", [Bernoulli(), Gaussian()], ids=str)
 def test_states_are_weighed_as_by_free_energy(n_hidden, leading, hidden):
     rng = np.random.default_rng(0)
-    rbm = RBM.init(5, n_hidden, rng=rng, hidden=hidden)
+    rbm = RBM.init(5, n_hidden, seed=rng, hidden=hidden)
     W, b_v, b_h = (
         3 * rng.normal(size=s).astype(np.float32) for s in ((5, n_hidden), (*leading, 5), (*leading, n_hidden))
     )

@@ -12,11 +12,12 @@ from scipy.special import expit
 
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import key_from_seed, uniform_numpy
+from rnnrbm.batch import dropout_mask, masked_mean
 from rnnrbm.networks import shifted_outputs
 from rnnrbm.recurrence import flatten, initial_state
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.samplers import NegativePhase
-from rnnrbm.sequence import SequenceModel, dropout_mask, masked_mean
+from rnnrbm.sequence import SequenceModel
 
 KINDS = ["tanh", "sigmoid", "gru", "lstm"]
 T, B, N_VISIBLE, N_HIDDEN, N_RECURRENT, K = 5, 3, 4, 3, 2, 3
@@ -26,7 +27,7 @@ ALPHA = 1e-4  # p-values must be above it; the random numbers are fixed
 def make(kind: str, sizes: tuple = (N_VISIBLE, N_HIDDEN, N_RECURRENT), seed: int = 0) -> tuple[SequenceModel, Params]:
     """A model whose parameters are all random, none symmetric, none zero."""
     rng = np.random.default_rng(seed)
-    model = rnn_rbm(*sizes, rng=rng, cell=kind)
+    model = rnn_rbm(*sizes, seed=rng, cell=kind)
     for t in model.params:
         t.set_value((0.8 * rng.normal(size=t.type.shape)).astype(np.float32))
     return model, {t.name: engine.to_numpy(t).astype(np.float64) for t in model.params}
@@ -318,7 +319,7 @@ def test_generation_goes_on_from_a_state_as_training_reads_it() -> None:
 
 
 def test_names_and_shapes() -> None:
-    model = rnn_rbm(6, 5, 4, rng=np.random.default_rng(0), b_v=np.arange(6.0), scale=0.1)
+    model = rnn_rbm(6, 5, 4, seed=0, b_v=np.arange(6.0), scale=0.1)
     shapes = {t.name: t.type.shape for t in model.params}
     assert shapes == {
         "W": (6, 5),
@@ -335,6 +336,6 @@ def test_names_and_shapes() -> None:
     v = pt.tensor("v", dtype="float32", shape=(T, B, 6))
     assert flatten(v).type.shape == (T * B, 6)
     np.testing.assert_array_equal(engine.to_numpy(model.density.b_v), np.arange(6.0))
-    other = rnn_rbm(6, 5, 4, rng=np.random.default_rng(0), b_v=np.arange(6.0), scale=0.1)
+    other = rnn_rbm(6, 5, 4, seed=0, b_v=np.arange(6.0), scale=0.1)
     for a, b in zip(model.params, other.params, strict=True):
         np.testing.assert_array_equal(engine.to_numpy(a), engine.to_numpy(b))

@@ -21,7 +21,7 @@ PRIME = np.array([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1]], np.uint8)
 @cache
 def make(kind: str = "gru") -> tuple[SequenceModel, Sampler, Params]:
     rng = np.random.default_rng(3)
-    model = rnn_rbm(N_VISIBLE, N_HIDDEN, N_RECURRENT, rng=rng, cell=kind)
+    model = rnn_rbm(N_VISIBLE, N_HIDDEN, N_RECURRENT, seed=rng, cell=kind)
     for t in model.params:
         t.set_value(rng.normal(size=t.type.shape).astype(np.float32))
     sampler = Sampler(model, STEPS, k=K)
@@ -137,18 +137,18 @@ def clamps(**values: float) -> np.ndarray:
     ],
 )
 def test_what_cannot_be_clamped(options, clamp, message):
-    model = rnn_rbm(4, 3, 2, rng=np.random.default_rng(0), **options)
+    model = rnn_rbm(4, 3, 2, seed=0, **options)
     with pytest.raises(ValueError, match=message):
         generate(model, 2, clamp=clamp)
 
 
 def test_softmax_groups_and_real_units_can_be_clamped():
-    model = rnn_rbm(4, 3, 2, rng=np.random.default_rng(0), visible=Softmax(2))
+    model = rnn_rbm(4, 3, 2, seed=0, visible=Softmax(2))
     v = generate(model, 2, n_samples=20, clamp=clamps(t0i0=0, t0i1=1))
     assert (v[:, 0, :2] == [0, 1]).all()
     assert (v.reshape(20, 2, 2, 2).sum(axis=3) == 1).all()
     assert v[:, 1, :2].mean(axis=0).min() > 0  # free there
-    model = rnn_rbm(4, 3, 2, rng=np.random.default_rng(0), visible=Gaussian())
+    model = rnn_rbm(4, 3, 2, seed=0, visible=Gaussian())
     v = generate(model, 2, n_samples=20, clamp=clamps(t1i2=-3.25))
     assert (v[:, 1, 2] == -3.25).all()
     assert v[:, 0, 2].std() > 0

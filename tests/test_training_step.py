@@ -19,7 +19,7 @@ T, RATE = 12, np.float32(0.1)
 
 def make():
     rng = np.random.default_rng(0)
-    model = rnn_rbm(6, 5, 4, rng=rng, cell="tanh")
+    model = rnn_rbm(6, 5, 4, seed=rng, cell="tanh")
     for p in model.params:
         p.set_value((0.5 * rng.normal(size=p.type.shape)).astype(np.float32))
     return model

@@ -31,10 +31,38 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
 
-__all__ = ["Rng", "bits_numpy", "key_from_seed", "shared", "uniform_numpy"]
+__all__ = ["Rng", "Seed", "as_seed", "bits_numpy", "generator", "key_from_seed", "shared", "uniform_numpy"]
+
+#: what a user chooses random numbers by: a whole number, or a NumPy generator, which advances
+Seed = int | np.random.Generator
 
 _MULTIPLIER = 1664525
 _INCREMENT = 1013904223
+
+
+def generator(seed: Seed) -> np.random.Generator:
+    """Return the NumPy generator of a seed; a generator is returned as it is.
+
+    Raises
+    ------
+    TypeError
+        If `seed` is neither a whole number nor a generator. None is refused, since its numbers cannot be repeated.
+    ValueError
+        If it is negative.
+    """
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed must be a whole number or a numpy.random.Generator, got {seed!r}")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")
+    return np.random.default_rng(int(seed))
+
+
+def as_seed(seed: Seed) -> int:
+    """Return a whole number for a seed: the number itself, or one that a generator draws; errors as in `generator`."""
+    rng = generator(seed)
+    return int(rng.integers(2**63)) if isinstance(seed, np.random.Generator) else int(seed)
 
 
 def key_from_seed(seed: int, stream: int = 0) -> np.ndarray:

@@ -41,8 +41,7 @@ def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.nd
     ConfigError
         If something is set that this model does not have.
     """
-    rng = np.random.default_rng(seed)
-    return registry.build(settings.name, n_visible, rng=rng, b_v=b_v, **model_options(settings))
+    return registry.build(settings.name, n_visible, seed=seed, b_v=b_v, **model_options(settings))
 
 
 def model_options(settings: config.Model, *, strict: bool = False) -> dict[str, Any]:

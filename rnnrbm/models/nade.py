@@ -22,7 +22,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
-from rnnrbm.backend.random import Rng
+from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import check_biases, clamped
 from rnnrbm.units import Bernoulli, Unit
 
@@ -62,7 +62,7 @@ class NADE(NamedTuple):
         n_visible: int,
         n_hidden: int,
         *,
-        rng: np.random.Generator,
+        seed: Seed,
         b_v: np.ndarray | float = 0.0,
         orderless: bool = False,
         order: Sequence[int] | None = None,
@@ -75,7 +75,7 @@ class NADE(NamedTuple):
         ----------
         n_visible, n_hidden : int
             Sizes, at least 1.
-        rng : numpy.random.Generator
+        seed : int or numpy.random.Generator
         b_v : array of shape (n_visible,) or float
             Initial visible biases: log odds of each unit's mean are a good start.
         orderless : bool
@@ -92,6 +92,7 @@ class NADE(NamedTuple):
         ValueError
             If a size is below 1, `b_v` has another shape, or `order` is not a permutation.
         """
+        rng = generator(seed)
         biases = check_biases(b_v, n_visible)
         if n_hidden < 1:
             raise ValueError(f"n_hidden must be at least 1, got {n_hidden}")

@@ -8,7 +8,7 @@ with the same weights for all notes, and in the frame density other notes act by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import pytensor
@@ -16,10 +16,10 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
-from rnnrbm.backend.random import Rng
+from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import check_biases, clamped
 from rnnrbm.models.nade import log_prob_of_units
-from rnnrbm.pitch import around, init_tied, looked_up
+from rnnrbm.pitch import TiedOptions, around, init_tied, looked_up
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli, Unit
@@ -55,7 +55,7 @@ class TiedNADE(NamedTuple):
         n_visible: int,
         n_hidden: int,
         *,
-        rng: np.random.Generator,
+        seed: Seed,
         reach: int | None = None,
         b_v: np.ndarray | float = 0.0,
         scale: float = 0.05,
@@ -67,7 +67,7 @@ class TiedNADE(NamedTuple):
         ----------
         n_visible, n_hidden : int
             Sizes, at least 1; `n_hidden` for each note.
-        rng : numpy.random.Generator
+        seed : int or numpy.random.Generator
         reach : int or None
             Largest distance of notes below that have an effect; None: no limit.
         b_v : array of shape (n_visible,) or float
@@ -82,6 +82,7 @@ class TiedNADE(NamedTuple):
         ValueError
             If a size is below 1, or `b_v` has another shape.
         """
+        rng = generator(seed)
         biases = check_biases(b_v, n_visible)
         reach = max(1, n_visible - 1) if reach is None else reach
         if min(n_hidden, reach) < 1:
@@ -180,13 +181,14 @@ class TiedRBM(NamedTuple):
         n_visible: int,
         n_hidden: int,
         *,
-        rng: np.random.Generator,
+        seed: Seed,
         reach: int = 24,
         b_v: np.ndarray | float = 0.0,
         scale: float = 0.01,
         dtype: str | None = None,
     ) -> TiedRBM:
         """Make one whose fields are shared variables; for parameters see :meth:`TiedNADE.init`."""
+        rng = generator(seed)
         biases = check_biases(b_v, n_visible)
         if min(n_hidden, reach) < 1:
             raise ValueError(f"n_hidden and reach must be at least 1, got {n_hidden} and {reach}")
@@ -235,29 +237,17 @@ def tied_rnn_rbm(
     n_hidden: int = 8,
     n_recurrent: int = 48,
     *,
-    rng: np.random.Generator,
-    cell: str = "gru",
-    n_layers: int = 2,
-    connections: str = "plain",
-    frames_per_bar: int = 0,
+    seed: Seed,
     reach: int = 24,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
+    **network: Unpack[TiedOptions],
 ) -> SequenceModel:
     """Make an RNN-RBM with weights shared over pitch; for parameters see :func:`tied_rnn_nade`."""
-    density = TiedRBM.init(n_visible, n_hidden, rng=rng, reach=reach, b_v=b_v, dtype=dtype)
-    network = init_tied(
-        cell,
-        n_visible,
-        n_recurrent,
-        n_layers,
-        rng=rng,
-        connections=connections,
-        frames_per_bar=frames_per_bar,
-        reach=reach,
-        dtype=dtype,
-    )
-    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
+    rng = generator(seed)
+    density = TiedRBM.init(n_visible, n_hidden, seed=rng, reach=reach, b_v=b_v, dtype=dtype)
+    reader = init_tied(n_visible, n_recurrent, seed=rng, reach=reach, dtype=dtype, **network)
+    return SequenceModel.init(reader, density, seed=rng, dtype=dtype)
 
 
 def tied_rnn_nade(
@@ -265,34 +255,24 @@ def tied_rnn_nade(
     n_hidden: int = 48,
     n_recurrent: int = 48,
     *,
-    rng: np.random.Generator,
-    cell: str = "gru",
-    n_layers: int = 2,
-    connections: str = "plain",
-    frames_per_bar: int = 0,
+    seed: Seed,
     reach: int = 24,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
+    **network: Unpack[TiedOptions],
 ) -> SequenceModel:
     """Make an RNN-NADE with weights shared over pitch; sizes are those of one note.
 
     Parameters
     ----------
+    n_visible, n_hidden, n_recurrent, seed, b_v, dtype
+        See :func:`rnnrbm.rnnrbm.rnn_rbm`.
     reach : int
         Number of notes below and above its own that a note's network reads.
-    n_visible, n_hidden, n_recurrent, rng, cell, n_layers, connections, b_v, dtype
-        See :func:`rnnrbm.rnnrbm.rnn_rbm`.
+    **network
+        Options of :func:`rnnrbm.pitch.init_tied`.
     """
-    density = TiedNADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype)
-    network = init_tied(
-        cell,
-        n_visible,
-        n_recurrent,
-        n_layers,
-        rng=rng,
-        connections=connections,
-        frames_per_bar=frames_per_bar,
-        reach=reach,
-        dtype=dtype,
-    )
-    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
+    rng = generator(seed)
+    density = TiedNADE.init(n_visible, n_hidden, seed=rng, b_v=b_v, dtype=dtype)
+    reader = init_tied(n_visible, n_recurrent, seed=rng, reach=reach, dtype=dtype, **network)
+    return SequenceModel.init(reader, density, seed=rng, dtype=dtype)

@@ -19,16 +19,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack, get_args, get_type_hints
 
 import numpy as np
 
+from rnnrbm.backend.random import Seed, generator
 from rnnrbm.densities import Independent
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
 from rnnrbm.networks import Memoryless, init_window
-from rnnrbm.rbm import RBM
-from rnnrbm.rnnrbm import init_network, rnn_rbm, rtrbm
+from rnnrbm.pitch import TiedOptions, init_tied
+from rnnrbm.rbm import RBM, RBMOptions
+from rnnrbm.rnnrbm import NetworkOptions, init_network, rnn_rbm, rtrbm
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 
@@ -40,62 +42,36 @@ def rnn_nade(
     n_hidden: int = 256,
     n_recurrent: int = 256,
     *,
-    rng: np.random.Generator,
-    cell: str = "gru",
-    n_layers: int = 1,
-    connections: str = "plain",
-    frames_per_bar: int = 0,
-    n_pitch_conv: int = 0,
+    seed: Seed,
     orderless: bool = False,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
+    **network: Unpack[NetworkOptions],
 ) -> SequenceModel:
     """Make an RNN-NADE; see :func:`rnnrbm.rnnrbm.rnn_rbm` and :meth:`rnnrbm.models.nade.NADE.init` for the
     parameters.
     """
-    density = NADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, orderless=orderless, dtype=dtype)
-    network = init_network(
-        cell,
-        n_visible,
-        n_recurrent,
-        n_layers,
-        rng=rng,
-        connections=connections,
-        frames_per_bar=frames_per_bar,
-        n_pitch_conv=n_pitch_conv,
-        dtype=dtype,
-    )
-    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
+    rng = generator(seed)
+    density = NADE.init(n_visible, n_hidden, seed=rng, b_v=b_v, orderless=orderless, dtype=dtype)
+    reader = init_network(n_visible, n_recurrent, seed=rng, dtype=dtype, **network)
+    return SequenceModel.init(reader, density, seed=rng, dtype=dtype)
 
 
 def rnn(
     n_visible: int,
     n_recurrent: int = 256,
     *,
-    rng: np.random.Generator,
-    cell: str = "gru",
-    n_layers: int = 1,
-    connections: str = "plain",
-    frames_per_bar: int = 0,
-    n_pitch_conv: int = 0,
+    seed: Seed,
     visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
+    **network: Unpack[NetworkOptions],
 ) -> SequenceModel:
     """Make an RNN that predicts each unit of the next frame by itself; ``visible=Softmax(n_visible)``: a char-RNN."""
+    rng = generator(seed)
     density = Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype)
-    network = init_network(
-        cell,
-        n_visible,
-        n_recurrent,
-        n_layers,
-        rng=rng,
-        connections=connections,
-        frames_per_bar=frames_per_bar,
-        n_pitch_conv=n_pitch_conv,
-        dtype=dtype,
-    )
-    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
+    reader = init_network(n_visible, n_recurrent, seed=rng, dtype=dtype, **network)
+    return SequenceModel.init(reader, density, seed=rng, dtype=dtype)
 
 
 def mlp(
@@ -103,28 +79,21 @@ def mlp(
     n_hidden: int = 256,
     window: int = 8,
     *,
-    rng: np.random.Generator,
+    seed: Seed,
     visible: Unit = Bernoulli(),  # noqa: B008
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
 ) -> SequenceModel:
     """Make a network with one hidden layer that predicts the next frame from the latest `window` ones."""
+    rng = generator(seed)
     density = Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype)
-    network = init_window(n_visible, n_hidden, window, rng=rng, dtype=dtype)
-    return SequenceModel.init(network, density, rng=rng, dtype=dtype)
+    network = init_window(n_visible, n_hidden, window, seed=rng, dtype=dtype)
+    return SequenceModel.init(network, density, seed=rng, dtype=dtype)
 
 
-def frame_rbm(
-    n_visible: int,
-    n_hidden: int = 256,
-    *,
-    rng: np.random.Generator,
-    b_v: np.ndarray | float = 0.0,
-    dtype: str | None = None,
-    **rbm_options: Any,
-) -> SequenceModel:
+def frame_rbm(n_visible: int, n_hidden: int = 256, *, seed: Seed, **options: Unpack[RBMOptions]) -> SequenceModel:
     """Make an RBM of frames that are independent of each other; see :meth:`rnnrbm.rbm.RBM.init`."""
-    density = RBM.init(n_visible, n_hidden, rng=rng, b_v=b_v, dtype=dtype, **rbm_options)
+    density = RBM.init(n_visible, n_hidden, seed=seed, **options)
     return SequenceModel(Memoryless(density.b_v.dtype), density)
 
 
@@ -132,13 +101,14 @@ def frame_nade(
     n_visible: int,
     n_hidden: int = 256,
     *,
-    rng: np.random.Generator,
+    seed: Seed,
     orderless: bool = False,
     b_v: np.ndarray | float = 0.0,
     dtype: str | None = None,
 ) -> SequenceModel:
     """Make a NADE of frames that are independent of each other; see :meth:`rnnrbm.models.nade.NADE.init`."""
-    density = NADE.init(n_visible, n_hidden, rng=rng, b_v=b_v, orderless=orderless, dtype=dtype)
+    rng = generator(seed)
+    density = NADE.init(n_visible, n_hidden, seed=rng, b_v=b_v, orderless=orderless, dtype=dtype)
     return SequenceModel(Memoryless(density.b_v.dtype), density)
 
 
@@ -193,24 +163,30 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     return Softmax(int(size))
 
 
+#: functions to which makers pass options on
+_PASSED_ON: dict[Any, Callable[..., Any]] = {NetworkOptions: init_network, TiedOptions: init_tied, RBMOptions: RBM.init}
+
+
 def options_of(name: str) -> dict[str, Any]:
-    """What a model can be told, and what it does if it is not: ``{"n_hidden": 256, "cell": "gru"}``."""
-    parameters = inspect.signature(MODELS[name]).parameters.values()
-    given = {"n_visible", "rng", "b_v", "dtype"}
-    options = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in given}
-    has_units = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    if "visible" in options or has_units:
-        options["visible"] = "binary"
-    if has_units and name != "rtrbm":
-        options["hidden"] = "binary"
-    return options
+    """Return the options of a model and their defaults: ``{"n_hidden": 256, "cell": "gru"}``."""
+    make = MODELS[name]
+    parameters = dict(inspect.signature(make).parameters)
+    for parameter in list(parameters.values()):
+        if parameter.kind is parameter.VAR_KEYWORD:
+            (names,) = get_args(get_type_hints(make, include_extras=True)[parameter.name])
+            passed_on = inspect.signature(_PASSED_ON[names]).parameters
+            parameters |= {key: passed_on[key] for key in get_type_hints(names)}
+            del parameters[parameter.name]
+    own = ("n_visible", "seed", "b_v", "scale", "dtype")  # not for users of a configuration
+    options = {key: p.default for key, p in parameters.items() if key not in own}
+    return options | {layer: "binary" for layer in ("visible", "hidden") if layer in options}
 
 
 def build(
     name: str,
     n_visible: int,
     *,
-    rng: np.random.Generator,
+    seed: Seed,
     b_v: np.ndarray | float = 0.0,
     visible: str | Unit = "binary",
     hidden: str | Unit = "binary",
@@ -224,7 +200,7 @@ def build(
     name : str
         One of :data:`MODELS`.
     n_visible : int
-    rng : numpy.random.Generator
+    seed : int or numpy.random.Generator
     b_v : array of shape (n_visible,) or float
         Initial visible biases.
     visible, hidden : {"binary", "softmax", "gaussian", "relu"} or Unit
@@ -239,12 +215,11 @@ def build(
     ValueError
         If there is no such model, it has no such option, or an option is impossible.
     TypeError
-        If `rng` is no generator, or a size no whole number.
+        If `seed` is neither a whole number nor a generator, or a size no whole number.
     """
+    rng = generator(seed)
     if name not in MODELS:
         raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng must be a generator, such as numpy.random.default_rng(0), got {rng!r}")
     known = options_of(name)
     if wrong := sorted(set(options) - set(known)):
         raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}, which has {', '.join(sorted(known))}")
@@ -259,4 +234,4 @@ def build(
             options[layer] = unit
         elif unit != Bernoulli():
             raise ValueError(f"{name} has binary {layer} units, not {unit}")
-    return MODELS[name](n_visible, rng=rng, b_v=b_v, dtype=dtype, **options)
+    return MODELS[name](n_visible, seed=rng, b_v=b_v, dtype=dtype, **options)

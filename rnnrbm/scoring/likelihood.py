@@ -406,7 +406,7 @@ class Evaluator:
         self,
         pieces: Sequence[np.ndarray],
         *,
-        seed: int = 0,
+        seed: random.Seed = 0,
         frames: int | None = None,
         progress: Progress = silent,
     ) -> LogLikelihood:
@@ -416,7 +416,7 @@ class Evaluator:
         ----------
         pieces : sequence of arrays (T, n_visible)
             All frames are scored, including the first, each given its true past.
-        seed : int
+        seed : int or numpy.random.Generator
             Seed of the sampling.
         frames : int or None
             Number of frames to score, drawn without replacement; the result omits the others. This is a cheaper
@@ -430,6 +430,7 @@ class Evaluator:
             If there are no pieces, or a piece has no frame or another width than the model.
         """
         parts = []
+        seed = random.as_seed(seed)  # one number for all chunks
         for chunk in self.chunks(pieces, seed=seed, frames=frames):
             parts.append(chunk.values)
             progress(self.method, int(chunk.rows[-1]) + 1, chunk.total, None)
@@ -458,7 +459,7 @@ def log_likelihood(
     n_temperatures: int = 1000,
     schedule: str | np.ndarray = "linear",
     exact_states: np.ndarray | None = None,
-    seed: int = 0,
+    seed: random.Seed = 0,
     progress: Progress = silent,
     mode: Any = None,
 ) -> LogLikelihood:
@@ -479,7 +480,7 @@ def log_likelihood(
     exact_states : array of shape (S, n_visible) or None
         States whose terms of Z are summed exactly; see :class:`Evaluator`. ``frequent_states(training_pieces)`` is a
         good choice; None is the protocol of the literature.
-    seed : int
+    seed : int or numpy.random.Generator
         Seed of the sampling.
     progress : callable
         Called with the method as its stage, the number of frames done and the total.

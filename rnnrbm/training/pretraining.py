@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from rnnrbm.backend import engine
 from rnnrbm.densities import Independent
 from rnnrbm.networks import Memoryless
@@ -71,5 +69,4 @@ def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
 def _predictor(model: SequenceModel, seed: int) -> SequenceModel:
     """The model's network with independent units, with their own biases and weights."""
     density = Independent(engine.shared(engine.to_numpy(model.density.b_v), "b_v", model.dtype), model.density.visible)
-    rng = np.random.default_rng(seed)
-    return SequenceModel.init(model.network, density, rng=rng, dtype=model.dtype)
+    return SequenceModel.init(model.network, density, seed=seed, dtype=model.dtype)

@@ -14,7 +14,8 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
-from rnnrbm.sequence import Batch, Loss, SequenceModel
+from rnnrbm.batch import Batch, Loss
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.training import optimisers
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training

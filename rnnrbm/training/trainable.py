@@ -38,10 +38,11 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
+from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
 from rnnrbm.networks import Memoryless
 from rnnrbm.samplers import NegativePhase
-from rnnrbm.sequence import Batch, Loss, SequenceModel
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import check_arrays, check_pieces
 from rnnrbm.training.settings import Training
 from rnnrbm.units import Gaussian

@@ -22,7 +22,7 @@ ORDERS = [None, (2, 0, 3, 1)]
 def make(orderless: bool = False, order: tuple[int, ...] | None = None, seed: int = 0) -> tuple[NADE, Params]:
     """All parameters random, none symmetric."""
     rng = np.random.default_rng(seed)
-    nade = NADE.init(N_VISIBLE, N_HIDDEN, rng=rng, orderless=orderless, order=order)
+    nade = NADE.init(N_VISIBLE, N_HIDDEN, seed=rng, orderless=orderless, order=order)
     for t in nade.tensors():
         t.set_value(rng.normal(size=t.type.shape).astype(np.float32))
     return nade, {t.name: engine.to_numpy(t).astype(np.float64) for t in nade.tensors()}
@@ -138,4 +138,4 @@ def test_contract():
 )
 def test_impossible_ones_are_refused(sizes, options, message):
     with pytest.raises(ValueError, match=message):
-        NADE.init(*sizes, rng=np.random.default_rng(0), **options)
+        NADE.init(*sizes, seed=0, **options)

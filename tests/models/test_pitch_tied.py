@@ -28,7 +28,7 @@ def scrambled(tensors, seed=0):
 @pytest.mark.parametrize("reach", [None, 2, 1, 9])
 def test_nade_is_the_formula_and_adds_up(reach):
     n, m = 4, 3
-    nade = TiedNADE.init(n, m, rng=RNG(0), reach=reach)
+    nade = TiedNADE.init(n, m, seed=0, reach=reach)
     assert isinstance(nade, NormalizedDensity)
     p = scrambled(nade.tensors())
     states = oracles.all_states(n).astype(np.float32)
@@ -50,7 +50,7 @@ def test_nade_is_the_formula_and_adds_up(reach):
 @pytest.mark.parametrize("reach", [1, 2, 7])
 def test_rbm_is_the_one_with_its_weights_written_out(reach):
     n, m = 4, 2
-    tied = TiedRBM.init(n, m, rng=RNG(0), reach=reach)
+    tied = TiedRBM.init(n, m, seed=0, reach=reach)
     assert isinstance(tied, EnergyDensity)
     p = scrambled(tied.tensors())
     W = np.zeros((n, n * m))
@@ -69,7 +69,7 @@ def test_rbm_is_the_one_with_its_weights_written_out(reach):
 @pytest.mark.parametrize("octave", [12, 3, 0])
 def test_what_a_note_sees(octave):
     n, reach = 7, 2
-    network = init_tied("gru", n, 3, rng=RNG(0), reach=reach, octave=octave)
+    network = init_tied(n, 3, n_layers=1, seed=0, reach=reach, octave=octave)
     assert isinstance(network, Network)
     v = (RNG(1).random((5, n)) < 0.5).astype(np.float32)
     x = pt.tensor("v", dtype="float32", shape=(None, n))
@@ -88,12 +88,12 @@ def test_what_a_note_sees(octave):
 
 def test_what_the_layer_beside_says():
     n, reach, n_frames, m = 5, 1, 3, 2
-    network = init_pitch_conv(Memoryless("float32"), n, m, rng=RNG(0), n_frames=n_frames, reach=reach, octave=3)
+    network = init_pitch_conv(Memoryless("float32"), n, m, seed=0, n_frames=n_frames, reach=reach, octave=3)
     p = scrambled(network.tensors())
     v = (RNG(1).random((6, 1, n)) < 0.5).astype(np.float32)
     x = pt.tensor("v", dtype="float32", shape=v.shape)
     found = engine.to_numpy(engine.function([x], network.output(network.run(x)))(v))[:, 0]
-    single = init_tied("gru", n, 2, rng=RNG(0), reach=reach, octave=3)
+    single = init_tied(n, 2, n_layers=1, seed=0, reach=reach, octave=3)
     row = pt.tensor("v", dtype="float32", shape=(None, n))
     latest = engine.to_numpy(engine.function([row], single.seen(row))(v[:, 0]))  # the window, classes, which note
     for t, i in product(range(6), range(n)):
@@ -103,7 +103,7 @@ def test_what_the_layer_beside_says():
 
 
 def test_the_layer_beside_is_added_to_the_bias_of_its_note_and_not_dropped():
-    model = build("rnn-nade", 4, rng=RNG(0), n_hidden=2, n_recurrent=3, n_pitch_conv=2)
+    model = build("rnn-nade", 4, seed=0, n_hidden=2, n_recurrent=3, n_pitch_conv=2)
     W_uv = engine.to_numpy(model.bias_weights[0])
     assert W_uv.shape == (3 + 4, 4)
     np.testing.assert_allclose(W_uv[3:], np.eye(4), atol=1e-3)
@@ -117,14 +117,14 @@ def test_the_layer_beside_is_added_to_the_bias_of_its_note_and_not_dropped():
     a, b = (float(engine.function([v], cost)(x)) for cost in costs)
     assert a == pytest.approx(b, abs=1e-6)
     with pytest.raises(ValueError, match="n_pitch_conv, n_frames and reach must be at least 1, got 2, 0 and 12"):
-        init_pitch_conv(model.network.network, 4, 2, rng=RNG(0), n_frames=0)
+        init_pitch_conv(model.network.network, 4, 2, seed=0, n_frames=0)
 
 
 @pytest.mark.parametrize("name", ["tied-rnn-nade", "tied-rnn-rbm"])
 def test_a_chord_learned_in_c_is_known_in_d(name):
     """Far from the edges, and with nothing said of which note it is, a piece is as likely two semitones up."""
     n = 24
-    model = build(name, n, rng=RNG(0), n_hidden=2, n_recurrent=3, reach=3)
+    model = build(name, n, seed=0, n_hidden=2, n_recurrent=3, reach=3)
     rng = RNG(2)
     for t in model.params:
         value = 0.5 * rng.normal(size=t.type.shape)
@@ -153,4 +153,4 @@ def test_a_chord_learned_in_c_is_known_in_d(name):
 @pytest.mark.parametrize("name", ["tied-rnn-nade", "tied-rnn-rbm"])
 def test_impossible_sizes(name, options, message):
     with pytest.raises(ValueError, match=message):
-        build(name, 5, rng=RNG(0), **options)
+        build(name, 5, seed=0, **options)

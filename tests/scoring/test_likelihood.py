@@ -25,7 +25,7 @@ N_VISIBLE, N_HIDDEN, N_RECURRENT = 5, 6, 3
 def make(kind: str, sizes: tuple[int, int, int], seed: int = 0, scale: float = 0.7) -> tuple[SequenceModel, Params]:
     """A model whose parameters are all random, and the same for NumPy."""
     rng = np.random.default_rng(seed)
-    model = rnn_rbm(*sizes, rng=rng, cell=kind)
+    model = rnn_rbm(*sizes, seed=rng, cell=kind)
     for t in model.params:
         t.set_value((scale * rng.normal(size=t.type.shape)).astype(np.float32))
     return model, {t.name: engine.to_numpy(t).astype(np.float64) for t in model.params}
@@ -202,13 +202,13 @@ def test_settings_that_are_impossible(options, message):
 def test_models_that_cannot_be_scored():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="only states of binary visible units can be enumerated, not of Gaussian"):
-        Evaluator(rnn_rbm(3, 3, 2, rng=rng, visible=Gaussian()), exact_states=np.zeros((1, 3)))
+        Evaluator(rnn_rbm(3, 3, 2, seed=rng, visible=Gaussian()), exact_states=np.zeros((1, 3)))
     with pytest.raises(ValueError, match="got 26 visible"):
-        Evaluator(rnn_rbm(26, 26, 2, rng=rng), method="exact")
+        Evaluator(rnn_rbm(26, 26, 2, seed=rng), method="exact")
     with pytest.raises(TypeError, match="expected a SequenceModel, an RBM or a normalized density, got GRU"):
-        log_likelihood(rnn_rbm(3, 3, 2, rng=rng).network.layers[0], [np.zeros((2, 3))])
+        log_likelihood(rnn_rbm(3, 3, 2, seed=rng).network.layers[0], [np.zeros((2, 3))])
     with pytest.raises(TypeError, match=r"got dict; for a data set, give one of its lists, .train, .valid or .test"):
-        log_likelihood(rnn_rbm(3, 3, 2, rng=rng), {"test": [np.zeros((2, 3))]})
+        log_likelihood(rnn_rbm(3, 3, 2, seed=rng), {"test": [np.zeros((2, 3))]})
 
 
 # --- the arithmetic of the result -------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_log_likelihood_warns_of_poor_weights():
 
 def test_log_likelihood_warns_of_chains_that_all_ended_at_enumerated_frames():
     """The one Z of a static RBM then has no error, which is not to be believed."""
-    rbm = RBM.init(30, 26, rng=np.random.default_rng(0), b_v=9.0)  # all units on, most of the time
+    rbm = RBM.init(30, 26, seed=0, b_v=9.0)  # all units on, most of the time
     ones = [np.ones((3, 30), np.float32)]
     with pytest.warns(UserWarning, match="no chain ended at a frame that is not enumerated.*use more chains"):
         log_likelihood(rbm, ones, n_chains=4, n_temperatures=5, exact_states=ones[0][:1])
@@ -371,7 +371,7 @@ def test_raise_and_ais_bracket_the_truth(n_listed):
     annealing knew which datum it is to generate.
     """
     rng = np.random.default_rng(5)
-    rbm = RBM.init(6, 5, rng=rng)
+    rbm = RBM.init(6, 5, seed=rng)
     for t in rbm.tensors():
         t.set_value((3.0 * rng.normal(size=t.type.shape)).astype(np.float32))
     exact = oracles.probabilities({t.name: engine.to_numpy(t).astype(np.float64) for t in rbm.tensors()})
@@ -407,7 +407,7 @@ def chords() -> list[Any]:
     Returned with it: 400 frames to learn from and 60 to be scored, drawn from it exactly.
     """
     rng = np.random.default_rng(0)
-    model = rnn_rbm(24, 12, 2, rng=rng)
+    model = rnn_rbm(24, 12, 2, seed=rng)
     modes = np.zeros((12, 24), np.uint8)
     for mode in modes:
         mode[rng.choice(24, 3, replace=False)] = 1
@@ -439,7 +439,7 @@ def test_narrow_modes_that_are_enumerated():
 @pytest.mark.parametrize("n_listed", [1, pytest.param(30, marks=pytest.mark.slow)])
 def test_a_list_that_hardly_counts(n_listed):
     """An untrained machine, in which all states are alike: the listed ones are next to nothing of Z."""
-    rbm, frames = RBM.init(40, 6, rng=np.random.default_rng(0)), np.eye(40, dtype=np.uint8)
+    rbm, frames = RBM.init(40, 6, seed=0), np.eye(40, dtype=np.uint8)
     true = log_likelihood(rbm, frames, method="exact").mean
     listed = np.tril(np.ones((40, 40)))[:n_listed]  # one of them is among the frames
     for method in ("ais", "raise"):
@@ -496,7 +496,7 @@ def test_scored_in_parts_is_as_at_once(method, listed):
 
 def static(seed: int = 0, scale: float = 1.0, **units) -> RBM:
     rng = np.random.default_rng(seed)
-    rbm = RBM.init(7, 9, rng=rng, **units)
+    rbm = RBM.init(7, 9, seed=rng, **units)
     for t in rbm.tensors():
         t.set_value((scale * rng.normal(size=t.type.shape)).astype(np.float32))
     return rbm

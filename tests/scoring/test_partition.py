@@ -92,11 +92,11 @@ def test_exact_log_z_of_large_energies_does_not_overflow():
 def test_what_cannot_be_enumerated():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match=r"at most 25 units, got 26 visible Bernoulli\(\) and 30 hidden.*use AIS"):
-        exact_log_Z(RBM.init(26, 30, rng=rng))
+        exact_log_Z(RBM.init(26, 30, seed=rng))
     with pytest.raises(ValueError, match=r"got 3 visible Gaussian.* and 4 hidden ReLU"):
-        exact_log_Z(RBM.init(3, 4, rng=rng, visible=Gaussian(), hidden=ReLU()))
+        exact_log_Z(RBM.init(3, 4, seed=rng, visible=Gaussian(), hidden=ReLU()))
     with pytest.raises(ValueError, match=r"got 3 visible Softmax.* and 26 hidden"):
-        exact_log_Z(RBM.init(3, 26, rng=rng, visible=Softmax(3)))
+        exact_log_Z(RBM.init(3, 26, seed=rng, visible=Softmax(3)))
 
 
 @pytest.mark.parametrize(("n_rows", "n_states"), [(5, 1), (5, 30), (700, 32), (4096, 3), (1, 32)])

@@ -48,7 +48,7 @@ def make(
 ) -> SequenceModel:
     """Every parameter random, so that none is forgotten."""
     rng = np.random.default_rng(seed)
-    model = rnn_rbm(*sizes, rng=rng, **options)
+    model = rnn_rbm(*sizes, seed=rng, **options)
     for t in model.params:
         t.set_value((0.3 * rng.normal(size=t.type.shape)).astype(np.float32))
     return model
@@ -78,7 +78,7 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def test_it_learns_what_can_be_learned():
-    model = rnn_rbm(N_VISIBLE, 16, 12, rng=np.random.default_rng(0))
+    model = rnn_rbm(N_VISIBLE, 16, 12, seed=0)
     settings = Training(
         epochs=150,
         batch_size=4,

@@ -27,7 +27,7 @@ SETTINGS = Training.named(
 
 @pytest.mark.parametrize("name", ["rnn-rbm", "rnn-nade", "rtrbm"])
 def test_stages_train_parts_of_the_model_and_nothing_else(name):
-    model = build(name, 6, rng=np.random.default_rng(0), n_hidden=8, **({} if name == "rtrbm" else {"n_recurrent": 8}))
+    model = build(name, 6, seed=0, n_hidden=8, **({} if name == "rtrbm" else {"n_recurrent": 8}))
     seen = []
     for stage in stages(model, SETTINGS):
         before = {t.name: engine.to_numpy(t) for t in model.params}
@@ -44,18 +44,18 @@ def test_stages_train_parts_of_the_model_and_nothing_else(name):
 
 
 def test_what_is_not_asked_for_or_not_there_is_not_trained_first():
-    model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
+    model = build("rnn-rbm", 6, seed=0, n_hidden=8, n_recurrent=8)
     assert list(stages(model, Training())) == [("model", model, Training())]
     only = list(stages(model, SETTINGS.model_copy(update={"pretrain_network": 0})))
     assert [stage.name for stage in only] == ["density", "model"]
     assert isinstance(only[0].model.network, Memoryless)
-    alone = build("nade", 6, rng=np.random.default_rng(0), n_hidden=8)
+    alone = build("nade", 6, seed=0, n_hidden=8)
     assert [stage.model for stage in stages(alone, SETTINGS)] == [alone]
 
 
 def test_the_density_is_trained_on_shuffled_frames():
     """As many of them in a batch, each on its own, from all pieces."""
-    model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
+    model = build("rnn-rbm", 6, seed=0, n_hidden=8, n_recurrent=8)
     own = next(stages(model, SETTINGS)).settings
     assert (own.row_length, own.batch_size, own.context) == (1, 32 * 3, 0)
     corpus = PackedDataset(PIECES, row_length=own.row_length, batch_size=own.batch_size, context=own.context)
@@ -66,7 +66,7 @@ def test_the_density_is_trained_on_shuffled_frames():
 
 
 def test_fit_does_not_leave_out_silently_what_is_to_be_trained_first():
-    model = build("rnn-rbm", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
+    model = build("rnn-rbm", 6, seed=0, n_hidden=8, n_recurrent=8)
     with pytest.raises(ValueError, match=r"pretrain_density \(3\) and pretrain_network \(0\).*pretraining\.stages"):
         next(fit(model, PIECES, pretrain_density=3))
 
@@ -75,7 +75,7 @@ def test_the_network_learns_sooner():
     """With its network trained before, the loss of the first epoch is lower."""
     first = []
     for epochs in (0, 30):
-        model = build("rnn-nade", 6, rng=np.random.default_rng(0), n_hidden=8, n_recurrent=8)
+        model = build("rnn-nade", 6, seed=0, n_hidden=8, n_recurrent=8)
         settings = SETTINGS.model_copy(update={"pretrain_density": 0, "pretrain_network": epochs})
         for stage in stages(model, settings):
             rows = list(fit(stage.model, PIECES, None, stage.settings))

@@ -10,11 +10,12 @@ import pytest
 
 from rnnrbm import RBM, State, fit
 from rnnrbm.backend import engine, random
+from rnnrbm.batch import Loss, masked_mean
 from rnnrbm.models.nade import NADE
 from rnnrbm.networks import Memoryless
 from rnnrbm.recurrence import flatten
 from rnnrbm.scoring.likelihood import log_likelihood
-from rnnrbm.sequence import Loss, SequenceModel, masked_mean
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.checkpoint import CheckpointError
 from rnnrbm.training.fit import Diverged
 from rnnrbm.training.packing import PackedDataset
@@ -123,7 +124,7 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def make_rbm(seed: int = 0) -> RBM:
-    return RBM.init(6, 4, rng=np.random.default_rng(seed), scale=0.3)
+    return RBM.init(6, 4, seed=np.random.default_rng(seed), scale=0.3)
 
 
 def test_an_rbm_alone_learns_what_can_be_enumerated():
@@ -159,7 +160,7 @@ def test_an_rbm_alone_trains_as_a_sequence_model_without_a_past(options):
 def test_a_gaussian_rbm_learns_real_numbers():
     standard = (REAL - REAL.mean(axis=0)) / REAL.std(axis=0)
     for data in (standard, standard.astype(np.float64)):
-        rbm = RBM.init(5, 8, rng=np.random.default_rng(0), visible=Gaussian())
+        rbm = RBM.init(5, 8, seed=0, visible=Gaussian())
         before = log_likelihood(rbm, data, method="exact").mean
         rows = list(fit(rbm, data, epochs=60, batch_size=50, k=1, **FAST))
         assert math.isnan(rows[-1]["pseudo_likelihood"])
@@ -167,7 +168,7 @@ def test_a_gaussian_rbm_learns_real_numbers():
 
 
 def test_a_nade_alone_learns():
-    nade = NADE.init(6, 8, rng=np.random.default_rng(0))
+    nade = NADE.init(6, 8, seed=0)
     rows = list(fit(nade, FRAMES, FRAMES, epochs=100, batch_size=30, **FAST | {"learning_rate": 0.1}))
     entropy = -sum(q * math.log(q) for q in np.unique(FRAMES, axis=0, return_counts=True)[1] / len(FRAMES))
     assert rows[-1]["valid_ll"] == pytest.approx(log_likelihood(nade, FRAMES).mean, abs=1e-5)
@@ -328,7 +329,7 @@ CASES: dict[str, tuple[Any, np.ndarray, np.ndarray | None, dict[str, Any]]] = {
         FRAMES[:20],
         SHORT_AIS | {"batch_size": 50, "k": [(0.0, 1), (0.5, 2)], "persistent": True},
     ),
-    "nade": (lambda seed: NADE.init(6, 3, rng=np.random.default_rng(seed)), FRAMES, FRAMES[:9], {"batch_size": 50}),
+    "nade": (lambda seed: NADE.init(6, 3, seed=np.random.default_rng(seed)), FRAMES, FRAMES[:9], {"batch_size": 50}),
     "autoencoder": (lambda seed: Autoencoder(5, 2, seed), REAL, REAL[:20], {"batch_size": 90, "averaging": 0.9}),
     "denoising": (lambda seed: Denoising(5, 2, seed=seed), REAL, REAL[:20], {"batch_size": 90, "weight_decay": 0.1}),
     "hopfield": (lambda seed: Hopfield(64), PATTERNS, None, {"batch_size": 3}),
@@ -543,8 +544,8 @@ def test_misuse_of_own_updates():
         (Autoencoder(5, 2), {"persistent": True, "state_dropout": 0.1}, "persistent, state_dropout: Autoencoder"),
         (Hopfield(5), {"learning_rate": 0.1, "clip": 0.0}, "learning_rate, clip: Hopfield.*its own updates"),
         (Autoencoder(5, 2), {"context": 4}, "context .4. needs rows of several frames"),
-        (RBM.init(5, 2, rng=np.random.default_rng(0)), {"pretrain_density": 2}, "pretrain_density .2."),
-        (RBM.init(5, 2, rng=np.random.default_rng(0)), {"n_proposals": 9, "batch_size": 4}, "n_proposals .9."),
+        (RBM.init(5, 2, seed=0), {"pretrain_density": 2}, "pretrain_density .2."),
+        (RBM.init(5, 2, seed=0), {"n_proposals": 9, "batch_size": 4}, "n_proposals .9."),
     ],
 )
 def test_settings_that_have_no_meaning_are_refused(model, options, message):

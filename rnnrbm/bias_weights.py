@@ -1,0 +1,45 @@
+"""The weights by which a network's output sets the biases of a density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm.backend import engine
+from rnnrbm.backend.random import Seed, generator
+from rnnrbm.densities import FrameDensity
+
+__all__ = ["init_bias_weights", "project_bias"]
+
+
+def init_bias_weights(
+    n_outputs: int, density: FrameDensity, *, seed: Seed, n_parts: int = 1, dtype: str | None = None
+) -> tuple[Any, ...]:
+    """Make nearly zero weights from a network's output to each bias: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``.
+
+    With `n_parts`, the output and each bias are split into equal parts, and all parts share the same weights.
+    """
+    rng = generator(seed)
+    if n_outputs == 0:
+        return ()
+    sizes = {bias: getattr(density, bias).type.shape[-1] for bias in density.biases}
+    for bias, size in sizes.items():
+        if size % n_parts:
+            raise ValueError(
+                f"{bias} has {size} units, which {n_parts} parts of the network's output cannot share equally; combine "
+                "a network with parts for every note with a density with as many parts, such as TiedNADE or TiedRBM"
+            )
+    return tuple(
+        engine.shared(rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts)), f"W_u{bias[2:]}", dtype)
+        for bias, size in sizes.items()
+    )
+
+
+def project_bias(output: TensorVariable, W: TensorVariable) -> TensorVariable:
+    """Multiply outputs (..., n_outputs) by weights; apply weights of one part (see `Traits`) to each part."""
+    n_outputs, (n_rows, n_columns) = output.type.shape[-1], W.type.shape
+    if n_outputs == n_rows:
+        return output @ W
+    n_parts = n_outputs // n_rows
+    return (output.reshape((-1, n_rows)) @ W).reshape((*engine.leading(output), n_parts * n_columns))
