@@ -61,7 +61,8 @@ class Training(Settings):
         Epochs that train the frame density without a past, and then the network by predicting each unit of the next
         frame, before the joint training; see :mod:`rnnrbm.training.pretraining`.
     batch_size, row_length, context : int
-        Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.training.packing.PackedDataset`.
+        Rows of a batch, frames of a row, frames of context; see :class:`rnnrbm.training.packing.PackedDataset`. For
+        models of independent frames see :func:`rnnrbm.training.fit.fit`.
     k : int or list of (float, int)
         Gibbs steps of CD-k, constant or in stages: (0.0, 2), (0.5, 10) is 2 until half of the epochs, then 10.
     n_proposals : int
@@ -103,7 +104,7 @@ class Training(Settings):
         set is in one key, as the benchmark sets are, training in other keys too reduces overfitting, and a value below
         1 still teaches the model the key. By default all pieces are transposed at first, and half in the last quarter.
     patience : int
-        Stop after this many epochs without a better validation log-likelihood; 0 never stops early.
+        Stop after this many epochs without a better validation; 0 never stops early.
     valid_every : int
         Epochs between validations.
     valid_n_frames, valid_n_chains, valid_n_temperatures : int
