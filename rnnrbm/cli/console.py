@@ -120,10 +120,10 @@ class ProgressBar:
             return
         text = ""
         if row is not None:
-            if row["valid_ll"] == row["valid_ll"]:
+            if not math.isnan(row.get("valid_ll", math.nan)):
                 self.valid = f"  valid LL {row['valid_ll']:.3f} in epoch {row['epoch']}"
-            text = f"loss {row['loss']:+.3f}"
-            if row["k"] == row["k"]:  # of an energy
+            text = f"loss {row['loss']:+.3f}" if "loss" in row else ""
+            if not math.isnan(row.get("k", math.nan)):  # of an energy
                 text = f"k {row['k']}  {text}  pseudo-LL {row['pseudo_likelihood']:.3f}"
             text += self.valid
         if stage not in self.tasks:

@@ -68,7 +68,7 @@ class State:
     rows : list of dict
         Metrics of all epochs.
     finished : bool
-        Training ended of itself: all epochs done, or early stopping.
+        Training is complete: all epochs are done, or it stopped early.
     variables : dict of str to shared variable
         Everything that changes from step to step, live.
     """
@@ -216,7 +216,7 @@ def fit(
     settings = suitable_settings(trained, settings, single_frames=alone)
     state = State() if state is None else state
     train = checked_pieces(trained, train, single_frames=alone, name="train piece")
-    if valid is None or len(valid) == 0:
+    if valid is None or (isinstance(valid, (Sequence, np.ndarray)) and len(valid) == 0):
         valid = []
     else:
         check_validation(trained)

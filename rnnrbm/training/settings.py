@@ -62,7 +62,8 @@ class Training(Settings):
         frame, before the joint training; see :mod:`rnnrbm.training.pretraining`.
     batch_size, row_length, context : int
         Rows in a batch, frames in a row, and frames that a row repeats if it continues a piece, so that the network
-        knows the past; see :class:`rnnrbm.training.packing.PackedDataset`.
+        knows the past; see :class:`rnnrbm.training.packing.PackedDataset`. If frames are
+        independent, see :func:`rnnrbm.training.fit.fit`.
     k : int or list of (float, int)
         Gibbs steps of contrastive divergence (CD-k), constant or in stages: (0.0, 2), (0.5, 10) is 2 in the first half
         of the epochs, then 10.
@@ -107,7 +108,7 @@ class Training(Settings):
         Transposed pieces reduce overfitting. If a data set is in one key, as the benchmark sets are, a value below 1
         teaches the model that key. By default all pieces are transposed at first, and half in the last quarter.
     patience : int
-        Stop after this many epochs without a better validation log-likelihood; 0 never stops early.
+        Stop after this many epochs without a better validation; 0 never stops early.
     valid_every : int
         Epochs between validations.
     valid_n_frames, valid_n_chains, valid_n_temperatures : int

@@ -174,9 +174,22 @@ def parameters(model: Any) -> list[Any]:
 
 
 def check_names(variables: Sequence[Any], kind: str) -> None:
-    """Raise ValueError unless variables have names that are unique and can be keys of a checkpoint."""
+    """Check that shared variables are arrays whose names are unique and can be keys of a checkpoint.
+
+    Raises
+    ------
+    TypeError
+        If a variable is no array.
+    ValueError
+        If a name is missing, not unique or reserved.
+    """
     seen = set()
     for variable in variables:
+        if not hasattr(variable.type, "dtype"):
+            raise TypeError(
+                f"a variable of {kind}, {variable.name}, is no array but {variable.type}, which a checkpoint cannot "
+                "hold; draw random numbers from the rng that is passed"
+            )
         if not variable.name:
             raise ValueError(
                 f"a variable of {kind}, {variable.type}, has no name; give it one: it is the variable's key in a "
@@ -228,6 +241,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool) ->
             "stages of their own, and fit trains one: call it for each of "
             "rnnrbm.training.pretraining.stages(model, settings)"
         )
+    if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
+        raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
     chosen = settings.model_fields_set
     if not single_frames or "row_length" in chosen:
         return settings

@@ -1,4 +1,4 @@
-"""The command line, as a person meets it: the installed command in a process of its own."""
+"""The command line, as a person meets it."""
 
 import json
 import os
@@ -7,20 +7,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import COMMAND, environment, refused, rnnrbm
 from test_run import COLUMNS, FIGURES, LOW, PARTS, WIDTH, metrics_of, midi_folder, same_training, save_data
 
 from rnnrbm.experiment import config
 from rnnrbm.io import midi
 from rnnrbm.training import checkpoint
 
-SCRIPT = Path(sysconfig.get_path("scripts")) / "rnnrbm"
-COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "rnnrbm.cli.main"]
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder"))
 
 CONFIG = """
@@ -50,31 +48,6 @@ k = 3
 """
 #: for runs of which only the beginning is looked at
 SHORT_END = ["--set", "evaluation.test=false", "--set", "generation.n_samples=1"]
-
-
-def rnnrbm(*arguments: object, cwd: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command; the exit code must be `code`, and there must be no traceback."""
-    command = [*COMMAND, *(str(a) for a in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment())
-    assert done.returncode == code, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def environment() -> dict[str, str]:
-    """Without colours, and wide enough that no line is wrapped."""
-    return os.environ | {"NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}
-
-
-def refused(*arguments: object, code: int = 1, cwd: Path | None = None) -> str:
-    """The one line that a command which cannot work says."""
-    done = rnnrbm(*arguments, code=code, cwd=cwd)
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr  # no folder is announced that is not made
-    assert done.stdout == ""
-    assert "Errno" not in done.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

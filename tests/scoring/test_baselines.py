@@ -8,10 +8,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from helpers import refused, rnnrbm
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
-from test_main import refused, rnnrbm
 from test_metrics import SETS, needs_data, pieces, roll
 
 from rnnrbm import datasets

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import oracles
+import pytensor
 import pytensor.tensor as pt
 import pytest
 
@@ -63,11 +64,9 @@ class Denoising(Autoencoder):
 class Hopfield:
     """Hebb's rule, W = sum of x x' over patterns of -1 and 1, without a diagonal."""
 
-    n_visible = 0  # set by each
-
-    def __init__(self, n_visible: int) -> None:
+    def __init__(self, n_visible: int, dtype: str = "float32") -> None:
         self.n_visible = n_visible
-        self.W = engine.shared(np.zeros((n_visible, n_visible)), "W")
+        self.W = engine.shared(np.zeros((n_visible, n_visible)), "W", dtype)
         self.patterns = engine.shared(0.0, "patterns")
         self.params = [self.W]
 
@@ -202,6 +201,25 @@ def test_frames_of_a_static_model_are_shuffled_unless_rows_are_asked_for(monkeyp
     for model in (make_rbm(), Autoencoder(6, 2)):
         list(fit(model, FRAMES, **options if "settings" in options else options | {"epochs": 0}))
     assert seen == [expected] * 2
+
+
+@pytest.mark.parametrize("fill", [True, False])
+def test_single_frames_come_in_random_order_each_once(fill):
+    pieces = [np.eye(8, dtype=np.uint8)[2:6][np.arange(n) % 4] for n in (1, 30, 6)]
+    corpus = PackedDataset(pieces, row_length=1, batch_size=5, context=0, transpose_range=(-2, 2))
+    batches = list(corpus.epoch((0, 1), transpose_prob=0.5, fill=fill))
+    assert [batch.offset.shape for batch in batches] == [(1, 5)] * 8 == [(1, 5)] * corpus.n_batches((0, 1))
+    mask = np.concatenate([batch.mask[0] for batch in batches])
+    assert mask.tolist() == [1.0] * 37 + [float(fill)] * 3
+    frames = np.concatenate([corpus.dense(batch)[0] for batch in batches])[:37]
+    assert (frames.sum(axis=1) == 1).all()  # no note has left the roll
+    place = np.concatenate([batch.offset[0] for batch in batches])[:37] // (8 + 2 * 2)
+    assert (np.diff(place) != 1).any()
+    where = np.empty(37, int)
+    where[place] = frames.argmax(axis=1)
+    shifts = [set(part - pieces[i].argmax(axis=1)) for i, part in enumerate(np.split(where, [1, 31]))]
+    assert all(len(shift) == 1 for shift in shifts)  # a piece moves as a whole
+    assert {0} < set.union(*shifts)
 
 
 # --- models with a loss -------------------------------------------------------------------------------
@@ -435,6 +453,10 @@ def twice() -> list[Any]:
     return [engine.shared(np.zeros((5, 5)), "W") for _ in range(2)]
 
 
+def generator() -> Any:
+    return pytensor.shared(np.random.default_rng(0), "generator")
+
+
 def draws(model: Any, loss: Loss, rng: Any) -> Loss:
     noise, _ = rng.normal(model.W)
     return loss._replace(cost=loss.cost + (noise * model.W).sum(acc_dtype="float32"))
@@ -470,6 +492,11 @@ MISUSE: dict[str, tuple[Any, type[Exception], str]] = {
         lambda: Changed(change=lambda m, loss, rng: loss._replace(updates={nameless(): np.float32(1)})),
         ValueError,
         "has no name",
+    ),
+    "a generator of random numbers": (
+        lambda: Changed(change=lambda m, loss, rng: loss._replace(updates={(g := generator()): g})),
+        TypeError,
+        "generator, is no array",
     ),
     "state with the name of a parameter": (
         lambda: Changed(change=lambda m, loss, rng: loss._replace(updates={engine.shared(0.0, "W"): np.float32(1)})),
@@ -543,6 +570,7 @@ def test_misuse_of_own_updates():
         (Autoencoder(5, 2), {"k": 3}, "k: Autoencoder has no use for this setting; that is for sequence models"),
         (Autoencoder(5, 2), {"persistent": True, "state_dropout": 0.1}, "persistent, state_dropout: Autoencoder"),
         (Hopfield(5), {"learning_rate": 0.1, "clip": 0.0}, "learning_rate, clip: Hopfield.*its own updates"),
+        (Hopfield(5, "int32"), {"averaging": 0.9}, "averaging .0.9. needs float parameters"),
         (Autoencoder(5, 2), {"context": 4}, "context .4. needs rows of several frames"),
         (RBM.init(5, 2, seed=0), {"pretrain_density": 2}, "pretrain_density .2."),
         (RBM.init(5, 2, seed=0), {"n_proposals": 9, "batch_size": 4}, "n_proposals .9."),
@@ -574,6 +602,7 @@ def hole(x: np.ndarray) -> np.ndarray:
         (lambda: Autoencoder(5, 2), [REAL, REAL[:, :4]], None, ValueError, r"train piece 1 .*expected \(T, 5\)"),
         (lambda: Autoencoder(5, 2), REAL, REAL[:, :4], ValueError, "valid pieces have 4 columns, train pieces 5"),
         (lambda: Autoencoder(5, 2), "images", None, TypeError, "expected a list of arrays .*, got str"),
+        (lambda: Autoencoder(5, 2), REAL, 7, TypeError, "expected a list of arrays .*, got int"),
         (lambda: Autoencoder(5, 2), 7, None, TypeError, "expected a list of arrays .*, got int"),
         (lambda: Autoencoder(5, 2), [], None, ValueError, "there is no train piece"),
         (lambda: Autoencoder(5, 2), REAL[0], None, ValueError, r"train piece 0 has shape \(\)"),
