@@ -286,7 +286,7 @@ def test_other_models_are_trained_scored_and_sampled(place, model):
     assert ("Gibbs steps from the frame before" in said) != exact
     assert re.search(rf"this {model.upper()} .* -\d+\.\d+ │.*exact", said) or not exact
     done = rnnrbm("generate", model, "--n-frames", "3", "--n-samples", "1", cwd=place)
-    assert "notes a frame" in done.stdout
+    assert "notes per frame" in done.stdout
     assert config.read(place / model / "config.toml").model.name == model
 
 
@@ -341,7 +341,7 @@ def test_what_cannot_be_evaluated(place, trained, tmp_path):
     assert re.search(r"whole: was trained on 12 visible units, but toy has 13", said)
     save_data(tmp_path / "high.npz", low=LOW + 1)
     said = refused("evaluate", place / "whole", *QUICK, "--data", tmp_path / "high.npz")
-    assert re.search(r"column 0 was note 60 in training, but in toy it is note 61; evaluate", said)
+    assert re.search(r"toy: column 0 is note 61, not note 60", said)
     assert "split 'tests' is none of train, valid, test" in refused("evaluate", "whole", "--split", "tests", cwd=place)
     assert "no such file" in refused("evaluate", "nowhere", cwd=place)
     assert "annealing schedule 'steep'" in refused("evaluate", "whole", "--schedule", "steep", cwd=place)
@@ -454,7 +454,7 @@ def test_generate_repeats_by_seed(place, trained):
     assert default["seed0-1.mid"] != five["seed5-1.mid"]
     assert five["seed5-1.mid"] != five["seed5-2.mid"]
     lines = done.stdout.splitlines()
-    assert re.fullmatch(r"\d+\.\d\d notes a frame, .* of frames repeat the one before", lines[0])
+    assert re.fullmatch(r"notes per frame \d+\.\d+, repeated frame rate \d\.\d+", lines[0])
     assert {Path(line).name for line in lines[1:]} == set(five)
 
 
@@ -531,4 +531,4 @@ def test_columns_that_are_no_notes(place, tmp_path):
     assert set(os.listdir(place / "frames" / "samples")) == {"sample-1.png", "sample-2.png"}
     midi.write(place / "any.mid", np.eye(4), low=60)
     line = refused("generate", "frames", "--prime", "any.mid", cwd=place)
-    assert "was not trained on MIDI notes, so no MIDI file can prime it" in line
+    assert "any.mid: the columns are not MIDI notes" in line
