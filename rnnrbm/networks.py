@@ -303,7 +303,7 @@ class MetricalPosition(NamedTuple):
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> MetricalPosition:
         return MetricalPosition(self.network.with_tensors(tensors), self.period)
 
-    def _told(self, v: TensorVariable, place: TensorVariable) -> TensorVariable:
+    def _with_position(self, v: TensorVariable, place: TensorVariable) -> TensorVariable:
         """Append the one-hot positions (..., 1) of the next frames to frames (..., n): (..., n + period)."""
         return pt.concatenate([v, pt.eq(place, np.arange(self.period, dtype=v.dtype)).astype(v.dtype)], axis=-1)
 
@@ -315,11 +315,11 @@ class MetricalPosition(NamedTuple):
             since = since - pt.switch(begun, frame[:, None], 0).max(axis=1)
         place = ((since + 1) % self.period).astype(v.dtype)[:, :, None]
         place = pt.broadcast_to(place, (*v.shape[:2], 1)) if start is None else place
-        return pt.concatenate([place, self.network.run(self._told(v, place), start)], axis=-1)
+        return pt.concatenate([place, self.network.run(self._with_position(v, place), start)], axis=-1)
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
         place = (u[..., :1] + np.asarray(1, u.dtype)) % np.asarray(self.period, u.dtype)
-        return pt.concatenate([place, self.network.step(self._told(v, place), u[..., 1:])], axis=-1)
+        return pt.concatenate([place, self.network.step(self._with_position(v, place), u[..., 1:])], axis=-1)
 
     def output(self, u: TensorVariable) -> TensorVariable:
         return self.network.output(u[..., 1:])

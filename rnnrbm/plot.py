@@ -25,6 +25,13 @@ __all__ = ["column_statistics", "filters", "frames", "learning_curves", "piano_r
 INK, ACCENT, FAINT = "#1f4e79", "#d1495b", "#e4e7eb"  # distinguishable in grey and by the color-blind
 # from transparent to ink, so that the grid and the black keys show where no note sounds
 SHADE = LinearSegmentedColormap.from_list("shade", [(*(0.12, 0.31, 0.47), a) for a in (0.0, 1.0)])
+#: columns by which the best epoch is chosen, the first that there is, and their names in words
+_JUDGES = {
+    "valid_ll": "validation log-likelihood",
+    "valid_score": "validation score",
+    "valid_loss": "validation loss",
+    "pseudo_likelihood": "pseudo-likelihood",
+}
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -113,15 +120,15 @@ def learning_curves(
     """Draw the metrics of a run's metrics.csv.
 
     There is one panel for each of these that has numbers: the log-likelihoods (every column whose name ends in
-    ``_ll``), the pseudo-likelihood, the loss, and k. All panels mark the epoch of the best validation log-likelihood
-    (else of the best pseudo-likelihood).
+    ``_ll``), the pseudo-likelihood, the validation score, the losses, and k. All panels mark the epoch of the best
+    validation, or without a validation that of the best pseudo-likelihood.
 
     Parameters
     ----------
     metrics : mapping of str to sequence of float, all of one length
         The columns: ``epoch`` (by default 1, 2, ...), and any of ``valid_ll`` and other names in ``_ll`` (nats per
-        frame), ``pseudo_likelihood`` (nats per frame), ``loss`` (nats per frame) and ``k`` (Gibbs steps). NaN, None and
-        the empty string mean that a row has no number. Other columns are ignored.
+        frame), ``pseudo_likelihood`` (nats per frame), ``valid_score``, ``loss`` and ``valid_loss``, and ``k`` (Gibbs
+        steps). NaN, None and the empty string mean that a row has no number. Other columns are ignored.
     figsize : tuple of float
         Width and height in inches.
 
@@ -153,7 +160,8 @@ def learning_curves(
     panels = [
         (f"log-likelihood{' of valid' if likelihoods == ['valid_ll'] else ''}\n(nats per frame)", likelihoods),
         ("pseudo-likelihood\n(nats per frame)", ["pseudo_likelihood"]),
-        ("loss\n(nats per frame)", ["loss"]),
+        ("validation score", ["valid_score"]),
+        ("loss\n(nats per frame)" if likelihoods or "k" in columns else "loss", ["loss", "valid_loss"]),
         ("k\n(steps)", ["k"]),
     ]
     panels = [(label, [n for n in names if n in columns]) for label, names in panels]
@@ -162,8 +170,8 @@ def learning_curves(
     heights = [1 if names == ["k"] else 3 if label.startswith("log") else 2 for label, names in panels]
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
 
-    judge = "valid_ll" if "valid_ll" in columns else "pseudo_likelihood"
-    best = int(np.nanargmax(columns[judge])) if judge in columns else None
+    judge = next((name for name in _JUDGES if name in columns), None)
+    best = None if judge is None else int((np.nanargmin if judge == "valid_loss" else np.nanargmax)(columns[judge]))
     colors = [INK, ACCENT, "#5f9e6e", "#8c6bb1"]
     for ax, (label, names) in zip(axes, panels, strict=True):
         for name, color in zip(names, colors * len(names), strict=False):
@@ -193,9 +201,10 @@ def learning_curves(
     axes[-1].set_xlabel("epoch")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     if best is not None:
-        name = "validation log-likelihood" if judge == "valid_ll" else "pseudo-likelihood"
+        assert judge is not None
+        unit = " nats per frame" if judge in ("valid_ll", "pseudo_likelihood") else ""
         axes[0].set_title(
-            f"best {name}: {columns[judge][best]:.3f} nats per frame, epoch {epoch[best]:g}",
+            f"best {_JUDGES[judge]}: {columns[judge][best]:.3f}{unit}, epoch {epoch[best]:g}",
             loc="left",
             fontsize="medium",
         )
@@ -545,7 +554,7 @@ def _numbers(column: Sequence[Any]) -> np.ndarray:
 
 
 def _drawn(name: str) -> bool:
-    return name in ("epoch", "loss", "pseudo_likelihood", "k") or name.endswith("_ll")
+    return name in ("epoch", "loss", "k", *_JUDGES) or name.endswith("_ll")
 
 
 def _note_axis(axis: Any, bottom: int, top: int) -> None:

@@ -222,9 +222,9 @@ def gibbs(
     n_tensors = len(density.tensors())
 
     def step(v: TensorVariable, draw: TensorVariable, key: TensorVariable, *rest: TensorVariable) -> list:
-        tensors, kept = list(rest[:n_tensors]), rest[n_tensors:]
+        tensors, fixed = list(rest[:n_tensors]), rest[n_tensors:]
         v, inner = density.with_tensors(tensors).gibbs_step(v, Rng(key, draw))
-        return [clamped(v, *kept) if kept else v, inner.draw]
+        return [clamped(v, *fixed) if fixed else v, inner.draw]
 
     v, draw = pytensor.scan(
         step,

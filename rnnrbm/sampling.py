@@ -193,7 +193,7 @@ class Sampler:
             raise ValueError(f"n_samples must be at least 1, got {n_samples}")
         if prime is not None:
             check_pieces([prime], self._model.density, name="prime")
-        kept = [] if clamp is None else [self._checked(clamp)]
+        fixed = [] if clamp is None else [self._checked(clamp)]
         n_devices = sharding.available(self._mode) if n_samples > 1 else 1
         # padded to a multiple of the devices; the sample of a row does not depend on later rows
         size = n_samples if n_samples < n_devices else -(-n_samples // n_devices) * n_devices
@@ -205,9 +205,9 @@ class Sampler:
             if prime is not None:
                 u, last = self._read(prime.astype(self.dtype)), prime[-1].astype(self.dtype)
             if n_samples == 1:
-                return engine.to_numpy(self._program(1, bool(kept))(u, last, *kept))[None]
+                return engine.to_numpy(self._program(1, bool(fixed))(u, last, *fixed))[None]
             rows = (spread.shard(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
-            return engine.to_numpy(self._program(2, bool(kept))(*rows, *kept)).swapaxes(0, 1)[:n_samples]
+            return engine.to_numpy(self._program(2, bool(fixed))(*rows, *fixed)).swapaxes(0, 1)[:n_samples]
 
     def _checked(self, clamp: np.ndarray) -> np.ndarray:
         """Return the clamped values, or raise ValueError if they are impossible."""

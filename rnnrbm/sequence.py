@@ -192,8 +192,8 @@ class SequenceModel(NamedTuple):
         if state_dropout:
             n = u.type.shape[-1] - self.network.traits.n_direct
             keep, rng = dropout_mask(u[:, :n], state_dropout, rng)
-            kept = u[:, :n] * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)
-            u = kept if n == u.type.shape[-1] else pt.concatenate([kept, u[:, n:]], axis=1)
+            state = u[:, :n] * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)
+            u = state if n == u.type.shape[-1] else pt.concatenate([state, u[:, n:]], axis=1)
         density, rows = self.conditional(u), flatten(v)
         nan = pt.as_tensor(np.asarray(np.nan, self.dtype))
         if isinstance(density, NormalizedDensity):
@@ -247,11 +247,11 @@ class SequenceModel(NamedTuple):
         params = self.params
 
         def step(*args: Any) -> list[TensorVariable]:
-            kept, (v, u, draw, key, *rest) = (args[0], args[1:]) if clamp is not None else (None, args)
+            fixed, (v, u, draw, key, *rest) = (args[0], args[1:]) if clamp is not None else (None, args)
             model = self.with_params(rest[: len(params)])
             states = rest[len(params)] if init_states is not None else None
             density = model.conditional(model.network.output(u))
-            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, init_states=states, clamp=kept)
+            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, init_states=states, clamp=fixed)
             return [v, model.network.step(v, u), inner.draw]
 
         v, _, draw = pytensor.scan(

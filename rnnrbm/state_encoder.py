@@ -45,6 +45,8 @@ def check_arrays(pieces: Sequence[np.ndarray], n_visible: int, visible: Unit, *,
     if len(pieces) == 0:
         raise ValueError(f"there is no {name}; give at least one array (T, {n_visible})")
     for i, piece in enumerate(pieces):
+        if hasattr(piece, "toarray"):
+            raise TypeError(f"{name} {i} is a sparse matrix, expected a dense array: give piece.toarray()")
         if np.ndim(piece) != 2 or piece.shape[1] != n_visible or len(piece) == 0:
             alone = isinstance(pieces, np.ndarray) and pieces.ndim == 2
             raise ValueError(

@@ -1,6 +1,7 @@
-"""What several test files share: the command in this process, or in one of its own."""
+"""What several test files share: the command in this process, small data sets and rolls, comparisons of runs."""
 
 import contextlib
+import csv
 import io
 import os
 import runpy
@@ -11,6 +12,18 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
+
+import mido
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rnnrbm import datasets
+from rnnrbm.datasets import SPLITS, Dataset, PianoRoll
+from rnnrbm.io import midi
+from rnnrbm.training import checkpoint
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "rnnrbm"
 #: the installed command
@@ -32,6 +45,7 @@ def as_a_process(arguments: list[str], cwd: Path | None) -> Iterator[None]:
         warnings.catch_warnings(),
     ):
         warnings.resetwarnings()
+        os.environ.pop("RNNRBM_TRACEBACK", None)
         yield
 
 
@@ -76,3 +90,141 @@ def script(path: Path, *arguments: str, cwd: Path) -> str:
     done = in_process(lambda: runpy.run_path(str(path), run_name="__main__"), [str(path), *arguments], cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+# --- runs
+
+WIDTH, LOW = 12, 60
+PARTS = {"config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples"}
+FIGURES = {"learning_curves.png", "filters.png", "sample.png", "statistics.png"}
+COLUMNS = [
+    "epoch",
+    "k",
+    "learning_rate",
+    "loss",
+    "pseudo_likelihood",
+    "valid_ll",
+    "valid_se",
+    "seconds",
+    "frames_per_second",
+]
+TIMES = {"seconds", "frames_per_second"}
+
+
+def some_pieces(lengths: list[int], seed: int, width: int = WIDTH) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [(rng.random((n, width)) < 0.3).astype(np.uint8) for n in lengths]
+
+
+def save_data(path: Path, *, low: int | None = LOW, width: int = WIDTH) -> Path:
+    lengths = {"train": [20, 7, 40, 12], "valid": [9, 5], "test": [11, 3]}
+    rolls = {name: some_pieces(n, i, width) for i, (name, n) in enumerate(lengths.items())}
+    names = {name: [f"{name} {i}" for i in range(len(n))] for name, n in lengths.items()}
+    datasets.save(path, Dataset("toy", *rolls.values(), PianoRoll(low, 2 if low else None), names))
+    return path
+
+
+def metrics_of(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def same_training(a: Path, b: Path) -> None:
+    """Everything in two checkpoints and tables of metrics is equal, times aside."""
+    (arrays, meta), (other, other_meta) = (checkpoint.load(x / "checkpoint.npz") for x in (a, b))
+    assert arrays.keys() == other.keys()
+    for name in arrays:
+        assert arrays[name].tobytes() == other[name].tobytes(), name
+    for m in (meta, other_meta):
+        del m["state"]["seconds"]
+        for row in m["state"]["rows"]:
+            for name in TIMES:
+                del row[name]
+    assert repr(meta) == repr(other_meta)
+    rows = [[{k: x for k, x in row.items() if k not in TIMES} for row in metrics_of(f)] for f in (a, b)]
+    assert rows[0] == rows[1]
+
+
+def midi_folder(path: Path, *, channel: int = 0) -> Path:
+    """Six little tunes, perhaps on the channel of drums."""
+    path.mkdir()
+    for i, roll in enumerate(some_pieces([12, 9, 15, 8, 11, 10], 5)):
+        midi.write(path / f"{i}.mid", roll, low=LOW, steps_per_beat=2)
+        parsed = mido.MidiFile(path / f"{i}.mid")
+        for message in parsed.tracks[0]:
+            if message.type in ("note_on", "note_off"):
+                message.channel = channel
+        parsed.save(path / f"{i}.mid")
+    return path
+
+
+# --- data sets
+
+
+def named_pieces(dataset):
+    """(split, name, roll) of every piece."""
+    return [
+        (split, name, roll)
+        for split in SPLITS
+        for name, roll in zip(dataset.names[split], getattr(dataset, split), strict=True)
+    ]
+
+
+def write_mat(path, **splits):
+    cells = {}
+    for key, values in splits.items():
+        cells[key] = np.empty((1, len(values)), object)
+        cells[key][0] = values
+    scipy.io.savemat(path, cells)
+    return path
+
+
+def some_rolls(n, width=4):
+    rng = np.random.default_rng(n)
+    return [rng.integers(0, 2, (t + 2, width), np.uint8) for t in range(n)]
+
+
+def small(n=2):
+    names = {split: [f"{split} {i} ä" for i in range(n)] for split in SPLITS}
+    return Dataset("small", *(some_rolls(n) for _ in SPLITS), PianoRoll(60, 2), names)
+
+
+def assert_same(a, b):
+    for (split, name, roll), (split_b, name_b, roll_b) in zip(named_pieces(a), named_pieces(b), strict=True):
+        assert (split, name) == (split_b, name_b)
+        assert roll.dtype == roll_b.dtype == np.uint8
+        np.testing.assert_array_equal(roll, roll_b)
+    assert (a.name, a.kind) == (b.name, b.kind)
+
+
+def numbered_midi(path, n, suffixes=(".mid",)):
+    path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(n)
+    for i in range(n):
+        roll = np.zeros((8 + i, 88), np.uint8)
+        roll[np.arange(8 + i), rng.integers(30, 60, 8 + i)] = 1
+        file = path / f"{i:02}.mid"
+        midi.write(file, roll, steps_per_beat=2)
+        file.rename(file.with_suffix(suffixes[i % len(suffixes)]))
+    return path
+
+
+# --- rolls
+
+needs_data = pytest.mark.skipif(
+    not os.environ.get("RNNRBM_DATA"), reason="RNNRBM_DATA is not set: no published data sets"
+)
+
+SETS = ["piano-midi", "nottingham", "musedata", "jsb"]
+
+roll_lists = st.integers(1, 6).flatmap(
+    lambda width: st.lists(
+        hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.just(width)), elements=st.integers(0, 1)),
+        min_size=1,
+        max_size=4,
+    )
+)
+
+
+def roll(*frames: str) -> np.ndarray:
+    return np.array([[int(c) for c in frame] for frame in frames], np.uint8)

@@ -10,16 +10,17 @@ import mido
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
+from helpers import assert_same, named_pieces, numbered_midi, small, some_rolls, write_mat
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rnnrbm.datasets import Dataset, PianoRoll, check_roll, is_folder, load, resolved, save, transpose
+from rnnrbm.datasets import SPLITS, Dataset, PianoRoll, check_roll, is_folder, load, resolved, save, transpose
 from rnnrbm.io.midi_folder import _counts
 
 DATA = os.environ.get("RNNRBM_DATA")
 ROOT = Path(__file__).resolve().parent.parent
-SPLITS = ("train", "valid", "test")
 
 needs_data = pytest.mark.skipif(not DATA, reason="RNNRBM_DATA is not set: no real data")
 
@@ -29,34 +30,6 @@ rolls = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=1
 @pytest.fixture(scope="module")
 def bach():
     return load("bach")
-
-
-def pieces(dataset):
-    """(split, name, roll) of every piece."""
-    return [
-        (split, name, roll)
-        for split in SPLITS
-        for name, roll in zip(dataset.names[split], getattr(dataset, split), strict=True)
-    ]
-
-
-def write_mat(path, **splits):
-    cells = {}
-    for key, values in splits.items():
-        cells[key] = np.empty((1, len(values)), object)
-        cells[key][0] = values
-    scipy.io.savemat(path, cells)
-    return path
-
-
-def some_rolls(n, width=4):
-    rng = np.random.default_rng(n)
-    return [rng.integers(0, 2, (t + 2, width), np.uint8) for t in range(n)]
-
-
-def small(n=2):
-    names = {split: [f"{split} {i} ä" for i in range(n)] for split in SPLITS}
-    return Dataset("small", *(some_rolls(n) for _ in SPLITS), PianoRoll(60, 2), names)
 
 
 # --- check_roll and transpose ---------------------------------------------------------------------
@@ -83,6 +56,7 @@ def test_check_roll_keeps_the_cells_of_any_type(roll, dtype):
         (np.array([[-1, 0, 0, 1]]), r"first is -1"),
         (np.array([["0", "1", "0", "0"]]), r"values of type <U1; expected numbers"),
         ([[0, 1], [0]], r"rows of different lengths"),
+        (scipy.sparse.csr_matrix(np.eye(4)), r"toarray"),
     ],
 )
 def test_check_roll_says_what_is_wrong(roll, message):
@@ -121,14 +95,14 @@ def test_bach_counts_are_those_of_its_readme(bach):
     assert (bach.n_visible, bach.kind.low, bach.kind.steps_per_beat) == (88, 21, 1.0)
     assert bach.kind.seconds_per_frame is None
     assert "276 pieces    17446 frames" in str(bach)
-    names = [name for _, name, _ in pieces(bach)]
+    names = [name for _, name, _ in named_pieces(bach)]
     assert len(set(names)) == len(names)
     assert all(name.startswith("BWV ") for name in names)
 
 
 def test_bach_is_well_formed(bach):
     counts = Counter()
-    for _, name, roll in pieces(bach):
+    for _, name, roll in named_pieces(bach):
         np.testing.assert_array_equal(check_roll(roll, n_visible=88, where=name), roll)
         assert roll[0].any(), name
         assert roll[-1].any(), name
@@ -145,7 +119,7 @@ def test_bach_quarters_are_every_second_eighth_and_every_fourth_sixteenth(bach):
     eighths, sixteenths = load("bach", steps_per_beat=2), load("bach", steps_per_beat=4)
     assert (eighths.kind.steps_per_beat, sixteenths.kind.steps_per_beat) == (2.0, 4.0)
     assert eighths.names == sixteenths.names == bach.names
-    all_pieces = zip(pieces(bach), pieces(eighths), pieces(sixteenths), strict=True)
+    all_pieces = zip(named_pieces(bach), named_pieces(eighths), named_pieces(sixteenths), strict=True)
     for (_, _, quarter), (_, _, eighth), (_, _, sixteenth) in all_pieces:
         np.testing.assert_array_equal(quarter, eighth[::2])
         np.testing.assert_array_equal(eighth, sixteenth[::2])
@@ -154,7 +128,9 @@ def test_bach_quarters_are_every_second_eighth_and_every_fourth_sixteenth(bach):
 
 def test_bach_original_key_differs_by_a_shift_of_minus_five_to_six(bach):
     shifts = Counter()
-    for (_, name, common), (_, _, own) in zip(pieces(bach), pieces(load("bach", original_key=True)), strict=True):
+    for (_, name, common), (_, _, own) in zip(
+        named_pieces(bach), named_pieces(load("bach", original_key=True)), strict=True
+    ):
         shift = int(np.flatnonzero(common.any(0))[0] - np.flatnonzero(own.any(0))[0])
         np.testing.assert_array_equal(transpose(own, shift), common, err_msg=name)
         shifts[shift] += 1
@@ -163,12 +139,12 @@ def test_bach_original_key_differs_by_a_shift_of_minus_five_to_six(bach):
 
 
 def test_bach_is_in_c_major_or_a_minor(bach):
-    bass = [int(np.flatnonzero(roll[-1])[0] + 21) % 12 for _, _, roll in pieces(bach)]
+    bass = [int(np.flatnonzero(roll[-1])[0] + 21) % 12 for _, _, roll in named_pieces(bach)]
     share = Counter(bass)
     # The others end on the dominant, or are modal.
     assert share[0] + share[9] > 0.9 * len(bass)
     # The scale of C major holds most notes; G sharp is the leading note of A minor.
-    notes = sum(roll.sum(0) for _, _, roll in pieces(bach))
+    notes = sum(roll.sum(0) for _, _, roll in named_pieces(bach))
     weight = np.bincount((np.arange(88) + 21) % 12, notes)
     assert weight[[0, 2, 4, 5, 7, 9, 11]].sum() > 0.9 * weight.sum()
 
@@ -176,7 +152,7 @@ def test_bach_is_in_c_major_or_a_minor(bach):
 def test_a_known_chorale_is_what_the_score_says():
     # BWV 66.6 in F sharp minor, 4/4: an upbeat of two eighths, then the first line in quarters.
     own = load("bach", original_key=True, steps_per_beat=2)
-    ((_, _, roll),) = [p for p in pieces(own) if p[1].split()[1] == "66.6"]
+    ((_, _, roll),) = [p for p in named_pieces(own) if p[1].split()[1] == "66.6"]
     soprano = [int(np.flatnonzero(frame)[-1] + 21) for frame in roll[:16]]
     assert soprano == [73, 71, 69, 69, 71, 71, 73, 73, 76, 76, 73, 73, 71, 71, 69, 69]
     assert (np.flatnonzero(roll[0]) + 21).tolist() == [57, 64, 73]  # A, E, E, C sharp
@@ -202,7 +178,7 @@ def leaks(dataset, length, voices):
     """
     found = []
     windows = []
-    for split, name, roll in pieces(dataset):
+    for split, name, roll in named_pieces(dataset):
         frames = [tuple(np.flatnonzero(frame)[-voices:].tolist()) for frame in roll]
         windows.append((split, name, shape_windows(frames, length)))
     for i, (split, name, mine) in enumerate(windows):
@@ -327,9 +303,9 @@ def test_bach_agrees_with_the_published_chorales(bach):
                 table[t] = 254  # silence is not the padding
         return table
 
-    ours = np.array([frames(roll) for _, _, roll in pieces(bach)])
+    ours = np.array([frames(roll) for _, _, roll in named_pieces(bach)])
     shares = []
-    for _, _, roll in pieces(load("jsb")):
+    for _, _, roll in named_pieces(load("jsb")):
         if not roll[0].any() or roll.sum(1).max() > 4:
             continue
         same = (ours == frames(roll)).all(2)[:, : len(roll)].sum(1)
@@ -417,14 +393,6 @@ def test_bad_mat_files_are_named(tmp_path):
 # --- save, .npz -----------------------------------------------------------------------------------
 
 
-def assert_same(a, b):
-    for (split, name, roll), (split_b, name_b, roll_b) in zip(pieces(a), pieces(b), strict=True):
-        assert (split, name) == (split_b, name_b)
-        assert roll.dtype == roll_b.dtype == np.uint8
-        np.testing.assert_array_equal(roll, roll_b)
-    assert (a.name, a.kind) == (b.name, b.kind)
-
-
 def test_save_and_load_give_the_set_back(tmp_path, bach):
     for i, dataset in enumerate([small(), small(1), bach]):
         save(tmp_path / f"{i}.npz", dataset)
@@ -468,7 +436,7 @@ def test_bad_npz_files_are_named(tmp_path):
             load(path)
     other = tmp_path / "other.npz"
     np.savez(other, x=np.zeros(3))
-    with pytest.raises(ValueError, match=r"other.npz: has no name, train, .* written by rnnrbm.datasets.save or"):
+    with pytest.raises(ValueError, match=r"other.npz: has no name, kind, train, .* written by rnnrbm.datasets.save or"):
         load(other)
     with np.load(good) as arrays:
         changed = dict(arrays)
@@ -497,27 +465,13 @@ def test_a_dataset_must_fit_together():
 # --- folders of MIDI files ------------------------------------------------------------------------
 
 
-def midi_folder(path, n, suffixes=(".mid",)):
-    from rnnrbm.io import midi
-
-    path.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(n)
-    for i in range(n):
-        roll = np.zeros((8 + i, 88), np.uint8)
-        roll[np.arange(8 + i), rng.integers(30, 60, 8 + i)] = 1
-        file = path / f"{i:02}.mid"
-        midi.write(file, roll, steps_per_beat=2)
-        file.rename(file.with_suffix(suffixes[i % len(suffixes)]))
-    return path
-
-
 def test_a_folder_is_split_by_fraction_and_seed(tmp_path):
-    folder = midi_folder(tmp_path / "tunes", 10, (".mid", ".MID", ".midi", ".Kar"))
-    midi_folder(folder / "more" / "deep", 10)
+    folder = numbered_midi(tmp_path / "tunes", 10, (".mid", ".MID", ".midi", ".Kar"))
+    numbered_midi(folder / "more" / "deep", 10)
     (folder / "notes.txt").write_text("not music")
     dataset = load(folder)
     assert [len(getattr(dataset, s)) for s in SPLITS] == [14, 3, 3]
-    names = [name for _, name, _ in pieces(dataset)]
+    names = [name for _, name, _ in named_pieces(dataset)]
     assert len(set(names)) == 20
     assert {"00.mid", "01.MID", "02.midi", "03.Kar", "more/deep/09.mid"} <= set(names)
     assert (dataset.name, dataset.kind.low, dataset.kind.steps_per_beat) == ("tunes", 21, 2.0)
@@ -526,7 +480,7 @@ def test_a_folder_is_split_by_fraction_and_seed(tmp_path):
     assert load(folder, seed=1).names != dataset.names
     half = load(folder, split=(0.5, 0.25, 0.25))
     assert [len(getattr(half, s)) for s in SPLITS] == [10, 5, 5]
-    for _, name, roll in pieces(dataset):
+    for _, name, roll in named_pieces(dataset):
         assert len(roll) == 8 + int(Path(name).stem), name
     finer = load(folder, steps_per_beat=4, low=40, high=100)
     assert (finer.n_visible, finer.kind.low, finer.kind.steps_per_beat) == (61, 40, 4.0)
@@ -547,13 +501,13 @@ def test_every_split_gets_its_share_and_at_least_one(n, fractions):
 
 
 def test_a_folder_with_three_files_has_one_in_each_split(tmp_path):
-    dataset = load(midi_folder(tmp_path, 3))
+    dataset = load(numbered_midi(tmp_path, 3))
     assert [len(getattr(dataset, s)) for s in SPLITS] == [1, 1, 1]
 
 
 def test_sub_folders_are_the_splits(tmp_path):
     for i, split in enumerate(SPLITS):
-        midi_folder(tmp_path / split, i + 1)
+        numbered_midi(tmp_path / split, i + 1)
     dataset = load(tmp_path)
     assert dataset.names == {
         "train": ["train/00.mid"],
@@ -562,7 +516,7 @@ def test_sub_folders_are_the_splits(tmp_path):
     }
     with pytest.raises(ValueError, match=r"split and seed cannot be chosen"):
         load(tmp_path, seed=3)
-    midi_folder(tmp_path, 1)
+    numbered_midi(tmp_path, 1)
     with pytest.raises(ValueError, match=r"1 MIDI files outside them, such as .*00.mid"):
         load(tmp_path)
     (tmp_path / "00.mid").unlink()
@@ -576,7 +530,7 @@ def test_sub_folders_are_the_splits(tmp_path):
 
 
 def test_bad_midi_files_are_left_out_with_a_warning(tmp_path):
-    midi_folder(tmp_path, 4)
+    numbered_midi(tmp_path, 4)
     (tmp_path / "bad.mid").write_bytes(b"not music")
     with pytest.warns(UserWarning, match=r"left out a MIDI file: .*bad.mid") as caught:
         dataset = load(tmp_path)
@@ -613,7 +567,7 @@ def test_a_real_folder(tmp_path):
     for line in (folder / "rolls.tsv").read_text().splitlines()[1:]:
         row = line.split("\t")
         lengths[row[0]] = [int(value) for value in row[1:] if value.lstrip("-").isdigit()]
-    for _, name, roll in pieces(dataset):
+    for _, name, roll in named_pieces(dataset):
         assert any(abs(len(roll) - number) <= 2 for number in lengths[name]), name
 
 
@@ -625,8 +579,8 @@ def test_a_folder_read_by_the_published_rule_gives_the_published_rolls(folder, n
         rows = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
     dataset = load(Path(DATA) / "midi" / folder, rule="published")
     assert (dataset.kind.steps_per_beat, dataset.kind.low, dataset.n_visible) == (2.0, 21, 88)
-    assert len(pieces(dataset)) == len(rows)
-    for _, file, roll in pieces(dataset):
+    assert len(named_pieces(dataset)) == len(rows)
+    for _, file, roll in named_pieces(dataset):
         row = rows[file]
         published = getattr(target, row["cell"].removesuffix("data"))[int(row["index"])]
         np.testing.assert_array_equal(transpose(roll, int(row["transpose"])), published, err_msg=file)
@@ -665,7 +619,7 @@ def test_unknown_files(tmp_path):
 
 
 def test_a_folder_called_bach_is_reached_by_its_path(tmp_path, monkeypatch):
-    midi_folder(tmp_path / "bach", 3)
+    numbered_midi(tmp_path / "bach", 3)
     monkeypatch.chdir(tmp_path)
     assert len(load("bach").train) == 276
     assert len(load("./bach").train) == 1
@@ -694,7 +648,7 @@ APPLY = {
 @pytest.mark.parametrize(("source", "option"), [(s, o) for s in APPLY for o in OPTIONS if o not in APPLY[s]])
 def test_options_that_do_not_apply_are_refused(source, option, tmp_path):
     if source == "folder":
-        source = midi_folder(tmp_path, 3)
+        source = numbered_midi(tmp_path, 3)
     elif source == "a.npz":
         source = tmp_path / source
         save(source, small())
@@ -722,11 +676,11 @@ def test_options_that_do_not_apply_are_refused(source, option, tmp_path):
 )
 def test_options_that_make_no_sense(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        load(midi_folder(tmp_path, 3), **options)
+        load(numbered_midi(tmp_path, 3), **options)
 
 
 def test_drums_of_a_folder_are_read_if_asked_for(tmp_path):
-    midi_folder(tmp_path, 3)
+    numbered_midi(tmp_path, 3)
     for file in tmp_path.iterdir():  # the only track's notes move to channel 10
         parsed = mido.MidiFile(file)
         for message in parsed.tracks[0]:
@@ -737,7 +691,7 @@ def test_drums_of_a_folder_are_read_if_asked_for(tmp_path):
         load(tmp_path)
     with pytest.raises(ValueError, match=r"rule='published' and drums=True"):
         load(tmp_path, drums=True, rule="published")
-    assert sorted(len(roll) for _, _, roll in pieces(load(tmp_path, drums=True))) == [8, 9, 10]
+    assert sorted(len(roll) for _, _, roll in named_pieces(load(tmp_path, drums=True))) == [8, 9, 10]
 
 
 def test_resolved_options_give_the_same_set(tmp_path, bach):
@@ -746,7 +700,7 @@ def test_resolved_options_give_the_same_set(tmp_path, bach):
     assert resolved("jsb") == {}
     assert resolved(tmp_path / "a.npz") == {}
     assert resolved("a.json", low=30) == {"low": 30, "high": 108}
-    folder = midi_folder(tmp_path / "tunes", 5)
+    folder = numbered_midi(tmp_path / "tunes", 5)
     assert is_folder(folder)
     assert not is_folder("bach")
     usual = {"low": 21, "high": 108, "rule": "sounding", "drums": False, "split": (0.7, 0.15, 0.15), "seed": 0}
@@ -756,7 +710,7 @@ def test_resolved_options_give_the_same_set(tmp_path, bach):
     for options in ({}, {"seconds_per_frame": 0.5}, {"rule": "published", "seed": 1}):
         assert_same(load(folder, **resolved(folder, **options)), load(folder, **options))
     for split in SPLITS:
-        midi_folder(tmp_path / "parts" / split, 1)
+        numbered_midi(tmp_path / "parts" / split, 1)
     assert "split" not in resolved(tmp_path / "parts")
     assert_same(load(tmp_path / "parts", **resolved(tmp_path / "parts")), load(tmp_path / "parts"))
 

@@ -126,6 +126,15 @@ def test_learning_curves_show_several_likelihoods_with_a_legend():
     assert "epoch 1" in figure.axes[0].get_title("left")
 
 
+def test_learning_curves_of_other_models():
+    _, axes = plot.learning_curves({"loss": [3.0, 2.0, 1.0], "valid_loss": [3.0, 2.5, 2.8]})
+    (ax,) = axes
+    assert ax.get_title("left") == "best validation loss: 2.500, epoch 2"
+    assert ax.get_ylabel() == "loss"
+    _, axes = plot.learning_curves({"loss": [3.0, 2.0], "valid_score": [0.5, 0.9]})
+    assert axes[0].get_title("left") == "best validation score: 0.900, epoch 2"
+
+
 def test_learning_curves_refuse_what_they_cannot_draw():
     with pytest.raises(ValueError, match="expected numbers in 'pseudo_likelihood'"):
         plot.learning_curves({"epoch": [1, 2], "seconds": [3, 4]})

@@ -144,7 +144,7 @@ def make_row(
     wanted = _wanted(settings)
     if not again and (row := finished(path, settings)):
         return row
-    kept = _kept(path)
+    saved = _saved(path)
     there = (folder / "config.toml").exists()
     if there and not _trained_alike(run.resolved(config.read(folder / "config.toml")), wanted):
         raise ValueError(f"{folder}: holds a run of other settings than {path}; move it away, or choose another folder")
@@ -166,13 +166,13 @@ def make_row(
     )
     state, _ = State.load(folder / "checkpoint.npz")
     sides = {"ll": scored["log_likelihood"], "raise": scored.get("raise")}
-    said = ("micro", "standard_error", "macro", "settings", "diagnostics")
+    fields = ("micro", "standard_error", "macro", "settings", "diagnostics")
     row = {
         "data": wanted.data.source,
         "model": wanted.model.name,
         "config": path.name,
         "settings": _mark(wanted),
-        "test": {side: {key: values[key] for key in said} for side, values in sides.items() if values},
+        "test": {side: {key: values[key] for key in fields} for side, values in sides.items() if values},
         "frames": scored["frames"],
         "accuracy": {key: scored["prediction"][key] for key in ("frame", "bay", "how")},
         "valid": _score_valid(trained, data, wanted, mode, stop, progress),
@@ -186,10 +186,10 @@ def make_row(
         "engine": engine.describe(mode),
         "date": time.strftime("%Y-%m-%d"),
     }
-    kept.parent.mkdir(exist_ok=True)
+    saved.parent.mkdir(exist_ok=True)
     if (folder / "metrics.csv").exists():
-        shutil.copyfile(folder / "metrics.csv", kept.with_suffix(".csv"))
-    with atomic(kept) as temporary:
+        shutil.copyfile(folder / "metrics.csv", saved.with_suffix(".csv"))
+    with atomic(saved) as temporary:
         temporary.write_text(to_json(row), encoding="utf-8")
     _keep_best(path.parent, row, folder)
     return row
@@ -197,13 +197,13 @@ def make_row(
 
 def finished(path: Path, settings: Config) -> dict[str, Any] | None:
     """Return the stored row of a configuration, if it exists and was made with the same settings."""
-    if not (kept := _kept(path)).exists():
+    if not (saved := _saved(path)).exists():
         return None
-    row: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    row: dict[str, Any] = json.loads(saved.read_text(encoding="utf-8"))
     return row if row.get("settings") == _mark(_wanted(settings)) else None
 
 
-def _kept(path: Path) -> Path:
+def _saved(path: Path) -> Path:
     return path.parent / "results" / f"{path.stem}.json"
 
 
@@ -308,21 +308,21 @@ def report(table: Path, page: Path) -> str:
 def _line(row: dict[str, Any]) -> str:
     test = row["test"]
     ll = test["ll"]["micro"]
-    said, theirs = with_error(ll, test["ll"]["standard_error"]), ""
+    score_text, theirs = with_error(ll, test["ll"]["standard_error"]), ""
     if row["data"] in DATA:
         column = DATA.index(row["data"])
         published = PUBLISHED.get(row["model"])
         if published:
             theirs = "{:.2f} / {:.2f}".format(*published[column])
             if ll > published[column][0]:
-                said = f"**{said}**"
+                score_text = f"**{score_text}**"
         if ll > max(figures[column][0] for figures in PUBLISHED.values()):
-            said += " *"
+            score_text += " *"
     below = f"{test['raise']['micro']:.3f}" if "raise" in test else "exact"
     accuracy = [f"{100 * row['accuracy'][key]:.1f}" for key in ("frame", "bay")]
     cells: Sequence[Any] = (
         row["model"],
-        said,
+        score_text,
         below,
         "" if row["valid"] is None else f"{row['valid']:.3f}",
         *accuracy,

@@ -113,8 +113,8 @@ def start_jax() -> None:
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if jax.config.jax_num_cpu_devices < 1 and not told:  # type: ignore[attr-defined]
+    set_by_user = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if jax.config.jax_num_cpu_devices < 1 and not set_by_user:  # type: ignore[attr-defined]
         with contextlib.suppress(RuntimeError):  # JAX is already running
             jax.config.update("jax_num_cpu_devices", min(MOST_CPU_DEVICES, _usable_cores()))
 

@@ -131,8 +131,8 @@ def train(
                 )
             except (run.Interrupted, KeyboardInterrupt) as interrupt:
                 bar.close()
-                said = str(interrupt) or f"stopped; what was saved is in {folder}"
-                typer.echo(f"{said}\nResume the run:  rnnrbm train --resume --out {folder}", err=True)
+                message = str(interrupt) or f"stopped; the last checkpoint is in {folder}"
+                typer.echo(f"{message}\nResume the run:  rnnrbm train --resume --out {folder}", err=True)
                 raise typer.Exit(130) from None
             bar.close()
         _print_results(folder, results)
@@ -230,7 +230,7 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     table.add_column("how")
     epoch = f"epoch {results['best_epoch']}"
     if results["test_ll"] is None:
-        table.add_row(f"this {results['model'].upper()}", "not asked for", epoch)
+        table.add_row(f"this {results['model'].upper()}", "not scored", epoch)
     else:
         score = with_error(results["test_ll"], results["test_se"])
         table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; {epoch}")

@@ -230,12 +230,12 @@ class Config(Settings):
         try:
             return cls.model_validate({name: table for name, table in tables.items() if name != "run"})
         except ValidationError as error:
-            said = []
+            messages = []
             for e in error.errors():
                 top = len(e["loc"]) == 1
                 known = [*cls.model_fields, *_all_keys()] if top else _all_keys()
-                said.append(explain(e, unknown="table or key" if top else "key", known=known))
-            raise ConfigError(f"{where}: {'; '.join(said)}") from None
+                messages.append(explain(e, unknown="table or key" if top else "key", known=known))
+            raise ConfigError(f"{where}: {'; '.join(messages)}") from None
 
     def replaced(self, changes: Mapping[str, Any], *, where: str = "option") -> Config:
         """Return a configuration with some settings changed: ``{"training.epochs": 10}``.

@@ -37,7 +37,7 @@ def score(
     stop: Callable[[], bool] | None = None,
     progress: Progress = silent,
 ) -> LogLikelihood:
-    """Score pieces, keeping what has been scored in a file, to go on from after an interruption.
+    """Score pieces, and save the results so far in a file, so that an interrupted score can be resumed.
 
     Parameters
     ----------
@@ -47,17 +47,17 @@ def score(
     frames : int or None
         Score that many random frames; None scores all.
     partial : pathlib.Path or None
-        An ``.npz`` file. One that is there already is gone on with if it is of the same parameters, pieces and
-        settings, and replaced if not. It stays when all is scored.
+        An ``.npz`` file of results. If it exists and belongs to the same parameters, pieces and settings, scoring
+        resumes from it; otherwise it is replaced. It stays when all is scored.
     stop : callable or None
-        Asked after every chunk.
+        Called after every chunk; True stops.
     progress : callable
         Called with the method as its stage, the frames done and the frames in all.
 
     Raises
     ------
     Interrupted
-        If `stop` answered True.
+        If `stop` returned True.
     """
     mark = fingerprint(evaluator, pieces, seed, frames)
     total = len(chosen_frames(pieces, seed, frames))
@@ -141,9 +141,9 @@ def evaluate(
     bracket : bool
         With AIS, compute RAISE too, which takes as long again.
     n_bracket_frames : int or None
-        RAISE of so many random frames only, 2 or more: as far as it is below AIS there, on average, it is taken to be
-        below in all. The gap is small and much the same everywhere, so a few thousand frames tell it well, and the
-        standard error says how well. None, or at least as many as there are: of all.
+        Number of random frames for RAISE, 2 or more. The mean gap between AIS and RAISE on these frames is taken for
+        the gap on all frames. It is small and varies little, so a few thousand frames are enough; its error is part of
+        the standard error. None scores all frames.
     k, n_draws : int
         Prediction scores are those of frames that are sampled `n_draws` times given the true past, by `k` Gibbs steps
         from the frame before.
@@ -151,7 +151,7 @@ def evaluate(
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable or None
-        Asked now and then; if it answers True, what has been scored is kept in ``evaluations/`` of the run.
+        Called now and then. If it returns True, the results so far are saved in ``evaluations/`` of the run.
     progress : callable
         See :data:`rnnrbm.backend.progress.Progress`; stages are ais, raise, exact, prediction, baselines.
 
@@ -169,7 +169,7 @@ def evaluate(
         If the method or the split is unknown, the split is empty, run and data differ in their columns, or
         `n_bracket_frames` is below 2.
     Interrupted
-        If `stop` answered True; called again with the same settings, it goes on from there.
+        If `stop` returned True. Another call with the same settings resumes.
     """
     method = method or ("exact" if run.model.normalized else "ais")
     if method not in ("ais", "exact"):
@@ -223,7 +223,7 @@ def evaluate(
         )
         if stage != "raise":
             headline = scored
-        said = {
+        summary = {
             "micro": scored.mean,
             "standard_error": scored.standard_error,
             "macro": scored.mean_over_pieces,
@@ -233,8 +233,8 @@ def evaluate(
             "diagnostics": scored.diagnostics(),
         }
         if frames is not None:
-            said |= _below(headline, scored, chosen_frames(pieces, seed, frames))
-        results["raise" if stage == "raise" else "log_likelihood"] = said
+            summary |= _below(headline, scored, chosen_frames(pieces, seed, frames))
+        results["raise" if stage == "raise" else "log_likelihood"] = summary
     results["prediction"] = _prediction(run, pieces, k, n_draws, seed, mode, stop, progress)
     progress("baselines", 0, 1, None)
     results["baselines"] = (

@@ -57,7 +57,7 @@ SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epo
 
 
 class Interrupted(Exception):
-    """Training was asked to stop; the checkpoint holds its place."""
+    """Training stopped before its end; the checkpoint holds its place."""
 
 
 def train(
@@ -85,8 +85,8 @@ def train(
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable or None
-        Asked after every batch, and now and then while the model is scored; if it answers True, the place is saved and
-        :class:`Interrupted` raised.
+        Called after every batch, and now and then while the model is scored. If it returns True, the place is saved and
+        :class:`Interrupted` is raised.
     progress : callable
         See :data:`rnnrbm.backend.progress.Progress`. Stages are note, pretrain density, pretrain network, train, batch,
         ais or exact, sample, draw.
@@ -103,7 +103,7 @@ def train(
     ValueError
         If both are given, or settings or data cannot be used.
     Interrupted
-        If `stop` answered True.
+        If `stop` returned True.
     """
     folder = Path(folder)
     engine.resolve_mode(mode)
@@ -156,13 +156,13 @@ def train(
                 since = state.seconds
             progress("train", state.epoch, epochs, row)
     except Diverged as error:
-        kept = f"the last good checkpoint is in {folder}" if saved.exists() else "no checkpoint had been saved yet"
-        raise Diverged(f"{error}; {kept}") from None
+        advice = f"the last good checkpoint is in {folder}" if saved.exists() else "no checkpoint had been saved yet"
+        raise Diverged(f"{error}; {advice}") from None
     if not state.finished:
         state.save(saved, meta)
         write_metrics(folder / "metrics.csv", state.rows)
         raise Interrupted(f"stopped in epoch {state.epoch + 1}; everything is saved in {folder}")
-    if not saved.exists():  # no epoch at all was asked for
+    if not saved.exists():  # the settings have no epoch
         state.best = {p.name: engine.to_numpy(p) for p in model.params}
         state.save(saved, meta)
     state.restore_best(model)
@@ -183,7 +183,7 @@ def _pretrain(
     stop: Callable[[], bool] | None,
     progress: Progress,
 ) -> None:
-    """Train a part of the model first; interrupted, that begins anew."""
+    """Train a part of the model first. After an interruption, this part begins anew."""
     state = State()
     progress(f"pretrain {stage.name}", 0, stage.settings.epochs, None)
     for row in fit(stage.model, data.train, None, stage.settings, state=state, stop=stop, mode=mode):

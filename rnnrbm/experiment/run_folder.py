@@ -43,19 +43,19 @@ def run_files(folder: Path) -> list[Path]:
 
 
 def prepare(folder: Path, settings: Config | None, *, resume: bool, overwrite: bool) -> Config:
-    """Check the folder against what was asked, and return the settings to use; nothing is written yet.
+    """Check whether the folder can be used, and return the settings of the run; nothing is written yet.
 
     Raises
     ------
     ValueError
-        If both `resume` and `overwrite` are asked for, or the settings of the run to resume cannot be used.
+        If both `resume` and `overwrite` are true, or the settings of the run to resume are invalid.
     FileExistsError
         If the folder, or one in it, is a file, or if it holds a run that is neither resumed nor overwritten.
     FileNotFoundError
         If there is no run to resume.
     """
     if resume and overwrite:
-        raise ValueError("resume goes on with the run in the folder, overwrite replaces it; ask for one of the two")
+        raise ValueError("resume continues the run in the folder, overwrite replaces it; choose one of the two")
     check_folder(folder, "the run")
     if resume:
         if not (folder / "config.toml").exists():
@@ -66,8 +66,8 @@ def prepare(folder: Path, settings: Config | None, *, resume: bool, overwrite: b
     parts = dict.fromkeys(path.relative_to(folder).parts[0] for path in run_files(folder))
     if parts and not overwrite:
         raise FileExistsError(
-            f"{folder}: holds a run already ({', '.join(parts)}); go on with it by --resume, choose another "
-            "folder by --out, or replace it by --overwrite"
+            f"{folder}: holds a run already ({', '.join(parts)}); continue it with --resume, choose another "
+            "folder by --out, or replace it with --overwrite"
         )
     return settings or Config()
 

@@ -453,9 +453,9 @@ def _roll(where: str, piece: Any, low: int, high: int) -> np.ndarray:
                     f"{high}"
                 )
             if not low <= note <= high:
-                said = note if abs(note) < 10**9 else "of more than 9 digits"
+                shown = note if abs(note) < 10**9 else "of more than 9 digits"
                 raise ValueError(
-                    f"{where}, frame {t}: note {said}; expected {low} to {high}. Choose low and high to suit, from 0 "
+                    f"{where}, frame {t}: note {shown}; expected {low} to {high}. Choose low and high to suit, from 0 "
                     "to 127"
                 )
             roll[t, note - low] = 1

@@ -57,6 +57,8 @@ def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = ""
         numeric, or holds NaN or other values than 0 and 1.
     """
     prefix = f"{where}: " if where else ""
+    if hasattr(roll, "toarray"):
+        raise ValueError(f"{prefix}a sparse matrix; expected a dense array: give roll.toarray()")
     try:
         array = np.asarray(roll)
     except ValueError as error:

@@ -169,7 +169,7 @@ class NADE(NamedTuple):
     def _unit_by_unit(self, x: TensorVariable) -> TensorVariable:
         def step(x_i: Any, W_i: Any, V_i: Any, *rest: Any) -> list:
             *U_i, a = rest
-            return [self._told(a, x_i, W_i, *U_i), pt.sigmoid(a) @ V_i]
+            return [self._observe(a, x_i, W_i, *U_i), pt.sigmoid(a) @ V_i]
 
         W, V, *U = self._weights()
         _, inputs = pytensor.scan(
@@ -182,7 +182,7 @@ class NADE(NamedTuple):
         return self.b_h + pt.zeros_like(rows[..., :1])
 
     @staticmethod
-    def _told(a: TensorVariable, x_i: TensorVariable, W_i: TensorVariable, *U_i: TensorVariable) -> TensorVariable:
+    def _observe(a: TensorVariable, x_i: TensorVariable, W_i: TensorVariable, *U_i: TensorVariable) -> TensorVariable:
         """Inputs of the hidden units after one more unit."""
         a = a + x_i[..., None] * W_i
         return a + U_i[0] if U_i else a
@@ -199,11 +199,11 @@ class NADE(NamedTuple):
         n, one = self.W.type.shape[0], np.asarray(1.0, self.W.dtype)
         t, rng = rng.uniform(v[:, :1])
         u, rng = rng.uniform(v)
-        told = pt.lt(u, t).astype(self.W.dtype)
-        h = pt.sigmoid(self.b_h + (v * told) @ self.W + told @ self.U)
-        asked = one - told
-        loss = -(log_prob_of_units(v, h @ self.V.T + self.b_v) * asked).sum(axis=-1, acc_dtype=self.W.dtype)
-        number = pt.maximum(asked.sum(axis=-1, acc_dtype=self.W.dtype), one)
+        observed = pt.lt(u, t).astype(self.W.dtype)
+        h = pt.sigmoid(self.b_h + (v * observed) @ self.W + observed @ self.U)
+        target = one - observed
+        loss = -(log_prob_of_units(v, h @ self.V.T + self.b_v) * target).sum(axis=-1, acc_dtype=self.W.dtype)
+        number = pt.maximum(target.sum(axis=-1, acc_dtype=self.W.dtype), one)
         return loss * np.asarray(n + 1, self.W.dtype) / number, rng
 
     @property
@@ -221,22 +221,22 @@ class NADE(NamedTuple):
         """
 
         def step(u_i: Any, b_i: Any, W_i: Any, V_i: Any, *rest: Any) -> list:
-            given, U_i, a = rest[: len(kept)], rest[len(kept) : -1], rest[-1]
+            given, U_i, a = rest[: len(fixed)], rest[len(fixed) : -1], rest[-1]
             x_i = pt.lt(u_i, pt.sigmoid(pt.sigmoid(a) @ V_i + b_i)).astype(a.dtype)
             x_i = clamped(x_i, *given) if given else x_i
-            told = self._told(a, x_i, W_i, *U_i)
+            observed = self._observe(a, x_i, W_i, *U_i)
             # with random orders the clamped units are observed from the start
-            return [pt.switch(pt.isnan(given[0]), told, a) if given and U_i else told, x_i]
+            return [pt.switch(pt.isnan(given[0]), observed, a) if given and U_i else observed, x_i]
 
         u, rng = rng.uniform(like)
         b_v = self._ordered(self.b_v + pt.zeros_like(like), -1)
         columns = [pt.moveaxis(t, -1, 0) for t in (self._ordered(u, -1), b_v)]
         W, V, *U = self._weights()
-        kept, a = [] if clamp is None else [self._ordered(clamp, -1)], self._start(like)
-        if kept and U:
-            free = pt.isnan(kept[0])
-            a = a + pt.switch(free, np.asarray(0, a.dtype), kept[0]) @ W + (1 - free.astype(a.dtype)) @ U[0]
-        _, x = pytensor.scan(step, sequences=[*columns, W, V, *kept, *U], outputs_info=[a, None], return_updates=False)
+        fixed, a = [] if clamp is None else [self._ordered(clamp, -1)], self._start(like)
+        if fixed and U:
+            free = pt.isnan(fixed[0])
+            a = a + pt.switch(free, np.asarray(0, a.dtype), fixed[0]) @ W + (1 - free.astype(a.dtype)) @ U[0]
+        _, x = pytensor.scan(step, sequences=[*columns, W, V, *fixed, *U], outputs_info=[a, None], return_updates=False)
         x = pt.moveaxis(x, 0, -1)
         return (x if self.order is None else pt.take(x, np.argsort(self.order), axis=-1)), rng
 

@@ -77,14 +77,14 @@ def accuracy(predicted: Pieces, true: Pieces) -> dict[str, float]:
     return shares(frame_accuracy(p, t), float((p & t).sum()), float(p.sum()), float(t.sum()))
 
 
-def shares(frame: np.ndarray, hits: float, said: float, there: float) -> dict[str, float]:
+def shares(frame: np.ndarray, hits: float, predicted: float, there: float) -> dict[str, float]:
     """Compute the result of :func:`accuracy` from the accuracy of each frame and numbers of notes.
 
     Parameters
     ----------
     frame : numpy.ndarray, shape (frames,)
         Accuracy of each frame.
-    hits, said, there : float
+    hits, predicted, there : float
         Numbers of notes over all frames: predicted correctly, predicted, true. They may be expectations.
     """
 
@@ -93,8 +93,8 @@ def shares(frame: np.ndarray, hits: float, said: float, there: float) -> dict[st
 
     return {
         "frame": float(frame.mean()),
-        "bay": ratio(hits, said + there - hits),
-        "precision": ratio(hits, said),
+        "bay": ratio(hits, predicted + there - hits),
+        "precision": ratio(hits, predicted),
         "recall": ratio(hits, there),
     }
 

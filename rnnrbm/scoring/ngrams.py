@@ -154,11 +154,11 @@ class Grams:
 
     def overlaps(self, queries: Queries) -> Overlaps:
         """Compare each query's frame with all frames that followed its history; see :class:`Overlaps`."""
-        asked: defaultdict[tuple[int, bytes], list[Key]] = defaultdict(list)
+        by_history: defaultdict[tuple[int, bytes], list[Key]] = defaultdict(list)
         for key in queries.keys:
             if key not in self._compared:
-                asked[key[:2]].append(key)
-        for (order, history), keys in asked.items():
+                by_history[key[:2]].append(key)
+        for (order, history), keys in by_history.items():
             self._compare(self.tables[order - 1][history], keys)
         found = [self._compared[key] for key in queries.keys]
         query = np.repeat(np.arange(len(found)), [part.shape[1] for part in found])

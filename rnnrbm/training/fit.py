@@ -4,7 +4,8 @@
         print(row["epoch"], row["valid_ll"])
 
 All state of a training run is in a :class:`State`: parameters, optimiser, random stream, position in the epoch, best
-parameters so far. Saved and loaded again, training goes on as if it had never stopped, bit for bit.
+parameters so far. A run that is saved, loaded and continued gives the same numbers, bit for bit, as one that never
+stopped.
 
 A sequence model trains, a frame density such as an RBM, and any object with the interface of
 :mod:`rnnrbm.training.trainable`.
@@ -167,10 +168,11 @@ def fit(
         Values are 0 and 1 for binary visible units, and finite for others. If frames are independent, one array
         (N, n_visible) may replace the sequence. `valid` may be None: then nothing is validated and nothing stops early.
     settings : Training or None
-        See :class:`rnnrbm.training.settings.Training`; None stands for the defaults. Of music give
-        ``transpose_range=(-5, 6)``, or the model will overfit: pieces are shifted at random by so many columns.
+        See :class:`rnnrbm.training.settings.Training`; None stands for the defaults. For music give
+        ``transpose_range=(-5, 6)``, or the model will overfit: each piece is then shifted at random, in every epoch, by
+        a number of columns from this range.
     state : State or None
-        Where the run's state is kept; give one that was loaded, or that another call stopped in, to go on from there.
+        Where the run's state is kept; give a state that was loaded, or in which another call stopped, to continue.
     stop : callable or None
         Asked after every batch; if it answers True, the generator ends with the state at that batch.
     progress : callable

@@ -48,7 +48,7 @@ def _rate(learning_rate: Any, p: Any, scales: dict[str, float] | None) -> Any:
     return rate if scale == 1.0 else rate * np.asarray(scale, p.dtype)
 
 
-def _kept(state: State | None, name: str, shape: tuple, dtype: str) -> Any:
+def _state_variable(state: State | None, name: str, shape: tuple, dtype: str) -> Any:
     """Return the state variable of a name from `state`, or a new one, which is added to `state`."""
     if state is not None and name in state:
         return state[name]
@@ -96,7 +96,7 @@ def momentum(
     """
     updates: Updates = {}
     for g, p in zip(grads, params, strict=True):
-        m = _kept(state, f"momentum.{p.name}", p.type.shape, p.dtype)
+        m = _state_variable(state, f"momentum.{p.name}", p.type.shape, p.dtype)
         step = np.asarray(decay, p.dtype) * m - _rate(learning_rate, p, scales) * g
         updates |= {m: step, p: p + step}
     return updates
@@ -118,7 +118,7 @@ def rmsprop(
     """
     updates: Updates = {}
     for g, p in zip(grads, params, strict=True):
-        s = _kept(state, f"rmsprop.{p.name}", p.type.shape, p.dtype)
+        s = _state_variable(state, f"rmsprop.{p.name}", p.type.shape, p.dtype)
         mean_square = s + np.asarray(1.0 - decay, p.dtype) * (pt.sqr(g) - s)
         step = g / pt.sqrt(mean_square + np.asarray(epsilon, p.dtype))
         updates |= {s: mean_square, p: p - _rate(learning_rate, p, scales) * step}
@@ -141,13 +141,13 @@ def adam(
     `beta_1` and `beta_2` are the decays of the running means of the gradient and of its square, `epsilon` is
     added to the root; other parameters are as in :func:`sgd`.
     """
-    t = _kept(state, "adam_t", (), params[0].dtype)
+    t = _state_variable(state, "adam_t", (), params[0].dtype)
     step = t + np.asarray(1.0, t.dtype)
     # expm1 computes the correction factors 1 - beta**t without cancellation
     c_1, c_2 = (-pt.expm1(step * np.asarray(np.log(b), t.dtype)) for b in (beta_1, beta_2))
     updates: Updates = {t: step}
     for g, p in zip(grads, params, strict=True):
-        m, s = (_kept(state, f"adam_{x}.{p.name}", p.type.shape, p.dtype) for x in "ms")
+        m, s = (_state_variable(state, f"adam_{x}.{p.name}", p.type.shape, p.dtype) for x in "ms")
         mean = m + np.asarray(1.0 - beta_1, p.dtype) * (g - m)
         mean_square = s + np.asarray(1.0 - beta_2, p.dtype) * (pt.sqr(g) - s)
         direction = (mean / c_1) / (pt.sqrt(mean_square / c_2) + np.asarray(epsilon, p.dtype))

@@ -213,8 +213,8 @@ class Training(Settings):
             return cls.model_validate(dict(settings))
         except ValidationError as error:
             known = list(cls.model_fields)
-            said = [explain(e, unknown="setting", known=known, table="settings") for e in error.errors()]
-            raise ConfigError(f"{where}: {'; '.join(said)}") from None
+            messages = [explain(e, unknown="setting", known=known, table="settings") for e in error.errors()]
+            raise ConfigError(f"{where}: {'; '.join(messages)}") from None
 
     def single_frames(self, batch_size: int) -> Self:
         """Return these settings for frames that are independent: `batch_size` of them in a batch, in random order."""

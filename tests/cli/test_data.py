@@ -1,4 +1,4 @@
-"""rnnrbm fetch and rnnrbm convert."""
+"""rnnrbm convert."""
 
 import os
 import re
@@ -6,31 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_benchmark_sets import FILE, cached, pytestmark, server  # noqa: F401
-from test_datasets import SPLITS, assert_same, midi_folder, small
-from typer.testing import CliRunner
+from helpers import assert_same, numbered_midi, refused, rnnrbm, small
 
-from rnnrbm.cli.main import app
-from rnnrbm.datasets import load, save
+from rnnrbm.datasets import SPLITS, load, save
 from rnnrbm.io import midi
 from rnnrbm.io.formats import load_roll, save_roll
 from rnnrbm.io.rolls import transpose
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder"))
-
-
-def rnnrbm(*arguments: object, code: int = 0):
-    done = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200", "RNNRBM_TRACEBACK": None})
-    assert done.exit_code == code, done.output
-    assert done.exception is None or isinstance(done.exception, SystemExit)
-    return done
-
-
-def refused(*arguments: object) -> str:
-    lines = rnnrbm(*arguments, code=1).stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 @pytest.fixture
@@ -43,35 +26,6 @@ def place(tmp_path, monkeypatch):
     roll[-1, [39, 50]] = 1
     midi.write("tune.mid", roll)
     return tmp_path
-
-
-# --- fetch
-
-
-def test_fetch_says_where_a_set_lies_and_what_it_holds(server, cached):  # noqa: F811
-    for _ in range(2):
-        lines = rnnrbm("fetch", "jsb").stdout.splitlines()
-        assert lines[0] == str(cached)
-        assert lines[1:] == str(load("jsb")).splitlines()
-    assert server.asked == [f"/mdata/{FILE}"]
-
-
-def test_fetch_refuses_names_before_it_fetches(server):  # noqa: F811
-    assert "cannot fetch bach, x; expected one or more of jsb" in refused("fetch", "jsb", "bach", "x")
-    assert "'bach' comes with the library" in refused("fetch", "bach")
-    server.mode = "missing"
-    assert "could not be fetched" in rnnrbm("fetch", "jsb", code=1).stderr.splitlines()[-1]
-    server.mode = "damaged"
-    assert "SHA-256" in rnnrbm("fetch", "jsb", code=1).stderr.splitlines()[-1]
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
-def test_fetch_all_takes_what_is_there():
-    lines = rnnrbm("fetch", "all", "jsb").stdout.splitlines()
-    assert len(lines) == 4 * 5
-    assert [Path(line).name for line in lines[::5]] == [
-        "JSB_Chorales.mat", "MuseData.mat", "Nottingham.mat", "Piano_midi.mat"
-    ]  # fmt: skip
 
 
 # --- convert: one piece
@@ -144,7 +98,7 @@ def test_a_roll_that_does_not_say_what_it_is(place):
 
 
 def test_data_sets_to_npz(place):
-    midi_folder(place / "tunes", 5)
+    numbered_midi(place / "tunes", 5)
     for source, given, options in [
         ("tunes", [], {}),
         ("tunes", ["--steps-per-beat", 4, "--low", 40, "--high", 100], {"steps_per_beat": 4, "low": 40, "high": 100}),

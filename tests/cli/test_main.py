@@ -12,8 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import COMMAND, environment, refused, rnnrbm
-from test_run import COLUMNS, FIGURES, LOW, PARTS, WIDTH, metrics_of, midi_folder, same_training, save_data
+from helpers import (
+    COLUMNS,
+    COMMAND,
+    FIGURES,
+    LOW,
+    PARTS,
+    WIDTH,
+    environment,
+    metrics_of,
+    midi_folder,
+    refused,
+    rnnrbm,
+    same_training,
+    save_data,
+)
 
 from rnnrbm.experiment import config
 from rnnrbm.io import midi

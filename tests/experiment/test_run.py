@@ -1,6 +1,5 @@
 """A run folder: what is in it, what is refused, and that interruption leaves no trace."""
 
-import csv
 import json
 import os
 import re
@@ -8,16 +7,16 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import mido
 import numpy as np
 import pretty_midi
 import pytest
+from helpers import COLUMNS, FIGURES, LOW, PARTS, WIDTH, metrics_of, midi_folder, same_training, save_data, some_pieces
 from scipy.io import wavfile
 
 import rnnrbm
 from rnnrbm import datasets
 from rnnrbm.backend import engine
-from rnnrbm.datasets import Dataset, PianoRoll
+from rnnrbm.datasets import PianoRoll
 from rnnrbm.experiment import config, run, run_folder
 from rnnrbm.experiment.config import Config
 from rnnrbm.io import midi
@@ -27,35 +26,6 @@ from rnnrbm.scoring.likelihood import frequent_states, log_likelihood
 from rnnrbm.training import checkpoint
 from rnnrbm.training.checkpoint import CheckpointError
 from rnnrbm.training.packing import PackedDataset
-
-WIDTH, LOW = 12, 60
-PARTS = {"config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples"}
-FIGURES = {"learning_curves.png", "filters.png", "sample.png", "statistics.png"}
-COLUMNS = [
-    "epoch",
-    "k",
-    "learning_rate",
-    "loss",
-    "pseudo_likelihood",
-    "valid_ll",
-    "valid_se",
-    "seconds",
-    "frames_per_second",
-]
-TIMES = {"seconds", "frames_per_second"}
-
-
-def some_pieces(lengths: list[int], seed: int, width: int = WIDTH) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [(rng.random((n, width)) < 0.3).astype(np.uint8) for n in lengths]
-
-
-def save_data(path: Path, *, low: int | None = LOW, width: int = WIDTH) -> Path:
-    lengths = {"train": [20, 7, 40, 12], "valid": [9, 5], "test": [11, 3]}
-    rolls = {name: some_pieces(n, i, width) for i, (name, n) in enumerate(lengths.items())}
-    names = {name: [f"{name} {i}" for i in range(len(n))] for name, n in lengths.items()}
-    datasets.save(path, Dataset("toy", *rolls.values(), PianoRoll(low, 2 if low else None), names))
-    return path
 
 
 def tiny(source: Path, **changes: Any) -> Config:
@@ -98,27 +68,6 @@ def whole(tmp_path_factory, data) -> tuple[Path, dict[str, Any], list[tuple[str,
     calls = []
     results = run.train(tiny(data), folder, progress=lambda stage, done, total, row: calls.append((stage, done, total)))
     return folder, results, calls
-
-
-def metrics_of(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def same_training(a: Path, b: Path) -> None:
-    """Everything in two checkpoints and tables of metrics is equal, times aside."""
-    (arrays, meta), (other, other_meta) = (checkpoint.load(x / "checkpoint.npz") for x in (a, b))
-    assert arrays.keys() == other.keys()
-    for name in arrays:
-        assert arrays[name].tobytes() == other[name].tobytes(), name
-    for m in (meta, other_meta):
-        del m["state"]["seconds"]
-        for row in m["state"]["rows"]:
-            for name in TIMES:
-                del row[name]
-    assert repr(meta) == repr(other_meta)
-    rows = [[{k: x for k, x in row.items() if k not in TIMES} for row in metrics_of(f)] for f in (a, b)]
-    assert rows[0] == rows[1]
 
 
 # --- what a run leaves ------------------------------------------------------------------------------
@@ -170,19 +119,6 @@ def test_settings_are_resolved_and_versions_kept(whole, data):
         "frames": {"train": 79, "valid": 14, "test": 14},
     }
     assert tables["data"] == {"source": str(data)}  # a file comes as it is
-
-
-def midi_folder(path: Path, *, channel: int = 0) -> Path:
-    """Six little tunes, perhaps on the channel of drums."""
-    path.mkdir()
-    for i, roll in enumerate(some_pieces([12, 9, 15, 8, 11, 10], 5)):
-        midi.write(path / f"{i}.mid", roll, low=LOW, steps_per_beat=2)
-        parsed = mido.MidiFile(path / f"{i}.mid")
-        for message in parsed.tracks[0]:
-            if message.type in ("note_on", "note_off"):
-                message.channel = channel
-        parsed.save(path / f"{i}.mid")
-    return path
 
 
 NOTHING = {"training.epochs": 0, "generation.n_samples": 1}

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from helpers import refused, rnnrbm, some_rolls, write_mat
 from rich.console import Console
-from test_datasets import some_rolls, write_mat
 
 from rnnrbm.datasets import load
 from rnnrbm.io import benchmark_sets
@@ -257,3 +257,32 @@ def test_a_bar_is_taken_away_when_the_download_fails(server, cached, monkeypatch
     with pytest.raises(FileNotFoundError):
         locate("jsb")
     assert seen.getvalue().endswith("\x1b[?25h")
+
+
+# --- the command
+
+
+def test_fetch_says_where_a_set_lies_and_what_it_holds(server, cached):
+    for _ in range(2):
+        lines = rnnrbm("fetch", "jsb").stdout.splitlines()
+        assert lines[0] == str(cached)
+        assert lines[1:] == str(load("jsb")).splitlines()
+    assert server.asked == [f"/mdata/{FILE}"]
+
+
+def test_fetch_refuses_names_before_it_fetches(server):
+    assert "cannot fetch bach, x; expected one or more of jsb" in refused("fetch", "jsb", "bach", "x")
+    assert "'bach' comes with the library" in refused("fetch", "bach")
+    server.mode = "missing"
+    assert "could not be fetched" in rnnrbm("fetch", "jsb", code=1).stderr.splitlines()[-1]
+    server.mode = "damaged"
+    assert "SHA-256" in rnnrbm("fetch", "jsb", code=1).stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
+def test_fetch_all_takes_what_is_there():
+    lines = rnnrbm("fetch", "all", "jsb").stdout.splitlines()
+    assert len(lines) == 4 * 5
+    assert [Path(line).name for line in lines[::5]] == [
+        "JSB_Chorales.mat", "MuseData.mat", "Nottingham.mat", "Piano_midi.mat"
+    ]  # fmt: skip

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import small, write_mat
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_datasets import SPLITS, small
 
-from rnnrbm.datasets import load, save
+from rnnrbm.datasets import SPLITS, load, save
 from rnnrbm.io import formats
 from rnnrbm.io.formats import load_roll, save_roll
 from rnnrbm.kinds.piano_roll import PianoRoll
@@ -305,8 +305,6 @@ def damaged(content, rng, n):
 
 @pytest.mark.parametrize("name", ["a.json", "a.pkl", "numpy.pkl", "a.npz", "roll.npz", "a.mat"])
 def test_damaged_files_are_read_or_named(tmp_path, name):
-    from test_datasets import write_mat
-
     good = tmp_path / name
     if name == "numpy.pkl":
         good.write_bytes(as_python_2({split: [[(60, 64)], [(), (70,)]] for split in SPLITS}))

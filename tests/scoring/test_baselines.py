@@ -8,11 +8,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import refused, rnnrbm
+from helpers import SETS, needs_data, refused, rnnrbm, roll, roll_lists
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
-from test_metrics import SETS, needs_data, pieces, roll
 
 from rnnrbm import datasets
 from rnnrbm.scoring import baselines, metrics, ngrams
@@ -285,7 +284,7 @@ def test_a_piece_begins_after_silence_not_after_the_piece_before():
     np.testing.assert_allclose(together.after_off, [2 / 3])
 
 
-@given(pieces)
+@given(roll_lists)
 def test_unigram_beats_any_other_on_its_own_counts(some):
     """Of all unigrams the one of the relative frequencies is likeliest; add-one comes close to it."""
     model = NoteUnigram.fit(some)
@@ -416,7 +415,7 @@ def test_a_note_history_of_a_thousand_notes_is_short():
     assert NoteNgram.fit([np.zeros((2, 5000), np.uint8)], [np.ones((2, 5000), np.uint8)]).probability.size <= 2**23
 
 
-@given(pieces, st.integers(1, 3))
+@given(roll_lists, st.integers(1, 3))
 def test_what_frames_have_in_common(some, order):
     """Rows of a query add up to 1, and asking twice gives the same."""
     counted = ngrams.Grams.count(some, order)

@@ -1,35 +1,14 @@
 """Accuracies and statistics: published figures, examples by hand, properties."""
 
-import os
-
 import numpy as np
 import pytest
+from helpers import SETS, needs_data, roll, roll_lists
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from scipy.stats import binom
 
 from rnnrbm import datasets
 from rnnrbm.scoring import metrics
-
-needs_data = pytest.mark.skipif(
-    not os.environ.get("RNNRBM_DATA"), reason="RNNRBM_DATA is not set: no published data sets"
-)
-
-SETS = ["piano-midi", "nottingham", "musedata", "jsb"]
-
-pieces = st.integers(1, 6).flatmap(
-    lambda width: st.lists(
-        hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.just(width)), elements=st.integers(0, 1)),
-        min_size=1,
-        max_size=4,
-    )
-)
-
-
-def roll(*frames: str) -> np.ndarray:
-    return np.array([[int(c) for c in frame] for frame in frames], np.uint8)
-
 
 # --- published figures ------------------------------------------------------------------------------
 
@@ -84,7 +63,7 @@ def test_accuracies_of_silence():
     )
 
 
-@given(pieces, st.randoms(use_true_random=False))
+@given(roll_lists, st.randoms(use_true_random=False))
 def test_accuracy_properties(true, random):
     predicted = [np.array([[random.randint(0, 1) for _ in frame] for frame in p], np.uint8) for p in true]
     got = metrics.accuracy(predicted, true)
@@ -123,7 +102,7 @@ def test_expected_accuracy_of_chance_is_that_of_the_table():
         assert metrics.expected_accuracy(np.full((1, 88), 0.5), true)[0] == pytest.approx(by_size, rel=1e-10)
 
 
-@given(pieces, st.integers(0, 2**32 - 1))
+@given(roll_lists, st.integers(0, 2**32 - 1))
 def test_expected_accuracy_is_the_sum_over_all_frames(some, seed):
     true = np.concatenate(some)
     p = np.random.default_rng(seed).random(true.shape)
@@ -149,7 +128,7 @@ def test_shapes_must_be_equal():
         metrics.frame_accuracy(np.zeros((2, 3)), np.zeros((2, 4)))
 
 
-@given(pieces)
+@given(roll_lists)
 def test_copy_previous(some):
     copied = metrics.copy_previous(some)
     for before, piece in zip(copied, some, strict=True):
@@ -180,7 +159,7 @@ def test_pitch_classes_begin_at_c():
     np.testing.assert_allclose(metrics.pitch_histogram([roll("01")], low=66, classes=True), expected)
 
 
-@given(pieces, st.integers(0, 120), st.booleans())
+@given(roll_lists, st.integers(0, 120), st.booleans())
 def test_histogram_is_a_distribution(some, low, classes):
     histogram = metrics.pitch_histogram(some, low=low, classes=classes)
     assert histogram.shape == ((12,) if classes else (some[0].shape[1],))

@@ -8,6 +8,7 @@ import oracles
 import pytensor
 import pytensor.tensor as pt
 import pytest
+import scipy.sparse
 
 from rnnrbm import RBM, State, fit
 from rnnrbm.backend import engine, random
@@ -637,3 +638,9 @@ def test_divergence_is_noticed():
         next(fit(Exploding(64), PATTERNS, epochs=1))
     with pytest.raises(Diverged, match="learning rate three times lower"):
         list(fit(Autoencoder(5, 2), REAL, epochs=20, optimiser="sgd", clip=0.0, learning_rate=1e6, warmup=0.0))
+
+
+def test_sparse_pieces_are_refused_with_the_remedy():
+    sparse = scipy.sparse.csr_matrix(np.eye(4, dtype=np.uint8))
+    with pytest.raises(TypeError, match="toarray"):
+        fit(RBM.init(4, 2, seed=0), [sparse] * 4, epochs=1)
