@@ -9,7 +9,7 @@ import typer
 
 from rnnrbm.cli.console import friendly
 
-# As in main.py, heavier modules are imported inside the commands.
+# As in runs.py, heavier modules are imported inside the commands.
 if TYPE_CHECKING:
     import numpy as np
 

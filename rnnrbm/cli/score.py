@@ -11,7 +11,7 @@ import typer
 from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, say
 from rnnrbm.files import to_json
 
-# As in main.py, heavier modules are imported inside the commands.
+# As in runs.py, heavier modules are imported inside the commands.
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
     from rnnrbm.frames import FrameKind

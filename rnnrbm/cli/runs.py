@@ -1,0 +1,234 @@
+"""The commands about runs: ``rnnrbm train``, ``generate`` and ``settings``."""
+
+from __future__ import annotations
+
+import glob
+import math
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data
+from rnnrbm.files import check_folder
+
+# Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
+
+__all__ = ["generate", "register", "settings", "train"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (train, generate, settings):
+        app.command()(command)
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="TOML file with settings to change.", metavar="[CONFIG.toml]")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="bach, jsb, nottingham, piano-midi or musedata; a data file; or a folder of MIDI files."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/DATA-1, DATA-2 ...")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="rnn-rbm, rtrbm, rnn-nade, rnn, mlp, tied-rnn-rbm, tied-rnn-nade; rbm or nade for independent frames."
+        ),
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(help="Recurrent cell: gru, lstm, tanh (the 2012 tutorial) or sigmoid (the 2012 paper)."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, for example training.k=15. Repeatable."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Train a model, score it on the test set, and write samples and figures to a run folder."""
+    with friendly():
+        from rnnrbm.experiment import config as configs
+
+        changes: dict[str, Any] = {}
+        for item in set_ or []:
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise configs.ConfigError(f"--set {item}: expected KEY=VALUE, as in training.epochs=20")
+            if key.strip() in changes:
+                raise configs.ConfigError(f"--set {item}: {key.strip()} is given twice; give it once")
+            changes[key.strip()] = _toml_value(value)
+        named = {"data.source": data, "training.epochs": epochs, "training.seed": seed}
+        named |= {"model.name": model, "model.cell": cell}
+        named = {key: value for key, value in named.items() if value is not None}
+        if twice := sorted(set(named) & set(changes)):
+            raise configs.ConfigError(f"{twice[0]} is given by --set and by an option of its own; give it once")
+        changes |= named
+        settings = None
+        if resume:
+            if overwrite:
+                raise configs.ConfigError(
+                    "--resume and --overwrite contradict each other: --resume continues the run in --out, "
+                    "--overwrite replaces it; give one of the two"
+                )
+            if config is not None or changes:
+                given = ", ".join([*([str(config)] if config else []), *changes])
+                own = (out or Path("RUN")) / "config.toml"
+                raise configs.ConfigError(
+                    "--resume continues with the run's own settings and keeps its schedule; leave out "
+                    f"{given}, or start a new run, a longer one by: rnnrbm train {own} --epochs N --out NEW"
+                )
+            if out is None:
+                raise configs.ConfigError("--resume needs --out, the folder of the run to resume")
+        else:
+            settings = configs.read(config) if config is not None else configs.Config()
+            settings = settings.replaced(changes)
+
+        from rnnrbm.experiment import run
+
+        folder = out
+        if folder is None:
+            assert settings is not None
+            folder = run.free_folder(settings.data.source)
+        with ProgressBar() as bar, interruptible() as stop:
+            try:
+                results = run.train(
+                    settings,
+                    folder,
+                    resume=resume,
+                    overwrite=overwrite,
+                    mode=mode,
+                    stop=stop,
+                    progress=bar.report,
+                )
+            except (run.Interrupted, KeyboardInterrupt) as interrupt:
+                bar.close()
+                message = str(interrupt) or f"stopped; the last checkpoint is in {folder}"
+                typer.echo(f"{message}\nResume the run:  rnnrbm train --resume --out {folder}", err=True)
+                raise typer.Exit(130) from None
+            bar.close()
+        _print_results(folder, results)
+
+
+def generate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
+    n_frames: Annotated[int, typer.Option(min=1, help="Frames of each sample.")] = 64,
+    n_samples: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers; equal seeds give equal samples.")] = 0,
+    k: Annotated[int, typer.Option("--k", min=1, help="Gibbs steps per frame, for a model with an RBM.")] = 50,
+    n_init_states: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Number of the most frequent training frames from which Gibbs chains start, sampled in proportion to "
+            "their probability under the model. With 0, chains start from the previous frame. The default is the run's "
+            "own setting.",
+        ),
+    ] = None,
+    prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, or .npy if frames are vectors.")] = None,
+    prime_frames: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Write new samples of a trained model as MIDI, WAV and PNG; each file begins with the primer, if there is one."""
+    with friendly():
+        import numpy as np
+
+        from rnnrbm import sampling as sample
+        from rnnrbm.experiment import run
+        from rnnrbm.scoring.likelihood import usable_states
+
+        if prime is None and prime_frames is not None:
+            raise ValueError("--prime-frames needs --prime, the MIDI file to begin with")
+        trained = run.load(run_folder)
+        folder = out or run_folder / "generated"
+        check_folder(folder, "the samples")
+        name = f"seed{seed}" if prime is None else f"{prime.stem}-seed{seed}"
+        present = [*folder.glob(f"{glob.escape(name)}-*")] if folder.is_dir() else []
+        if present and not overwrite:
+            raise FileExistsError(
+                f"{present[0]}: exists already; choose another --seed or --out, or replace it by --overwrite"
+            )
+        primer = None
+        if prime is not None:
+            primer = trained.kind.read(prime, trained.model.n_visible)[: prime_frames or 16]
+            typer.echo(f"primed by {len(primer)} frames of {prime}")
+        number = trained.config.generation.n_init_states if n_init_states is None else n_init_states
+        own = own_data(trained) if number and not trained.model.normalized else None
+        sampled = sample.generate(
+            trained.model,
+            n_frames,
+            n_samples=n_samples,
+            k=k,
+            seed=seed,
+            prime=primer,
+            init_states=None if own is None else usable_states(trained.model, own.train, number),
+            mode=mode,
+        )
+        new = list(trained.kind.from_samples(sampled))
+        pieces = new if primer is None else [np.concatenate([primer, frames]) for frames in new]
+        folder.mkdir(parents=True, exist_ok=True)
+        files = run.write_samples(trained, pieces, folder, name=name, primed=0 if primer is None else len(primer))
+        typer.echo(", ".join(f"{_words(name)} {value:.3f}" for name, value in trained.kind.statistics(new).items()))
+        for file in files:
+            typer.echo(str(file))
+
+
+def _words(name: str) -> str:
+    """A statistic's name as words."""
+    return name.replace("_", " ")
+
+
+def _toml_value(text: str) -> Any:
+    """The value of ``--set KEY=VALUE``: TOML, or a bare string."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _print_results(folder: Path, results: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rnnrbm.scoring.likelihood import with_error
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    table = Table(title=f"Test set of {results['data']}, {results['test_frames']} frames", title_justify="left")
+    table.add_column("model")
+    table.add_column("nats per frame", justify="right")
+    table.add_column("how")
+    epoch = f"epoch {results['best_epoch']}"
+    if results["test_ll"] is None:
+        table.add_row(f"this {results['model'].upper()}", "not scored", epoch)
+    else:
+        score = with_error(results["test_ll"], results["test_se"])
+        table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; {epoch}")
+    for name, value in results["baselines"].items():
+        table.add_row(name, f"{value:.3f}", "exact")
+    if results["test_ll"] is not None and results["test_ll"] < min(results["baselines"].values(), default=-math.inf):
+        warn = "the model scores below every count-based baseline: it has hardly learned, or its training has failed"
+        typer.echo(f"warning: {warn}; see the learning curves, and try a lower training.learning_rate", err=True)
+    console.print(table)
+    stats = results["statistics"]
+    for name, value in stats["samples"].items():
+        console.print(f"{_words(name)}: samples {value:.3f}, training set {stats['train'][name]:.3f}")
+    console.print(f"samples:  {folder / 'samples'}", soft_wrap=True)
+    console.print(f"figures:  {folder / 'figures'}", soft_wrap=True)
+    console.print(f"more:     rnnrbm generate {folder} --seed 1", soft_wrap=True)
+
+
+def settings() -> None:
+    """Print a configuration file with all settings, their meanings and their defaults."""
+    from rnnrbm.experiment.config import template
+
+    typer.echo(template())
