@@ -21,7 +21,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnrbm.frames import FrameKind
-from rnnrbm.io.benchmark_sets import PUBLISHED, locate
+from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, read_mat, write_npz
 from rnnrbm.io.midi import ReadOptions
 from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, load_folder
@@ -47,7 +47,7 @@ _STORED_STEPS = 4  # steps per beat in bach.npz
 _BACH_STEPS = 1
 
 
-_NAMES = ("bach", *PUBLISHED)
+_NAMES = ("bach", *BENCHMARK_SETS)
 
 
 @dataclass(frozen=True, repr=False)
@@ -228,10 +228,10 @@ def load(
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
         return _load_bach(given.get("steps_per_beat", _BACH_STEPS), original_key)
-    if isinstance(source, str) and source in PUBLISHED:
+    if isinstance(source, str) and source in BENCHMARK_SETS:
         _refuse(given, f"the published set {source!r}, which comes as it is", ())
         contents = read_mat(locate(source))
-        steps = {"steps_per_beat": PUBLISHED[source].steps_per_beat}
+        steps = {"steps_per_beat": BENCHMARK_SETS[source].steps_per_beat}
         return _dataset(contents._replace(name=source, record=contents.record | steps), source)
     if source == "":  # else Path would take it for the current folder
         raise ValueError(_unknown_name(""))

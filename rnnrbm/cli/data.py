@@ -33,13 +33,13 @@ def fetch(
     """Download benchmark data sets that are missing, and print the path and a summary of each."""
     with friendly():
         from rnnrbm import datasets
-        from rnnrbm.io.benchmark_sets import PUBLISHED, locate
+        from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 
-        wanted = list(PUBLISHED) if "all" in names else names
-        unknown = [name for name in names if name not in (*PUBLISHED, "all")]
+        wanted = list(BENCHMARK_SETS) if "all" in names else names
+        unknown = [name for name in names if name not in (*BENCHMARK_SETS, "all")]
         if unknown:  # before anything is fetched
             raise ValueError(
-                f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(PUBLISHED)}, or all"
+                f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(BENCHMARK_SETS)}, or all"
                 + ("; 'bach' comes with the library" if "bach" in unknown else "")
             )
         failed = []

