@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from rnnrbm.files import atomic
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
-from rnnrbm.scoring.metrics import check_pieces
+from rnnrbm.scoring.metrics import check_shapes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ class Vectors:
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
         """Mean, standard deviation, and correlation of each value with the one before it, over all columns."""
-        check_pieces(pieces)
+        check_shapes(pieces)
         values = np.concatenate(list(pieces)).astype(float)
         centred = [np.asarray(piece, float) - values.mean(axis=0) for piece in pieces]
         pairs = [(p[:-1], p[1:]) for p in centred if len(p) > 1]
@@ -138,7 +138,7 @@ class Vectors:
         }
 
     def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
-        check_pieces(true)
+        check_shapes(true)
         p, t = (np.concatenate([np.asarray(x, float) for x in pieces]) for pieces in (predicted, true))
         if p.shape != t.shape:
             raise ValueError(f"predicted has shape {p.shape}, true {t.shape}; they must be equal")
@@ -201,7 +201,7 @@ class ColumnGaussian:
     @classmethod
     def fit(cls, pieces: Pieces, follow: bool = False) -> ColumnGaussian:
         """Estimate from pieces, arrays (T, n_visible)."""
-        check_pieces(pieces)
+        check_shapes(pieces)
         values = np.concatenate([_difference(piece, follow) for piece in pieces])
         # a constant column would have an infinite density
         return cls(values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6), follow)

@@ -10,7 +10,7 @@ import numpy as np
 __all__ = [
     "Nearest",
     "accuracy",
-    "check_pieces",
+    "check_shapes",
     "copy_previous",
     "expected_accuracy",
     "frame_accuracy",
@@ -36,7 +36,7 @@ def previous(piece: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(piece[:1]), piece[:-1]])
 
 
-def check_pieces(pieces: Pieces) -> None:
+def check_shapes(pieces: Pieces) -> None:
     """Raise ValueError unless there is a piece and every piece is an array (T, n_visible) with T >= 1."""
     if len(pieces) == 0 or any(np.ndim(p) != 2 or len(p) == 0 for p in pieces):
         raise ValueError("expected at least one piece, each an array (T, n_visible) with T of 1 or more")
@@ -72,7 +72,7 @@ def accuracy(predicted: Pieces, true: Pieces) -> dict[str, float]:
         ``frame``: mean of :func:`frame_accuracy` over all frames. ``bay``: TP / (TP + FP + FN) over all notes of
         all frames. ``precision``, ``recall``: over all notes. Values are fractions, not percent; NaN for 0 / 0.
     """
-    check_pieces(true)
+    check_shapes(true)
     p, t = np.concatenate(list(predicted)) > 0, np.concatenate(list(true)) > 0
     return shares(frame_accuracy(p, t), float((p & t).sum()), float(p.sum()), float(t.sum()))
 
@@ -143,19 +143,19 @@ def expected_accuracy(p: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 def copy_previous(pieces: Pieces) -> list[np.ndarray]:
     """Predict each frame as a copy of the previous one, and the first frame as silent."""
-    check_pieces(pieces)
+    check_shapes(pieces)
     return [previous(p) for p in pieces]
 
 
 def notes_per_frame(pieces: Pieces) -> np.ndarray:
     """Number of notes in each frame of all pieces, shape (frames,)."""
-    check_pieces(pieces)
+    check_shapes(pieces)
     return np.concatenate([np.asarray(p) > 0 for p in pieces]).sum(axis=1)
 
 
 def note_lengths(pieces: Pieces) -> np.ndarray:
     """Length in frames of each note of all pieces, without a break, including notes at the ends."""
-    check_pieces(pieces)
+    check_shapes(pieces)
     lengths = []
     for piece in pieces:
         on = np.pad(np.asarray(piece) > 0, ((1, 1), (0, 0)))
@@ -212,8 +212,8 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
     ValueError
         If the rolls differ in length, or no piece is as long as they are.
     """
-    check_pieces(rolls)
-    check_pieces(pieces)
+    check_shapes(rolls)
+    check_shapes(pieces)
     n_steps = len(rolls[0])
     if any(len(roll) != n_steps for roll in rolls):
         raise ValueError(f"rolls have {sorted({len(roll) for roll in rolls})} frames, expected one length")
@@ -263,8 +263,8 @@ def longest_copy(roll: np.ndarray, pieces: Pieces, transpose_range: tuple[int, i
 
 def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> list[int]:
     """As :func:`longest_copy` for several rolls, faster than one by one."""
-    check_pieces(rolls)
-    check_pieces(pieces)
+    check_shapes(rolls)
+    check_shapes(pieces)
     number: dict[bytes, int] = {}
     frames = []
     for piece in pieces:
@@ -294,7 +294,7 @@ def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
 
 def repeated_frame_rate(pieces: Pieces) -> float:
     """Fraction of non-silent frames that equal the previous frame; NaN if there are none."""
-    check_pieces(pieces)
+    check_shapes(pieces)
     equal = np.concatenate([(p[1:] == p[:-1]).all(axis=1) for p in pieces])
     sounds = np.concatenate([p[1:].any(axis=1) for p in pieces])
     return float((equal & sounds).sum() / sounds.sum()) if sounds.any() else float("nan")
@@ -316,7 +316,7 @@ def pitch_histogram(pieces: Pieces, *, low: int = 21, classes: bool = False) -> 
     numpy.ndarray
         Sums to 1; zeros if nothing sounds.
     """
-    check_pieces(pieces)
+    check_shapes(pieces)
     counts = sum((np.asarray(p) > 0).sum(axis=0).astype(float) for p in pieces)
     if classes:
         counts = np.bincount((low + np.arange(counts.size)) % 12, weights=counts, minlength=12)
