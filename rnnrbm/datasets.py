@@ -70,7 +70,8 @@ class Dataset:
     Raises
     ------
     ValueError
-        If there is no piece, if pieces differ in width, or if names and pieces differ in number.
+        If there is no piece, if the kind of frame refuses a value, if pieces differ in width, or if names and pieces
+        differ in number.
     TypeError
         If `kind` is no kind of frame.
 
@@ -94,8 +95,8 @@ class Dataset:
     names: dict[str, list[str]] | None = None
 
     def __post_init__(self) -> None:
-        """Check that the parts fit each other; the values are checked where they are read."""
-        if not hasattr(self.kind, "from_samples"):
+        """Check that the parts fit each other, and let the kind of frame check and convert the values."""
+        if isinstance(self.kind, type) or not hasattr(self.kind, "from_samples"):
             raise TypeError(
                 f"{self.name}: kind is {self.kind!r}; expected a kind of frame, such as PianoRoll(low=21) for notes or "
                 "Vectors() for real numbers"
@@ -110,10 +111,10 @@ class Dataset:
                     f"{self.name}: {len(getattr(self, split))} pieces in {split} but {n_names} "
                     f"names; names must map each of {', '.join(SPLITS)} to one name per piece"
                 )
-        shapes = {np.shape(piece) for split in SPLITS for piece in getattr(self, split)}
-        if wrong := [shape for shape in shapes if len(shape) != 2]:
-            raise ValueError(f"{self.name}: a piece of shape {wrong[0]}; expected (T, n_visible), time first")
-        widths = sorted({shape[1] for shape in shapes})
+            where = f"{self.name}, {split}"
+            checked = [self.kind.check(p, where=f"{where}[{i}]") for i, p in enumerate(getattr(self, split))]
+            object.__setattr__(self, split, checked)
+        widths = sorted({piece.shape[1] for split in SPLITS for piece in getattr(self, split)})
         if not widths:
             raise ValueError(f"{self.name}: holds no piece in any of {', '.join(SPLITS)}")
         if len(widths) > 1:
@@ -260,7 +261,7 @@ def load(
         _refuse(given, f"{path.name}, whose splits and frames are what they are", ("low", "high"))
         return _dataset(WITH_RANGE[suffix](path, given.get("low", PIANO[0]), given.get("high", PIANO[1])), str(path))
     _refuse(given, f"{path.name}, whose splits, frames and columns are what they are", ())
-    return _dataset(PLAIN[suffix](path), str(path), check=suffix == ".npz")
+    return _dataset(PLAIN[suffix](path), str(path))
 
 
 def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
@@ -395,15 +396,10 @@ def _load_bach(steps_per_beat: int, original_key: bool) -> Dataset:
     return Dataset("bach", **rolls, kind=PianoRoll(PIANO[0], steps_per_beat), names=names)
 
 
-def _dataset(contents: Contents, where: str, *, check: bool = False) -> Dataset:
-    """Return the contents of a file or folder as a data set; `check` the values if the reader has not."""
-    kind, pieces = from_record(contents.record, where=where), contents.pieces
-    if check:
-        pieces = {
-            split: [kind.check(piece, where=f"{where}, {split}[{i}]") for i, piece in enumerate(pieces[split])]
-            for split in SPLITS
-        }
+def _dataset(contents: Contents, where: str) -> Dataset:
+    """Return the contents of a file or folder as a data set."""
+    kind = from_record(contents.record, where=where)
     try:
-        return Dataset(contents.name, **pieces, kind=kind, names=contents.names)
+        return Dataset(contents.name, **contents.pieces, kind=kind, names=contents.names)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None

@@ -75,8 +75,6 @@ class FrameKind(Protocol):
 
     #: name in files, such as ``"piano-roll"``
     name: ClassVar[str]
-    #: name of the unit type that models these frames by default; see :data:`rnnrbm.models.registry.UNITS`
-    units: ClassVar[str]
     #: whether a frame has a probability, not a density; only such models as agree compare with the baselines
     is_discrete: ClassVar[bool]
     #: columns of the table of prediction scores, and a sentence that explains them
@@ -86,6 +84,12 @@ class FrameKind(Protocol):
     @property
     def transpose_range(self) -> tuple[int, int]:
         """Default range, in columns, by which training shifts pieces at random; (0, 0) if a shift makes no sense."""
+
+    def unit_name(self, train: Pieces) -> str:
+        """Return the unit type that models these frames by default, from training pieces.
+
+        For names see :func:`rnnrbm.models.registry.unit_of`.
+        """
 
     def describe(self, n_visible: int) -> str:
         """Return columns and duration of a frame in a few words, for summaries."""

@@ -10,10 +10,11 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine, random, sharding
+from rnnrbm.densities import FrameDensity
 from rnnrbm.networks import final_state
 from rnnrbm.rbm import RBM
 from rnnrbm.samplers import draw_frame
-from rnnrbm.sequence import SequenceModel
+from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.units import Unit
 
@@ -83,15 +84,16 @@ class Sampler:
 
     def __init__(
         self,
-        model: SequenceModel,
+        model: SequenceModel | FrameDensity,
         n_frames: int,
         *,
         k: int = 25,
         init_states: np.ndarray | None = None,
         mode: Any = None,
     ) -> None:
+        model = as_sequence_model(model)
         if not isinstance(model, SequenceModel):
-            raise TypeError(f"expected a SequenceModel, got {type(model).__name__}")
+            raise TypeError(f"expected a SequenceModel or a frame density such as an RBM, got {type(model).__name__}")
         if n_frames < 1:
             raise ValueError(f"n_frames must be at least 1, got {n_frames}")
         if k < 1:
@@ -235,7 +237,7 @@ class Sampler:
 
 
 def generate(
-    model: SequenceModel,
+    model: SequenceModel | FrameDensity,
     n_frames: int,
     *,
     n_samples: int = 1,

@@ -22,12 +22,12 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
-from rnnrbm.densities import FrameDensity, NormalizedDensity, check_density
-from rnnrbm.networks import Network, shifted_outputs
+from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, check_density
+from rnnrbm.networks import Memoryless, Network, shifted_outputs
 from rnnrbm.recurrence import flatten
 from rnnrbm.samplers import NegativePhase, draw_frame
 
-__all__ = ["SequenceModel"]
+__all__ = ["SequenceModel", "as_sequence_model"]
 
 
 class SequenceModel(NamedTuple):
@@ -263,3 +263,10 @@ class SequenceModel(NamedTuple):
             return_updates=False,
         )
         return v, rng._replace(draw=draw[-1])
+
+
+def as_sequence_model(model: Any) -> Any:
+    """Return a frame density as a sequence model without a past, sharing its parameters; anything else as it is."""
+    if isinstance(model, (EnergyDensity, NormalizedDensity)):
+        return SequenceModel(Memoryless(model.b_v.dtype), model)
+    return model

@@ -14,7 +14,7 @@ from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
 from rnnrbm.kinds.registry import KINDS, from_record, to_record
 from rnnrbm.kinds.vectors import ColumnGaussian
-from rnnrbm.models.registry import UNITS
+from rnnrbm.models.registry import unit_of
 from rnnrbm.units import Bernoulli, Gaussian
 
 WIDTH = 6
@@ -47,7 +47,8 @@ def example(request):
 def test_the_members_that_a_class_has(example):
     kind = example[0]
     assert KINDS[kind.name] is type(kind)
-    assert kind.units in UNITS
+    unit = unit_of("visible", kind.unit_name(example[1][0]), WIDTH)
+    assert unit.is_discrete == kind.is_discrete
     assert isinstance(kind.is_discrete, bool)
     assert kind.score_note
     low, high = kind.transpose_range
@@ -177,8 +178,12 @@ def test_wrong_kinds_are_refused(make, word):
 def test_a_data_set_needs_a_kind():
     with pytest.raises(TypeError, match="kind"):
         Dataset("x", bits(0), [], [], 21)
-    with pytest.raises(ValueError, match="time first"):
+    with pytest.raises(TypeError, match="kind"):
+        Dataset("x", bits(0), [], [], Vectors)  # the class, not a value
+    with pytest.raises(ValueError, match=r"train\[0\]"):
         Dataset("x", [np.zeros(5)], [], [], Vectors())
+    with pytest.raises(ValueError, match=r"valid\[1\]"):
+        Dataset("x", reals(0), [reals(0)[0], np.full((3, WIDTH), np.nan)], [], Vectors())
 
 
 def test_gaussian_baselines_by_hand():
@@ -228,7 +233,7 @@ def test_a_run_on_vectors(tmp_path):
     assert set(results["baselines"]) == {"column Gaussian", "previous + Gaussian"}
     assert set(results["statistics"]["samples"]) == {"mean", "standard_deviation", "autocorrelation"}
     tables = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
-    assert tables["model"]["visible"] == "gaussian"
+    assert tables["model"]["visible"].startswith("gaussian:0.3")  # the deviation of a step of the walk
     assert tables["training"]["transpose_range"] == [0, 0]
     assert tables["run"]["data"]["kind"] == "vectors"
     assert sorted(os.listdir(tmp_path / "run" / "samples")) == [

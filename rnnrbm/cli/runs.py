@@ -216,8 +216,10 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     for name, value in results["baselines"].items():
         table.add_row(name, f"{value:.3f}", "exact")
     if results["test_ll"] is not None and results["test_ll"] < min(results["baselines"].values(), default=-math.inf):
-        warn = "the model scores below every count-based baseline: it has hardly learned, or its training has failed"
-        typer.echo(f"warning: {warn}; see the learning curves, and try a lower training.learning_rate", err=True)
+        warn = "the model scores below every baseline; see the learning curves"
+        last = results["best_epoch"] == results["epochs"]
+        advice = "it was still improving: train for more epochs" if last else "try a lower training.learning_rate"
+        typer.echo(f"warning: {warn}: {advice}" if last else f"warning: {warn}, and {advice}", err=True)
     console.print(table)
     stats = results["statistics"]
     for name, value in stats["samples"].items():

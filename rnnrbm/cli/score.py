@@ -116,7 +116,9 @@ def evaluate(
         kind = trained.kind
         _print_table(title, kind, [*_evaluated(results, kind), *(_baseline(row, kind) for row in results["baselines"])])
         say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
-        if results.get("raise", {}).get("micro", -math.inf) > results["log_likelihood"]["micro"]:
+        upper, lower = results["log_likelihood"], results.get("raise")
+        errors = math.hypot(upper["standard_error"], lower["standard_error"]) if lower else 0.0
+        if lower and lower["micro"] > upper["micro"] + 3 * errors:
             say(
                 "RAISE (lower side) is above AIS: the model does not fit these data, and annealing generates them more "
                 "readily than the model does."

@@ -38,6 +38,7 @@ from rnnrbm.experiment.setup import (
 from rnnrbm.files import atomic, to_json
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.state_encoder import check_pieces
 from rnnrbm.training import checkpoint, pretraining
 from rnnrbm.training.fit import Diverged, State, fit
 
@@ -111,8 +112,13 @@ def train(
         model_options(settings.model, strict=True)
     settings = prepare(folder, settings, resume=resume, overwrite=overwrite)
     data = load_data(settings.data)
-    settings = resolved(settings, data.kind)
-    if not resume:  # only now, when there is something to put in its place
+    settings = resolved(settings, data)
+    b_v = initial_bias(settings.model, data)
+    model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=b_v)
+    for split in SPLITS:
+        if pieces := getattr(data, split):
+            check_pieces(pieces, model.density, name=f"{settings.data.source}: {split} piece")
+    if not resume:  # only now, when nothing can stop the run that replaces it
         clear(folder)
     saved = folder / "checkpoint.npz"
     state, meta = State.load(saved) if resume and saved.exists() else (State(), {})
@@ -130,8 +136,6 @@ def train(
         text = f"training is finished (epoch {state.epoch}{best}); only scoring, sampling and drawing are done again"
         progress("note", 0, 0, {"text": text})
 
-    b_v = initial_bias(settings.model, data)
-    model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=b_v)
     for stage in pretraining.stages(model, settings.training):  # the last of which is the model
         if stage.model is not model and not saved.exists():
             _pretrain(stage, data, folder, mode, stop, progress)

@@ -89,7 +89,7 @@ def _options(settings: config.Data) -> dict[str, Any]:
     return options
 
 
-def resolved(settings: Config, kind: FrameKind | None = None) -> Config:
+def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     """Return the settings with every default written out, so that later defaults change no run.
 
     A size that the model does not have is left out.
@@ -97,18 +97,17 @@ def resolved(settings: Config, kind: FrameKind | None = None) -> Config:
     Parameters
     ----------
     settings : Config
-    kind : FrameKind or None
-        Kind of the frames of the data, which decides the unit type of a frame and the transposition; None reads it from
-        the data.
+    data : Dataset or None
+        The data, whose kind of frame decides the unit type of a frame and the transposition; None loads them.
     """
-    kind = load_data(settings.data).kind if kind is None else kind
+    data = load_data(settings.data) if data is None else data
     options = datasets.resolved(settings.data.source, **_options(settings.data))
     chosen = {f"data.{k}": v for k, v in options.items()}
     own = model_options(settings.model)
     if "visible" in own and settings.model.visible is None:
-        own["visible"] = kind.units
+        own["visible"] = data.kind.unit_name(data.train)
     if settings.training.transpose_range is None:
-        chosen["training.transpose_range"] = kind.transpose_range
+        chosen["training.transpose_range"] = data.kind.transpose_range
     return settings.replaced(chosen | {f"model.{k}": own.get(k) for k in {*own, *SIZES}})
 
 

@@ -46,7 +46,6 @@ class PianoRoll:
     """
 
     name: ClassVar[str] = "piano-roll"
-    units: ClassVar[str] = "binary"
     is_discrete: ClassVar[bool] = True
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (
         ScoreColumn("frame", "ACC", percent=True),
@@ -93,6 +92,9 @@ class PianoRoll:
     def transpose_range(self) -> tuple[int, int]:
         """Semitones by which training transposes pieces: to every key, if columns are notes."""
         return (0, 0) if self.low is None else (-5, 6)
+
+    def unit_name(self, train: Pieces) -> str:
+        return "binary"
 
     def describe(self, n_visible: int) -> str:
         columns = f"{n_visible} columns"

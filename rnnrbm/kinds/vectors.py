@@ -26,7 +26,7 @@ __all__ = ["ColumnGaussian", "Vectors"]
 class Vectors:
     """Frames of finite real numbers, dtype float32.
 
-    A Gaussian unit has standard deviation 1 by default, so standardize the columns first.
+    All Gaussian units of a model have one standard deviation, so standardize the columns first.
 
     Attributes
     ----------
@@ -40,7 +40,6 @@ class Vectors:
     """
 
     name: ClassVar[str] = "vectors"
-    units: ClassVar[str] = "gaussian"
     is_discrete: ClassVar[bool] = False
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (ScoreColumn("rmse", "RMSE"), ScoreColumn("r2", "R2"))
     score_note: ClassVar[str] = (
@@ -64,9 +63,21 @@ class Vectors:
         """Always (0, 0): neighbouring columns need not resemble each other."""
         return (0, 0)
 
+    def unit_name(self, train: Pieces) -> str:
+        """Gaussian units, whose standard deviation is that of a change from frame to frame, or of the values if less.
+
+        A Gaussian unit has one standard deviation given the past, so it should be about the error of a good prediction.
+        """
+        check_shapes(train)
+        values = np.concatenate(list(train)).astype(float).var(axis=0)
+        changes = [np.diff(piece.astype(float), axis=0) for piece in train if len(piece) > 1]
+        if changes:
+            values = np.minimum(values, np.concatenate(changes).var(axis=0))
+        return f"gaussian:{max(float(np.sqrt(values.mean())), 1e-3):.3g}"
+
     def describe(self, n_visible: int) -> str:
         duration = "" if self.seconds_per_frame is None else f", {self.seconds_per_frame:g} s per frame"
-        return f"{n_visible} columns of real numbers{duration}"
+        return f"{n_visible} column{'' if n_visible == 1 else 's'} of real numbers{duration}"
 
     def check(self, piece: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
         prefix = f"{where}: " if where else ""
@@ -175,11 +186,11 @@ class Vectors:
             try:
                 piece = np.load(file, allow_pickle=False)
             except Exception as error:  # NumPy raises many kinds of errors for a damaged file
-                raise ValueError(f"{path}: cannot be read as a .npy file ({type(error).__name__})") from error
+                raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of {self.name}") from error
         return self.check(piece, n_visible=n_visible, where=str(path))
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
-        raise ValueError("a folder of MIDI files holds piano-rolls, not vectors; give an .npz file of vectors")
+        raise ValueError(f"a folder of MIDI files holds piano-rolls, not {self.name}; give an .npz file")
 
 
 @dataclass(frozen=True)

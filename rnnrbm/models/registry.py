@@ -143,7 +143,8 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     layer : {"visible", "hidden"}
         For the error.
     name : str or Unit
-        One of :data:`UNITS`; ``"softmax"`` is one choice among all columns, ``"softmax:4"`` one among each four.
+        One of :data:`UNITS`. ``"softmax"`` is one choice among all columns, ``"softmax:4"`` one among each four;
+        ``"gaussian:0.2"`` has a standard deviation of 0.2 instead of 1.
     n : int
 
     Raises
@@ -153,14 +154,27 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     """
     if not isinstance(name, str):
         return name
-    kind, _, size = name.partition(":")
-    if kind not in UNITS or (size and (kind != "softmax" or not size.isdecimal())):
-        raise ValueError(f"{layer} {name!r} is not one of {', '.join(UNITS)}; or softmax:4 for groups of four")
-    if not size:
+    kind, _, option = name.partition(":")
+    if kind not in UNITS or (option and kind not in ("softmax", "gaussian")):
+        raise ValueError(
+            f"{layer} {name!r} is not one of {', '.join(UNITS)}; or softmax:4 for groups of four, gaussian:0.2 for "
+            "a standard deviation of 0.2"
+        )
+    if not option:
         return UNITS[kind](n)
-    if int(size) < 2 or n % int(size):
-        raise ValueError(f"{layer} {name!r}: {n} columns do not divide into groups of {size}, expected 2 or more")
-    return Softmax(int(size))
+    try:
+        value = int(option) if kind == "softmax" else float(option)
+    except ValueError:
+        raise ValueError(
+            f"{layer} {name!r}: expected a number after {kind}:, such as softmax:4, gaussian:0.2"
+        ) from None
+    if kind == "gaussian":
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{layer} {name!r}: expected a positive standard deviation")
+        return Gaussian(value)
+    if value < 2 or n % value:
+        raise ValueError(f"{layer} {name!r}: {n} columns do not divide into groups of {option}, expected 2 or more")
+    return Softmax(int(value))
 
 
 #: functions to which makers pass options on

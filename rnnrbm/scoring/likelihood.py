@@ -28,10 +28,9 @@ import pytensor.tensor as pt
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
-from rnnrbm.networks import Memoryless
 from rnnrbm.rbm import RBM
 from rnnrbm.scoring import partition
-from rnnrbm.sequence import SequenceModel
+from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.weights import as_rbm
 
@@ -248,8 +247,7 @@ class Evaluator:
         rows: int = 2048,
         mode: Any = None,
     ) -> None:
-        if isinstance(model, FrameDensity):
-            model = SequenceModel(Memoryless(model.b_v.dtype), model)
+        model = as_sequence_model(model)
         if not isinstance(model, SequenceModel) or not isinstance(as_rbm(model.density), (RBM, NormalizedDensity)):
             raise TypeError(
                 f"expected a SequenceModel, an RBM or a normalized density, got "

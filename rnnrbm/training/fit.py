@@ -163,7 +163,7 @@ def fit(
         A frame density, such as an RBM or a NADE, trains as a sequence model without a past. Any other object trains
         if it has ``params`` and ``loss(batch, rng)`` or ``updates(batch, rng)``; see :mod:`rnnrbm.training.trainable`.
         Frames are independent for all but a sequence model: they are shuffled one by one, `batch_size` of them in a
-        batch (by default 576), unless ``row_length`` is set.
+        batch (by default a twentieth of them, at most 576), unless ``row_length`` is set.
     train, valid : sequences of arrays (T, n_visible)
         Values are 0 and 1 for binary visible units, and finite for others. If frames are independent, one array
         (N, n_visible) may replace the sequence. `valid` may be None: then nothing is validated and nothing stops early.
@@ -215,9 +215,10 @@ def fit(
         )
     settings = settings or Training.named(changes, where="fit")
     alone = not isinstance(model, SequenceModel)
-    settings = suitable_settings(trained, settings, single_frames=alone)
-    state = State() if state is None else state
     train = checked_pieces(trained, train, single_frames=alone, name="train piece")
+    n_frames = sum(len(piece) for piece in train)
+    settings = suitable_settings(trained, settings, single_frames=alone, n_frames=n_frames)
+    state = State() if state is None else state
     if valid is None or (isinstance(valid, (Sequence, np.ndarray)) and len(valid) == 0):
         valid = []
     else:

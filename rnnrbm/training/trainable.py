@@ -39,10 +39,8 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.batch import Batch, Loss
-from rnnrbm.densities import EnergyDensity, NormalizedDensity
-from rnnrbm.networks import Memoryless
 from rnnrbm.samplers import NegativePhase
-from rnnrbm.sequence import SequenceModel
+from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import check_arrays, check_pieces
 from rnnrbm.training.settings import Training
 from rnnrbm.units import Gaussian
@@ -132,10 +130,9 @@ def as_trainable(model: Any) -> Any:
     """
     if isinstance(model, type):
         raise TypeError(f"fit trains a model, got the class {model.__name__}; make a model of it first")
+    model = as_sequence_model(model)
     if isinstance(model, (SequenceModel, TrainableByLoss, TrainableByUpdates)):
         return model
-    if isinstance(model, (EnergyDensity, NormalizedDensity)):
-        return SequenceModel(Memoryless(model.b_v.dtype), model)
     lacks = [name for name in ("params",) if not hasattr(model, name)]
     lacks += [] if hasattr(model, "loss") or hasattr(model, "updates") else ["loss or updates"]
     raise TypeError(
@@ -207,7 +204,7 @@ def float_type(params: Sequence[Any]) -> str:
     return next((p.type.dtype for p in params if np.dtype(p.type.dtype).kind == "f"), pytensor.config.floatX)
 
 
-def suitable_settings(model: Any, settings: Training, *, single_frames: bool) -> Training:
+def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
     """Return the settings with which a model is trained.
 
     Parameters
@@ -217,7 +214,10 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool) ->
     settings : Training
     single_frames : bool
         Whether frames are independent. They are then shuffled one by one, unless ``row_length`` is set. A batch has
-        ``batch_size`` of them if that is set, else as many as a batch of rows has by default.
+        ``batch_size`` of them if that is set, else as many as a batch of rows has by default, or a twentieth of the
+        training set if that is less.
+    n_frames : int
+        Frames of the training set.
 
     Raises
     ------
@@ -248,7 +248,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool) ->
         return settings
     if settings.context and "context" in chosen:
         raise ValueError(f"context ({settings.context}) needs rows of several frames: set row_length too")
-    size = settings.batch_size if "batch_size" in chosen else settings.row_length * settings.batch_size
+    usual = min(settings.row_length * settings.batch_size, max(1, n_frames // 20))
+    size = settings.batch_size if "batch_size" in chosen else usual
     return settings.single_frames(size)
 
 

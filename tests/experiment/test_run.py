@@ -16,7 +16,7 @@ from scipy.io import wavfile
 import rnnrbm
 from rnnrbm import datasets
 from rnnrbm.backend import engine
-from rnnrbm.datasets import PianoRoll
+from rnnrbm.datasets import Dataset, PianoRoll
 from rnnrbm.experiment import config, run, run_folder
 from rnnrbm.experiment.config import Config
 from rnnrbm.io import midi
@@ -128,7 +128,9 @@ def test_notes_are_transposed_and_other_columns_are_not():
     cases = ((None, PianoRoll(21), (-5, 6)), (None, PianoRoll(), (0, 0)), ((-1, 2), PianoRoll(), (-1, 2)))
     for chosen, kind, expected in cases:
         settings = Config().replaced({"training.transpose_range": chosen})
-        assert run.resolved(settings, kind).training.transpose_range == expected
+        pieces = some_pieces([4], 0)
+        data = Dataset("a", pieces, pieces, pieces, kind)
+        assert run.resolved(settings, data).training.transpose_range == expected
 
 
 def test_settings_of_the_data_are_resolved(tmp_path):
