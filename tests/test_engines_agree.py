@@ -103,7 +103,7 @@ n_devices, out = int(sys.argv[1]), sys.argv[2]
 assert sharding.available() == n_devices
 T, B = 6, 8
 rng = np.random.default_rng(0)
-model = rnn_rbm(5, 4, 3, rng=rng, cell="gru")
+model = rnn_rbm(5, 4, 3, seed=rng, cell="gru")
 for t in model.params:
     t.set_value((0.5 * rng.normal(size=t.type.shape)).astype(np.float32))
 v = pt.tensor("v", dtype="float32", shape=(T, B, 5))

@@ -158,7 +158,7 @@ def test_impossible_networks_are_refused():
         ({"n_layers": 0}, "n_layers must be at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            init_stack("gru", 3, 2, **{"n_layers": 1, "rng": RNG(0), **options})
+            init_stack("gru", 3, 2, **{"n_layers": 1, "seed": 0, **options})
     with pytest.raises(ValueError, match="got 3 visible, 2 hidden, 0 frames"):
         init_window(3, 2, 0, seed=0)
     assert isinstance(init_stack("gru", 3, 2, seed=0), Stack)
@@ -176,7 +176,7 @@ def test_a_clock_counts_the_frames_of_each_piece():
             assert place[t, b] == (since + 1) % 4
     # what the network is told besides the frames, a one in the place of the next
     inner = network.network
-    told = engine.function([v], inner.run(network._told(v, pt.as_tensor(np.full((T, B, 1), 2, np.float32)))))
+    told = engine.function([v], inner.run(network._with_position(v, pt.as_tensor(np.full((T, B, 1), 2, np.float32)))))
     with_columns = np.concatenate([frames(), np.tile(np.eye(4, dtype=np.float32)[2], (T, B, 1))], axis=2)
     w = pt.tensor("w", dtype="float32", shape=with_columns.shape)
     expected = engine.function([w], inner.run(w))(with_columns)

@@ -113,7 +113,7 @@ def test_errors():
         Sampler(model, 3, k=0)
     with pytest.raises(ValueError, match="n_samples must be at least 1, got 0"):
         sampler(0)
-    with pytest.raises(ValueError, match="non-negative"):
+    with pytest.raises(ValueError, match="seed must be at least 0"):
         sampler(seed=-1)
     for prime, shape in ((PRIME[:, :4], r"\(3, 4\)"), (PRIME[:0], r"\(0, 5\)"), (PRIME[0], r"\(5,\)")):
         with pytest.raises(ValueError, match=rf"prime 0 has shape {shape}, expected \(T, 5\) with T of 1 or more"):

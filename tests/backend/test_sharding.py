@@ -99,7 +99,7 @@ units = {
     "gaussian": {"cell": "tanh", "visible": Gaussian()},
     "softmax": {"cell": "sigmoid", "hidden": Softmax(3)},
 }[sys.argv[1]]
-model = rnn_rbm(12, 9, 5, rng=np.random.default_rng(0), **units)
+model = rnn_rbm(12, 9, 5, seed=0, **units)
 pieces = [np.zeros((70, 12), np.float32) for _ in range(8)]
 ways = [("ais", None), ("raise", None)]
 ways += [] if "hidden" in units else [("exact", None)]

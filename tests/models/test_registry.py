@@ -379,7 +379,8 @@ def test_known_frames_are_frames():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rng": 0}, r"rng must be a generator, such as numpy\.random\.default_rng\(0\), got 0"),
+        ({"seed": None}, "seed"),
+        ({"seed": 1.5}, "seed"),
         ({"n_hidden": "10"}, "n_hidden must be a whole number, got '10'"),
         ({"n_layers": 1.5}, r"n_layers must be a whole number, got 1\.5"),
         ({"n_pitch_conv": True}, "n_pitch_conv must be a whole number, got True"),
@@ -388,7 +389,7 @@ def test_known_frames_are_frames():
 )
 def test_sizes_are_whole_numbers(options, message):
     with pytest.raises(TypeError, match=message):
-        build("rnn-nade", **{"n_visible": 6, "rng": np.random.default_rng(0)} | options)
+        build("rnn-nade", **{"n_visible": 6, "seed": 0} | options)
     assert build("nade", np.int64(6), seed=0).n_visible == 6
 
 

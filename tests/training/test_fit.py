@@ -549,7 +549,7 @@ def test_a_run_left_in_the_middle_ends_quietly_with_python():
 import numpy as np
 from rnnrbm import fit, rnn_rbm
 data = [np.zeros((8, 3), np.uint8)]
-model = rnn_rbm(3, 2, 2, rng=np.random.default_rng(0))
+model = rnn_rbm(3, 2, 2, seed=0)
 rows = fit(model, data, None, epochs=5, k=1)
 next(rows)
 """
