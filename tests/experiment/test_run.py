@@ -180,8 +180,6 @@ def test_every_data_option_that_is_set_is_used_or_refused(tmp_path):
     for name, value in refused.items():
         with pytest.raises(ValueError, match=rf"^{name.removeprefix('split_')}.* cannot be chosen for .*'bach'"):
             run.load_data(config.Data(source="bach", **{name: value}))
-    # the settings that earlier versions wrote for every set
-    run.load_data(config.Data(source="bach", original_key=False, split=(0.7, 0.15, 0.15), seed=0))
 
 
 def test_bach_is_resolved_too(tmp_path):
