@@ -191,7 +191,7 @@ def seen_shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, (1, 96 * 6, 0)),
+        ({}, (1, 6, 0)),
         ({"batch_size": 7}, (1, 7, 0)),
         ({"row_length": 8, "context": 2, "batch_size": 3}, (8, 3, 2)),
         ({"settings": Training(epochs=0, batch_size=5)}, (1, 5, 0)),
