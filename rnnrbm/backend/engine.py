@@ -26,6 +26,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm.backend import programs
 from rnnrbm.files import cache_folder
 
 __all__ = [
@@ -186,10 +187,13 @@ def function(
     Returns
     -------
     callable
-        In JAX mode it returns before the result is computed; see :func:`block`.
+        In JAX mode it returns before the result is computed (see :func:`block`), and a graph that equals an earlier one
+        but for its shared variables is not compiled again (see :mod:`rnnrbm.backend.programs`).
     """
     mode = resolve_mode(mode)
     _prepare(mode)
+    if mode == "JAX":
+        return programs.compiled(inputs, outputs, updates or {}, mode, options)
     return pytensor.function(list(inputs), outputs, updates=dict(updates or {}), mode=mode, **options)
 
 

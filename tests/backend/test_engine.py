@@ -1,9 +1,11 @@
 """The engine: which mode runs, what importing does, and the little helpers."""
 
+import gc
 import os
 import platform
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from pytensor.compile.mode import Mode
 
 import rnnrbm
-from rnnrbm.backend import engine
+from rnnrbm.backend import engine, programs
 
 ROOT = Path(engine.__file__).parents[2]
 
@@ -179,3 +181,101 @@ def test_memory_of_intermediate_results_is_kept_unless_the_user_says_otherwise()
     one = {"JAX_NUM_CPU_DEVICES": "1"}
     assert float(python(PAGES, **one)) < 8
     assert float(python(PAGES, **one, MALLOC_MMAP_THRESHOLD_="131072")) > 60
+
+
+# --- programs that are shared -------------------------------------------------------------------------
+
+
+def counted(monkeypatch) -> list[int]:
+    """A list that grows by one with every program that is compiled."""
+    programs._programs.clear()
+    calls: list[int] = []
+    compile_ = pytensor.function
+
+    def function(*args, **options):
+        calls.append(1)
+        return compile_(*args, **options)
+
+    monkeypatch.setattr(pytensor, "function", function)
+    return calls
+
+
+def counter(value: float, factor: float = 2.0, n_steps: int = 3):
+    """A variable that a function adds its input to, and a scan over a constant."""
+    total = engine.shared(np.full(2, value), "total")
+    x = pt.tensor("x", dtype="float32", shape=(2,))
+    states = pytensor.scan(
+        lambda y: y * np.float32(factor), outputs_info=[x + total], n_steps=n_steps, return_updates=False
+    )
+    return total, engine.function([x], states[-1], {total: total + x}, mode="JAX")
+
+
+def test_equal_graphs_share_a_program_and_nothing_else(monkeypatch):
+    calls = counted(monkeypatch)
+    (a, f), (b, g) = counter(1.0), counter(10.0)
+    assert len(calls) == 1
+    x = np.array([1, 2], np.float32)
+    for _ in range(2):
+        f(x)
+    np.testing.assert_array_equal(engine.to_numpy(a), [3, 5])
+    np.testing.assert_array_equal(engine.to_numpy(b), [10, 10])
+    np.testing.assert_array_equal(g(x), [88, 96])
+    np.testing.assert_array_equal(f(x), [32, 56])
+    b.set_value(np.zeros(2, np.float32))
+    np.testing.assert_array_equal(g(x), [8, 16])
+
+
+@pytest.mark.parametrize("changes", [{"factor": 3.0}, {"n_steps": 2}])
+def test_other_graphs_have_programs_of_their_own(monkeypatch, changes):
+    calls = counted(monkeypatch)
+    (_, f), (_, g) = counter(1.0), counter(1.0, **changes)
+    assert len(calls) == 2
+    x = np.ones(2, np.float32)
+    np.testing.assert_array_equal(f(x), [16, 16])
+    np.testing.assert_array_equal(g(x), 2 * np.float32(changes.get("factor", 2)) ** changes.get("n_steps", 3) * x)
+
+
+def test_the_place_of_a_variable_belongs_to_the_program(monkeypatch):
+    calls = counted(monkeypatch)
+    a, b = engine.shared(3.0, "a"), engine.shared(2.0, "b")
+    results = [engine.function([], y, mode="JAX")() for y in (a - b, b - a, a - a)]
+    assert [float(y) for y in results] == [1, -1, 0]
+    assert len(calls) == 2  # the two differences of two variables are one program
+    f = engine.function([], [a, b], {a: b, b: a}, mode="JAX")
+    assert [float(y) for y in f()] == [3, 2]
+    assert [float(y) for y in f()] == [2, 3]
+    assert engine.function([], None, {a: a + 1}, mode="JAX")() is None
+    assert float(engine.to_numpy(a)) == 4
+
+
+def test_a_program_keeps_no_variable(monkeypatch):
+    counted(monkeypatch)
+    total, f = counter(1.0)
+    f(np.ones(2, np.float32))
+    variable = weakref.ref(total)
+    (program,) = programs._programs.values()
+    assert all(c.storage[0] is None for c in program.input_storage)
+    del total, f
+    gc.collect()
+    assert variable() is None
+    assert programs._programs
+
+
+def test_programs_used_longest_ago_are_dropped(monkeypatch):
+    calls = counted(monkeypatch)
+    monkeypatch.setattr(programs, "MOST_PROGRAMS", 2)
+    for factor in (2.0, 3.0, 2.0, 4.0, 2.0):
+        counter(1.0, factor)
+    assert len(calls) == 3
+    counter(1.0, 3.0)
+    assert len(calls) == 4
+    assert len(programs._programs) == 2
+
+
+def test_arguments_are_checked_as_pytensor_does():
+    _, f = counter(1.0)
+    with pytest.raises(TypeError, match="2 arguments: expected 1"):
+        f(1, 2)
+    with pytest.raises(TypeError):
+        f(np.ones((2, 2), np.float32))
+    np.testing.assert_array_equal(f([1, 1]), [16, 16])
