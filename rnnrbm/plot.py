@@ -230,7 +230,7 @@ def filters(
     W : array_like, shape (n_visible, n_hidden)
         The weights.
     low : int, optional
-        MIDI note number of the first visible unit. None: visible units are numbered from 0.
+        MIDI note number of the first visible unit. None: the visible units are the columns of the data, from 0.
     count : int
         Greatest number of hidden units.
     ax : matplotlib.axes.Axes, optional
@@ -278,7 +278,7 @@ def filters(
     bar.set_label("weight")
     bar.outline.set_visible(False)
     if low is None:
-        ax.set_ylabel("visible unit")
+        ax.set_ylabel("column")
     else:
         _note_axis(ax.yaxis, first, last)
         ax.grid(axis="y", color="#9aa3ad", linewidth=0.4)

@@ -207,9 +207,9 @@ def gibbs(
     k : int
         Number of steps, at least 1; fixed when the graph is built.
     clamp : TensorVariable or None, shape (..., n_visible)
-            Fixed values of units, NaN for free units. The chain then samples the free units given the fixed ones. For
-            an RBM the stationary distribution is exactly this conditional, since its visible units are independent
-            given the hidden ones.
+        Fixed values of units, NaN for free units. The chain then samples the free units given the fixed ones. For an
+        RBM the stationary distribution is exactly this conditional, since its visible units are independent given the
+        hidden ones.
 
     Returns
     -------

@@ -63,7 +63,7 @@ class SequenceModel(NamedTuple):
         bias_weights = init_bias_weights(
             network.n_outputs, density, seed=rng, n_parts=network.traits.n_parts, dtype=dtype
         )
-        if n := network.traits.n_direct:
+        if n := network.traits.n_direct:  # the last n outputs are visible biases already: add the identity
             W_uv = bias_weights[density.biases.index("b_v")]
             W_uv.set_value(W_uv.get_value() + np.eye(network.n_outputs, n, n - network.n_outputs, W_uv.dtype))
         return cls(network, density, bias_weights)
@@ -147,6 +147,8 @@ class SequenceModel(NamedTuple):
     ) -> Loss:
         """Build the loss of a batch: contrastive divergence for an energy, -log p for a normalized density.
 
+        An optimiser of :mod:`rnnrbm.training.optimisers` makes updates of its gradient with respect to :attr:`params`.
+
         Parameters
         ----------
         v : TensorVariable, shape (T, B, n_visible)
@@ -190,7 +192,7 @@ class SequenceModel(NamedTuple):
             read = read * keep
         u = shifted_outputs(self.network, read, start)
         if state_dropout:
-            n = u.type.shape[-1] - self.network.traits.n_direct
+            n = u.type.shape[-1] - self.network.traits.n_direct  # direct biases (see Traits) are not dropped
             keep, rng = dropout_mask(u[:, :n], state_dropout, rng)
             state = u[:, :n] * keep * np.asarray(1.0 / (1.0 - state_dropout), u.dtype)
             u = state if n == u.type.shape[-1] else pt.concatenate([state, u[:, n:]], axis=1)

@@ -161,7 +161,7 @@ def test_filters_are_the_strongest_in_order_of_pitch(tmp_path):
 
 def test_filters_of_other_visible_units():
     _, ax = plot.filters(np.ones((10, 4)), low=None)
-    assert ax.get_ylabel() == "visible unit"
+    assert ax.get_ylabel() == "column"
     assert ax.get_ylim() == (-0.5, 9.5)
     assert plot.filters(np.zeros((10, 4)))[1].images[0].get_clim() == (-1, 1)
 

@@ -124,7 +124,9 @@ class ProgressBar:
                 self.valid = f"  valid LL {row['valid_ll']:.3f} in epoch {row['epoch']}"
             text = f"loss {row['loss']:+.3f}" if "loss" in row else ""
             if not math.isnan(row.get("k", math.nan)):  # of an energy
-                text = f"k {row['k']}  {text}  pseudo-LL {row['pseudo_likelihood']:.3f}"
+                text = f"k {row['k']}  {text}"
+            if not math.isnan(row.get("pseudo_likelihood", math.nan)):  # of binary units
+                text += f"  pseudo-LL {row['pseudo_likelihood']:.3f}"
             text += self.valid
         if stage not in self.tasks:
             self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")

@@ -17,6 +17,7 @@ To add one: a function like those below, and a line in :data:`MODELS`.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any, Unpack, get_args, get_type_hints
@@ -236,7 +237,9 @@ def build(
         raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
     known = options_of(name)
     if wrong := sorted(set(options) - set(known)):
-        raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}, which has {', '.join(sorted(known))}")
+        near = difflib.get_close_matches(wrong[0], known, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}{hint}, which has {', '.join(sorted(known))}")
     whole = {key: value for key, value in options.items() if type(known[key]) is int}
     for key, value in {"n_visible": n_visible, **whole}.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):

@@ -11,6 +11,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import refused, rnnrbm, some_rolls, write_mat
@@ -123,7 +124,8 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(server, cached):
     ],
 )
 @pytest.mark.parametrize("old", [None, b"damaged before"])
-def test_a_bad_download_is_never_used_nor_kept(server, cached, mode, error, message, old):
+def test_a_bad_download_is_never_used_nor_kept(server, cached, monkeypatch, mode, error, message, old):
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))  # between its attempts
     server.mode = mode
     if old is not None:
         cached.parent.mkdir(parents=True)
