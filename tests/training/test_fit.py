@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import COLUMNS, TIMES
 
 from rnnrbm.backend import engine
 from rnnrbm.rnnrbm import rnn_rbm
@@ -19,7 +20,6 @@ from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 
 N_VISIBLE, N_HIDDEN, N_RECURRENT = 6, 5, 4
-TIMES = {"seconds", "frames_per_second"}
 
 # Two chords by turns, and pieces that begin with either: what comes next is certain once something has sounded.
 CHORDS = np.array([[1, 1, 0, 0, 1, 0], [0, 0, 1, 0, 0, 1]], np.uint8)
@@ -121,19 +121,6 @@ def test_the_share_of_transposed_pieces_is_that_of_the_epoch(monkeypatch):
     assert seen == [{1, 2, 3, 4, 5}] * 2 + [{3}] * 2
 
 
-KEYS = [
-    "epoch",
-    "k",
-    "learning_rate",
-    "loss",
-    "pseudo_likelihood",
-    "valid_ll",
-    "valid_se",
-    "seconds",
-    "frames_per_second",
-]
-
-
 def test_rows_have_the_documented_keys_and_stages_of_k_are_used():
     """Each Gibbs step draws twice, and the pseudo-likelihood once: the random stream counts the steps."""
     model, state = make(), State()
@@ -145,7 +132,7 @@ def test_rows_have_the_documented_keys_and_stages_of_k_are_used():
 
     settings = Training(**PLAIN | {"epochs": 5, "k": [(0.0, 1), (0.4, 3), (0.8, 4)], "valid_every": 2})
     rows = list(fit(model, TRAIN, VALID, settings, state=state, progress=progress))
-    assert [list(row) for row in rows] == [KEYS] * 5
+    assert [list(row) for row in rows] == [COLUMNS] * 5
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
     assert [row["k"] for row in rows] == [settings.k_at(e) for e in range(5)] == [1, 1, 3, 3, 4]
     assert np.diff(draws).tolist() == [1 + 2 * row["k"] for row in rows]

@@ -9,6 +9,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import scipy.sparse
+from helpers import TIMES
 
 from rnnrbm import RBM, State, fit
 from rnnrbm.backend import engine, random
@@ -23,8 +24,6 @@ from rnnrbm.training.fit import Diverged
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 from rnnrbm.units import Bernoulli, Gaussian
-
-TIMES = {"seconds", "frames_per_second"}
 
 # --- the models ---------------------------------------------------------------------------------------
 
