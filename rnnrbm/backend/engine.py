@@ -16,17 +16,17 @@ import functools
 import os
 import platform
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import programs
+from rnnrbm.backend.programs import shared_inputs
 from rnnrbm.files import cache_folder
 
 __all__ = [
@@ -204,11 +204,6 @@ def shared(value: Any, name: str, dtype: Any = None) -> Any:
     """
     array = np.array(value, dtype=dtype or pytensor.config.floatX)
     return pytensor.shared(array, name=name, shape=array.shape)
-
-
-def shared_inputs(outputs: Iterable[Any]) -> list[Any]:
-    """Return the shared variables that expressions depend on, without duplicates."""
-    return [x for x in graph_inputs(outputs) if isinstance(x, SharedVariable)]
 
 
 def to_numpy(value: Any) -> np.ndarray:

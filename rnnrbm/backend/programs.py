@@ -9,7 +9,7 @@ one caller. The compiled program itself holds none, so a model that is no longer
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor.type import TensorType
 
-__all__ = ["MOST_PROGRAMS", "Program", "compiled"]
+__all__ = ["MOST_PROGRAMS", "Program", "compiled", "shared_inputs"]
 
 #: Programs to keep; the one that was used longest ago is dropped first.
 MOST_PROGRAMS = 128
@@ -67,7 +67,6 @@ class Program:
         self._read = [variable.container.storage for variable in shared]
         self._written = [variable.container.storage for variable in updated]
         self._outputs = outputs
-        self._shared = [*shared, *updated]  # a storage does not keep its variable alive
 
     def __call__(self, *arguments: Any) -> Any:
         if len(arguments) != len(self._inputs):
@@ -104,7 +103,7 @@ def compiled(
     listed = [] if outputs is None else [outputs] if isinstance(outputs, Variable) else outputs
     results = [*listed, *updates.values()] if isinstance(listed, list | tuple) else []
     plain = all(isinstance(x, Variable) for x in (*inputs, *results)) and KNOWN_OPTIONS.issuperset(options)
-    shared = [x for x in graph_inputs(results, blockers=inputs) if isinstance(x, SharedVariable)] if plain else []
+    shared = shared_inputs(results, blockers=inputs) if plain else []
     if not plain or not results or any(_is_special(x) for x in (*shared, *updates)):
         return pytensor.function(list(inputs), outputs, updates=dict(updates), mode=mode, **options)
     key = _signature([*inputs, *shared], results), len(listed), mode, options.get("on_unused_input")
@@ -123,6 +122,11 @@ def compiled(
     if len(_programs) > MOST_PROGRAMS:
         _programs.popitem(last=False)
     return Program(function, list(inputs), shared, list(updates), outputs, bool(options.get("trust_input")))
+
+
+def shared_inputs(outputs: Iterable[Any], blockers: Sequence[Any] = ()) -> list[Any]:
+    """Return the shared variables that expressions depend on, without duplicates; not those behind `blockers`."""
+    return [x for x in graph_inputs(outputs, blockers=blockers) if isinstance(x, SharedVariable)]
 
 
 def _is_special(variable: Any) -> bool:

@@ -94,8 +94,8 @@ def read(
     `parse` describes which notes a file has.
 
     The rule ``"published"`` differs in five ways. Together they give the benchmark rolls from the published MIDI files,
-    before the transposition of those rolls (see `rnnrbm.io.rolls.transpose`). A frame is an eighth note. Of notes
-    struck again while they sound, only the last strike remains. A note whose start and end round to one grid line has
+    before the transposition of those rolls (see `rnnrbm.io.rolls.transpose`). A frame is an eighth note. If a note
+    is struck again while it sounds, only the last strike remains. A note whose start and end round to one grid line has
     no frame. The first frame, that of tick 0, is left out, and the last frame is the one before the rounded end of the
     last note, silent or not. Channel 10 is read like the others.
 

@@ -280,7 +280,7 @@ def test_other_folders(tmp_path, data):
             run.train(tiny(data), tmp_path / "file", resume=resume)
         with pytest.raises(FileExistsError, match=r"file.a: .*file is a file; give a folder for the run$"):
             run.train(tiny(data), tmp_path / "file" / "a", resume=resume)
-    with pytest.raises(ValueError, match=r"resume .* overwrite .* choose one"):
+    with pytest.raises(ValueError, match=r"resume continues .* overwrite replaces it; choose one of the two"):
         run.train(tiny(data), tmp_path, resume=True, overwrite=True)
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed" / "samples").write_text("x")
