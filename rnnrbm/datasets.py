@@ -8,7 +8,6 @@ The benchmark sets are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vince
 high-dimensional sequences", ICML 2012.
 """
 
-import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.vectors import Vectors
+from rnnrbm.names import nearest
 
 __all__ = [
     "SPLITS",
@@ -349,9 +349,8 @@ def _refuse(given: Mapping[str, Any], source: str, allowed: Sequence[str]) -> No
 
 def _unknown_name(name: str) -> str:
     """Return what to say about a source that is neither a name nor a file."""
-    near = difflib.get_close_matches(name.lower(), _NAMES, n=1)
-    near = near or [known for known in _NAMES if name and name.lower() in known]  # "piano"
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    near = nearest(name, _NAMES)
+    guess = f" (did you mean {near!r}?)" if near else ""
     return (
         f"unknown data set {name!r}{guess}: expected one of {', '.join(_NAMES)}, or the path of a "
         ".mat, .npz, .json or .pickle file or of a folder of MIDI files, and there is no file of that name"

@@ -15,17 +15,19 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
 #: From the ground up: a room may import itself and the rooms named beside it.
 ROOMS: dict[str, set[str]] = {
     "files": set(),
+    "names": set(),
     "backend": {"files"},
     "io": {"files"},
     "science": {"files", "backend"},
-    "models": {"files", "backend", "science"},
+    "models": {"files", "names", "backend", "science"},
     "scoring": {"files", "backend", "io", "science"},
-    "training": {"files", "backend", "science", "scoring"},
+    "training": {"files", "names", "backend", "science", "scoring"},
     "plot": {"files", "scoring"},
     "kinds": {"files", "io", "science", "scoring", "plot"},
-    "datasets": {"files", "io", "science", "kinds"},
+    "datasets": {"files", "names", "io", "science", "kinds"},
     "experiment": {
         "files",
+        "names",
         "backend",
         "io",
         "science",
@@ -38,6 +40,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "cli": {
         "files",
+        "names",
         "backend",
         "io",
         "science",
@@ -51,7 +54,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 #: Rooms that are one module each, at the top.
-ALONE = {"files", "plot", "datasets"}
+ALONE = {"files", "names", "plot", "datasets"}
 #: The other modules at the top are the science.
 SCIENCE = {
     "batch",

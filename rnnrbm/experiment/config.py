@@ -6,7 +6,6 @@ validated, and then never change.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import os
@@ -24,6 +23,7 @@ from pydantic import (
 )
 
 from rnnrbm.files import atomic, read_bytes
+from rnnrbm.names import suggestion
 from rnnrbm.training.settings import (
     ConfigError,
     Count,
@@ -33,7 +33,6 @@ from rnnrbm.training.settings import (
     Settings,
     Training,
     explain,
-    nearest,
 )
 
 __all__ = [
@@ -250,7 +249,7 @@ class Config(Settings):
         for key, value in changes.items():
             table, _, name = key.partition(".")
             if not name or table not in tables:
-                raise ConfigError(f"{where}: {key!r} is no setting; {nearest(key, _all_keys())}")
+                raise ConfigError(f"{where}: {key!r} is no setting; {suggestion(key, _all_keys())}")
             tables[table][name] = value
         return Config.from_dict(tables, where=where)
 
@@ -258,9 +257,7 @@ class Config(Settings):
 def check_name(key: str, name: str, known: Iterable[str]) -> None:
     """Raise ConfigError, with the nearest one, unless a name is known."""
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-        raise ConfigError(f"{key}: no such name, got {name!r}; {hint}")
+        raise ConfigError(f"{key}: no such name, got {name!r}; {suggestion(name, known)}")
 
 
 def _all_keys() -> list[str]:

@@ -17,7 +17,6 @@ To add one: a function like those below, and a line in :data:`MODELS`.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any, Unpack, get_args, get_type_hints
@@ -28,6 +27,7 @@ from rnnrbm.backend.random import Seed, generator
 from rnnrbm.densities import Independent
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
+from rnnrbm.names import nearest
 from rnnrbm.networks import Memoryless, init_window
 from rnnrbm.pitch import TiedOptions, init_tied
 from rnnrbm.rbm import RBM, RBMOptions
@@ -237,8 +237,8 @@ def build(
         raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
     known = options_of(name)
     if wrong := sorted(set(options) - set(known)):
-        near = difflib.get_close_matches(wrong[0], known, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        near = nearest(wrong[0], known)
+        hint = f" (did you mean {near!r}?)" if near else ""
         raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}{hint}, which has {', '.join(sorted(known))}")
     whole = {key: value for key, value in options.items() if type(known[key]) is int}
     for key, value in {"n_visible": n_visible, **whole}.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -18,7 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["ConfigError", "Count", "Float", "Int", "Note", "Positive", "Settings", "Training", "explain", "nearest"]
+from rnnrbm.names import suggestion
+
+__all__ = ["ConfigError", "Count", "Float", "Int", "Note", "Positive", "Settings", "Training", "explain"]
 
 T = TypeVar("T", int, float)
 
@@ -246,25 +247,12 @@ class Training(Settings):
         return [value for begin, value in stages if begin * self.epochs <= epoch + 1e-9][-1]
 
 
-def nearest(key: str, known: list[str]) -> str:
-    by_name = {k.rpartition(".")[2]: k for k in known}
-    name = key.rpartition(".")[2]
-    initials = {"".join(word[0] for word in n.split("_")): k for n, k in by_name.items() if "_" in n}
-    near = (
-        ([by_name[name]] if name in by_name else [])
-        or ([initials[name]] if name in initials else [])  # lr
-        or difflib.get_close_matches(key, known, 1, 0.5)
-        or [by_name[n] for n in difflib.get_close_matches(key.rpartition(".")[2], list(by_name), 1, 0.6)]
-    )
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-
-
 def explain(error: Any, *, unknown: str, known: list[str], table: str = "tables") -> str:
     """Reword a pydantic error; `unknown` names an unknown key, `table` what holds all keys."""
     path = [str(part) for part in error["loc"] if isinstance(part, str)]
     if error["type"] == "extra_forbidden":
         key = ".".join(path)
-        return f"unknown {unknown} {key!r}; {nearest(key, known)}"
+        return f"unknown {unknown} {key!r}; {suggestion(key, known)}"
     key = ".".join(part for part in path if part.isidentifier())  # without the branches of a union
     got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
     return f"{key or table}: {error['msg'].removeprefix('Value error, ')}{got}"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -278,3 +279,31 @@ def test_arguments_are_checked_as_pytensor_does():
     with pytest.raises(TypeError):
         f(np.ones((2, 2), np.float32))
     np.testing.assert_array_equal(f([1, 1]), [16, 16])
+
+
+def product(monkeypatch):
+    """The program of a matrix product, as JAX sees it."""
+    traced = []
+    jit = jax.jit
+    monkeypatch.setattr(jax, "jit", lambda f, **options: traced.append(f) or jit(f, **options))
+    programs._programs.clear()
+    x = pt.tensor("x", dtype="float32", shape=(64, 64))
+    f = engine.function([x], x @ x, mode="JAX")
+    v = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    return f(v), v, str(jax.make_jaxpr(traced[-1])(v))
+
+
+def test_products_have_full_float32_on_every_device(monkeypatch):
+    y, v, program = product(monkeypatch)
+    assert "HIGHEST" in program
+    exact = v.astype(float) @ v.astype(float)
+    np.testing.assert_allclose(y, exact, atol=2e-6 * np.abs(exact).max())  # TF32 has errors of 1e-3
+    assert "HIGHEST" not in str(jax.make_jaxpr(lambda x: x @ x)(v))  # code beside ours keeps JAX's default
+    assert engine.describe("JAX").endswith("full float32 products")
+
+
+def test_a_users_choice_of_precision_takes_precedence(monkeypatch):
+    with jax.default_matmul_precision("tensorfloat32"):
+        _, _, program = product(monkeypatch)
+        assert "HIGHEST" not in program
+        assert engine.describe("JAX").endswith("products in precision tensorfloat32")
