@@ -3,6 +3,7 @@
 import gc
 import os
 
+import pytensor
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -27,3 +28,5 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     # Graphs are made of millions of small objects, most of which stay: looked through seldom, not every 700.
     gc.set_threshold(100_000, 50, 100)
+    # PyTensor notes for each node which line of a script made it: a sixteenth of the time of a compilation.
+    pytensor.config.traceback__limit = 0
