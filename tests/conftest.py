@@ -30,3 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.set_threshold(100_000, 50, 100)
     # PyTensor notes for each node which line of a script made it: a sixteenth of the time of a compilation.
     pytensor.config.traceback__limit = 0
+
+
+_file = ""
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Before the first test of a file, take what stays of earlier files out of Python's collections of garbage."""
+    global _file
+    if _file != (_file := nodeid.partition("::")[0]):
+        gc.collect()
+        gc.freeze()

@@ -11,6 +11,7 @@ import sysconfig
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import mido
@@ -23,6 +24,8 @@ from hypothesis.extra import numpy as hnp
 from rnnrbm import datasets
 from rnnrbm.datasets import SPLITS, Dataset, PianoRoll
 from rnnrbm.io import midi
+from rnnrbm.models.registry import MODELS, build, options_of
+from rnnrbm.sequence import SequenceModel
 from rnnrbm.training import checkpoint
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "rnnrbm"
@@ -90,6 +93,29 @@ def script(path: Path, *arguments: str, cwd: Path) -> str:
     done = in_process(lambda: runpy.run_path(str(path), run_name="__main__"), [str(path), *arguments], cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+# --- models
+
+#: a model of each kind, and some that differ in more than sizes
+VARIANTS: dict[str, dict[str, Any]] = {
+    **{name: {} for name in MODELS},
+    "tied-rnn-nade": {"n_layers": 1},  # random weights of two hand little of the past on
+    "rnn-rbm of two LSTMs": {"cell": "lstm", "n_layers": 2, "connections": "residual"},
+    "rnn-nade of any order": {"orderless": True},
+    "rnn-nade with a clock": {"frames_per_bar": 2},
+    "rnn-nade with a layer beside": {"n_pitch_conv": 3},
+    "rnn-rbm with a layer beside": {"n_pitch_conv": 3},
+    "rnn of softmax": {"visible": "softmax"},
+}
+SIZES = {"n_hidden": 3, "n_recurrent": 2, "window": 2, "reach": 2}
+
+
+def a_model(variant: str, n_visible: int, seed: Any = 0, **options: Any) -> SequenceModel:
+    """A model of :data:`VARIANTS`, small unless `options` say otherwise."""
+    name = variant.split(" ")[0]
+    sizes = {key: value for key, value in SIZES.items() if key in options_of(name)}
+    return build(name, n_visible, seed=seed, **{**sizes, **VARIANTS[variant], **options})
 
 
 # --- runs

@@ -168,7 +168,7 @@ x = pt.matrix("x", dtype="float32", shape=(4096, 8))
 f = engine.function([x], pt.tanh(x @ x.T) @ x)  # between them 64 MiB: 16384 pages of 4 KiB
 value = np.ones((4096, 8), np.float32)
 new = []
-for _ in range(31):
+for _ in range(15):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     engine.block(f(value))
     new.append((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / 2**20)

@@ -83,14 +83,12 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv("RNNRBM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("RNNRBM_DATA", raising=False)
-    gc.freeze()  # the graphs and programs of earlier tests, which take seconds to look through
     with serving(server) as address:
         monkeypatch.setattr(benchmark_sets, "ADDRESS", address + "/mdata")
         yield server
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()  # now, or the warning comes in another test
-    gc.unfreeze()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What can be trained besides sequence models: densities alone, models with a loss, models with their own rule."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import scipy.sparse
-from helpers import TIMES
+from helpers import TIMES, VARIANTS, a_model
 
 from rnnrbm import RBM, State, fit
 from rnnrbm.backend import engine, random
@@ -98,7 +99,9 @@ REAL = (np.random.default_rng(1).normal(size=(200, 3)) @ np.random.default_rng(2
     np.float32
 )
 REAL += 0.1 * np.random.default_rng(3).normal(size=REAL.shape).astype(np.float32)
+PIECES = [np.eye(6, dtype=np.uint8)[np.random.default_rng(n).integers(6, size=n)] for n in (12, 7, 20, 9, 15)]
 PATTERNS = np.random.default_rng(4).choice(np.float32([-1, 1]), (7, 64))
+ROWS = {"batch_size": 2, "row_length": 9, "context": 2, "k": 1}
 FAST = {"warmup": 0.0, "learning_rate": 0.03, "valid_every": 2}
 SHORT_AIS = {"valid_n_chains": 3, "valid_n_temperatures": 5}
 
@@ -352,10 +355,17 @@ CASES: dict[str, tuple[Any, np.ndarray, np.ndarray | None, dict[str, Any]]] = {
     "denoising": (lambda seed: Denoising(5, 2, seed=seed), REAL, REAL[:20], {"batch_size": 90, "weight_decay": 0.1}),
     "hopfield": (lambda seed: Hopfield(64), PATTERNS, None, {"batch_size": 3}),
     "noisy": (lambda seed: Noisy(64), PATTERNS, PATTERNS, {"batch_size": 3}),
+    **{
+        name: (partial(a_model, name, 6), PIECES, PIECES[:2], SHORT_AIS | ROWS)
+        for name in VARIANTS
+        if name not in {"rbm", "nade"}
+    },
 }
+#: models that have more in common with one of the others than not
+ALIKE = set(VARIANTS) - {"rbm", "nade", "rnn-rbm", "rtrbm", "rnn-nade"}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in ALIKE else ()) for n in CASES])
 def test_resumed_is_as_never_interrupted(tmp_path, name):
     make, train, valid, options = CASES[name]
     if make is not CASES["hopfield"][0] and make is not CASES["noisy"][0]:
@@ -373,7 +383,7 @@ def test_resumed_is_as_never_interrupted(tmp_path, name):
         *(part, train, valid, settings),
         state=stopped,
         progress=lambda stage, i, n, row: done.append(i),
-        stop=lambda: len(done) >= 5,
+        stop=lambda: len(done) >= 4,
     )
     list(rows)
     assert stopped.batch > 0  # within an epoch
