@@ -279,6 +279,7 @@ def filters(
     bar.outline.set_visible(False)
     if low is None:
         ax.set_ylabel("column")
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         _note_axis(ax.yaxis, first, last)
         ax.grid(axis="y", color="#9aa3ad", linewidth=0.4)

@@ -111,7 +111,7 @@ def _precision() -> str:
     """Return JAX's name for the precision of matrix products: the user's choice, or full float32."""
     import jax
 
-    return jax.config.jax_default_matmul_precision or "highest"  # type: ignore[attr-defined,no-any-return]
+    return jax.config.jax_default_matmul_precision or "highest"  # type: ignore[attr-defined]
 
 
 class _PreciseJAXLinker(JAXLinker):

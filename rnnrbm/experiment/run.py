@@ -41,6 +41,7 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import check_pieces
 from rnnrbm.training import checkpoint, pretraining
 from rnnrbm.training.fit import Diverged, State, fit
+from rnnrbm.training.trainable import suitable_settings
 
 __all__ = [
     "Interrupted",
@@ -118,6 +119,9 @@ def train(
     for split in SPLITS:
         if pieces := getattr(data, split):
             check_pieces(pieces, model.density, name=f"{settings.data.source}: {split} piece")
+    suitable_settings(
+        model, settings.training.without_pretraining(), single_frames=False, n_frames=sum(map(len, data.train))
+    )
     if not resume:  # only now, when nothing can stop the run that replaces it
         clear(folder)
     saved = folder / "checkpoint.npz"

@@ -54,7 +54,7 @@ def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
         ``pretrain_density`` and ``pretrain_network`` are the epochs of the parts. Parts use the model's settings, but
         neither early stopping nor averaging, and the density's batch has the same number of frames as single rows.
     """
-    own = settings.model_copy(update={"pretrain_density": 0, "pretrain_network": 0})
+    own = settings.without_pretraining()
     part = own.model_copy(update={"patience": 0, "averaging": 0.0})
     if model.bias_weights and settings.pretrain_density:
         shuffled = part.single_frames(settings.row_length * settings.batch_size)

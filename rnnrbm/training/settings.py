@@ -222,6 +222,10 @@ class Training(Settings):
         chosen = {name: getattr(self, name) for name in self.model_fields_set}
         return self.named(chosen | {"row_length": 1, "batch_size": batch_size, "context": 0})
 
+    def without_pretraining(self) -> Self:
+        """Return these settings for the last stage of training, that of the whole model."""
+        return self.model_copy(update={"pretrain_density": 0, "pretrain_network": 0})
+
     @property
     def shifts(self) -> tuple[int, int]:
         """Range of the random transposition; (0, 0) if none is set."""

@@ -222,7 +222,7 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     Raises
     ------
     ValueError
-        If a setting is changed from its default that has no meaning for the model.
+        If a setting is changed from its default that has no meaning for the model, or needs other units.
     """
     kind = type(model).__name__
     if not isinstance(model, SequenceModel):
@@ -241,6 +241,13 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
             "stages of their own, and fit trains one: call it for each of "
             "rnnrbm.training.pretraining.stages(model, settings)"
         )
+    elif settings.n_betas > 1:
+        units = [getattr(model.density, layer) for layer in ("visible", "hidden") if hasattr(model.density, layer)]
+        if not all(unit.is_binary for unit in units):
+            raise ValueError(
+                f"n_betas ({settings.n_betas}): parallel tempering needs binary units, and the model has "
+                f"{' and '.join(type(unit).__name__ for unit in units)}; set n_betas = 1 for chains without tempering"
+            )
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
     chosen = settings.model_fields_set

@@ -24,7 +24,7 @@ from rnnrbm.training.checkpoint import CheckpointError
 from rnnrbm.training.fit import Diverged
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
-from rnnrbm.units import Bernoulli, Gaussian
+from rnnrbm.units import Bernoulli, Gaussian, ReLU
 
 # --- the models ---------------------------------------------------------------------------------------
 
@@ -583,6 +583,11 @@ def test_misuse_of_own_updates():
         (Hopfield(5, "int32"), {"averaging": 0.9}, "averaging .0.9. needs float parameters"),
         (Autoencoder(5, 2), {"context": 4}, "context .4. needs rows of several frames"),
         (RBM.init(5, 2, seed=0), {"pretrain_density": 2}, "pretrain_density .2."),
+        (
+            RBM.init(5, 2, seed=0, hidden=ReLU()),
+            {"persistent": True, "n_betas": 3},
+            "n_betas .3.: .*Bernoulli and ReLU",
+        ),
         (RBM.init(5, 2, seed=0), {"n_proposals": 9, "batch_size": 4}, "n_proposals .9."),
     ],
 )
