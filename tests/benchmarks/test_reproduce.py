@@ -247,4 +247,4 @@ def test_the_committed_checkpoints_score_what_is_said(pytestconfig, name):
     assert trained.config.model.name == best["model"]
     scored = log_likelihood(trained.model, run.load_data(trained.config.data).test)
     assert sum(map(len, scored.frames)) == best["frames"]
-    assert scored.mean == pytest.approx(best["test"]["ll"]["micro"], abs=2e-5)
+    assert scored.mean == pytest.approx(best["test"]["ll"]["micro"], abs=2e-6)  # on the machine of the table: 4e-9
