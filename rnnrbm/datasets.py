@@ -19,6 +19,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from rnnrbm.arguments import nearest
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, read_mat, write_npz
@@ -28,7 +29,6 @@ from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.vectors import Vectors
-from rnnrbm.names import nearest
 
 __all__ = [
     "SPLITS",
@@ -189,7 +189,7 @@ def load(
     steps_per_beat : int, optional
         Frames in a beat (quarter note). For ``"bach"``: 1 (default), 2 or 4. For a MIDI folder: any, by default 2
         (eighth notes).
-    seconds_per_frame, rule, drums : optional
+    seconds_per_frame, rule, drums, pedal : optional
         For a MIDI folder: see `rnnrbm.midi.read`. By the rule ``"published"``, rolls are made as those of the benchmark
         sets were, and a frame is an eighth note.
     low, high : int, optional
@@ -241,7 +241,7 @@ def load(
         _refuse(
             given,
             "a folder of MIDI files, which are read in the key they are in (see `transpose`)",
-            ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums"),
+            ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums", "pedal"),
         )
         return _dataset(load_folder(path, **given), str(path))
     if not path.exists():
@@ -294,7 +294,7 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
             has["steps_per_beat"] = DEFAULT_STEPS
         if not any((path / split).is_dir() for split in SPLITS):  # else these say where a piece goes
             has |= {"split": DEFAULT_SPLIT, "seed": 0}
-        has |= {"low": PIANO[0], "high": PIANO[1], "rule": "sounding", "drums": False}
+        has |= {"low": PIANO[0], "high": PIANO[1], "rule": "sounding", "drums": False, "pedal": False}
     elif path.suffix.lower() in WITH_RANGE and source not in _NAMES:
         has = {"low": PIANO[0], "high": PIANO[1]}
     return has | options

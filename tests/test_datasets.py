@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -462,6 +463,30 @@ def test_a_dataset_must_fit_together():
         Dataset("x", [], [], [], PianoRoll(), {})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"low": 120}, r"train\[0\]: 12 columns from note 120 end at note 131; expected at most 127"),
+        ({"low": 10**9}, "low=1000000000: expected a MIDI note number"),
+        ({"low": -5}, "low=-5: expected a MIDI note number"),
+        ({"low": 21.5}, r"low=21\.5: expected a MIDI note number"),
+        ({"low": "60"}, "low='60': expected a MIDI note number"),
+        ({"steps_per_beat": -1.5}, r"steps_per_beat=-1\.5: expected a positive number"),
+        ({"steps_per_beat": 2.5}, r"steps_per_beat=2\.5: expected a whole number"),
+        ({"seconds_per_frame": 0}, "seconds_per_frame=0: expected a positive number"),
+        ({"nonsense": 3}, "piano-roll has no nonsense"),
+    ],
+)
+def test_impossible_metadata_of_a_file_are_refused_when_it_is_read(tmp_path, change, message):
+    rolls = some_rolls(3, 12)
+    save(tmp_path / "good.npz", Dataset("x", rolls[:1], rolls[1:2], rolls[2:], PianoRoll(60, 2)))
+    arrays = dict(np.load(tmp_path / "good.npz"))
+    record = json.loads(str(arrays["kind"])) | change
+    np.savez(tmp_path / "bad.npz", **{**arrays, "kind": np.array(json.dumps(record))})
+    with pytest.raises(ValueError, match=rf"bad\.npz: .*{message}"):
+        load(tmp_path / "bad.npz")
+
+
 # --- folders of MIDI files ------------------------------------------------------------------------
 
 
@@ -703,7 +728,15 @@ def test_resolved_options_give_the_same_set(tmp_path, bach):
     folder = numbered_midi(tmp_path / "tunes", 5)
     assert is_folder(folder)
     assert not is_folder("bach")
-    usual = {"low": 21, "high": 108, "rule": "sounding", "drums": False, "split": (0.7, 0.15, 0.15), "seed": 0}
+    usual = {
+        "low": 21,
+        "high": 108,
+        "rule": "sounding",
+        "drums": False,
+        "pedal": False,
+        "split": (0.7, 0.15, 0.15),
+        "seed": 0,
+    }
     assert resolved(folder) == usual | {"steps_per_beat": 2}
     assert resolved(folder, seconds_per_frame=0.5, seed=3) == usual | {"seconds_per_frame": 0.5, "seed": 3}
     assert resolved(folder, rule="published") == usual | {"rule": "published"}

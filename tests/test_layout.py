@@ -15,19 +15,19 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
 #: From the ground up: a room may import itself and the rooms named beside it.
 ROOMS: dict[str, set[str]] = {
     "files": set(),
-    "names": set(),
+    "arguments": set(),
     "backend": {"files"},
-    "io": {"files"},
+    "io": {"files", "arguments"},
     "science": {"files", "backend"},
-    "models": {"files", "names", "backend", "science"},
+    "models": {"files", "arguments", "backend", "science"},
     "scoring": {"files", "backend", "io", "science"},
-    "training": {"files", "names", "backend", "science", "scoring"},
+    "training": {"files", "arguments", "backend", "science", "scoring"},
     "plot": {"files", "scoring"},
     "kinds": {"files", "io", "science", "scoring", "plot"},
-    "datasets": {"files", "names", "io", "science", "kinds"},
+    "datasets": {"files", "arguments", "io", "science", "kinds"},
     "experiment": {
         "files",
-        "names",
+        "arguments",
         "backend",
         "io",
         "science",
@@ -40,7 +40,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "cli": {
         "files",
-        "names",
+        "arguments",
         "backend",
         "io",
         "science",
@@ -54,7 +54,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 #: Rooms that are one module each, at the top.
-ALONE = {"files", "names", "plot", "datasets"}
+ALONE = {"files", "arguments", "plot", "datasets"}
 #: The other modules at the top are the science.
 SCIENCE = {
     "batch",

@@ -82,6 +82,7 @@ def convert(
     low: Annotated[int | None, typer.Option(help="MIDI note number of the first column.")] = None,
     high: Annotated[int | None, typer.Option(help="MIDI note number of the last column.")] = None,
     drums: Annotated[bool, typer.Option("--drums", help="Read the drums (channel 10) too.")] = False,
+    pedal: Annotated[bool, typer.Option("--pedal", help="Let notes sound on while the sustain pedal is down.")] = False,
     tempo: Annotated[
         float | None, typer.Option(help="Tempo of the MIDI file in beats per minute; by default 120.")
     ] = None,
@@ -102,6 +103,7 @@ def convert(
                 "low": low,
                 "high": high,
                 "drums": drums or None,
+                "pedal": pedal or None,
             }.items()
             if value is not None
         }
@@ -152,7 +154,7 @@ def _complete(path: Path, roll: np.ndarray, metadata: dict[str, Any], options: d
     from rnnrbm.io.rolls import PIANO
     from rnnrbm.kinds.piano_roll import PianoRoll
 
-    wrong = sorted({"rule", "high", "drums"} & set(options))
+    wrong = sorted({"rule", "high", "drums", "pedal"} & set(options))
     grid = {"steps_per_beat", "seconds_per_frame"}
     if grid & set(metadata):
         wrong += sorted(grid & set(options))

@@ -22,8 +22,8 @@ from pydantic import (
     field_validator,
 )
 
+from rnnrbm.arguments import suggestion
 from rnnrbm.files import atomic, read_bytes
-from rnnrbm.names import suggestion
 from rnnrbm.training.settings import (
     ConfigError,
     Count,
@@ -75,6 +75,8 @@ class Data(Settings):
         For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column.
     drums : bool
         For a MIDI folder: read the drums (channel 10) too; their note numbers stand for instruments.
+    pedal : bool
+        For a MIDI folder: let notes sound on while the sustain pedal is down.
     rule : {"sounding", "published"}
         For a MIDI folder: how notes become frames; see :func:`rnnrbm.midi.read`.
     """
@@ -88,6 +90,7 @@ class Data(Settings):
     low: Note | None = None
     high: Note | None = None
     drums: bool | None = None
+    pedal: bool | None = None
     rule: Literal["sounding", "published"] | None = None
 
 

@@ -113,6 +113,10 @@ def train(
         model_options(settings.model, strict=True)
     settings = prepare(folder, settings, resume=resume, overwrite=overwrite)
     data = load_data(settings.data)
+    for split in SPLITS:
+        if not getattr(data, split) and (split != "test" or settings.evaluation.test):
+            hint = "; or set evaluation.test = false" if split == "test" else ""
+            raise ValueError(f"{settings.data.source}: {split} holds no piece; expected at least one{hint}")
     settings = resolved(settings, data)
     b_v = initial_bias(settings.model, data)
     model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=b_v)

@@ -303,7 +303,8 @@ def read_json(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Contents
     ----------
     path : pathlib.Path
         An object with keys ``train``, ``valid`` and ``test``: each an array of pieces, a piece an
-        array of frames, a frame an array of the MIDI note numbers that sound.
+        array of frames, a frame an array of the MIDI note numbers that sound. A note number may be written as
+        60.0, and -1 is a voice that rests.
     low, high : int
         MIDI note numbers of the first and the last column.
 
@@ -447,6 +448,10 @@ def _roll(where: str, piece: Any, low: int, high: int) -> np.ndarray:
                 "that sound. Make a Dataset of the rolls, and write it with rnnrbm.datasets.save"
             )
         for note in frame:
+            if note == -1:  # a voice that rests, in files with a place for every voice
+                continue
+            if type(note) is float and note.is_integer():
+                note = int(note)
             if type(note) is not int:
                 raise ValueError(
                     f"{where}, frame {t}: a {type(note).__name__} among the notes; expected whole numbers, {low} to "

@@ -16,11 +16,13 @@ The format is that of the MIDI Manufacturers Association, *Standard MIDI Files 1
 
 import os
 import warnings
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rnnrbm.arguments import whole_number
 from rnnrbm.files import atomic
 from rnnrbm.io.midi_score import RULES, MidiError, Score, check_rule, parse
 from rnnrbm.io.rolls import check_roll
@@ -42,7 +44,12 @@ __all__ = [
     "write",
 ]
 
-MAX_FRAMES = 10_000_000  # a roll of 88 notes with this length takes 880 MB; no piece of music is longer
+#: Most frames of a roll that is read or written: of eighth notes, 70 hours of music. A roll of 88 notes takes 88 MB.
+#: For more, set ``rnnrbm.io.midi.MAX_FRAMES``.
+MAX_FRAMES = 1_000_000
+#: Beats of a note above which `read` warns that the file may be damaged.
+LONG_NOTE = 1_000
+_MOST_DELTA = 2**28 - 1  # ticks between two events of a file
 DEFAULT_STEPS = 4  # per beat: a frame is a sixteenth note
 PUBLISHED_STEPS = 2  # a frame of the published rolls is an eighth note
 DRUM_CHANNEL = 9  # counted from 0; usually called channel 10
@@ -57,6 +64,7 @@ class ReadOptions(TypedDict, total=False):
     low: int
     high: int
     drums: bool
+    pedal: bool
 
 
 class WriteOptions(TypedDict, total=False):
@@ -81,6 +89,7 @@ def read(
     low: int = 21,
     high: int = 108,
     drums: bool = False,
+    pedal: bool = False,
 ) -> np.ndarray:
     """Read a MIDI file as a piano-roll.
 
@@ -90,8 +99,8 @@ def read(
     repeated one.
 
     The first frame is tick 0 of the file, so leading silence stays. The last frame is the last in which a note of `low`
-    to `high` sounds, so trailing silence is dropped. Sustain pedals are ignored: a note ends when its key is released.
-    `parse` describes which notes a file has.
+    to `high` sounds, so trailing silence is dropped. A note ends when its key is released, or with ``pedal=True`` when
+    the sustain pedal is up too. `parse` describes which notes a file has.
 
     The rule ``"published"`` differs in five ways. Together they give the benchmark rolls from the published MIDI files,
     before the transposition of those rolls (see `rnnrbm.io.rolls.transpose`). A frame is an eighth note. If a note
@@ -117,6 +126,8 @@ def read(
         (C8).
     drums : bool
         Read channel 10 too, where a note number means an instrument, not a pitch. By default it is ignored.
+    pedal : bool
+        Let notes sound on while the sustain pedal of their channel is down. By default pedals are ignored.
 
     Returns
     -------
@@ -129,7 +140,7 @@ def read(
         If the file does not exist, is a directory or cannot be read.
     MidiError
         If the file cannot be parsed (see `parse`), holds no note, or only drums or notes outside `low` to `high`, or
-        would make a roll of more than 10 million frames, or a silent roll with the rule ``"published"``.
+        would make a roll of more than :data:`MAX_FRAMES` frames, or a silent roll with the rule ``"published"``.
     ValueError
         If both grids are given, or one that the rule excludes, the rule is unknown, or a grid, `low` or `high` is
         invalid.
@@ -137,14 +148,21 @@ def read(
     Warns
     -----
     UserWarning
-        If some notes lie outside `low` to `high`; the message gives the number dropped.
+        If some notes lie outside `low` to `high`; the message gives the number dropped. If a note is longer than
+        :data:`LONG_NOTE` beats, which a damaged time may cause. See also `parse`.
     """
-    check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
+    check_rule(
+        rule,
+        steps_per_beat=steps_per_beat,
+        seconds_per_frame=seconds_per_frame,
+        drums=drums or None,
+        pedal=pedal or None,
+    )
     published = rule == "published"
     steps, seconds = _grid(PUBLISHED_STEPS if published else steps_per_beat, seconds_per_frame)
     check_range(low, high)
     score = parse(path, rule=rule)
-    notes = score.notes
+    notes = score.sustained() if pedal else score.notes
     if not len(notes):
         raise MidiError(f"{path}: holds no note; leave the file out, or check the program that wrote it")
     if not drums and not published:
@@ -176,24 +194,40 @@ def read(
         start, end = np.maximum(start - 1, 0), np.maximum(end - 1, 0)
     else:
         end = np.maximum(end, start + 1)
-    if end.max() > MAX_FRAMES:
+    n_frames = int(end.max())
+    if n_frames > MAX_FRAMES:
         raise MidiError(
-            f"{path}: would make a roll of {end.max():.0f} frames, expected at most {MAX_FRAMES}; "
-            "use a coarser grid, or leave the file out if its times are damaged"
+            f"{path}: would make a roll of {n_frames} frames ({n_frames * (high - low + 1)} cells), expected at most "
+            f"{MAX_FRAMES} frames; use a coarser grid, leave the file out if its times are damaged, or raise "
+            "rnnrbm.io.midi.MAX_FRAMES"
         )
     if not (start < end).any():
         raise MidiError(
             f"{path}: no note sounds with the rule 'published', all are too short or in the first eighth note; "
             "leave the file out, or read it with the rule 'sounding'"
         )
-    roll = np.zeros((int(end.max()), high - low + 1), np.uint8)
-    for first, stop, column in zip(start, end, notes["pitch"] - low, strict=True):
-        roll[first:stop, column] = 1
+    longest = int((notes["end"] - notes["start"]).argmax())
+    beats = (notes["end"] - notes["start"])[longest] / score.ticks_per_beat
+    if beats > LONG_NOTE:
+        warnings.warn(
+            f"{path}: note {notes['pitch'][longest]} lasts {beats:.0f} beats; the file may be damaged", stacklevel=2
+        )
+    roll = np.zeros((n_frames, high - low + 1), np.uint8)
+    # Notes of one pitch that overlap are merged first: thousands of long ones in a small file would take hours.
+    order = np.lexsort((start, notes["pitch"]))
+    pitch, start, end = notes["pitch"][order], start[order], end[order]
+    for begin, stop in pairwise([0, *(np.flatnonzero(np.diff(pitch)) + 1), len(pitch)]):
+        reached = np.maximum.accumulate(end[begin:stop])
+        apart = np.flatnonzero(start[begin + 1 : stop] > reached[:-1]) + 1
+        for i, j in pairwise([0, *apart, stop - begin]):
+            roll[start[begin + i] : reached[j - 1], pitch[begin] - low] = 1
     return roll
 
 
 def check_range(low: int, high: int) -> None:
-    """Raise ValueError if `low` to `high` are not MIDI note numbers."""
+    """Raise an error if `low` to `high` are not MIDI note numbers."""
+    whole_number("low", low, 0, 127)
+    whole_number("high", high, 0, 127)
     if not 0 <= low <= high <= 127:
         raise ValueError(f"low={low} and high={high}: expected 0 <= low <= high <= 127")
 
@@ -210,9 +244,7 @@ def _grid(steps_per_beat: int | None, seconds_per_frame: float | None) -> tuple[
     """Check the grid and return (steps per beat, 0.0) or (None, seconds per frame)."""
     if seconds_per_frame is None:
         steps = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
-        if steps != int(steps) or not 1 <= steps <= 32767:
-            raise ValueError(f"steps_per_beat={steps}: expected a whole number, 1 to 32767")
-        return int(steps), 0.0
+        return whole_number("steps_per_beat", steps, 1, 32767), 0.0
     if steps_per_beat is not None:
         raise ValueError(
             f"steps_per_beat={steps_per_beat} and seconds_per_frame={seconds_per_frame}: a frame "
@@ -286,12 +318,17 @@ def to_mido(
 
     steps, seconds = _grid(steps_per_beat, seconds_per_frame)
     array = _check(roll, low)
+    low = int(low)
+    if len(array) > MAX_FRAMES:
+        raise ValueError(
+            f"a roll of {len(array)} frames, expected at most {MAX_FRAMES}, which `read` accepts too; write it in "
+            "parts, or raise rnnrbm.io.midi.MAX_FRAMES"
+        )
     if not (0 < tempo < float("inf") and 1 <= (beat := round(60e6 / tempo)) < 2**24):
         raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
-    if restrike < 1:
-        raise ValueError(f"restrike={restrike}: expected a number of frames, at least 1")
-    if not (1 <= velocity <= 127 and 0 <= program <= 127):
-        raise ValueError(f"velocity={velocity} and program={program}: expected 1 to 127 and 0 to 127")
+    restrike = whole_number("restrike", restrike, 1)
+    velocity = whole_number("velocity", velocity, 1, 127)
+    program = whole_number("program", program, 0, 127)
     lines = np.arange(len(array) + 1)
     if steps is not None:
         # Every grid line is a whole number of ticks, and a beat has at least 480 of them, which suits sequencers.
@@ -326,23 +363,27 @@ def to_mido(
     track.append(mido.MetaMessage("set_tempo", tempo=beat))
     track.append(mido.Message("program_change", program=program))
     now = 0
+
+    def wait(tick: int) -> int:
+        """Return the ticks until an event, after events without effect where there are more than a file can hold."""
+        nonlocal now
+        while tick - now > _MOST_DELTA:
+            track.append(mido.MetaMessage("text", time=_MOST_DELTA))
+            now += _MOST_DELTA
+        delta, now = tick - now, tick
+        return delta
+
     for tick, strike, note in events:
-        track.append(
-            mido.Message(
-                "note_on" if strike else "note_off",
-                note=int(note),
-                velocity=velocity if strike else 0,
-                time=int(tick - now),
-            )
-        )
-        now = tick
-    track.append(mido.MetaMessage("end_of_track", time=int(ticks[-1]) - now))
+        kind, force = ("note_on", velocity) if strike else ("note_off", 0)
+        track.append(mido.Message(kind, note=int(note), velocity=force, time=wait(int(tick))))
+    track.append(mido.MetaMessage("end_of_track", time=wait(int(ticks[-1]))))
     return mido.MidiFile(type=0, ticks_per_beat=ticks_per_beat, tracks=[track])
 
 
 def _check(roll: ArrayLike, low: int) -> np.ndarray:
     """Return a roll of 0 and 1 as uint8; raise ValueError for other values."""
     array = check_roll(roll)
+    whole_number("low", low, 0, 127)
     if not 0 <= low <= low + array.shape[1] <= 128:
         raise ValueError(
             f"low={low} and a roll of {array.shape[1]} columns are MIDI note numbers {low} to "

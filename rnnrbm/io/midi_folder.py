@@ -7,6 +7,7 @@ from typing import Unpack
 
 import numpy as np
 
+from rnnrbm.arguments import whole_number
 from rnnrbm.io import midi
 from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents
 
@@ -24,15 +25,20 @@ def load_folder(
     # check options before reading files: a wrong option is not the files' fault
     steps_per_beat, seconds_per_frame = options.get("steps_per_beat"), options.get("seconds_per_frame")
     rule, drums = options.get("rule", "sounding"), options.get("drums", False)
-    midi.check_rule(rule, steps_per_beat=steps_per_beat, seconds_per_frame=seconds_per_frame, drums=drums or None)
+    pedal = options.get("pedal", False)
+    midi.check_rule(
+        rule,
+        steps_per_beat=steps_per_beat,
+        seconds_per_frame=seconds_per_frame,
+        drums=drums or None,
+        pedal=pedal or None,
+    )
     reading = options.copy()
     if rule == "published":
         steps_per_beat = midi.PUBLISHED_STEPS
     elif seconds_per_frame is None:
         steps_per_beat = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
-        if steps_per_beat != int(steps_per_beat) or steps_per_beat < 1:
-            raise ValueError(f"steps_per_beat={steps_per_beat}: expected a whole number from 1")
-        reading["steps_per_beat"] = steps_per_beat
+        reading["steps_per_beat"] = steps_per_beat = whole_number("steps_per_beat", steps_per_beat, 1, 32767)
     elif steps_per_beat is not None:
         raise ValueError("steps_per_beat and seconds_per_frame exclude each other; give one")
     elif not 0 < seconds_per_frame < float("inf"):
@@ -87,7 +93,9 @@ def load_folder(
         members = {s: [usable[i] for i in sorted(part)] for s, part in zip(SPLITS, parts, strict=True)}
     rolls = {s: [pieces[n] for n in members[s]] for s in SPLITS}
     grid = {"steps_per_beat": steps_per_beat, "seconds_per_frame": seconds_per_frame}
-    return Contents(folder.resolve().name, rolls, members, {"kind": PIANO_ROLL, "low": low, "drums": drums} | grid)
+    return Contents(
+        folder.resolve().name, rolls, members, {"kind": PIANO_ROLL, "low": low, "drums": drums, "pedal": pedal} | grid
+    )
 
 
 def _read_midi(folder: Path, paths: Sequence[Path], **options: Unpack[midi.ReadOptions]) -> dict[str, np.ndarray]:
@@ -97,7 +105,7 @@ def _read_midi(folder: Path, paths: Sequence[Path], **options: Unpack[midi.ReadO
     for path in paths:
         try:
             pieces[path.relative_to(folder).as_posix()] = midi.read(path, **options)
-        except (midi.MidiError, OSError) as error:
+        except Exception as error:  # options were checked before, so it is the file, whatever went wrong
             reason = str(error)
             named = reason if str(path) in reason else f"{path}: {reason}"
             warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)

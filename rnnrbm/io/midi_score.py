@@ -3,13 +3,13 @@
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.files import read_bytes
+from rnnrbm.io.midi_bytes import CONTROL, NOTE_OFF, NOTE_ON, SET_TEMPO, MidiError, chunks, events
 
 __all__ = ["RULES", "MidiError", "Score", "check_rule", "parse"]
 
@@ -17,13 +17,7 @@ RULES = ("sounding", "published")
 
 FIELDS = ("track", "channel", "pitch", "velocity", "start", "end")
 
-# Status bytes without the channel in the low four bits; meta events start with 0xFF.
-NOTE_OFF, NOTE_ON, PROGRAM, PRESSURE = 0x80, 0x90, 0xC0, 0xD0
-END_OF_TRACK, SET_TEMPO = 0xFF2F, 0xFF51
-
-
-class MidiError(ValueError):
-    """A MIDI file that cannot be read with the given options; the message names the file, the problem and a remedy."""
+_SUSTAIN = 64  # the controller of the sustain pedal, which is down from a value of 64
 
 
 class Score(NamedTuple):
@@ -41,12 +35,33 @@ class Score(NamedTuple):
         (500 000 microseconds, 120 beats per minute, if the file does not specify a tempo).
     end : int
         Last tick of the longest track.
+    pedal : numpy.ndarray, shape (P, 3)
+        The sustain pedal, int64, in order of time: tick, channel, and 1 where it goes down or 0 where it comes up.
     """
 
     notes: np.ndarray
     ticks_per_beat: int
     tempo: np.ndarray
     end: int
+    pedal: np.ndarray
+
+    def sustained(self) -> np.ndarray:
+        """Return the notes as they sound with the sustain pedal.
+
+        A note whose key is released while the pedal of its channel is down ends when the pedal comes up, or at the last
+        tick. If the pedal comes up at the tick of the release, the note ends there.
+        """
+        notes = self.notes.copy()
+        for channel in np.unique(self.pedal[:, 1]):
+            tick, _, down = self.pedal[self.pedal[:, 1] == channel].T
+            keys = np.flatnonzero(notes["channel"] == channel)
+            released = notes["end"][keys]
+            last = np.searchsorted(tick, released, side="right") - 1  # the last change of the pedal until then
+            held = (last >= 0) & (down[last] == 1)
+            ups = np.append(tick[down == 0], self.end)
+            until = ups[np.searchsorted(tick[down == 0], released[held], side="right")]
+            notes["end"][keys[held]] = np.maximum(until, released[held])
+        return notes
 
     def seconds(self, ticks: ArrayLike) -> np.ndarray:
         """Return the time of each tick in seconds, from the tempo map (float64, shape of `ticks`)."""
@@ -76,8 +91,9 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
     zero length, unless it ends an earlier note. A note-off without a sounding note is ignored. A note without end is
     dropped, with a warning.
 
-    Text is not decoded, so any encoding works. Pedals, bends, programs, chunks of other kinds, and bytes after the last
-    track are skipped. Tempo changes of all tracks are used.
+    Text is not decoded, so any encoding works. Bends, programs, chunks of other kinds, and bytes after the last track
+    are skipped. Tempo changes of all tracks are used. A file whose meaning is certain is read although its header
+    counts other tracks, a track has another length than it says, or messages for instruments stand in a track.
 
     Parameters
     ----------
@@ -97,14 +113,16 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
     OSError
         If the file does not exist, is a directory or cannot be read.
     MidiError
-        If the file is empty, not MIDI, truncated or corrupt, has format 2, or uses SMPTE frames.
+        If the file is empty, not MIDI, truncated or corrupt, has format 2, uses SMPTE frames, or lasts more than 2**37
+        ticks.
     ValueError
         If the rule is unknown.
 
     Warns
     -----
     UserWarning
-        If notes have no end; the message gives the number dropped.
+        If notes have no end; the message gives the number dropped. If counts or lengths are wrong, or messages for
+        instruments are skipped.
     """
     check_rule(rule)
     one_at_a_time = rule == "published"
@@ -113,16 +131,19 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
     # file. pretty_midi also allows at most 10 million ticks, gives seconds instead of ticks, and uses the tempo changes
     # of only one track.
     data = read_bytes(path, "a MIDI file")
-    resolution, chunks = _chunks(path, data)
+    resolution, tracks = chunks(path, data)
     notes: list[tuple[int, int, int, int, int, int]] = []
     tempo = [(0, 500_000)]
+    pedal: list[tuple[int, int, int]] = []
     unended = last = 0
-    for track, chunk in enumerate(chunks):
+    for track, chunk in enumerate(tracks):
         sounding: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-        for tick, status, payload in _events(path, track, chunk):
+        for tick, status, payload in events(path, track, chunk):
             last = max(last, tick)
             if status == SET_TEMPO and len(payload) == 3:
                 tempo.append((tick, int.from_bytes(payload, "big")))
+            if status & 0xF0 == CONTROL and status <= 0xFF and payload[0] == _SUSTAIN:
+                pedal.append((tick, status & 0x0F, int(payload[1] >= 64)))
             if status & 0xF0 not in (NOTE_OFF, NOTE_ON) or status > 0xFF:
                 continue
             channel, pitch, velocity = status & 0x0F, payload[0], payload[1]
@@ -150,103 +171,8 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
         resolution,
         np.array(list(changes.items()), np.int64),
         last,
+        np.array(sorted(pedal, key=lambda change: change[0]), np.int64).reshape(-1, 3),
     )
-
-
-def _chunks(path: str | os.PathLike[str], data: bytes) -> tuple[int, list[bytes]]:
-    """Return the ticks per beat and the bytes of each track."""
-    if not data:
-        raise MidiError(f"{path}: the file is empty (0 bytes), not MIDI; get another copy")
-    if data[:4] != b"MThd":
-        raise MidiError(
-            f"{path}: not a MIDI file: it starts with {data[:4]!r}, a MIDI file with b'MThd'; "
-            "check the path, or convert the file to a Standard MIDI File"
-        )
-    if len(data) < 14:
-        raise MidiError(f"{path}: ends within the MIDI header ({len(data)} bytes); truncated")
-    size = int.from_bytes(data[4:8], "big")
-    kind, n_tracks, division = (int.from_bytes(data[i : i + 2], "big") for i in (8, 10, 12))
-    if kind not in (0, 1):
-        raise MidiError(
-            f"{path}: MIDI format {kind}, expected 0 or 1 (format 2 holds independent pieces that "
-            "have no common time); save each of its tracks to a separate file"
-        )
-    if division >= 0x8000:
-        raise MidiError(
-            f"{path}: times are in SMPTE frames (division {division:#06x}), not in ticks per "
-            "beat; save it again with a musical time base, such as 480 ticks per quarter note"
-        )
-    if division == 0:
-        raise MidiError(f"{path}: 0 ticks per beat, expected 1 to 32767; the file is damaged")
-    tracks: list[bytes] = []
-    position = 8 + size
-    while len(tracks) < n_tracks:
-        name, start = data[position : position + 4], position + 8
-        position = start + int.from_bytes(data[position + 4 : start], "big")
-        if start > len(data) or position > len(data):
-            raise MidiError(
-                f"{path}: truncated: the header promises {n_tracks} track(s), the file of "
-                f"{len(data)} bytes ends after {len(tracks)} whole one(s); get another copy"
-            )
-        if name == b"MTrk":
-            tracks.append(data[start:position])
-    return division, tracks
-
-
-def _events(path: str | os.PathLike[str], track: int, chunk: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (tick, status, data bytes) of every event; a meta event has status 0xFFkk."""
-    position = tick = running = 0
-
-    def number() -> int:
-        """Read a variable-length quantity: 7 bits a byte; the high bit means that more bytes follow."""
-        nonlocal position
-        value = 0
-        for _ in range(4):
-            byte = chunk[position]
-            position += 1
-            value = value << 7 | byte & 0x7F
-            if byte < 0x80:
-                return value
-        raise MidiError(
-            f"{path}: track {track + 1} has a number of more than 4 bytes at its byte {position}; "
-            "the file is damaged: get another copy"
-        )
-
-    status = 0
-    try:
-        # Some tracks lack an end-of-track event, so the length of the chunk ends them too.
-        while position < len(chunk) and status != END_OF_TRACK:
-            tick += number()
-            status = running
-            if chunk[position] >= 0x80:
-                status = chunk[position]
-                position += 1
-            if status == 0xFF:
-                status = 0xFF00 | chunk[position]
-                position += 1
-                size = number()
-            elif status in (0xF0, 0xF7):
-                size = number()
-            elif 0x80 <= status < 0xF0:
-                # Running status is that of the last channel event. Here meta and system exclusive events leave it
-                # unchanged: by the standard they end it, but not all files obey.
-                running = status
-                size = 1 if PROGRAM <= status < PRESSURE + 16 else 2
-            else:
-                raise MidiError(
-                    f"{path}: track {track + 1} has an undefined event (status {status:#04x}) at "
-                    f"its byte {position}; the file is damaged: get another copy"
-                )
-            payload = chunk[position : position + size]
-            position += size
-            if position > len(chunk):
-                raise IndexError
-            yield tick, status, payload
-    except IndexError:
-        raise MidiError(
-            f"{path}: track {track + 1} ends within an event, after {len(chunk)} bytes (tick "
-            f"{tick}); the file is damaged: get another copy"
-        ) from None
 
 
 def check_rule(rule: str, **options: Any) -> None:

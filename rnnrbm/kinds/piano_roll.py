@@ -38,6 +38,8 @@ class PianoRoll:
         Duration of a frame in seconds, if frames follow the clock instead of the beat.
     drums : bool
         Whether the rolls contain channel 10, where a note number means an instrument.
+    pedal : bool
+        Whether notes sound on while the sustain pedal is down.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class PianoRoll:
     steps_per_beat: float | None = None
     seconds_per_frame: float | None = None
     drums: bool = False
+    pedal: bool = False
 
     def __post_init__(self) -> None:
         """Check the values and convert them to plain numbers."""
@@ -74,6 +77,8 @@ class PianoRoll:
                 continue
             if not is_number(value) or value <= 0:
                 raise ValueError(f"{key}={value!r}: expected a positive number")
+            if key == "steps_per_beat" and value != int(value):
+                raise ValueError(f"{key}={value!r}: expected a whole number of frames in a beat")
             object.__setattr__(self, key, float(value))
         if self.steps_per_beat is not None and self.seconds_per_frame is not None:
             raise ValueError(
@@ -107,7 +112,14 @@ class PianoRoll:
         return columns
 
     def check(self, piece: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
-        return check_roll(piece, n_visible=n_visible, where=where)
+        roll = check_roll(piece, n_visible=n_visible, where=where)
+        if self.low is not None and (last := self.low + roll.shape[1] - 1) > 127:
+            prefix = f"{where}: " if where else ""
+            raise ValueError(
+                f"{prefix}{roll.shape[1]} columns from note {self.low} end at note {last}; expected at most 127: give "
+                "the low that the roll was made with, or none if the columns are no notes"
+            )
+        return roll
 
     def mismatch(self, other: FrameKind) -> Mismatch:
         if not isinstance(other, PianoRoll):
@@ -187,10 +199,12 @@ class PianoRoll:
         """Read a MIDI file; by the rule "sounding", since "published" omits the first frame."""
         if self.low is None:
             raise ValueError(f"{path}: the columns are not MIDI notes, so no MIDI file can be read as such frames")
-        return midi.read(path, low=self.low, high=self.low + n_visible - 1, drums=self.drums, **self.grid)
+        return midi.read(
+            path, low=self.low, high=self.low + n_visible - 1, drums=self.drums, pedal=self.pedal, **self.grid
+        )
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
-        options = {**self.grid, "drums": self.drums}
+        options = {**self.grid, "drums": self.drums, "pedal": self.pedal}
         if self.low is not None:
             options |= {"low": self.low, "high": self.low + n_visible - 1}
         return options

@@ -23,11 +23,11 @@ from typing import Any, Unpack, get_args, get_type_hints
 
 import numpy as np
 
+from rnnrbm.arguments import nearest
 from rnnrbm.backend.random import Seed, generator
 from rnnrbm.densities import Independent
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
-from rnnrbm.names import nearest
 from rnnrbm.networks import Memoryless, init_window
 from rnnrbm.pitch import TiedOptions, init_tied
 from rnnrbm.rbm import RBM, RBMOptions

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from rnnrbm.names import suggestion
+from rnnrbm.arguments import suggestion
 
 __all__ = ["ConfigError", "Count", "Float", "Int", "Note", "Positive", "Settings", "Training", "explain"]
 

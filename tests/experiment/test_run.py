@@ -147,6 +147,7 @@ def test_settings_of_the_data_are_resolved(tmp_path):
         "low": LOW,
         "high": LOW + WIDTH - 1,
         "drums": False,
+        "pedal": False,
         "rule": "sounding",
     }
     assert tables["run"]["data"]["pieces"] == {"train": 4, "valid": 1, "test": 1}
@@ -175,6 +176,7 @@ def test_every_data_option_that_is_set_is_used_or_refused(tmp_path):
         "low": 30,
         "high": 90,
         "drums": True,
+        "pedal": False,
         "rule": "published",
     }
     for name, value in refused.items():
@@ -291,6 +293,15 @@ def test_other_folders(tmp_path, data):
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         run.train(tiny(tmp_path / "none.npz"), tmp_path / "new")
     assert not (tmp_path / "new" / "config.toml").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_an_empty_split_is_refused_before_training(tmp_path, split):
+    notes = {name: [] if name == split else [[[60], [62]]] * 2 for name in ("train", "valid", "test")}
+    (tmp_path / "notes.json").write_text(json.dumps(notes))
+    with pytest.raises(ValueError, match=rf"notes\.json: {split} holds no piece"):
+        run.train(tiny(tmp_path / "notes.json"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_bad_data_does_not_cost_the_run_that_is_replaced(tmp_path, data):

@@ -122,13 +122,13 @@ def test_all_chorales_equal_the_published_rolls(name):
         ({**NOTES, "valid": [[]]}, r"valid\[0\]: no frames; leave the piece out"),
         ({**NOTES, "valid": [[[60], 60]]}, r"valid\[0\], frame 1 is a int; expected a list of note numbers"),
         ({**NOTES, "valid": [[[60], "60"]]}, r"valid\[0\], frame 1 is a str"),
-        ({**NOTES, "valid": [[[60.0]]]}, r"valid\[0\], frame 0: a float among the notes"),
+        ({**NOTES, "valid": [[[60.5]]]}, r"valid\[0\], frame 0: a float among the notes"),
         ({**NOTES, "valid": [[[None]]]}, r"valid\[0\], frame 0: a NoneType"),
         ({**NOTES, "valid": [[[True]]]}, r"frame 0: a bool among the notes"),
         ({**NOTES, "valid": [[[[60]]]]}, r"frame 0: a list among the notes"),
         ({**NOTES, "valid": [[[60], [60, 109]]]}, r"valid\[0\], frame 1: note 109; expected 21 to 108. Choose low and"),
         ({**NOTES, "valid": [[[20]]]}, r"note 20; expected 21"),
-        ({**NOTES, "valid": [[[-1, 60]]]}, r"note -1; expected 21"),
+        ({**NOTES, "valid": [[[-2, 60]]]}, r"note -2; expected 21"),
         ({**NOTES, "valid": [[[10**4000]]]}, r"note of more than 9 digits"),
         ({**NOTES, "valid": [[[0, 1, 0, 1]]]}, r"frame 0: 4 values of 0 and 1, a row of a piano-roll.*datasets.save"),
         ({**NOTES, "valid": [[[0.0, 1.0, 0.0]]]}, r"a row of a piano-roll"),
@@ -140,6 +140,19 @@ def test_other_layouts_are_named(tmp_path, suffix, change, message):
     with pytest.raises(ValueError, match=message) as caught:
         load(path)
     assert f"bad{suffix}" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".pkl"])
+def test_whole_floats_are_notes_and_minus_one_is_a_rest(tmp_path, suffix):
+    frames = [[60, 64, 67], [60, 64, 67], [], [62, 65]]
+    expected = load(write(tmp_path / f"plain{suffix}", {key: [frames] for key in SPLITS}))
+    floats = [[float(note) for note in frame] for frame in frames]
+    voices = [frame + [-1] * (4 - len(frame)) for frame in frames]
+    for name, same in (("floats", floats), ("voices", voices)):
+        found = load(write(tmp_path / f"{name}{suffix}", {key: [same] for key in SPLITS}))
+        np.testing.assert_array_equal(found.train[0], expected.train[0])
+    assert expected.train[0].shape == (4, 88)
+    assert expected.train[0].sum() == 8
 
 
 def test_rows_of_a_roll_are_no_notes_whatever_the_range(tmp_path):

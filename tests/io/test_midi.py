@@ -527,7 +527,11 @@ GOOD = smf(on(0, 60) + off(1, 60) + END)
         (smf(END, division=0xE728), r"SMPTE frames \(division 0xe728\).*480 ticks per quarter"),
         (smf(END, division=0), "0 ticks per beat, expected 1 to 32767"),
         (smf(), "holds no note"),
-        (smf(END, n_tracks=3), r"truncated: the header promises 3 track\(s\).*after 1 whole"),
+        (
+            smf(END, n_tracks=3) + chunk(b"MTrk", END)[:-1],
+            r"truncated: the header promises 3 track\(s\).*after 1 whole",
+        ),
+        (b"MThd\0\0\0\6\0\1\0\2\0\4", r"truncated: the header promises 2 track\(s\).*has none"),
         (GOOD[:18], "truncated: .* ends after 0 whole"),
         (GOOD[:-1], "truncated: .* ends after 0 whole"),
         (smf(on(0, 60)[:-1]), r"track 1 ends within an event, after 3 bytes \(tick 0\)"),
@@ -538,11 +542,11 @@ GOOD = smf(on(0, 60) + off(1, 60) + END)
         (smf(on(0, 200) + END), "note number of 200 at tick 0, but they end at 127"),
         (
             smf(on(0, 60) + off(0x0FFFFFFF, 60) + END),
-            "roll of 268435455 frames, expected at most 10000000",
+            "roll of 268435455 frames .*, expected at most 1000000 frames",
         ),
         (
             smf(b"".join(on(0x0FFFFFFF, 60) + off(1, 60) for _ in range(99)) + END, division=1),
-            "roll of .* frames, expected at most 10000000",
+            "roll of .* frames .* cells., expected at most 1000000 frames",
         ),
     ],
 )
@@ -553,8 +557,154 @@ def test_damaged_and_unusual_files_name_the_file_and_the_fault(save, data, messa
 
 def test_long_file_on_a_fine_grid_of_seconds_is_refused(save):
     path = save(smf(on(0, 60) + off(0x0FFFFFFF, 60) + END))
-    with pytest.raises(MidiError, match="expected at most 10000000; use a coarser grid"):
+    with pytest.raises(MidiError, match="expected at most 1000000 frames; use a coarser grid"):
         midi.read(path, seconds_per_frame=1e-300)
+
+
+# ---- files that lie about counts and lengths, and what does not belong into a file
+
+TRACKS = (
+    on(0, 60) + off(480, 60) + on(0, 62) + off(480, 62) + END,
+    on(0, 48) + off(480, 48) + on(0, 50) + off(480, 50) + END,
+)
+BOTH = {60: [0], 62: [1], 48: [0], 50: [1]}
+
+
+def two(lie: int = 0, n_tracks: int = 2, between: bytes = b"") -> bytes:
+    """A file of two tracks, the first of which says that it is so much longer than it is."""
+    first, second = (chunk(b"MTrk", track) for track in TRACKS)
+    first = first[:4] + struct.pack(">L", len(TRACKS[0]) + lie) + TRACKS[0]
+    return smf(division=480, n_tracks=n_tracks) + first + between + second
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (two(n_tracks=1), r"promises 1 track\(s\), the file has 2"),
+        (two(n_tracks=3), r"promises 3 track\(s\), the file has 2"),
+        (two(n_tracks=0), r"promises 0 track\(s\), the file has 2"),
+        (two(n_tracks=3, between=chunk(b"XFIH", b"abcd")), r"promises 3 track\(s\), the file has 2"),
+        (two(3), "says that it has 25 bytes, but ends after 22"),
+        (two(-4), "says that it has 18 bytes, but ends after 22"),
+        (two(-22), "says that it has 0 bytes, but ends after 22"),
+        (two(10**9), "says that it has 1000000022 bytes, but ends after 22"),
+    ],
+)
+def test_a_wrong_count_or_length_is_a_warning(save, data, message):
+    with pytest.warns(UserWarning, match=rf"made\.mid: .*{message}"):
+        roll = midi.read(save(data), steps_per_beat=1)
+    assert sounding(roll) == BOTH
+
+
+@pytest.mark.filterwarnings("ignore:.*it is read whole")
+def test_what_is_not_certain_is_refused(save):
+    for data in (two(3)[:-1], two(3).replace(END, b"", 1), two()[:40], two(n_tracks=2)[:-3]):
+        with pytest.raises(MidiError, match=r"made\.mid"):
+            midi.read(save(data))
+
+
+def test_bytes_after_the_last_track_are_no_track(save):
+    for rest in (b"\0", bytes(20), b"MTrk", b"TAG\0" * 32, chunk(b"MTrk", TRACKS[0])[:-2]):
+        assert sounding(midi.read(save(two() + rest), steps_per_beat=1)) == BOTH
+    assert sounding(midi.read(save(two() + chunk(b"INFO", b"after")), steps_per_beat=1)) == BOTH
+
+
+@pytest.mark.parametrize("message", [b"\xf8", b"\xfe", b"\xfa", b"\xf6", b"\xf1\x10", b"\xf2\x10\x20", b"\xf3\x05"])
+def test_messages_for_instruments_are_skipped(save, message):
+    track = (
+        b"\0" + message + on(0, 60) + off(4, 60) + number(4) + message + b"\0\x80\x3e\0" + on(0, 62) + off(4, 62) + END
+    )
+    with pytest.warns(UserWarning, match=r"track 1 holds 2 message\(s\) for instruments"):
+        assert sounding(midi.read(save(smf(track)), steps_per_beat=1)) == {60: [0], 62: [2]}
+
+
+def test_running_status_outlives_messages_for_instruments(save):
+    track = (
+        on(0, 60) + number(4) + b"\x3c\0" + number(0) + b"\xf8" + number(0) + b"\x3e\x40" + number(4) + b"\x3e\0" + END
+    )
+    with pytest.warns(UserWarning, match="for instruments"):
+        assert sounding(midi.read(save(smf(track)), steps_per_beat=1)) == {60: [0], 62: [1]}
+
+
+def control(delta: int, number_: int, value: int, channel: int = 0) -> bytes:
+    return number(delta) + bytes([0xB0 | channel, number_, value])
+
+
+def test_the_sustain_pedal_is_an_option(save):
+    notes = b"".join(on(0, note) + off(480, note) for note in (60, 64, 67))
+    path = save(smf(control(0, 64, 127) + notes + control(480, 64, 0) + END, division=480))
+    assert sounding(midi.read(path, steps_per_beat=1)) == {60: [0], 64: [1], 67: [2]}
+    sustained = {60: [0, 1, 2, 3], 64: [1, 2, 3], 67: [2, 3]}
+    assert sounding(midi.read(path, steps_per_beat=1, pedal=True)) == sustained
+    with pytest.raises(ValueError, match="published"):
+        midi.read(path, rule="published", pedal=True)
+
+
+@pytest.mark.parametrize(
+    ("track", "expected"),
+    [
+        (control(0, 64, 63) + on(0, 60) + off(4, 60) + END, {60: [0]}),  # below 64 it is up
+        (control(0, 64, 64) + on(0, 60) + off(4, 60) + meta(8, 0x2F), {60: [0, 1, 2]}),  # it never comes up
+        (control(0, 64, 99, channel=1) + on(0, 60) + off(4, 60) + control(8, 64, 0, channel=1) + END, {60: [0]}),
+        (control(0, 64, 99) + on(0, 60) + off(4, 60) + control(0, 64, 0) + control(8, 64, 9) + END, {60: [0]}),
+        (control(0, 66, 99) + on(0, 60) + off(4, 60) + control(8, 66, 0) + END, {60: [0]}),  # another pedal
+        (on(0, 60) + control(2, 64, 99) + off(2, 60) + control(4, 64, 99) + control(4, 64, 0) + END, {60: [0, 1, 2]}),
+        # a key struck again while it sounds on, and a pedal that goes down too late
+        (
+            control(0, 64, 99) + on(0, 60) + off(4, 60) + on(4, 60) + off(4, 60) + control(4, 64, 0) + END,
+            {60: [0, 1, 2, 3]},
+        ),
+        (on(0, 60) + off(4, 60) + control(1, 64, 99) + control(8, 64, 0) + END, {60: [0]}),
+    ],
+)
+def test_a_pedal_holds_the_keys_of_its_channel_until_it_comes_up(save, track, expected):
+    assert sounding(midi.read(save(smf(track)), steps_per_beat=1, pedal=True)) == expected
+
+
+def test_a_note_of_an_absurd_length_is_a_warning(save):
+    path = save(smf(on(0, 60) + off(4, 60) + on(0, 65) + off(0x0FFFFFFF // 200, 65) + END))
+    with pytest.warns(UserWarning, match=r"made\.mid: note 65 lasts \d+ beats; the file may be damaged"):
+        assert len(midi.read(path, steps_per_beat=1)) == 1 + round(0x0FFFFFFF // 200 / 4)
+
+
+# ---- small files that would take hours, or all memory
+
+
+def test_many_long_notes_of_one_pitch_take_no_longer_than_one(save):
+    data = smf(b"".join(on(0, 60) for _ in range(3000)) + off(4 * 240_000, 60) + END)
+    assert len(data) < 15_000
+    with pytest.warns(UserWarning, match="240000 beats"):
+        roll = midi.read(save(data))  # 3 000 x 960 000 cells, one by one
+    assert roll.shape == (960_000, 88)
+    assert roll[:, 39].all()
+    assert roll.sum() == 960_000
+
+
+@given(st.lists(st.tuples(st.integers(60, 62), st.integers(0, 20), st.integers(0, 8)), min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_overlapping_notes_are_the_union_of_each(tmp_path_factory, notes):
+    """Every note in a track of its own, so that none ends another."""
+    path = tmp_path_factory.mktemp("union") / "made.mid"
+    path.write_bytes(smf(*(on(start, pitch) + off(length, pitch) + END for pitch, start, length in notes)))
+    expected = np.zeros((max(start + max(length, 1) for _, start, length in notes), 88), np.uint8)
+    for pitch, start, length in notes:
+        expected[start : start + max(length, 1), pitch - 21] = 1
+    np.testing.assert_array_equal(midi.read(path), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"seconds_per_frame": 0.1}, {"steps_per_beat": 32767}, {"rule": "published"}])
+def test_times_beyond_64_bits_are_refused(tmp_path, options):
+    track = tempo(0, 2**24 - 1) + b"".join(on(0x0FFFFFFF, 60) + off(0x0FFFFFFF, 60) for _ in range(1500)) + END
+    (tmp_path / "huge.mid").write_bytes(smf(track, division=1))
+    with pytest.raises(MidiError, match=r"huge\.mid: track 1 lasts \d+ ticks or more, expected at most 137438953472"):
+        midi.read(tmp_path / "huge.mid", **options)
+
+
+def test_the_last_tick_that_is_read_has_a_time(save):
+    track = tempo(0, 2**24 - 1) + b"".join(on(0x0FFFFFFF, 60) + off(0x0FFFFFFF, 60) for _ in range(256)) + END
+    score = midi.parse(save(smf(track, division=1)))
+    assert score.end == 512 * 0x0FFFFFFF
+    assert score.seconds([score.end])[0] == pytest.approx(score.end * (2**24 - 1) / 1e6)
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -805,3 +955,48 @@ def test_import_loads_nothing_heavy():
     code = f"import sys, rnnrbm.io.midi; print(*{heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_note_after_a_silence_longer_than_a_delta_can_be(tmp_path):
+    roll = np.zeros((600_001, 2), np.uint8)
+    roll[-1, 1] = 1
+    midi.write(tmp_path / "late.mid", roll, low=60, steps_per_beat=1)
+    back = midi.read(tmp_path / "late.mid", steps_per_beat=1, low=60, high=61)
+    np.testing.assert_array_equal(back, roll)
+    assert mido.MidiFile(tmp_path / "late.mid").tracks[0][-1].type == "end_of_track"
+
+
+def test_no_roll_is_written_that_is_too_long_to_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(midi, "MAX_FRAMES", 10)
+    midi.write(tmp_path / "ten.mid", np.ones((10, 1), np.uint8))
+    assert len(midi.read(tmp_path / "ten.mid")) == 10
+    with pytest.raises(ValueError, match="a roll of 11 frames, expected at most 10"):
+        midi.write(tmp_path / "eleven.mid", np.ones((11, 1), np.uint8))
+    assert not (tmp_path / "eleven.mid").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"low": 60.7},
+        {"low": "60"},
+        {"low": True},
+        {"restrike": 1.5},
+        {"velocity": 64.5},
+        {"program": 0.5},
+        {"steps_per_beat": 2.5},
+        {"steps_per_beat": float("nan")},
+    ],
+)
+def test_numbers_that_are_not_whole_are_refused(tmp_path, options):
+    (name,) = options
+    with pytest.raises((ValueError, TypeError), match=f"^{name}=.*expected a whole number"):
+        midi.write(tmp_path / "a.mid", np.ones((4, 2), np.uint8), **options)
+    assert not (tmp_path / "a.mid").exists()
+
+
+@pytest.mark.parametrize("options", [{"low": 20.5}, {"high": 99.9}, {"steps_per_beat": 0.5}, {"low": "a"}])
+def test_numbers_to_read_by_are_whole(save, options):
+    (name,) = options
+    with pytest.raises((ValueError, TypeError), match=f"^{name}=.*expected a whole number"):
+        midi.read(save(two()), **options)

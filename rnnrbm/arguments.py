@@ -1,9 +1,33 @@
-"""Suggestions for misspelt names."""
+"""Checks of arguments: whole numbers, and suggestions for misspelt names."""
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["nearest", "suggestion"]
+__all__ = ["nearest", "suggestion", "whole_number"]
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return an argument that must be a whole number, as an int; ``4.0`` is one.
+
+    Raises
+    ------
+    TypeError
+        If it is no number, or True or False.
+    ValueError
+        If it is not whole or out of range.
+    """
+    expected = f"a whole number, {least} to {most}" if most is not None else f"a whole number, at least {least}"
+    try:
+        if isinstance(value, (bool, str, bytes)):
+            raise TypeError
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        wrong = ValueError if isinstance(value, float) else TypeError  # infinity and NaN are numbers
+        raise wrong(f"{name}={value!r}: expected {expected}") from None
+    if number != value or number < least or (most is not None and number > most):
+        raise ValueError(f"{name}={value!r}: expected {expected}")
+    return number
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
