@@ -8,6 +8,7 @@ The benchmark sets are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vince
 high-dimensional sequences", ICML 2012.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ class Dataset:
     >>> from rnnrbm.datasets import Dataset, Vectors
     >>> sine = np.sin(np.arange(100.0))[:, None]
     >>> print(Dataset("sine", [sine[:80]], [sine[80:90]], [sine[90:]], Vectors()))
-    sine: 1 columns of real numbers
+    sine: 1 column of real numbers
       train     1 pieces       80 frames
       valid     1 pieces       10 frames
       test      1 pieces       10 frames
@@ -126,6 +127,15 @@ class Dataset:
     def n_visible(self) -> int:
         """Number of columns of every piece."""
         return int(next(iter(self.train or self.valid or self.test)).shape[1])
+
+    def fingerprint(self) -> str:
+        """Return a hash of the pieces and their kind, which differs if any value does: SHA-256, hexadecimal."""
+        digest = hashlib.sha256(json.dumps(to_record(self.kind), sort_keys=True).encode())
+        for split in SPLITS:
+            for piece in getattr(self, split):
+                digest.update(f"{split} {piece.dtype} {piece.shape}".encode())
+                digest.update(np.ascontiguousarray(piece).data)
+        return digest.hexdigest()
 
     def names_of(self, split: str) -> list[str]:
         """Return the names of the pieces of a split."""

@@ -140,7 +140,7 @@ class RBM(NamedTuple):
         return own - pair
 
     def free_energy(self, v: TensorVariable) -> TensorVariable:
-        """F(v) = -log of the sum over h of exp(-E(v, h)), nats: (..., n_visible) -> (...)."""
+        """F(v) = -log of the sum or integral over h of exp(-E(v, h)), nats: (..., n_visible) -> (...)."""
         hidden = self.hidden.log_partition(self.hidden_activation(v)).sum(axis=-1, acc_dtype=self.W.dtype)
         return self._own_energy(self.visible, v, self.b_v) - hidden
 

@@ -1,14 +1,16 @@
 """The RNN-RBM and the RTRBM: an RBM whose biases are written by a recurrent network.
 
 At every frame t, the state u(t-1) of a recurrent network that has read v(1) .. v(t-1) writes the biases of an RBM over
-v(t):
+v(t); u(0) is a parameter:
 
     b_v(t) = b_v + u(t-1) W_uv        b_h(t) = b_h + u(t-1) W_uh
 
 so P(v(1) .. v(T)) = product over t of P_RBM(v(t); b_v(t), b_h(t)). (Boulanger-Lewandowski, Bengio & Vincent, "Modeling
 temporal dependencies in high-dimensional sequences", ICML 2012, section 4.)
 
-A whole training step on one sequence ``v`` (T, n_visible), with the parameters as shared variables::
+A whole training step on one sequence ``v`` (T, n_visible), with the parameters as shared variables in the list
+``params``, a learning rate ``rate`` and the random stream ``rng = random.shared(0)`` of :mod:`rnnrbm.backend.random`.
+The type of ``v`` states its length: ``v = pt.tensor("v", dtype="float32", shape=(100, 88))``::
 
     def step(v_t, u, W_vu, W_uu, b_u):
         return pt.tanh(v_t @ W_vu + u @ W_uu + b_u)

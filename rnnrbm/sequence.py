@@ -6,7 +6,8 @@ where output(t-1) is the network's output after v(1) .. v(t-1), and each bias of
 models, such as the RNN-RBM, are choices of the two: see :mod:`rnnrbm.models.registry`.
 
 During training all frames are given, so only the recurrence is sequential: the T x B conditional densities of a batch
-are trained as one batch of B*T rows. Sequences are time-major, (T, B, n_visible).
+are trained as one batch of B*T rows, all frames of one sequence after another. Sequences are time-major, (T, B,
+n_visible). Output(0) is that of the initial state, a parameter.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ class SequenceModel(NamedTuple):
             True where a new piece begins (see :func:`rnnrbm.recurrence.unroll`).
         rng : Rng
         negative_phase : NegativePhase
-            How the negative sample of an energy is drawn; CD-15 by default.
+            How the negative sample of an energy is drawn; CD-15 by default. Training chooses its own k, see
+            :class:`rnnrbm.training.settings.Training`.
         input_dropout : float
             Probability that a note is removed from the network's input; the target frame stays complete. Remaining
             notes are not scaled, since the network reads notes of 0 and 1 during generation.
@@ -179,18 +181,18 @@ class SequenceModel(NamedTuple):
                 "persistent chains need one RBM without a past (model rbm): with a past, the biases differ at every "
                 "step, and a normalized density has no chains"
             )
-        read = v
+        network_input = v
         if mask is not None:
             # Padding may hold anything, infinities included; it must not reach the gradient. The network still reads
             # finite frames with mask 0, since they may be context.
-            zero, counts = np.asarray(0.0, v.dtype), pt.gt(mask[:, :, None], 0)
+            zero, is_counted = np.asarray(0.0, v.dtype), pt.gt(mask[:, :, None], 0)
             finite = pt.lt(pt.abs(v), np.asarray(np.inf, v.dtype))
-            read = pt.switch(pt.or_(counts, finite), v, zero)
-            v = pt.switch(counts, v, zero)
+            network_input = pt.switch(pt.or_(is_counted, finite), v, zero)
+            v = pt.switch(is_counted, v, zero)
         if input_dropout:
             keep, rng = dropout_mask(v, input_dropout, rng)
-            read = read * keep
-        u = shifted_outputs(self.network, read, start)
+            network_input = network_input * keep
+        u = shifted_outputs(self.network, network_input, start)
         if state_dropout:
             n = u.type.shape[-1] - self.network.traits.n_direct  # direct biases (see Traits) are not dropped
             keep, rng = dropout_mask(u[:, :n], state_dropout, rng)
@@ -202,11 +204,11 @@ class SequenceModel(NamedTuple):
             losses, rng = density.surrogate(rows, rng, max_active)
             return Loss(masked_mean(losses, mask), rng.updates(), {"pseudo_likelihood": nan})
         pseudo_ll = nan
-        if density.visible.is_binary:
+        if density.visible.is_binary:  # to monitor training, for the price of two free energies
             pseudo, rng = density.pseudo_log_likelihood(rows, rng)
             pseudo_ll = masked_mean(pseudo, mask)
-        counts = None if mask is None else flatten(mask)
-        negative, updates = negative_phase.sample(density, rows, rng, counts)
+        row_mask = None if mask is None else flatten(mask)
+        negative, updates = negative_phase.sample(density, rows, rng, row_mask)
         difference = density.free_energy(rows) - density.free_energy(negative)
         return Loss(masked_mean(difference, mask), updates, {"pseudo_likelihood": pseudo_ll})
 

@@ -44,6 +44,8 @@ __all__ = [
     "Model",
     "Training",
     "check_name",
+    "facts_of_run",
+    "flat",
     "read",
     "template",
     "write",
@@ -283,6 +285,17 @@ def read(path: str | os.PathLike[str]) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from None
     return Config.from_dict(tables, where=str(path))
+
+
+def facts_of_run(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the table of facts that :func:`write` added to a configuration; empty if there is none."""
+    facts = tomllib.loads(read_bytes(path, "the configuration of a run").decode("utf-8")).get("run", {})
+    return facts if isinstance(facts, dict) else {}
+
+
+def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of nested tables by their whole names, such as ``"training.epochs"``."""
+    return {f"{table}.{key}": value for table, settings in tables.items() for key, value in settings.items()}
 
 
 def write(path: str | os.PathLike[str], config: Config, *, run: Mapping[str, Any] | None = None) -> None:

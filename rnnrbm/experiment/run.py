@@ -10,6 +10,7 @@ samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, draw, load, write_samples
 from rnnrbm.experiment.config import Config
-from rnnrbm.experiment.run_folder import clear, free_folder, prepare, write_metrics
+from rnnrbm.experiment.run_folder import clear, free_folder, locked, prepare, sweep, write_metrics
 from rnnrbm.experiment.setup import (
     build_model,
     comparable,
@@ -126,17 +127,67 @@ def train(
     suitable_settings(
         model, settings.training.without_pretraining(), single_frames=False, n_frames=sum(map(len, data.train))
     )
-    if not resume:  # only now, when nothing can stop the run that replaces it
-        clear(folder)
-    saved = folder / "checkpoint.npz"
-    state, meta = State.load(saved) if resume and saved.exists() else (State(), {})
-    if meta and meta["n_visible"] != data.n_visible:
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        prepare(folder, settings, resume=resume, overwrite=overwrite)  # another run may have come first
+        sweep(folder)
+        meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
+        meta["data"] = data.fingerprint()
+        if resume:
+            state = _resumed(folder, meta)
+        else:  # only now, when nothing can stop the run that replaces it
+            clear(folder)
+            config.write(folder / "config.toml", settings, run={**versions(mode), "data": facts(data)})
+            state = State()
+        return _train(folder, settings, data, model, state, meta, mode, stop, progress)
+
+
+def _resumed(folder: Path, meta: dict[str, Any]) -> State:
+    """Return the state of the run in a folder, if its settings and its data are those it began with.
+
+    Raises
+    ------
+    CheckpointError
+        If they differ; the message says in what.
+    """
+    saved, written = folder / "checkpoint.npz", folder / "config.toml"
+    state, then = State.load(saved) if saved.exists() else (State(), {})
+    began = then.get("data") if then else config.facts_of_run(written).get("data", {}).get("sha256")
+    if then:
+        before, now = (config.flat(json.loads(json.dumps(x))) for x in (then.get("config", {}), meta["config"]))
+        changed = [key for key in {**now, **before} if before.get(key) != now.get(key)]
+        if changed:
+            key = changed[0]
+            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise checkpoint.CheckpointError(
+                f"{written}: its settings differ from those in {saved.name}: {key} is {now.get(key)!r}, was "
+                f"{before.get(key)!r}{more}; undo the change, or start a new run with the changed file"
+            )
+    if began is None:
+        raise checkpoint.CheckpointError(f"{written}: says nothing about the data of the run, so it cannot be resumed")
+    if began != meta["data"]:
         raise checkpoint.CheckpointError(
-            f"{saved}: was trained on {meta['n_visible']} visible units, {settings.data.source} has {data.n_visible}"
+            f"{folder}: the data differ from those of the run (SHA-256 of all pieces {meta['data'][:12]}, was "
+            f"{str(began)[:12]}); restore the data, or start a new run"
         )
-    meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
-    if not resume:
-        config.write(folder / "config.toml", settings, run={**versions(mode), "data": facts(data)})
+    if state.rows:  # a kill may have come between the checkpoint and this file
+        write_metrics(folder / "metrics.csv", state.rows)
+    return state
+
+
+def _train(
+    folder: Path,
+    settings: Config,
+    data: datasets.Dataset,
+    model: SequenceModel,
+    state: State,
+    meta: dict[str, Any],
+    mode: Any,
+    stop: Callable[[], bool] | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train, score, sample and draw, from where the state stands."""
+    saved = folder / "checkpoint.npz"
     progress("note", 0, 0, {"text": f"run folder: {folder}\n{data}"})
     if state.finished:
         best = f", best valid log-likelihood {state.best_ll:.3f} in epoch {state.best_epoch}"

@@ -6,7 +6,8 @@ import csv
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
 from rnnrbm.files import atomic, check_folder
 
-__all__ = ["clear", "free_folder", "machine", "prepare", "run_files", "write_metrics"]
+__all__ = ["clear", "free_folder", "locked", "machine", "prepare", "run_files", "sweep", "write_metrics"]
 
 #: names of the files that a run and its evaluations write; all others in the folder are the user's
 _WRITTEN = {
@@ -81,6 +82,47 @@ def clear(folder: Path) -> None:
         # a link to a folder elsewhere stays
         if part.is_dir() and not part.is_symlink() and not any(part.iterdir()):
             part.rmdir()
+
+
+def sweep(folder: Path) -> None:
+    """Delete the temporary files that a killed process has left; see :func:`rnnrbm.files.atomic`."""
+    for part, names in _WRITTEN.items():
+        for path in (folder / part).glob(".*"):
+            left = re.fullmatch(r"\.(.*)\.[0-9a-f]{8}(\.[a-z]+)", path.name)
+            if left and re.fullmatch(names, left[1] + left[2]) and path.is_file():
+                path.unlink()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder, so that no other process trains there. The lock ends with the process.
+
+    Systems that cannot lock folders, such as Windows, are not protected.
+
+    Raises
+    ------
+    FileExistsError
+        If another process holds the lock.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise FileExistsError(
+            f"{folder}: another process is training there; wait for it, or choose another folder by --out"
+        ) from None
+    except OSError:  # some network file systems have no locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def machine() -> str:

@@ -125,10 +125,11 @@ def comparable(kind: FrameKind, model: SequenceModel) -> bool:
 
 
 def facts(data: datasets.Dataset) -> dict[str, Any]:
-    """Return sizes and kind of frame of a data set, for the record of a run."""
+    """Return sizes, kind of frame and fingerprint of a data set, for the record of a run."""
     return {
         "columns": data.n_visible,
         **to_record(data.kind),
         "pieces": {split: len(getattr(data, split)) for split in SPLITS},
         "frames": {split: sum(map(len, getattr(data, split))) for split in SPLITS},
+        "sha256": data.fingerprint(),
     }

@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,19 @@ from typing import Any
 import numpy as np
 import pretty_midi
 import pytest
-from helpers import COLUMNS, FIGURES, LOW, PARTS, WIDTH, metrics_of, midi_folder, same_training, save_data, some_pieces
+from helpers import (
+    COLUMNS,
+    FIGURES,
+    LOW,
+    PARTS,
+    WIDTH,
+    environment,
+    metrics_of,
+    midi_folder,
+    same_training,
+    save_data,
+    some_pieces,
+)
 from scipy.io import wavfile
 
 import rnnrbm
@@ -110,6 +125,7 @@ def test_settings_are_resolved_and_versions_kept(whole, data):
     assert re.match(r"3\.\d+", facts["python"])
     assert "PyTensor" in facts["engine"]
     assert "JAX" in facts["engine"]
+    assert re.fullmatch("[0-9a-f]{64}", facts["data"].pop("sha256"))
     assert facts["data"] == {
         "columns": WIDTH,
         "kind": "piano-roll",
@@ -457,9 +473,101 @@ def test_interrupted_after_training_goes_on_with_the_rest(tmp_path, whole, data,
 
 
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(tmp_path, whole, data):
-    config.write(tmp_path / "config.toml", tiny(data))
+    shutil.copy(whole[0] / "config.toml", tmp_path)
     run.train(None, tmp_path, resume=True)
     same_training(tmp_path, whole[0])
+
+
+def test_a_run_whose_settings_were_emptied_is_not_resumed(tmp_path, data):
+    (tmp_path / "config.toml").write_text("")
+    with pytest.raises(CheckpointError, match=r"config\.toml: says nothing about the data of the run"):
+        run.train(None, tmp_path, resume=True)
+    assert os.listdir(tmp_path) == ["config.toml"]
+
+
+@pytest.mark.parametrize("change", ["settings", "emptied", "a cell", "order"])
+def test_a_run_whose_settings_or_data_changed_is_not_resumed(tmp_path, change):
+    source, folder = save_data(tmp_path / "toy.npz"), tmp_path / "run"
+    with pytest.raises(run.Interrupted):
+        run.train(tiny(source), folder, stop=stop_after(3))
+    text = (folder / "config.toml").read_text()
+    rolls = datasets.load(source)
+    if change == "settings":
+        (folder / "config.toml").write_text(text.replace("learning_rate = 0.003", "learning_rate = 0.002"))
+        message = r"training\.learning_rate is 0\.002, was 0\.003; undo the change"
+    elif change == "emptied":
+        (folder / "config.toml").write_text(f"[data]\nsource = {str(source)!r}\n")
+        message = r"config\.toml: its settings differ .* \(and \d+ more\)"
+    elif change == "a cell":
+        rolls.train[0][0, 0] ^= 1
+        datasets.save(source, rolls)
+        message = "the data differ from those of the run"
+    else:
+        rolls.train.reverse()
+        datasets.save(source, rolls)
+        message = "the data differ from those of the run"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match=message):
+        run.train(None, folder, resume=True)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_metrics_that_a_kill_has_cost_are_written_again_and_what_it_left_is_deleted(tmp_path, whole, data):
+    folder = tmp_path / "run"
+    with pytest.raises(run.Interrupted):
+        run.train(tiny(data), folder, stop=stop_after(8))
+    epochs = len(metrics_of(folder))
+    assert epochs > 0
+    (folder / "metrics.csv").unlink()
+    (folder / "samples").mkdir()
+    left = [
+        folder / ".checkpoint.0123abcd.npz",
+        folder / ".metrics.0123abcd.csv",
+        folder / "samples/.sample-1.0123abcd.mid",
+    ]
+    own = [folder / ".notes.0123abcd.txt", folder / ".checkpoint.npz", folder / "samples/.mine.0123abcd.mid"]
+    for path in left + own:
+        path.write_text("")
+    again = 0
+
+    def stop() -> bool:
+        nonlocal again
+        again += 1
+        return again > 1
+
+    with pytest.raises(run.Interrupted):
+        run.train(None, folder, resume=True, stop=stop)
+    assert len(metrics_of(folder)) == epochs
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in own)
+
+
+LOCK = """
+import sys
+from pathlib import Path
+from rnnrbm.experiment.run_folder import locked
+
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+def test_two_processes_do_not_train_in_one_folder(tmp_path, data):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    command = [sys.executable, "-c", LOCK, str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+    ) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(FileExistsError, match="another process is training there"):
+            run.train(tiny(data), folder)
+        assert list(folder.iterdir()) == []
+        other.kill()  # the lock dies with its process
+        other.wait()
+    run.train(tiny(data, **{"training.epochs": 0, "generation.n_samples": 1, "evaluation.test": False}), folder)
 
 
 @pytest.mark.parametrize(("name", "stop"), [("network", 8), pytest.param("density", 1, marks=pytest.mark.slow)])
@@ -487,7 +595,7 @@ def test_data_of_another_width_cannot_go_on(tmp_path):
     with pytest.raises(run.Interrupted):
         run.train(tiny(source), folder, stop=stop_after(1))
     save_data(source, width=WIDTH + 1)
-    with pytest.raises(CheckpointError, match=r"was trained on 12 visible units, .*toy\.npz has 13"):
+    with pytest.raises(CheckpointError, match="the data differ from those of the run"):
         run.train(None, folder, resume=True)
 
 
