@@ -141,12 +141,16 @@ class FrameKind(Protocol):
         """Draw statistics of samples next to those of data."""
 
     def write(
-        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float = 120.0, sound: bool = True
+        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float | None = None, sound: bool = True
     ) -> list[Path]:
         """Write a piece to files ``folder/name.*``, without its picture, and return their paths.
 
-        `tempo`, in beats per minute, is for kinds whose frames are parts of a beat. `sound` selects audio files.
+        `tempo`, in beats per minute, is for kinds whose frames are parts of a beat; None stands for that of the data.
+        `sound` selects audio files.
         """
+
+    def tempo_of(self, path: Path) -> float | None:
+        """Return the tempo of a file that `read` accepts, in beats per minute, or None if it has none."""
 
     def read(self, path: Path, n_visible: int) -> np.ndarray:
         """Read one piece from a file, with the columns and the frames of this kind.

@@ -84,7 +84,8 @@ def convert(
     drums: Annotated[bool, typer.Option("--drums", help="Read the drums (channel 10) too.")] = False,
     pedal: Annotated[bool, typer.Option("--pedal", help="Let notes sound on while the sustain pedal is down.")] = False,
     tempo: Annotated[
-        float | None, typer.Option(help="Tempo of the MIDI file in beats per minute; by default 120.")
+        float | None,
+        typer.Option(help="Tempo of the MIDI file in beats per minute; by default that of IN, or 120 if it has none."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
@@ -142,11 +143,12 @@ def _read_midi(path: Path, options: dict[str, Any]) -> tuple[np.ndarray, PianoRo
     roll = midi.read(path, **options)
     grid = {key: options[key] for key in ("steps_per_beat", "seconds_per_frame") if key in options}
     usual = midi.PUBLISHED_STEPS if options.get("rule") == "published" else midi.DEFAULT_STEPS
-    return roll, PianoRoll(options.get("low", PIANO[0]), **(grid or {"steps_per_beat": usual}))
+    low = options.get("low", PIANO[0])
+    return roll, PianoRoll(low, **(grid or {"steps_per_beat": usual}), tempo=PianoRoll().tempo_of(path))
 
 
 def _metadata(kind: PianoRoll) -> dict[str, float | None]:
-    return {"low": kind.low, "steps_per_beat": kind.steps_per_beat, "seconds_per_frame": kind.seconds_per_frame}
+    return {key: getattr(kind, key) for key in ("low", "steps_per_beat", "seconds_per_frame", "tempo")}
 
 
 def _complete(path: Path, roll: np.ndarray, metadata: dict[str, Any], options: dict[str, Any]) -> PianoRoll:
@@ -187,7 +189,7 @@ def _write_midi(
             f"{path}: with --transpose {transpose} its notes are {low} to {high}; expected 0 to 127, choose other "
             "semitones"
         )
-    options: dict[str, Any] = _metadata(kind) | {"low": low, "tempo": tempo}
+    options: dict[str, Any] = _metadata(kind) | {"low": low, "tempo": tempo or kind.tempo}
     midi.write(target, roll[:, first : last + 1], **{key: value for key, value in options.items() if value is not None})
     typer.echo(f"{target}: {len(roll)} frames")
 

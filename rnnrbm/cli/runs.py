@@ -135,6 +135,10 @@ def generate(
     ] = None,
     prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, or .npy if frames are vectors.")] = None,
     prime_frames: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
+    tempo: Annotated[
+        float | None,
+        typer.Option(help="Tempo in beats per minute; by default that of the primer, or else of the run."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
@@ -161,6 +165,7 @@ def generate(
         primer = None
         if prime is not None:
             primer = trained.kind.read(prime, trained.model.n_visible)[: prime_frames or 16]
+            tempo = tempo or trained.kind.tempo_of(prime)
             typer.echo(f"primed by {len(primer)} frames of {prime}")
         number = trained.config.generation.n_init_states if n_init_states is None else n_init_states
         own = own_data(trained) if number and not trained.model.normalized else None
@@ -177,7 +182,8 @@ def generate(
         new = list(trained.kind.from_samples(sampled))
         pieces = new if primer is None else [np.concatenate([primer, frames]) for frames in new]
         folder.mkdir(parents=True, exist_ok=True)
-        files = run.write_samples(trained, pieces, folder, name=name, primed=0 if primer is None else len(primer))
+        primed = 0 if primer is None else len(primer)
+        files = run.write_samples(trained, pieces, folder, name=name, primed=primed, tempo=tempo)
         typer.echo(", ".join(f"{_words(name)} {value:.3f}" for name, value in trained.kind.statistics(new).items()))
         for file in files:
             typer.echo(str(file))

@@ -85,6 +85,7 @@ def write_samples(
     *,
     name: str = "sample",
     primed: int = 0,
+    tempo: float | None = None,
     sound: bool = True,
     progress: Progress = silent,
 ) -> list[Path]:
@@ -101,6 +102,8 @@ def write_samples(
         Files are called ``{name}-1.mid`` and so on.
     primed : int
         Number of given frames at the beginning of each sample; the picture shows where they end.
+    tempo : float or None
+        Beats per minute; None stands for that of the run's configuration or data.
     sound : bool
         Write the WAV files, which are large.
     progress : callable
@@ -114,9 +117,10 @@ def write_samples(
     from rnnrbm import plot
 
     files = []
+    tempo = tempo or run.config.generation.tempo
     for i, sample in enumerate(samples, 1):
         stem = f"{name}-{i}"
-        files += run.kind.write(folder, stem, sample, tempo=run.config.generation.tempo, sound=sound)
+        files += run.kind.write(folder, stem, sample, tempo=tempo, sound=sound)
         files.append(folder / f"{stem}.png")
         plot.save(run.kind.draw(sample, primed=primed, title=stem), files[-1])
         progress("sample", i, len(samples), None)

@@ -184,14 +184,14 @@ class Generation(Settings):
         probability under the model. With 0, chains start from the previous frame. See
         :class:`rnnrbm.sampling.Sampler`.
     tempo : float
-        Tempo of MIDI and WAV files, in beats per minute.
+        Tempo of MIDI and WAV files, in beats per minute; by default that of the data, or 100 if they have none.
     """
 
     n_samples: Count = 4
     n_frames: Count = 64
     k: Count = 50
     n_init_states: Annotated[Int, Field(ge=0)] = 5000
-    tempo: Positive = 100.0
+    tempo: Positive | None = None
 
 
 class Config(Settings):

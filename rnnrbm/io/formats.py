@@ -197,7 +197,8 @@ def save_roll(path: str | os.PathLike[str], roll: ArrayLike, **metadata: float |
     roll : array_like, shape (T, n)
         0 and 1.
     **metadata
-        ``low`` (MIDI note number of column 0), ``steps_per_beat`` and ``seconds_per_frame``.
+        ``low`` (MIDI note number of column 0), ``steps_per_beat`` or ``seconds_per_frame``, and ``tempo`` (beats per
+        minute).
 
     Raises
     ------
@@ -235,7 +236,7 @@ def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]
     roll : numpy.ndarray, shape (T, n)
         uint8, 0 or 1.
     metadata : dict
-        ``low``, ``steps_per_beat`` and ``seconds_per_frame``, those that the file has.
+        ``low``, ``steps_per_beat``, ``seconds_per_frame`` and ``tempo``, those that the file has.
 
     Raises
     ------
@@ -250,12 +251,13 @@ def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]
         raise ValueError(f"{path}: has no array 'roll' but {', '.join(data) or 'nothing'}; expected a piano-roll")
     roll = check_roll(data["roll"], where=f"{path}, roll")
     metadata: dict[str, Any] = {}
-    for key in ("low", "steps_per_beat", "seconds_per_frame"):
+    for key in ("low", "steps_per_beat", "seconds_per_frame", "tempo"):
         value = _number(path, data, key)
         if value is not None:
-            if key != "seconds_per_frame" and value != int(value):
+            whole = key in ("low", "steps_per_beat")
+            if whole and value != int(value):
                 raise ValueError(f"{path}: {key}={value}; expected a whole number")
-            metadata[key] = value if key == "seconds_per_frame" else int(value)
+            metadata[key] = int(value) if whole else value
     return roll, metadata
 
 

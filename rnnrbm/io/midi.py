@@ -31,16 +31,20 @@ if TYPE_CHECKING:
     import mido
 
 __all__ = [
+    "FASTEST",
     "RULES",
+    "SLOWEST",
     "MidiError",
     "ReadOptions",
     "Score",
     "WriteOptions",
     "check_range",
+    "check_reading",
     "check_rule",
     "parse",
     "read",
     "to_mido",
+    "to_roll",
     "write",
 ]
 
@@ -49,6 +53,8 @@ __all__ = [
 MAX_FRAMES = 1_000_000
 #: Beats of a note above which `read` warns that the file may be damaged.
 LONG_NOTE = 1_000
+#: Tempi that a file can state, in beats per minute: it holds whole microseconds per beat in 24 bits.
+SLOWEST, FASTEST = 60e6 / (2**24 - 1), 60e6
 _MOST_DELTA = 2**28 - 1  # ticks between two events of a file
 DEFAULT_STEPS = 4  # per beat: a frame is a sixteenth note
 PUBLISHED_STEPS = 2  # a frame of the published rolls is an eighth note
@@ -151,6 +157,30 @@ def read(
         If some notes lie outside `low` to `high`; the message gives the number dropped. If a note is longer than
         :data:`LONG_NOTE` beats, which a damaged time may cause. See also `parse`.
     """
+    options: ReadOptions = {
+        "rule": rule,
+        "steps_per_beat": steps_per_beat,
+        "seconds_per_frame": seconds_per_frame,
+        "low": low,
+        "high": high,
+        "drums": drums,
+        "pedal": pedal,
+    }
+    check_reading(**options)  # before the file is read
+    return to_roll(parse(path, rule=rule), str(path), **options)
+
+
+def check_reading(
+    *,
+    rule: str = "sounding",
+    steps_per_beat: int | None = None,
+    seconds_per_frame: float | None = None,
+    low: int = 21,
+    high: int = 108,
+    drums: bool = False,
+    pedal: bool = False,
+) -> tuple[int | None, float]:
+    """Check the options of `read`, and return the grid: (steps per beat, 0.0) or (None, seconds per frame)."""
     check_rule(
         rule,
         steps_per_beat=steps_per_beat,
@@ -158,10 +188,16 @@ def read(
         drums=drums or None,
         pedal=pedal or None,
     )
-    published = rule == "published"
-    steps, seconds = _grid(PUBLISHED_STEPS if published else steps_per_beat, seconds_per_frame)
     check_range(low, high)
-    score = parse(path, rule=rule)
+    return _grid(PUBLISHED_STEPS if rule == "published" else steps_per_beat, seconds_per_frame)
+
+
+def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarray:
+    """Return the piano-roll of a parsed file, which `path` names in messages; see `read`."""
+    steps, seconds = check_reading(**options)
+    low, high = options.get("low", 21), options.get("high", 108)
+    drums, pedal = options.get("drums", False), options.get("pedal", False)
+    published = options.get("rule") == "published"
     notes = score.sustained() if pedal else score.notes
     if not len(notes):
         raise MidiError(f"{path}: holds no note; leave the file out, or check the program that wrote it")
@@ -324,8 +360,9 @@ def to_mido(
             f"a roll of {len(array)} frames, expected at most {MAX_FRAMES}, which `read` accepts too; write it in "
             "parts, or raise rnnrbm.io.midi.MAX_FRAMES"
         )
-    if not (0 < tempo < float("inf") and 1 <= (beat := round(60e6 / tempo)) < 2**24):
+    if not SLOWEST <= tempo <= FASTEST:
         raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
+    beat = round(60e6 / tempo)
     restrike = whole_number("restrike", restrike, 1)
     velocity = whole_number("velocity", velocity, 1, 127)
     program = whole_number("program", program, 0, 127)

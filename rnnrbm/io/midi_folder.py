@@ -70,7 +70,7 @@ def load_folder(
         if tuple(split) != DEFAULT_SPLIT or seed != 0:
             raise ValueError(f"{folder}: split and seed cannot be chosen, its sub-folders are the splits")
 
-    pieces = _read_midi(folder, paths, **reading)
+    pieces, tempo = _read_midi(folder, paths, **reading)
     usable = list(pieces)
     if present:
         members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}
@@ -93,25 +93,30 @@ def load_folder(
         members = {s: [usable[i] for i in sorted(part)] for s, part in zip(SPLITS, parts, strict=True)}
     rolls = {s: [pieces[n] for n in members[s]] for s in SPLITS}
     grid = {"steps_per_beat": steps_per_beat, "seconds_per_frame": seconds_per_frame}
-    return Contents(
-        folder.resolve().name, rolls, members, {"kind": PIANO_ROLL, "low": low, "drums": drums, "pedal": pedal} | grid
-    )
+    how = {"drums": drums, "pedal": pedal, "tempo": tempo} | grid
+    return Contents(folder.resolve().name, rolls, members, {"kind": PIANO_ROLL, "low": low} | how)
 
 
-def _read_midi(folder: Path, paths: Sequence[Path], **options: Unpack[midi.ReadOptions]) -> dict[str, np.ndarray]:
-    """Return the rolls of the usable files by their path in the folder; warn about the others."""
+def _read_midi(
+    folder: Path, paths: Sequence[Path], **options: Unpack[midi.ReadOptions]
+) -> tuple[dict[str, np.ndarray], float | None]:
+    """Return the rolls of the usable files by their path in the folder, and the median tempo; warn about the others."""
     pieces: dict[str, np.ndarray] = {}
+    tempi: list[float] = []
     reason = ""
     for path in paths:
         try:
-            pieces[path.relative_to(folder).as_posix()] = midi.read(path, **options)
+            score = midi.parse(path, rule=options.get("rule", "sounding"))
+            pieces[path.relative_to(folder).as_posix()] = midi.to_roll(score, str(path), **options)
+            tempi.append(score.beats_per_minute())
         except Exception as error:  # options were checked before, so it is the file, whatever went wrong
             reason = str(error)
             named = reason if str(path) in reason else f"{path}: {reason}"
             warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)
     if not pieces:
         raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
-    return pieces
+    tempi = [tempo for tempo in tempi if midi.SLOWEST <= tempo <= midi.FASTEST]
+    return pieces, float(np.median(tempi)) if tempi else None
 
 
 def _counts(n: int, fractions: np.ndarray) -> np.ndarray:

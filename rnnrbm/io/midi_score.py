@@ -68,10 +68,9 @@ class Score(NamedTuple):
         return self._tick_microseconds(ticks) / (1e6 * self.ticks_per_beat)
 
     def beats_per_minute(self) -> float:
-        """Return the mean tempo from the start to the last tick, in beats per minute."""
-        if self.end == 0:
-            return float(60e6 / self.tempo[-1, 1])
-        return float(60e6 * self.end / self._tick_microseconds(self.end))
+        """Return the mean tempo from the start to the last tick, in beats per minute; infinite if no time passes."""
+        ticks, time = (self.end, self._tick_microseconds(self.end)) if self.end else (1, self.tempo[-1, 1])
+        return float(60e6 * ticks / time) if time else float("inf")
 
     def _tick_microseconds(self, ticks: ArrayLike) -> np.ndarray:
         # Ticks times microseconds per beat are whole numbers, so rounding errors do not add up over tempo changes and

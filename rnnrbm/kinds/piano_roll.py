@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PianoRoll"]
 
+USUAL_TEMPO = 100.0  # beats per minute, where the data have none
+
 
 @dataclass(frozen=True)
 class PianoRoll:
@@ -40,6 +42,8 @@ class PianoRoll:
         Whether the rolls contain channel 10, where a note number means an instrument.
     pedal : bool
         Whether notes sound on while the sustain pedal is down.
+    tempo : float or None
+        Tempo of the data in beats per minute, at which samples are written.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class PianoRoll:
     seconds_per_frame: float | None = None
     drums: bool = False
     pedal: bool = False
+    tempo: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values and convert them to plain numbers."""
@@ -80,6 +85,10 @@ class PianoRoll:
             if key == "steps_per_beat" and value != int(value):
                 raise ValueError(f"{key}={value!r}: expected a whole number of frames in a beat")
             object.__setattr__(self, key, float(value))
+        if self.tempo is not None:
+            if not is_number(self.tempo) or not midi.SLOWEST <= self.tempo <= midi.FASTEST:
+                raise ValueError(f"tempo={self.tempo!r}: expected beats per minute, 3.6 to 60 000 000")
+            object.__setattr__(self, "tempo", float(self.tempo))
         if self.steps_per_beat is not None and self.seconds_per_frame is not None:
             raise ValueError(
                 f"steps_per_beat={self.steps_per_beat:g} and seconds_per_frame={self.seconds_per_frame:g}: a frame is "
@@ -183,11 +192,12 @@ class PianoRoll:
         return plot.statistics(samples, data, low=self.low or 0, data_name=data_name)
 
     def write(
-        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float = 120.0, sound: bool = True
+        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float | None = None, sound: bool = True
     ) -> list[Path]:
-        """Write MIDI and WAV files; nothing if the columns are no notes."""
+        """Write MIDI and WAV files; nothing if the columns are no notes. The tempo is that of the data, else 100."""
         if self.low is None:
             return []
+        tempo = tempo or self.tempo or USUAL_TEMPO
         files = [folder / f"{name}.mid"]  # not with_suffix: the name may contain a dot
         midi.write(files[0], piece, low=self.low, tempo=tempo, **self.grid)
         if sound:
@@ -202,6 +212,10 @@ class PianoRoll:
         return midi.read(
             path, low=self.low, high=self.low + n_visible - 1, drums=self.drums, pedal=self.pedal, **self.grid
         )
+
+    def tempo_of(self, path: Path) -> float | None:
+        tempo = midi.parse(path).beats_per_minute()
+        return tempo if midi.SLOWEST <= tempo <= midi.FASTEST else None
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
         options = {**self.grid, "drums": self.drums, "pedal": self.pedal}

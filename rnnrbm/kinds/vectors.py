@@ -172,7 +172,7 @@ class Vectors:
         return plot.column_statistics(samples, data, data_name=data_name)
 
     def write(
-        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float = 120.0, sound: bool = True
+        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float | None = None, sound: bool = True
     ) -> list[Path]:
         """Write a ``.npy`` file."""
         path = folder / f"{name}.npy"
@@ -188,6 +188,9 @@ class Vectors:
             except Exception as error:  # NumPy raises many kinds of errors for a damaged file
                 raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of {self.name}") from error
         return self.check(piece, n_visible=n_visible, where=str(path))
+
+    def tempo_of(self, path: Path) -> None:
+        return None
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
         raise ValueError(f"a folder of MIDI files holds piano-rolls, not {self.name}; give an .npz file")

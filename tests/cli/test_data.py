@@ -47,7 +47,7 @@ def test_midi_to_a_roll(place, given, options):
     np.testing.assert_array_equal(back, midi.read("tune.mid", **options))
     seconds = options.get("seconds_per_frame")
     steps = 2 if "rule" in options else options.get("steps_per_beat", None if seconds else 4)
-    expected = {"low": options.get("low", 21), "steps_per_beat": steps, "seconds_per_frame": seconds}
+    expected = {"low": options.get("low", 21), "steps_per_beat": steps, "seconds_per_frame": seconds, "tempo": 120.0}
     assert metadata == {key: value for key, value in expected.items() if value is not None}
     assert re.fullmatch(rf"tune.npz: {len(back)} frames of \d+ columns\n", said)
 
@@ -174,3 +174,41 @@ def test_help_names_every_option():
     assert "--tempo" in said
     assert "--overwrite" in said
     assert "musedata" in rnnrbm("fetch", "--help").stdout
+
+
+def slow_tune(path, beats=8):
+    """A chord on every beat, at 72 beats a minute."""
+    roll = np.zeros((beats, 88), np.uint8)
+    roll[:, [39, 43, 46]] = 1
+    midi.write(path, roll, steps_per_beat=1, tempo=72)
+    return path
+
+
+def test_the_tempo_is_kept_from_file_to_roll_to_file(place):
+    slow_tune(place / "slow.mid")
+    rnnrbm("convert", "slow.mid", "slow.npz", "--steps-per-beat", 1)
+    assert load_roll("slow.npz")[1]["tempo"] == pytest.approx(72, abs=0.01)
+    rnnrbm("convert", "slow.npz", "same.mid")
+    rnnrbm("convert", "slow.npz", "fast.mid", "--tempo", 90)
+    assert [midi.parse(f"{name}.mid").beats_per_minute() for name in ("same", "fast")] == pytest.approx(
+        [72, 90], abs=0.01
+    )
+
+
+def test_a_folder_has_the_median_tempo_of_its_files(place):
+    folder = place / "songs"
+    folder.mkdir()
+    for i, tempo in enumerate((60, 72, 72, 100, 130)):
+        midi.write(folder / f"{i}.mid", np.ones((4, 3), np.uint8), low=60, tempo=tempo)
+    assert load(folder).kind.tempo == pytest.approx(72, abs=0.01)
+    rnnrbm("convert", "songs", "songs.npz")
+    assert load("songs.npz").kind.tempo == pytest.approx(72, abs=0.01)
+
+
+def test_the_pedal_is_read_if_asked_for(place):
+    events = bytes([0, 0xB0, 64, 127, 0, 0x90, 60, 64, 4, 0x80, 60, 0, 8, 0xB0, 64, 0, 0, 0xFF, 0x2F, 0])
+    header = bytes.fromhex("4d546864 00000006 0000 0001 0004")
+    (place / "pedal.mid").write_bytes(header + b"MTrk" + len(events).to_bytes(4, "big") + events)
+    for options, n_frames in (([], 4), (["--pedal"], 12)):
+        rnnrbm("convert", "pedal.mid", "pedal.npz", "--overwrite", *options)
+        assert load_roll("pedal.npz")[0][:, 39].tolist() == [1] * n_frames

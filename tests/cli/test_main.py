@@ -501,6 +501,17 @@ def test_generate_from_a_primer(place, trained):
         assert n < len(roll) <= n + 6
 
 
+def test_samples_have_the_tempo_of_the_primer_unless_another_is_given(place, trained):
+    roll = np.zeros((8, WIDTH), np.uint8)
+    roll[:, [0, 4, 7]] = 1
+    midi.write(place / "slow.mid", roll, low=LOW, steps_per_beat=2, tempo=72)
+    options = ["generate", "whole", "--n-frames", "4", "--n-samples", "1", "--k", "1", "--prime", "slow.mid"]
+    for more, expected in (([], 72), (["--tempo", "90"], 90)):
+        rnnrbm(*options, *more, "--out", f"at-{expected}", cwd=place)
+        (file,) = (place / f"at-{expected}").glob("*.mid")
+        assert midi.parse(file).beats_per_minute() == pytest.approx(expected, abs=0.01)
+
+
 def test_samples_are_not_overwritten(place, trained):
     options = ["generate", "whole", "--n-frames", "3", "--k", "2", "--n-samples", "1", "--out", "kept"]
     rnnrbm(*options, cwd=place)

@@ -180,7 +180,7 @@ def test_every_data_option_that_is_set_is_used_or_refused(tmp_path):
     loaded = run.load_data(config.Data(source=str(songs), seconds_per_frame=0.25, **options))
     options["seed"] = options.pop("seed")
     assert loaded.names == datasets.load(songs, seconds_per_frame=0.25, **options).names
-    assert (loaded.kind, loaded.n_visible) == (PianoRoll(50, seconds_per_frame=0.25, drums=True), 41)
+    assert (loaded.kind, loaded.n_visible) == (PianoRoll(50, seconds_per_frame=0.25, drums=True, tempo=120.0), 41)
     songs = midi_folder(tmp_path / "pitched")
     assert run.load_data(config.Data(source=str(songs), rule="published")).kind.steps_per_beat == 2.0
     with pytest.raises(ValueError, match=r"split=\(0\.9, 0\.2, 0\.2\): expected three positive fractions"):
