@@ -82,7 +82,7 @@ class ProgressBar:
         from rich import progress as bars
         from rich.console import Console
 
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, markup=False)
         self.live = self.console.is_terminal and not quiet
         self.quiet = quiet
         self.bar = bars.Progress(

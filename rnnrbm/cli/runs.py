@@ -208,7 +208,7 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
 
     from rnnrbm.scoring.likelihood import with_error
 
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = Console(width=None if sys.stdout.isatty() else 100, markup=False, highlight=False)
     table = Table(title=f"Test set of {results['data']}, {results['test_frames']} frames", title_justify="left")
     table.add_column("model")
     table.add_column("nats per frame", justify="right")

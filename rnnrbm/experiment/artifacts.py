@@ -70,12 +70,22 @@ def load(folder: str | os.PathLike[str]) -> Run:
     state, meta = State.load(path)
     if missing := [key for key in ("config", "n_visible", "kind") if key not in meta]:
         raise checkpoint.CheckpointError(f"{path}: has no {', '.join(missing)}, so no run of this version wrote it")
-    settings = Config.from_dict(meta["config"], where=str(path))
-    model = build_model(settings.model, meta["n_visible"], seed=settings.training.seed)
+    for key, kind in (("config", dict), ("n_visible", int), ("kind", dict)):
+        if not isinstance(meta[key], kind):
+            raise checkpoint.CheckpointError(f"{path}: is damaged: {key} is {meta[key]!r}, expected {kind.__name__}")
     if not state.best:
         raise checkpoint.CheckpointError(f"{path}: training has not come to its first validation; resume it")
+    if wrong := [name for name, value in state.best.items() if not np.isfinite(value).all()]:
+        raise checkpoint.CheckpointError(f"{path}: parameters hold NaN or infinity: {', '.join(wrong)}; train anew")
+    try:
+        settings = Config.from_dict(meta["config"], where=str(path))
+        model = build_model(settings.model, meta["n_visible"], seed=settings.training.seed)
+        frames = from_record(meta["kind"], where=str(path))
+    except (ValueError, TypeError) as error:
+        where = "" if str(path) in str(error) else f"{path}: "
+        raise checkpoint.CheckpointError(f"{where}{error}; the checkpoint is damaged, or of another version") from None
     checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
-    return Run(folder, settings, model, from_record(meta["kind"], where=str(path)), state.best_epoch)
+    return Run(folder, settings, model, frames, state.best_epoch)
 
 
 def write_samples(

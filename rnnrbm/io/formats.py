@@ -7,6 +7,7 @@ a program: here it can make lists, tuples, dictionaries, texts and numbers, and 
 `save_roll` and `load_roll` are for a single piano-roll, which `rnnrbm convert` goes through.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pickle
 import pickletools
 import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,8 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.files import atomic
+from rnnrbm.io import rolls as limits
 from rnnrbm.io.midi import check_range
-from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_roll
+from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_roll, check_size
 
 __all__ = [
     "PLAIN",
@@ -38,6 +41,9 @@ __all__ = [
     "save_roll",
     "write_npz",
 ]
+
+#: Most entries of a frame in a file of notes: there are 128 notes, and voices may share one.
+MOST_NOTES = 1000
 
 # Types of the elements of a MATLAB 5 file: numbers, text, and what holds other elements.
 _MAT_TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18}
@@ -61,17 +67,20 @@ def read_mat(path: Path) -> Contents:
     import scipy.io  # slow to import
 
     keys = {split: f"{split}data" for split in SPLITS}
+    check_size(path.stat().st_size, path, "has")
     with open(path, "rb") as file:
         try:
             major, _ = scipy.io.matlab.matfile_version(file)
             if major == 1:
                 file.seek(0)
-                _check_elements(file.read())
+                _check_elements(file.read(), path)
             contents: dict[str, Any] = scipy.io.loadmat(file, variable_names=list(keys.values()))
         except NotImplementedError as error:
             raise ValueError(
                 f"{path}: a MATLAB 7.3 file (HDF5), expected MATLAB 5; in MATLAB, save it with '-v7'"
             ) from error
+        except _TooLarge as error:
+            raise ValueError(str(error)) from None
         except Exception as error:  # a damaged file makes scipy raise whatever it runs into
             raise _unreadable(path, "a MATLAB 5 file", error, "get the file again") from error
     missing = [key for key in keys.values() if key not in contents]
@@ -100,7 +109,26 @@ def read_mat(path: Path) -> Contents:
     return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
 
 
-def _check_elements(data: bytes) -> None:
+class _TooLarge(ValueError):
+    """A file expands to more than may be read."""
+
+
+def _expand(data: Any, room: int, path: Path) -> bytes:
+    """Decompress an element of a .mat file to at most `room` bytes: a file can expand to a thousand times its size."""
+    machine = zlib.decompressobj()
+    expanded = machine.decompress(data, max(room, 1))
+    if machine.unconsumed_tail:
+        try:
+            check_size(limits.MAX_BYTES + 1, path)
+        except ValueError as error:
+            raise _TooLarge(str(error)) from None
+    expanded += machine.flush()
+    if not machine.eof:
+        raise ValueError("compressed data that are cut off")
+    return expanded
+
+
+def _check_elements(data: bytes, path: Path) -> None:
     """Raise ValueError if the elements of a MATLAB 5 file are of unknown types, or do not fit into each other.
 
     scipy looks types and classes up in tables without asking if they are in there: a damaged file would end Python.
@@ -108,7 +136,10 @@ def _check_elements(data: bytes) -> None:
     order = "<" if data[126:128] == b"IM" else ">"
     tag = struct.Struct(f"{order}II")
 
+    room = limits.MAX_BYTES
+
     def check(data: memoryview) -> list[int]:
+        nonlocal room
         at, kinds = 0, []
         while at < len(data):
             if len(data) - at < tag.size:
@@ -123,7 +154,10 @@ def _check_elements(data: bytes) -> None:
             kinds.append(kind)
             if kind in (_MAT_MATRIX, _MAT_COMPRESSED):
                 inside = data[start : start + size]
-                parts = check(inside if kind == _MAT_MATRIX else memoryview(zlib.decompress(inside)))
+                if kind == _MAT_COMPRESSED:
+                    expanded = _expand(inside, room, path)
+                    room -= len(expanded)
+                parts = check(inside if kind == _MAT_MATRIX else memoryview(expanded))
                 if kind == _MAT_MATRIX and size:
                     # its first element has the class of the array in the lowest byte of its value
                     value, _ = tag.unpack_from(inside, tag.size)
@@ -270,6 +304,11 @@ def _arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file."""
     # Opened here, because np.load leaves the file open if it is damaged.
     with open(path, "rb") as file:
+        size = 0
+        with contextlib.suppress(Exception), zipfile.ZipFile(file) as archive:  # np.load says what is wrong with it
+            size = sum(member.file_size for member in archive.infolist())
+        check_size(size, path)
+        file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
@@ -317,6 +356,7 @@ def read_json(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Contents
     ValueError
         If it is damaged or of another kind or layout, or a note is not in `low` to `high`.
     """
+    check_size(path.stat().st_size, path, "has")
     text = path.read_bytes()
     try:
         data = json.loads(text)
@@ -343,6 +383,7 @@ def read_pickle(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Conten
         If it is damaged, names anything but whole numbers of NumPy (nothing of that is imported or
         called), is of another layout, or a note is not in `low` to `high`.
     """
+    check_size(path.stat().st_size, path, "has")
     pickled = path.read_bytes()
     try:
         for code, argument, _ in pickletools.genops(pickled):
@@ -419,6 +460,7 @@ _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
 def _note_contents(path: Path, data: Any, low: int, high: int) -> Contents:
     """Return the rolls of notes by split, piece and frame."""
     check_range(low, high)
+    width = high - low + 1
     layout = "a dictionary of train, valid and test, each a list of pieces, a piece a list of frames, a frame the notes"
     if not isinstance(data, dict):
         raise ValueError(f"{path}: holds a {type(data).__name__}; expected {layout}")
@@ -429,6 +471,7 @@ def _note_contents(path: Path, data: Any, low: int, high: int) -> Contents:
     for split in SPLITS:
         if not isinstance(data[split], list | tuple):
             raise ValueError(f"{path}: {split} is a {type(data[split]).__name__}; expected {layout}")
+        check_size(width * sum(len(piece) for piece in data[split] if isinstance(piece, list | tuple)), path)
         rolls[split] = [_roll(f"{path}, {split}[{i}]", piece, low, high) for i, piece in enumerate(data[split])]
     names = {split: [f"{split}[{i}]" for i in range(len(rolls[split]))] for split in SPLITS}
     return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
@@ -444,6 +487,8 @@ def _roll(where: str, piece: Any, low: int, high: int) -> np.ndarray:
     for t, frame in enumerate(piece):
         if not isinstance(frame, list | tuple):
             raise ValueError(f"{where}, frame {t} is a {type(frame).__name__}; expected a list of note numbers")
+        if len(frame) > MOST_NOTES:
+            raise ValueError(f"{where}, frame {t}: {len(frame)} notes; expected at most {MOST_NOTES}")
         if len(frame) > 2 and all(note in (0, 1) for note in frame):
             raise ValueError(
                 f"{where}, frame {t}: {len(frame)} values of 0 and 1, a row of a piano-roll; expected the note numbers "

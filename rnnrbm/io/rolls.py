@@ -5,11 +5,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["PIANO", "PIANO_ROLL", "SPLITS", "Contents", "check_roll", "transpose"]
+__all__ = ["MAX_BYTES", "PIANO", "PIANO_ROLL", "SPLITS", "Contents", "check_roll", "check_size", "transpose"]
 
 SPLITS = ("train", "valid", "test")
 PIANO = (21, 108)  # A0 to C8, the 88 keys
 PIANO_ROLL = "piano-roll"  # name of the kind of frame in records
+#: Most bytes that a file of data may take, or expand to. The largest benchmark set takes a fifth of it. For more, set
+#: ``rnnrbm.io.rolls.MAX_BYTES``.
+MAX_BYTES = 2**30
+
+
+def check_size(size: int, where: object, what: str = "expands to") -> None:
+    """Raise ValueError if a file is larger than :data:`MAX_BYTES`, or expands to more."""
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"{where}: {what} {size} bytes or more, expected at most {MAX_BYTES}; if the file is not damaged, raise "
+            "rnnrbm.io.rolls.MAX_BYTES"
+        )
 
 
 class Contents(NamedTuple):

@@ -66,7 +66,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
             reason = "contains pickled objects" if "Object arrays" in str(error) else "is truncated or no checkpoint"
             # omit NumPy's message, which suggests loading pickles
             raise CheckpointError(f"{path}: {reason}; nothing was loaded ({type(error).__name__})") from None
-    if not isinstance(whole, dict):
+    if not isinstance(whole, dict) or not isinstance(whole.get("meta"), dict):
         raise CheckpointError(f"{path}: a NumPy file, but not a checkpoint of rnnrbm; nothing was loaded")
     return arrays, whole["meta"]
 

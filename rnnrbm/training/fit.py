@@ -101,8 +101,16 @@ class State:
         """Read a checkpoint: the state, to be given to :func:`fit`, and the `meta` saved with it."""
         arrays, meta = checkpoint.load(path)
         plain = meta.pop("state", None)
-        if plain is None or set(plain) != set(cls._PLAIN):
+        if not isinstance(plain, dict) or set(plain) != set(cls._PLAIN):
             raise checkpoint.CheckpointError(f"{path}: holds no training state of this version of rnnrbm")
+        fresh = cls()
+        for name, value in plain.items():
+            kind = type(getattr(fresh, name))
+            if not isinstance(value, (int, float) if kind is float else kind) or (kind is int and value < 0):
+                raise checkpoint.CheckpointError(
+                    f"{path}: its training state is damaged: {name} is {value!r}, expected a value like "
+                    f"{getattr(fresh, name)!r}"
+                )
         best = {name[5:]: arrays.pop(name) for name in list(arrays) if name.startswith("best.")}
         return cls(**plain, best=best, _loaded=arrays, _source=str(path)), meta
 

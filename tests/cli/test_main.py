@@ -501,6 +501,15 @@ def test_generate_from_a_primer(place, trained):
         assert n < len(roll) <= n + 6
 
 
+@pytest.mark.parametrize("name", ["x[/y]", "run[best]"])
+def test_names_that_look_like_markup_are_printed_as_they_are(place, name):
+    options = ["--data", "toy.npz", "--epochs", "0", *SHORT_END]
+    said = rnnrbm("train", "tiny.toml", "--out", name, *options, cwd=place).stdout
+    assert f"samples:  {name}/samples\n" in said.replace(os.sep, "/")
+    assert f"rnnrbm generate {name} --seed 1" in said.replace(os.sep, "/")
+    assert (place / name / "samples").is_dir()
+
+
 def test_samples_have_the_tempo_of_the_primer_unless_another_is_given(place, trained):
     roll = np.zeros((8, WIDTH), np.uint8)
     roll[:, [0, 4, 7]] = 1

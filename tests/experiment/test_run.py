@@ -611,6 +611,46 @@ def test_a_damaged_checkpoint_is_named(tmp_path, whole):
     assert (tmp_path / "checkpoint.npz").stat().st_size == len(data) // 2
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": None}, "has no config"),
+        ({"n_visible": None}, "has no n_visible"),
+        ({"kind": None}, "has no kind"),
+        ({"config": [1]}, r"config is \[1\], expected dict"),
+        ({"config": {"model": {"n_hidden": -3}}}, r"model\.n_hidden"),
+        ({"config": {"model": 3}}, "model"),
+        ({"n_visible": "12"}, "n_visible is '12', expected int"),
+        ({"n_visible": -3}, "n_visible.* must be at least 1"),
+        ({"n_visible": 13}, "belongs to another model: .*W has shape"),
+        ({"kind": [1]}, r"kind is \[1\], expected dict"),
+        ({"kind": {"kind": "piano-roll", "low": 500}}, "low=500"),
+        ({"state": [1]}, "holds no training state"),
+        ({"state": {"epoch": "x"}}, "epoch is 'x', expected a value like 0"),
+        ({"state": {"best_ll": None}}, "best_ll is None"),
+        ({"state": {"rows": 3}}, "rows is 3"),
+    ],
+)
+def test_what_is_wrong_with_a_checkpoint_is_said(tmp_path, whole, change, message):
+    arrays, meta = checkpoint.load(whole[0] / "checkpoint.npz")
+    (key, value), *_ = change.items()
+    if isinstance(value, dict):
+        value = meta[key] | value
+    checkpoint.save(
+        tmp_path / "checkpoint.npz", arrays, {k: v for k, v in (meta | {key: value}).items() if v is not None}
+    )
+    with pytest.raises(CheckpointError, match=rf"checkpoint\.npz: .*{message}"):
+        run.load(tmp_path)
+
+
+def test_parameters_that_are_not_finite_are_named(tmp_path, whole):
+    arrays, meta = checkpoint.load(whole[0] / "checkpoint.npz")
+    arrays["best.b_v"] = np.full_like(arrays["best.b_v"], np.nan)
+    checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.npz: parameters hold NaN or infinity: b_v"):
+        run.load(tmp_path)
+
+
 def test_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"checkpoint\.npz: no such file; give the folder that 'rnnrbm train'"):
         run.load(tmp_path / "nothing")

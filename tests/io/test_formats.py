@@ -6,6 +6,7 @@ import pickle
 import pickletools
 import random
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnrbm.datasets import SPLITS, load, save
-from rnnrbm.io import formats
+from rnnrbm.io import formats, rolls
 from rnnrbm.io.formats import load_roll, save_roll
 from rnnrbm.kinds.piano_roll import PianoRoll
 
@@ -430,3 +431,54 @@ def test_pickletools_knows_every_code_that_makes_room():
     """The codes whose argument is a number of a remembered object are those that are checked."""
     makers = {code.name for code in pickletools.opcodes if "PUT" in code.name}
     assert makers == {"PUT", "BINPUT", "LONG_BINPUT"}
+
+
+# --- small files that would take all memory
+
+
+def bomb(n: int) -> bytes:
+    """A .mat file of one compressed element of so many zeros."""
+    inside = zlib.compress(struct.pack("<II", 1, n) + bytes(n), 9)
+    return b"MATLAB 5.0".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + struct.pack("<II", 15, len(inside)) + inside
+
+
+def test_a_mat_file_that_expands_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(rolls, "MAX_BYTES", 2**22)
+    (tmp_path / "bomb.mat").write_bytes(bomb(2**24))
+    assert (tmp_path / "bomb.mat").stat().st_size < 2**15
+    with pytest.raises(
+        ValueError, match=r"bomb\.mat: expands to \d+ bytes or more, expected at most 4194304; .*MAX_BYTES"
+    ):
+        load(tmp_path / "bomb.mat")
+    (tmp_path / "twice.mat").write_bytes(bomb(3 * 2**20) + bomb(3 * 2**20)[128:])
+    with pytest.raises(ValueError, match=r"twice\.mat: expands to"):
+        load(tmp_path / "twice.mat")
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".json", ".pkl"])
+def test_a_file_that_is_too_large_is_not_read(tmp_path, suffix):
+    with open(tmp_path / f"huge{suffix}", "wb") as file:
+        file.truncate(3 * 2**30)  # zeros that take no place on the disk
+    with pytest.raises(ValueError, match=rf"huge\{suffix}: has {3 * 2**30} bytes or more, expected at most {2**30}"):
+        load(tmp_path / f"huge{suffix}")
+
+
+def test_an_npz_file_that_expands_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(rolls, "MAX_BYTES", 2**20)
+    np.savez_compressed(tmp_path / "bomb.npz", roll=np.zeros((2**16, 88), np.uint8))
+    for read in (load, load_roll):
+        with pytest.raises(ValueError, match=r"bomb\.npz: expands to \d+ bytes or more, expected at most 1048576"):
+            read(tmp_path / "bomb.npz")
+
+
+def test_a_pickle_that_shares_its_lists_is_refused(tmp_path):
+    frame = [60] * 3
+    piece = [frame] * 30_000
+    (tmp_path / "shared.pkl").write_bytes(pickle.dumps(dict.fromkeys(SPLITS, tuple([piece] * 30_000)), 2))
+    assert (tmp_path / "shared.pkl").stat().st_size < 10**6
+    with pytest.raises(ValueError, match=r"shared\.pkl: expands to 79200000000 bytes"):
+        load(tmp_path / "shared.pkl")
+    wide = [[60] * 30_000] * 4
+    (tmp_path / "wide.pkl").write_bytes(pickle.dumps({split: [wide] for split in SPLITS}, 2))
+    with pytest.raises(ValueError, match=r"wide\.pkl, train\[0\], frame 0: 30000 notes; expected at most 1000"):
+        load(tmp_path / "wide.pkl")
