@@ -8,6 +8,7 @@ figure to a file.
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -491,25 +492,30 @@ def column_statistics(
 
 
 def save(figure: Figure | tuple[Figure, Any], path: str | os.PathLike[str], *, dpi: float = 120) -> None:
-    """Write a figure as a PNG file, in one step.
+    """Write a figure as a PNG, PDF or SVG file, in one step.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure or tuple
         Figure to write, or what one of these functions returned.
     path : path-like
-        The file; its folder must exist. An earlier file is replaced, or stays if writing fails.
+        The file, whose suffix chooses the format; its folder must exist. An earlier file is replaced, or stays if
+        writing fails.
     dpi : float
-        Dots per inch.
+        Dots per inch of a PNG.
 
     Raises
     ------
     OSError
         If the folder does not exist or the file cannot be written.
+    ValueError
+        If the suffix is none of .png, .pdf and .svg.
     """
-    whole = figure[0] if isinstance(figure, tuple) else figure
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"{path}: expected a file name ending in .png, .pdf or .svg")
     with atomic(path) as temporary:
-        whole.savefig(temporary, dpi=dpi, format="png")
+        (figure[0] if isinstance(figure, tuple) else figure).savefig(temporary, dpi=dpi, format=suffix[1:])
 
 
 def _axes(ax: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, Axes]:

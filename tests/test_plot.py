@@ -228,8 +228,8 @@ def test_wrong_arguments_are_named(draw, message):
         draw()
 
 
-def test_save_is_atomic_and_always_png(roll, tmp_path, monkeypatch):
-    path = tmp_path / "a.picture"
+def test_save_is_atomic(roll, tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
     plot.save(plot.piano_roll(roll), path)
     before = path.read_bytes()
     assert before.startswith(b"\x89PNG")
@@ -242,7 +242,7 @@ def test_save_is_atomic_and_always_png(roll, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         plot.save(plot.piano_roll(roll), path)
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["a.picture"]
+    assert os.listdir(tmp_path) == ["a.png"]
     with pytest.raises(FileNotFoundError, match="does not exist; create it"):
         plot.save(plot.piano_roll(roll), tmp_path / "nowhere" / "a.png")
 
@@ -280,3 +280,18 @@ def test_column_statistics_by_hand(tmp_path):
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["training set: 1 pieces, 4 frames", "samples: 1 pieces, 2 frames"]
     pixels(figure, tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".png", b"\x89PNG"), (".PNG", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")]
+)
+def test_the_suffix_chooses_the_format(roll, tmp_path, suffix, start):
+    plot.save(plot.piano_roll(roll), tmp_path / f"a{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "a.npz"])
+def test_other_suffixes_are_refused(roll, tmp_path, name):
+    with pytest.raises(ValueError, match=rf"{name}: expected \.png, \.pdf or \.svg"):
+        plot.save(plot.piano_roll(roll), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

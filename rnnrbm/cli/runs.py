@@ -221,11 +221,11 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
         table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; {epoch}")
     for name, value in results["baselines"].items():
         table.add_row(name, f"{value:.3f}", "exact")
-    if results["test_ll"] is not None and results["test_ll"] < min(results["baselines"].values(), default=-math.inf):
-        warn = "the model scores below every baseline; see the learning curves"
+    ll = math.inf if results["test_ll"] is None else results["test_ll"]
+    if better := [f"{name} ({value:.3f})" for name, value in results["baselines"].items() if value > ll]:
         last = results["best_epoch"] == results["epochs"]
-        advice = "it was still improving: train for more epochs" if last else "try a lower training.learning_rate"
-        typer.echo(f"warning: {warn}: {advice}" if last else f"warning: {warn}, and {advice}", err=True)
+        advice = "it was still improving: train for more epochs" if last else "see the learning curves"
+        typer.echo(f"warning: the model scores below {', '.join(better)}; {advice}", err=True)
     console.print(table)
     stats = results["statistics"]
     for name, value in stats["samples"].items():

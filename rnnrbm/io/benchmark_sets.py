@@ -118,18 +118,18 @@ def _fetch(name: str, own: list[Path]) -> Path:
         raise FileNotFoundError(
             f"the data set {name!r} needs {file}, which could not be fetched from {url} ({reason}): try again with a "
             f"network connection, or download the file by other means and put it at {places} or {folder / file}"
-        ) from error
-    except ValueError as error:
+        ) from None
+    except ValueError:
         raise ValueError(
             f"the download from {url} is not the {file} of the data set {name!r}: its SHA-256 is not {sha256}. It was "
             f"damaged or changed, and was deleted; try again, or download the file by other means and put it at "
             f"{folder / file}"
-        ) from error
+        ) from None
     except OSError as error:
         raise OSError(
             f"{folder}: {file} of the data set {name!r} cannot be stored there ({error}); make the folder writable, or "
             "set another folder in the environment variable RNNRBM_CACHE"
-        ) from error
+        ) from None
 
 
 @contextmanager

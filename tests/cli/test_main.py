@@ -28,6 +28,7 @@ from helpers import (
     save_data,
 )
 
+from rnnrbm.cli.runs import _print_results
 from rnnrbm.experiment import config
 from rnnrbm.io import midi
 from rnnrbm.training import checkpoint
@@ -499,6 +500,24 @@ def test_generate_from_a_primer(place, trained):
         roll = midi.read(place / f"primed{n}" / "primer-seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
         np.testing.assert_array_equal(roll[:n], primer[:n])
         assert n < len(roll) <= n + 6
+
+
+@pytest.mark.parametrize(
+    ("test_ll", "epochs", "expected"),
+    [
+        (-8.52, 9, "warning: the model scores below copy (-5.860); see the learning curves\n"),
+        (-12.0, 5, "warning: the model scores below notes (-10.100), copy (-5.860); it was still improving: train for"),
+        (-5.0, 9, ""),
+        (None, 9, ""),
+    ],
+)
+def test_every_baseline_that_is_better_is_named(capsys, test_ll, epochs, expected):
+    results = {"data": "toy", "test_frames": 3, "model": "rbm", "best_epoch": 5, "epochs": epochs, "method": "exact"}
+    results |= {"test_ll": test_ll, "test_se": 0.0, "baselines": {"notes": -10.1, "copy": -5.86}}
+    _print_results(Path("run"), results | {"statistics": {"samples": {}, "train": {}}})
+    said = capsys.readouterr().err
+    assert said.startswith(expected)
+    assert bool(said) == bool(expected)
 
 
 @pytest.mark.parametrize("name", ["x[/y]", "run[best]"])

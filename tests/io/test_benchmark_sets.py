@@ -134,6 +134,7 @@ def test_a_bad_download_is_never_used_nor_kept(server, cached, monkeypatch, mode
         with pytest.raises(error, match=message) as caught:
             load("jsb")
         assert str(cached) in str(caught.value)  # where to put it
+        assert caught.value.__suppress_context__  # one error, not a chain of tracebacks
     assert os.listdir(cached.parent) == ([] if old is None else [FILE])
     server.mode = "good"
     assert len(load("jsb").train) == 3
