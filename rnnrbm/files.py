@@ -1,5 +1,6 @@
 """The cache folder, and atomic writing of files."""
 
+import errno
 import json
 import math
 import os
@@ -8,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+#: the disk, or the part of it that a user or a file may take, is full
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 __all__ = ["atomic", "cache_folder", "check_folder", "read_bytes", "to_json"]
 
@@ -57,6 +61,9 @@ def check_folder(path: str | os.PathLike[str], what: str = "what is written") ->
         Purpose of the folder, for the error message.
     """
     path = Path(path)
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            raise FileExistsError(f"{place}: is a link to {os.readlink(place)}, which does not exist; remove the link")
     nearest = next((place for place in (path, *path.parents) if place.exists()), None)
     if nearest is not None and not nearest.is_dir():
         found = "is a file" if nearest == path else f"{nearest} is a file"
@@ -116,6 +123,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OSError(
+            f"{target}: cannot be written ({error.strerror}); free some space and try again, a run with --resume. An "
+            "earlier file is unchanged"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 

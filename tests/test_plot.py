@@ -292,6 +292,6 @@ def test_the_suffix_chooses_the_format(roll, tmp_path, suffix, start):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "a.npz"])
 def test_other_suffixes_are_refused(roll, tmp_path, name):
-    with pytest.raises(ValueError, match=rf"{name}: expected \.png, \.pdf or \.svg"):
+    with pytest.raises(ValueError, match=rf"{name}: expected a file name ending in"):
         plot.save(plot.piano_roll(roll), tmp_path / name)
     assert list(tmp_path.iterdir()) == []

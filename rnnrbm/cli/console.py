@@ -6,12 +6,15 @@ import math
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from rnnrbm.files import cache_folder
 
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
@@ -34,10 +37,30 @@ def friendly() -> Iterator[None]:
     except (ValueError, OSError, ArithmeticError, RuntimeError, TypeError, ImportError) as error:
         if isinstance(error, typer.Exit) or os.environ.get("RNNRBM_TRACEBACK"):
             raise
-        typer.echo(f"error: {error}", err=True)
+        message = str(error)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            # of a compiler's temporary file, say
+            message = f"{error.strerror}, in {tempfile.gettempdir()} or {cache_folder()}; free some space there"
+        typer.echo(f"error: {message}", err=True)
+        raise typer.Exit(1) from None
+    except MemoryError as error:
+        if os.environ.get("RNNRBM_TRACEBACK"):
+            raise
+        typer.echo(
+            f"error: not enough memory ({error or 'no size is known'}); this machine has {_memory()}. Choose a smaller "
+            "model, or fewer samples or frames",
+            err=True,
+        )
         raise typer.Exit(1) from None
     finally:
         warnings.showwarning = shown
+
+
+def _memory() -> str:
+    """Return the size of the machine's memory in words."""
+    if not hasattr(os, "sysconf"):
+        return "less"
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
 
 
 @contextmanager

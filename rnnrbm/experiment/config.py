@@ -282,7 +282,11 @@ def read(path: str | os.PathLike[str]) -> Config:
     """
     try:
         tables = tomllib.loads(read_bytes(path, "a configuration, a TOML file").decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: byte {error.start} is not UTF-8, as TOML files are; save the file as UTF-8"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from None
     return Config.from_dict(tables, where=str(path))
 

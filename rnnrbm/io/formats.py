@@ -185,11 +185,14 @@ def read_npz(path: Path) -> Contents:
     data = _arrays(path, "write it again with `save`")
     keys = ["name", "kind", *(s + part for s in SPLITS for part in ("", "_lengths", "_names"))]
     missing = [key for key in keys if key not in data]
+    if "roll" in data and missing:
+        raise ValueError(
+            f"{path}: holds one piano-roll, not a data set of pieces for training, validation and test; give a folder "
+            "of MIDI files, or make a Dataset of several rolls and write it with rnnrbm.datasets.save"
+        )
     if missing:
-        hint = "; it holds one piano-roll, which 'rnnrbm convert' makes a MIDI file of" if "roll" in data else ""
         raise ValueError(
             f"{path}: has no {', '.join(missing)}; expected a file written by rnnrbm.datasets.save or 'rnnrbm convert'"
-            f"{hint}"
         )
     try:
         record = json.loads(str(data["kind"]))

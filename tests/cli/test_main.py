@@ -520,6 +520,36 @@ def test_every_baseline_that_is_better_is_named(capsys, test_ll, epochs, expecte
     assert bool(said) == bool(expected)
 
 
+def test_more_memory_than_there_is_is_one_line(place, trained):
+    options = ["--data", "toy.npz", "--set", "model.n_hidden=1000000000000", *SHORT_END]
+    said = refused("train", "tiny.toml", "--out", "huge", *options, cwd=place)
+    assert re.search(r"not enough memory \(Unable to allocate .* TiB .*this machine has \d+ GiB", said)
+    assert not (place / "huge").exists()
+    said = refused("generate", "whole", "--n-samples", "1000000000000", "--out", "many", cwd=place)
+    assert "not enough memory" in said
+
+
+def test_a_configuration_that_is_no_text_and_a_link_to_nothing_are_named(place):
+    (place / "bad.toml").write_bytes(b"[model]\n\xff\xfe")
+    assert "bad.toml: byte 8 is not UTF-8" in refused("train", "bad.toml", cwd=place)
+    (place / "dangling").symlink_to("nowhere")
+    for name in ("dangling", "dangling/run"):
+        assert "dangling: is a link to nowhere, which does not exist" in refused("train", "--out", name, cwd=place)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files")
+def test_a_full_disk_is_named_and_the_run_resumes(place):
+    sizes = ["--set", "model.n_recurrent=128", "--epochs", "1", *SHORT_END]
+    command = [*COMMAND, "train", "tiny.toml", "--data", "toy.npz", "--out", "full", *sizes]
+    limited = ["sh", "-c", 'ulimit -f 200; exec "$@"', "sh", *command]  # in blocks of 512 or 1024 bytes
+    done = subprocess.run(limited, cwd=place, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(r"error: full/checkpoint\.npz: cannot be written \(File too large\); free some space", done.stderr)
+    assert {path.name for path in (place / "full").iterdir()} == {"config.toml"}
+    rnnrbm("train", "--resume", "--out", "full", cwd=place)
+    assert (place / "full" / "results.json").exists()
+
+
 @pytest.mark.parametrize("name", ["x[/y]", "run[best]"])
 def test_names_that_look_like_markup_are_printed_as_they_are(place, name):
     options = ["--data", "toy.npz", "--epochs", "0", *SHORT_END]

@@ -196,7 +196,7 @@ def test_all_faults_are_named_at_once():
 def test_files_that_are_no_text(tmp_path):
     path = tmp_path / "a.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"a\.toml: not a TOML file"):
+    with pytest.raises(ConfigError, match=r"a\.toml: byte 0 is not UTF-8"):
         config.read(path)
     with pytest.raises(
         FileNotFoundError, match=r"none\.toml: there is no such file; give .* a configuration, a TOML file$"

@@ -402,7 +402,7 @@ def test_save_roll_and_load_roll_give_it_back(tmp_path, metadata):
     assert back.dtype == np.uint8
     assert again == metadata
     assert formats.holds_roll(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match=r"a.npz: has no name, .* it holds one piano-roll.*rnnrbm convert"):
+    with pytest.raises(ValueError, match=r"a.npz: holds one piano-roll, not a data set"):
         load(tmp_path / "a.npz")
 
 
