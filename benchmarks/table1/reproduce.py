@@ -212,8 +212,10 @@ def _wanted(settings: Config) -> Config:
 
 
 def _mark(wanted: Config) -> str:
-    # settings that are off are omitted, so that a row stays valid when the library gets new settings
-    tables = {table: {key: x for key, x in kept.items() if x} for table, kept in wanted.model_dump().items()}
+    # Settings that are off are omitted, so that a row stays valid when the library gets new settings. Those of samples
+    # are omitted too, since they change no score.
+    kept = wanted.model_dump().items()
+    tables = {table: {key: x for key, x in settings.items() if x} for table, settings in kept if table != "generation"}
     return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
 
 
