@@ -9,6 +9,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity
 from rnnrbm.networks import final_state
@@ -94,10 +95,7 @@ class Sampler:
         model = as_sequence_model(model)
         if not isinstance(model, SequenceModel):
             raise TypeError(f"expected a SequenceModel or a frame density such as an RBM, got {type(model).__name__}")
-        if n_frames < 1:
-            raise ValueError(f"n_frames must be at least 1, got {n_frames}")
-        if k < 1:
-            raise ValueError(f"k, the number of Gibbs steps, must be at least 1, got {k}")
+        n_frames, k = whole_number("n_frames", n_frames, 1), whole_number("k", k, 1)
         self.n_visible, self.dtype = model.n_visible, model.dtype
         self._model, self._n_steps, self._k, self._mode = model, n_frames, k, mode
         self._init_states = None
@@ -191,8 +189,7 @@ class Sampler:
             If `n_samples` is below 1; if `prime` is empty; if `prime` or `clamp` has another shape or values that the
             units cannot have; or if `clamp` fixes units other than the first in the order of a NADE with a fixed order.
         """
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+        n_samples = whole_number("n_samples", n_samples, 1)
         if prime is not None:
             check_pieces([prime], self._model.density, name="prime")
         fixed = [] if clamp is None else [self._checked(clamp)]

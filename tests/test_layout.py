@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "arguments": set(),
     "backend": {"files"},
     "io": {"files", "arguments"},
-    "science": {"files", "backend"},
+    "science": {"files", "arguments", "backend"},
     "models": {"files", "arguments", "backend", "science"},
     "scoring": {"files", "backend", "io", "science"},
     "training": {"files", "arguments", "backend", "science", "scoring"},

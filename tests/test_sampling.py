@@ -107,12 +107,16 @@ def test_generate_is_a_sampler_called_once():
 
 def test_errors():
     model, sampler, _ = make()
-    with pytest.raises(ValueError, match="n_frames must be at least 1, got 0"):
-        Sampler(model, 0)
-    with pytest.raises(ValueError, match="Gibbs steps, must be at least 1, got 0"):
-        Sampler(model, 3, k=0)
-    with pytest.raises(ValueError, match="n_samples must be at least 1, got 0"):
-        sampler(0)
+    for wrong in (0, 2.5, float("nan")):
+        with pytest.raises(ValueError, match=f"n_frames={wrong}: expected a whole number, at least 1"):
+            Sampler(model, wrong)
+        with pytest.raises(ValueError, match=f"k={wrong}: expected a whole number, at least 1"):
+            Sampler(model, 3, k=wrong)
+        with pytest.raises(ValueError, match=f"n_samples={wrong}: expected a whole number, at least 1"):
+            sampler(wrong)
+    with pytest.raises(TypeError, match="n_frames='3'"):
+        generate(model, "3")
+    assert generate(model, 2.0, n_samples=np.int64(3), k=1.0).shape == (3, 2, N_VISIBLE)
     with pytest.raises(ValueError, match="seed must be at least 0"):
         sampler(seed=-1)
     for prime, shape in ((PRIME[:, :4], r"\(3, 4\)"), (PRIME[:0], r"\(0, 5\)"), (PRIME[0], r"\(5,\)")):
