@@ -140,11 +140,13 @@ def _read_midi(path: Path, options: dict[str, Any]) -> tuple[np.ndarray, PianoRo
     from rnnrbm.io.rolls import PIANO
     from rnnrbm.kinds.piano_roll import PianoRoll
 
-    roll = midi.read(path, **options)
+    midi.check_reading(**options)  # before the file is read
+    score = midi.parse(path, rule=options.get("rule", "sounding"))
+    roll = midi.to_roll(score, str(path), **options)
     grid = {key: options[key] for key in ("steps_per_beat", "seconds_per_frame") if key in options}
     usual = midi.PUBLISHED_STEPS if options.get("rule") == "published" else midi.DEFAULT_STEPS
     low = options.get("low", PIANO[0])
-    return roll, PianoRoll(low, **(grid or {"steps_per_beat": usual}), tempo=PianoRoll().tempo_of(path))
+    return roll, PianoRoll(low, **(grid or {"steps_per_beat": usual}), tempo=midi.usable_tempo(score))
 
 
 def _metadata(kind: PianoRoll) -> dict[str, float | None]:

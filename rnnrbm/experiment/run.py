@@ -132,12 +132,13 @@ def train(
         prepare(folder, settings, resume=resume, overwrite=overwrite)  # another run may have come first
         sweep(folder)
         meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
-        meta["data"] = data.fingerprint()
+        about = facts(data)
+        meta["data"] = about["sha256"]
         if resume:
             state = _resumed(folder, meta)
         else:  # only now, when nothing can stop the run that replaces it
             clear(folder)
-            config.write(folder / "config.toml", settings, run={**versions(mode), "data": facts(data)})
+            config.write(folder / "config.toml", settings, run={**versions(mode), "data": about})
             state = State()
         return _train(folder, settings, data, model, state, meta, mode, stop, progress)
 

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 from rnnrbm.files import atomic
 from rnnrbm.io import rolls as limits
 from rnnrbm.io.midi import check_range
-from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_roll, check_size
+from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, TooLarge, check_roll, check_size
 
 __all__ = [
     "PLAIN",
@@ -79,8 +79,8 @@ def read_mat(path: Path) -> Contents:
             raise ValueError(
                 f"{path}: a MATLAB 7.3 file (HDF5), expected MATLAB 5; in MATLAB, save it with '-v7'"
             ) from error
-        except _TooLarge as error:
-            raise ValueError(str(error)) from None
+        except TooLarge:
+            raise
         except Exception as error:  # a damaged file makes scipy raise whatever it runs into
             raise _unreadable(path, "a MATLAB 5 file", error, "get the file again") from error
     missing = [key for key in keys.values() if key not in contents]
@@ -109,19 +109,12 @@ def read_mat(path: Path) -> Contents:
     return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
 
 
-class _TooLarge(ValueError):
-    """A file expands to more than may be read."""
-
-
 def _expand(data: Any, room: int, path: Path) -> bytes:
     """Decompress an element of a .mat file to at most `room` bytes: a file can expand to a thousand times its size."""
     machine = zlib.decompressobj()
     expanded = machine.decompress(data, max(room, 1))
     if machine.unconsumed_tail:
-        try:
-            check_size(limits.MAX_BYTES + 1, path)
-        except ValueError as error:
-            raise _TooLarge(str(error)) from None
+        check_size(limits.MAX_BYTES + 1, path)
     expanded += machine.flush()
     if not machine.eof:
         raise ValueError("compressed data that are cut off")

@@ -45,6 +45,7 @@ __all__ = [
     "read",
     "to_mido",
     "to_roll",
+    "usable_tempo",
     "write",
 ]
 
@@ -258,6 +259,12 @@ def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarr
         for i, j in pairwise([0, *apart, stop - begin]):
             roll[start[begin + i] : reached[j - 1], pitch[begin] - low] = 1
     return roll
+
+
+def usable_tempo(score: Score) -> float | None:
+    """Return the mean tempo of a file in beats per minute, or None if no file can state it."""
+    tempo = score.beats_per_minute()
+    return tempo if SLOWEST <= tempo <= FASTEST else None
 
 
 def check_range(low: int, high: int) -> None:

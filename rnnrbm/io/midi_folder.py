@@ -102,21 +102,21 @@ def _read_midi(
 ) -> tuple[dict[str, np.ndarray], float | None]:
     """Return the rolls of the usable files by their path in the folder, and the median tempo; warn about the others."""
     pieces: dict[str, np.ndarray] = {}
-    tempi: list[float] = []
+    tempi: list[float | None] = []
     reason = ""
     for path in paths:
         try:
             score = midi.parse(path, rule=options.get("rule", "sounding"))
             pieces[path.relative_to(folder).as_posix()] = midi.to_roll(score, str(path), **options)
-            tempi.append(score.beats_per_minute())
+            tempi.append(midi.usable_tempo(score))
         except Exception as error:  # options were checked before, so it is the file, whatever went wrong
             reason = str(error)
             named = reason if str(path) in reason else f"{path}: {reason}"
             warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)
     if not pieces:
         raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
-    tempi = [tempo for tempo in tempi if midi.SLOWEST <= tempo <= midi.FASTEST]
-    return pieces, float(np.median(tempi)) if tempi else None
+    known = [tempo for tempo in tempi if tempo is not None]
+    return pieces, float(np.median(known)) if known else None
 
 
 def _counts(n: int, fractions: np.ndarray) -> np.ndarray:

@@ -5,7 +5,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["MAX_BYTES", "PIANO", "PIANO_ROLL", "SPLITS", "Contents", "check_roll", "check_size", "transpose"]
+__all__ = [
+    "MAX_BYTES",
+    "PIANO",
+    "PIANO_ROLL",
+    "SPLITS",
+    "Contents",
+    "TooLarge",
+    "check_roll",
+    "check_size",
+    "transpose",
+]
 
 SPLITS = ("train", "valid", "test")
 PIANO = (21, 108)  # A0 to C8, the 88 keys
@@ -15,10 +25,14 @@ PIANO_ROLL = "piano-roll"  # name of the kind of frame in records
 MAX_BYTES = 2**30
 
 
+class TooLarge(ValueError):
+    """A file is larger than may be read, or expands to more."""
+
+
 def check_size(size: int, where: object, what: str = "expands to") -> None:
-    """Raise ValueError if a file is larger than :data:`MAX_BYTES`, or expands to more."""
+    """Raise TooLarge if a file is larger than :data:`MAX_BYTES`, or expands to more."""
     if size > MAX_BYTES:
-        raise ValueError(
+        raise TooLarge(
             f"{where}: {what} {size} bytes or more, expected at most {MAX_BYTES}; if the file is not damaged, raise "
             "rnnrbm.io.rolls.MAX_BYTES"
         )

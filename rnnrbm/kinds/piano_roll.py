@@ -214,8 +214,7 @@ class PianoRoll:
         )
 
     def tempo_of(self, path: Path) -> float | None:
-        tempo = midi.parse(path).beats_per_minute()
-        return tempo if midi.SLOWEST <= tempo <= midi.FASTEST else None
+        return midi.usable_tempo(midi.parse(path))
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
         options = {**self.grid, "drums": self.drums, "pedal": self.pedal}

@@ -68,7 +68,7 @@ def rnn(
     dtype: str | None = None,
     **network: Unpack[NetworkOptions],
 ) -> SequenceModel:
-    """Make an RNN that predicts each unit of the next frame by itself; with softmax units it is a char-RNN."""
+    """Make an RNN: given the past, the units of a frame are independent. With softmax units it is a char-RNN."""
     rng = generator(seed)
     density = Independent.init(n_visible, b_v=b_v, visible=visible, dtype=dtype)
     reader = init_network(n_visible, n_recurrent, seed=rng, dtype=dtype, **network)
