@@ -20,7 +20,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from rnnrbm.arguments import nearest
+from rnnrbm.arguments import as_list, nearest
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, read_mat, write_npz
@@ -61,7 +61,7 @@ class Dataset:
         Name of the data set.
     train, valid, test : list of numpy.ndarray
         Pieces, each of shape ``(T, n_visible)``; T differs from piece to piece. Piano-rolls are uint8 of 0 and 1,
-        vectors float32.
+        vectors float32. Array-likes, such as nested lists and sparse matrices, are converted.
     kind : FrameKind
         Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``, or ``Vectors()`` for
         real numbers.
@@ -74,7 +74,7 @@ class Dataset:
         If there is no piece, if the kind of frame refuses a value, if pieces differ in width, or if names and pieces
         differ in number.
     TypeError
-        If `kind` is no kind of frame.
+        If `kind` is no kind of frame, or a split no list.
 
     Examples
     --------
@@ -102,6 +102,8 @@ class Dataset:
                 f"{self.name}: kind is {self.kind!r}; expected a kind of frame, such as PianoRoll(low=21) for notes or "
                 "Vectors() for real numbers"
             )
+        for split in SPLITS:  # an array becomes a list of pieces
+            object.__setattr__(self, split, as_list(getattr(self, split), f"piece of {split}"))
         if self.names is None:
             names = {split: [f"{split}[{i}]" for i in range(len(getattr(self, split)))] for split in SPLITS}
             object.__setattr__(self, "names", names)

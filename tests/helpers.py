@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,12 +21,12 @@ import scipy.io
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rnnrbm import datasets
+from rnnrbm import checkpoint, datasets
 from rnnrbm.datasets import SPLITS, Dataset, PianoRoll
+from rnnrbm.experiment.config import Config
 from rnnrbm.io import midi
 from rnnrbm.models.registry import MODELS, build, options_of
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training import checkpoint
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "rnnrbm"
 #: the installed command
@@ -135,6 +135,42 @@ COLUMNS = [
     "frames_per_second",
 ]
 TIMES = {"seconds", "frames_per_second"}
+
+
+def tiny(source: Path, **changes: Any) -> Config:
+    """Settings of a run of a second."""
+    settings = {
+        "data.source": str(source),
+        "model.n_hidden": 8,
+        "model.n_recurrent": 6,
+        "training.epochs": 3,
+        "training.batch_size": 2,
+        "training.row_length": 16,
+        "training.context": 4,
+        "training.k": 1,
+        "training.transpose_range": [-1, 1],
+        "training.averaging": 0.9,
+        "training.valid_every": 2,
+        "training.valid_n_chains": 2,
+        "training.valid_n_temperatures": 3,
+        "evaluation.n_chains": 3,
+        "evaluation.n_temperatures": 4,
+        "generation.n_samples": 2,
+        "generation.n_frames": 10,
+        "generation.k": 3,
+    }
+    return Config().replaced(settings | changes)
+
+
+def stop_after(n: int) -> Callable[[], bool]:
+    """A `stop` that answers True when it is asked for the n-th time."""
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) >= n
+
+    return stop
 
 
 def some_pieces(lengths: list[int], seed: int, width: int = WIDTH) -> list[np.ndarray]:

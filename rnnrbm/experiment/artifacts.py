@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.datasets import Dataset
@@ -17,11 +18,10 @@ from rnnrbm.experiment.setup import build_model
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.registry import from_record
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training import checkpoint
 from rnnrbm.training.fit import State
 from rnnrbm.training.packing import transposed
 
-__all__ = ["Run", "draw", "load", "write_samples"]
+__all__ = ["Run", "draw", "load", "load_checkpoint", "write_samples"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ def load(folder: str | os.PathLike[str]) -> Run:
     path = folder / "checkpoint.npz"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; give the folder that 'rnnrbm train' wrote")
+    return load_checkpoint(path)
+
+
+def load_checkpoint(path: Path) -> Run:
+    """Read the checkpoint of a run; see :func:`load`."""
     state, meta = State.load(path)
     if missing := [key for key in ("config", "n_visible", "kind") if key not in meta]:
         raise checkpoint.CheckpointError(f"{path}: has no {', '.join(missing)}, so no run of this version wrote it")
@@ -85,7 +90,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
         where = "" if str(path) in str(error) else f"{path}: "
         raise checkpoint.CheckpointError(f"{where}{error}; the checkpoint is damaged, or of another version") from None
     checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
-    return Run(folder, settings, model, frames, state.best_epoch)
+    return Run(path.parent, settings, model, frames, state.best_epoch)
 
 
 def write_samples(

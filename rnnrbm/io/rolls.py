@@ -64,7 +64,7 @@ def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = ""
 
     Parameters
     ----------
-    roll : array-like, shape (T, n)
+    roll : array-like or sparse matrix, shape (T, n)
         Boolean, integer or real; T at least 1.
     n_visible : int, optional
         Number of columns expected; by default any from 1.
@@ -83,10 +83,8 @@ def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = ""
         numeric, or holds NaN or other values than 0 and 1.
     """
     prefix = f"{where}: " if where else ""
-    if hasattr(roll, "toarray"):
-        raise ValueError(f"{prefix}a sparse matrix; expected a dense array: give roll.toarray()")
     try:
-        array = np.asarray(roll)
+        array = np.asarray(roll.toarray() if hasattr(roll, "toarray") else roll)
     except ValueError as error:
         raise ValueError(f"{prefix}rows of different lengths; expected an array of frames x notes") from error
     if array.ndim != 2:

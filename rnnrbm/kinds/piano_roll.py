@@ -17,7 +17,6 @@ from rnnrbm.scoring import baselines, metrics
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rnnrbm.units import Unit
 
 __all__ = ["PianoRoll"]
 
@@ -145,11 +144,6 @@ class PianoRoll:
             if here is not None and there is not None and here != there
         ]
         return Mismatch(columns, "; ".join(durations))
-
-    def initial_bias(self, pieces: Pieces, unit: Unit) -> np.ndarray:
-        """Log odds of each column for discrete units (Hinton 2010, section 8.1), else its mean."""
-        notes = baselines.NoteUnigram.fit(pieces)
-        return notes.log_odds if unit.is_discrete else notes.probability
 
     def from_samples(self, samples: np.ndarray) -> np.ndarray:
         """Round to 0 and 1: binary samples are unchanged, real ones sound from 0.5."""
