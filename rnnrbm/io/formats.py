@@ -1,7 +1,7 @@
 """Files that hold a data set, or one piano-roll: ``.npz`` files, and which reader each suffix has.
 
 `rnnrbm.datasets.load` chooses a reader by the suffix. `save_roll` and `load_roll` are for a single piano-roll, which
-`rnnrbm convert` goes through.
+`rnnrbm convert` goes through; `load_roll` also reads a file of the package pypianoroll.
 """
 
 import contextlib
@@ -10,12 +10,13 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.files import atomic
+from rnnrbm.io import pypianoroll
 from rnnrbm.io.mat import read_mat
 from rnnrbm.io.notes import read_json, read_pickle
 from rnnrbm.io.rolls import SPLITS, Contents, check_roll, check_size, unreadable
@@ -23,9 +24,9 @@ from rnnrbm.io.rolls import SPLITS, Contents, check_roll, check_size, unreadable
 __all__ = [
     "PLAIN",
     "WITH_RANGE",
-    "holds_roll",
     "load_roll",
     "read_npz",
+    "roll_layout",
     "save_roll",
     "write_npz",
 ]
@@ -44,10 +45,11 @@ def read_npz(path: Path) -> Contents:
     data = _arrays(path, "write it again with `save`")
     keys = ["name", "kind", *(s + part for s in SPLITS for part in ("", "_lengths", "_names"))]
     missing = [key for key in keys if key not in data]
-    if "roll" in data and missing:
+    if missing and _layout(data):
         raise ValueError(
-            f"{path}: holds one piano-roll, not a data set of pieces for training, validation and test; give a folder "
-            "of MIDI files, or make a Dataset of several rolls and write it with rnnrbm.datasets.save"
+            f"{path}: holds one piano-roll, not a data set of pieces for training, validation and test; convert each "
+            "roll to MIDI ('rnnrbm convert roll.npz roll.mid') and give the folder, or make a Dataset of several rolls "
+            "and write it with rnnrbm.datasets.save"
         )
     if missing:
         raise ValueError(
@@ -124,8 +126,18 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike]) -> 
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Read one piano-roll, of a file that `save_roll` wrote or one with an array ``roll``.
+def load_roll(
+    path: str | os.PathLike[str], **options: Unpack[pypianoroll.RollOptions]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Read one piano-roll, of a file that `save_roll` wrote, one with an array ``roll``, or one of pypianoroll.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npz`` file.
+    **options
+        For a file of pypianoroll, whose tracks become one roll: ``low`` and ``high``, the MIDI note numbers of the
+        first and the last column, by default 21 and 108, and ``drums=True`` to read tracks of drums too.
 
     Returns
     -------
@@ -139,12 +151,23 @@ def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]
     OSError
         If there is no such file, or it cannot be opened.
     ValueError
-        If it is damaged or of another kind or layout, or holds other values than 0 and 1.
+        If it is damaged or of another kind or layout, holds other values than 0 and 1, or has no such option. For a
+        file of pypianoroll see also `rnnrbm.io.pypianoroll.to_roll`.
+
+    Warns
+    -----
+    UserWarning
+        If notes of a file of pypianoroll lie outside `low` to `high`.
     """
     path = Path(path)
     data = _arrays(path, "write it again with `save_roll`")
-    if "roll" not in data:
+    layout = _layout(data)
+    if not layout:
         raise ValueError(f"{path}: has no array 'roll' but {', '.join(data) or 'nothing'}; expected a piano-roll")
+    if layout == "pypianoroll":
+        return pypianoroll.to_roll(path, data, **options)
+    if options:
+        raise ValueError(f"{path}: {', '.join(options)} cannot be chosen for a piano-roll that says what it is")
     roll = check_roll(data["roll"], where=f"{path}, roll")
     metadata: dict[str, Any] = {}
     for key in ("low", "steps_per_beat", "seconds_per_frame", "tempo"):
@@ -157,13 +180,28 @@ def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]
     return roll, metadata
 
 
-def holds_roll(path: Path) -> bool:
-    """Say if an ``.npz`` file holds one piano-roll, not a data set."""
-    return "roll" in _arrays(path, "write it again")
+def roll_layout(path: Path) -> str:
+    """Return whose layout an ``.npz`` file of one piano-roll has, "rnnrbm" or "pypianoroll"; "" if it is no such file.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be opened.
+    ValueError
+        If it is damaged or of another kind.
+    """
+    return _layout(_arrays(path, "write it again"))
+
+
+def _layout(data: Mapping[str, np.ndarray]) -> str:
+    """Return the layout of one piano-roll that the arrays have, "" if they have none."""
+    if "roll" in data:
+        return "rnnrbm"
+    return "pypianoroll" if pypianoroll.is_pypianoroll(data) else ""
 
 
 def _arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz file."""
+    """Return the arrays of an .npz file; bytes that are no array, such as a text, become one."""
     # Opened here, because np.load leaves the file open if it is damaged.
     with open(path, "rb") as file:
         size = 0
@@ -173,9 +211,12 @@ def _arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
         file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
+                members = {key: arrays[key] for key in arrays.files}
         except Exception as error:  # a damaged file makes zipfile, zlib or NumPy raise
             raise unreadable(path, "an .npz file", error, advice) from error
+    return {
+        key: np.frombuffer(member, np.uint8) if isinstance(member, bytes) else member for key, member in members.items()
+    }
 
 
 def _number(path: Path, data: dict[str, np.ndarray], key: str) -> float | None:

@@ -41,11 +41,13 @@ __all__ = [
     "check_range",
     "check_reading",
     "check_rule",
+    "in_range",
     "parse",
     "read",
     "to_mido",
     "to_roll",
     "usable_tempo",
+    "writable_tempo",
     "write",
 ]
 
@@ -210,17 +212,7 @@ def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarr
                 "drums=True (in a configuration drums = true under [data], on the command line "
                 "--set data.drums=true; rnnrbm convert --drums), or leave the file out"
             )
-    inside = (low <= notes["pitch"]) & (notes["pitch"] <= high)
-    outside = notes["pitch"][~inside]
-    if len(outside):
-        span = f"note numbers {outside.min()} to {outside.max()}, expected {low} to {high}"
-        if len(outside) == len(notes):
-            raise MidiError(f"{path}: all {len(notes)} notes are out of range: {span}; widen it")
-        warnings.warn(
-            f"{path}: dropped {len(outside)} of {len(notes)} notes, out of range: {span}",
-            stacklevel=2,
-        )
-        notes = notes[inside]
+    notes = notes[in_range(notes["pitch"], low, high, path)]
     if steps is None and not score.tempo[:, 1].all():
         raise MidiError(
             f"{path}: has a tempo of 0 microseconds per beat, so its notes have no time in "
@@ -263,8 +255,24 @@ def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarr
 
 def usable_tempo(score: Score) -> float | None:
     """Return the mean tempo of a file in beats per minute, or None if no file can state it."""
-    tempo = score.beats_per_minute()
+    return writable_tempo(score.beats_per_minute())
+
+
+def writable_tempo(tempo: float) -> float | None:
+    """Return a tempo in beats per minute, or None if no file can state it."""
     return tempo if SLOWEST <= tempo <= FASTEST else None
+
+
+def in_range(pitches: np.ndarray, low: int, high: int, path: object, what: str = "notes") -> np.ndarray:
+    """Return which pitches lie within `low` to `high`; warn if some do not, and raise MidiError if none does."""
+    inside = np.asarray((low <= pitches) & (pitches <= high))
+    outside = pitches[~inside]
+    if len(outside):
+        span = f"note numbers {outside.min()} to {outside.max()}, expected {low} to {high}"
+        if len(outside) == len(pitches):
+            raise MidiError(f"{path}: all {len(pitches)} {what} are out of range: {span}; widen it")
+        warnings.warn(f"{path}: dropped {len(outside)} of {len(pitches)} {what}, out of range: {span}", stacklevel=3)
+    return inside
 
 
 def check_range(low: int, high: int) -> None:

@@ -64,7 +64,7 @@ def test_save_roll_and_load_roll_give_it_back(tmp_path, metadata):
     np.testing.assert_array_equal(back, np.eye(5))
     assert back.dtype == np.uint8
     assert again == metadata
-    assert formats.holds_roll(tmp_path / "a.npz")
+    assert formats.roll_layout(tmp_path / "a.npz") == "rnnrbm"
     with pytest.raises(ValueError, match=r"a.npz: holds one piano-roll, not a data set"):
         load(tmp_path / "a.npz")
 
