@@ -226,7 +226,8 @@ def load(
     Warns
     -----
     UserWarning
-        For each MIDI file of a folder that is left out, with the reason.
+        For each MIDI file of a folder that is left out, with the reason. Once if many notes of a folder begin between
+        frames, which are too long for the music; see `rnnrbm.midi.read`.
 
     Examples
     --------

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import whole_number
 from rnnrbm.files import atomic
+from rnnrbm.io import midi_grid
 from rnnrbm.io.midi_score import RULES, MidiError, Score, check_rule, parse
 from rnnrbm.io.rolls import check_roll
 
@@ -46,6 +47,7 @@ __all__ = [
     "read",
     "to_mido",
     "to_roll",
+    "to_roll_and_fit",
     "usable_tempo",
     "writable_tempo",
     "write",
@@ -104,7 +106,8 @@ def read(
 
     With the rule ``"sounding"`` a note sounds from its start to its end, each rounded to the nearest line of the grid,
     half up. A note shorter than a frame, even one of zero length, gets the frame that its start is rounded to, so no
-    note is lost. Notes of one pitch merge, whatever their track: a roll does not distinguish a held note from a
+    note is lost. Notes that follow each other within a frame become a chord; a warning tells if a grid of beats is too
+    coarse for the file. Notes of one pitch merge, whatever their track: a roll does not distinguish a held note from a
     repeated one.
 
     The first frame is tick 0 of the file, so leading silence stays. The last frame is the last in which a note of `low`
@@ -158,7 +161,9 @@ def read(
     -----
     UserWarning
         If some notes lie outside `low` to `high`; the message gives the number dropped. If a note is longer than
-        :data:`LONG_NOTE` beats, which a damaged time may cause. See also `parse`.
+        :data:`LONG_NOTE` beats, which a damaged time may cause. If, on a grid of beats, more than 5 % of the notes
+        begin a quarter of a frame or more from the nearest frame; the message names a finer grid that suits. There is
+        no such warning for a grid of seconds, or with the rule ``"published"``. See also `parse`.
     """
     options: ReadOptions = {
         "rule": rule,
@@ -197,6 +202,26 @@ def check_reading(
 
 def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarray:
     """Return the piano-roll of a parsed file, which `path` names in messages; see `read`."""
+    roll, fit = to_roll_and_fit(score, path, **options)
+    if fit is not None:
+        midi_grid.warn(
+            path,
+            fit,
+            finer="read it with steps_per_beat={}",
+            none="its notes may follow no beat: read it with seconds_per_frame",
+            stacklevel=4,
+        )
+    return roll
+
+
+def to_roll_and_fit(
+    score: Score, path: str, **options: Unpack[ReadOptions]
+) -> tuple[np.ndarray, midi_grid.GridFit | None]:
+    """Return the piano-roll of a parsed file, and how its notes fit the grid instead of a warning about that.
+
+    There is no such fit on a grid of seconds, which no music follows, and with the rule ``"published"``, by which notes
+    are moved as the authors of the benchmark sets moved them.
+    """
     steps, seconds = check_reading(**options)
     low, high = options.get("low", 21), options.get("high", 108)
     drums, pedal = options.get("drums", False), options.get("pedal", False)
@@ -218,6 +243,7 @@ def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarr
             f"{path}: has a tempo of 0 microseconds per beat, so its notes have no time in "
             "seconds; read it with steps_per_beat"
         )
+    fit = None if steps is None or published else midi_grid.fit(notes["start"], score.ticks_per_beat, steps)
     start, end = (_frame(score, notes[name], steps, seconds) for name in ("start", "end"))
     if published:
         start, end = np.maximum(start - 1, 0), np.maximum(end - 1, 0)
@@ -250,7 +276,7 @@ def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarr
         apart = np.flatnonzero(start[begin + 1 : stop] > reached[:-1]) + 1
         for i, j in pairwise([0, *apart, stop - begin]):
             roll[start[begin + i] : reached[j - 1], pitch[begin] - low] = 1
-    return roll
+    return roll, fit
 
 
 def usable_tempo(score: Score) -> float | None:

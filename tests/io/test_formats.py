@@ -1,10 +1,11 @@
 """Readers of .npz files, of data sets and of single rolls: what they read, and what they refuse."""
 
 import os
+import zipfile
 
 import numpy as np
 import pytest
-from helpers import assert_damage_is_named, small
+from helpers import assert_damage_is_named, assert_same, small
 
 from rnnrbm.datasets import load, save
 from rnnrbm.io import formats, rolls
@@ -88,6 +89,20 @@ def test_save_roll_and_load_roll_refuse(tmp_path):
     np.savez(tmp_path / "a.npz", roll=np.eye(2), low=2.5)
     with pytest.raises(ValueError, match=r"a.npz: low=2.5; expected a whole number"):
         load_roll(tmp_path / "a.npz")
+
+
+def test_a_text_in_the_archive_is_no_array_of_the_file(tmp_path):
+    save(tmp_path / "set.npz", small())
+    with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
+        archive.writestr("README", "about this set")
+    assert_same(load(tmp_path / "set.npz"), small())
+    with np.load(tmp_path / "set.npz") as arrays:
+        rest = {key: arrays[key] for key in arrays.files if key not in ("train_lengths", "README")}
+    np.savez(tmp_path / "bad.npz", **rest)
+    with zipfile.ZipFile(tmp_path / "bad.npz", "a") as archive:
+        archive.writestr("train_lengths", "1, 2")
+    with pytest.raises(ValueError, match=r"bad\.npz: train has 5 frames but its lengths add up to \d+"):
+        load(tmp_path / "bad.npz")
 
 
 # --- small files that would take all memory
