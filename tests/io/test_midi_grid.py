@@ -88,6 +88,7 @@ def test_eighths_on_a_grid_of_quarters(tmp_path):
         (MIXED, 6, 64, 12),
         (every("1/5", 100), 4, 40, None),  # on none of the usual grids
         (every("1/8", 96), 24, 0, None),
+        ([*every("1/2", 95), *(x + Fraction(401, 4) for x in every(1, 5))], 1, 52, 2),  # leaves 5 %
     ],
 )
 def test_the_share_and_the_finer_grid(tmp_path, beats, steps, off, finer):
