@@ -23,7 +23,8 @@ import numpy as np
 from rnnrbm.arguments import as_list, nearest
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
-from rnnrbm.io.formats import PLAIN, WITH_RANGE, read_mat, write_npz
+from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
+from rnnrbm.io.mat import read_mat
 from rnnrbm.io.midi import ReadOptions
 from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, load_folder
 from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
@@ -227,7 +228,8 @@ def load(
     Warns
     -----
     UserWarning
-        For each MIDI file of a folder that is left out, with the reason.
+        For each MIDI file of a folder that is left out, with the reason. Once if many notes of a folder begin between
+        frames, which are too long for the music; see `rnnrbm.midi.read`.
 
     Examples
     --------

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import os
+import random
 import runpy
 import subprocess
 import sys
@@ -290,3 +291,38 @@ roll_lists = st.integers(1, 6).flatmap(
 
 def roll(*frames: str) -> np.ndarray:
     return np.array([[int(c) for c in frame] for frame in frames], np.uint8)
+
+
+# --- damage
+
+
+def damaged(content, rng, n):
+    """Copies of a file, cut off, with bytes changed, or with a piece left out or put in twice."""
+    for _ in range(n):
+        at, to = sorted(rng.randrange(len(content)) for _ in range(2))
+        kind = rng.randrange(4)
+        if kind == 0:
+            yield content[:at]
+        elif kind == 1:
+            changed = bytearray(content)
+            for _ in range(rng.choice([1, 1, 4, 30])):
+                changed[rng.randrange(len(content))] = rng.randrange(256)
+            yield bytes(changed)
+        else:
+            yield content[:at] + (content[to:] if kind == 2 else content[at:to] + content[at:])
+
+
+def assert_damage_is_named(read, good: Path, at_least: int = 100) -> None:
+    """Damaged copies of a file are read, or refused with an error that names them."""
+    read(good)
+    bad = good.with_name(f"bad{good.suffix}")
+    refusals = unnamed = 0
+    for content in damaged(good.read_bytes(), random.Random(0), 400):
+        bad.write_bytes(content)
+        try:
+            read(bad)
+        except ValueError as error:
+            unnamed += bad.name not in str(error)
+            refusals += 1
+    assert refusals > at_least
+    assert unnamed == 0

@@ -582,6 +582,7 @@ def test_bad_midi_files_are_left_out_with_a_warning(tmp_path):
 
 
 @needs_data
+@pytest.mark.filterwarnings("ignore:.*begin between the frames of steps_per_beat=2")  # 5.4 % of the notes
 def test_a_real_folder(tmp_path):
     folder = Path(DATA) / "midi" / "nottingham"
     dataset = load(folder)

@@ -15,6 +15,7 @@ __all__ = [
     "check_roll",
     "check_size",
     "transpose",
+    "unreadable",
 ]
 
 SPLITS = ("train", "valid", "test")
@@ -36,6 +37,14 @@ def check_size(size: int, where: object, what: str = "expands to") -> None:
             f"{where}: {what} {size} bytes or more, expected at most {MAX_BYTES}; if the file is not damaged, raise "
             "rnnrbm.io.rolls.MAX_BYTES"
         )
+
+
+def unreadable(path: object, kind: str, error: Exception, advice: str) -> ValueError:
+    """Return what to raise about a damaged file."""
+    return ValueError(
+        f"{path}: cannot be read as {kind}, it is cut off, damaged or of another kind "
+        f"({type(error).__name__}: {str(error)[:200]}); {advice}"
+    )
 
 
 class Contents(NamedTuple):
