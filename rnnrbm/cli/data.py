@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnrbm.cli.console import friendly
+from rnnrbm.cli.console import ProgressBar, friendly
 
 # As in runs.py, heavier modules are imported inside the commands.
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ def convert(
             roll, kind = _read_midi(path, options)
             _save_roll(target, roll, kind, transpose, path)
         else:
-            dataset = _shifted(datasets.load(source, **options), transpose)
+            with ProgressBar() as bar:
+                dataset = _shifted(datasets.load(source, progress=bar.report, **options), transpose)
             datasets.save(target, dataset)
             typer.echo(f"{target}\n{dataset}")
 
