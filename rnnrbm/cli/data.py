@@ -93,6 +93,8 @@ def convert(
 ) -> None:
     """Convert MIDI to a piano-roll, a piano-roll to MIDI, or a data set to an .npz file."""
     with friendly():
+        from dataclasses import replace
+
         from rnnrbm import datasets
         from rnnrbm.io import formats
         from rnnrbm.io.midi_folder import MIDI_SUFFIXES
@@ -140,6 +142,7 @@ def convert(
         else:
             with ProgressBar() as bar:
                 dataset = _shifted(datasets.load(source, progress=bar.report, **options), transpose)
+            dataset = replace(dataset, name=target.stem)  # a set is called as its file
             datasets.save(target, dataset)
             typer.echo(f"{target}\n{dataset}")
 

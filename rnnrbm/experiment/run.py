@@ -283,7 +283,7 @@ def _finish(
     files = write_samples(run, samples, folder / "samples", progress=progress)
     results: dict[str, Any] = {
         "model": settings.model.name,
-        "data": settings.data.source,
+        "data": data.name,
         "test_ll": scored.mean if scored else None,
         "test_se": scored.standard_error if scored else None,
         "method": scored.settings if scored else None,

@@ -137,7 +137,7 @@ def test_train_writes_everything_and_says_so(trained):
         "note 1-gram",
         "1-gram (Gaussian)",
         "previous frame, fitted",
-        "Test set of toy.npz, 14 frames",
+        "Test set of toy, 14 frames",
     ):
         assert text in done.stdout
     assert re.search(r"AIS, 3 chains x 4 temperatures, \d+ frames", done.stdout)
