@@ -141,7 +141,7 @@ class Model(Settings):
     """
 
     name: str = "rnn-rbm"
-    init: str | None = None
+    init: Annotated[str, Field(min_length=1)] | None = None
     cell: str | None = None
     n_hidden: Count | None = None
     n_recurrent: Count | None = None

@@ -105,11 +105,11 @@ def _extend(state: State, before: Training, now: Training, where: str, progress:
     if now.epochs == before.epochs:
         return
     # a schedule is a function of the fraction of all epochs that is done
-    rates = [x.rate_at(min(1.0, epoch / x.epochs)) for x in (now, before)]
+    rates = [x.rate_at(min(1.0, epoch / max(1, x.epochs))) for x in (now, before)]
     said = [f"learning rate {rates[0]:.2g}, was {rates[1]:.2g}"]
     for name, values in (
-        ("k", [x.k_at(min(epoch, x.epochs - 1)) for x in (now, before)]),
-        ("transposed pieces", [x.transpose_prob_at(min(epoch, x.epochs - 1)) for x in (now, before)]),
+        ("k", [x.k_at(min(epoch, max(0, x.epochs - 1))) for x in (now, before)]),
+        ("transposed pieces", [x.transpose_prob_at(min(epoch, max(0, x.epochs - 1))) for x in (now, before)]),
     ):
         if values[0] != values[1]:
             said.append(f"{name} {values[0]:g}, was {values[1]:g}")

@@ -121,6 +121,10 @@ def train(
     start = None
     if settings.model.init and not (resume and (folder / "checkpoint.npz").exists()):  # else they have been used
         start = start_from(settings.model.init)
+        if overwrite and folder.resolve() in (start.path.resolve(), start.path.resolve().parent):
+            raise ValueError(
+                f"{start.path}: the new run would replace the model that it starts from; choose another folder by --out"
+            )
         settings = inherited(settings, start)
     data = load_data(settings.data, progress)
     for split in SPLITS:

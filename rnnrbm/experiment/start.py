@@ -57,6 +57,8 @@ def load_model(path: str | os.PathLike[str], classes: Sequence[type] = ()) -> An
 
 def _run_of(path: Path) -> Run | None:
     """Return the run in a folder or of a checkpoint; None if the file holds a model alone."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such run, checkpoint or file of a model")
     if path.is_dir():
         return load(path)
     _, meta = checkpoint.load(path)

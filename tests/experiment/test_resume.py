@@ -1,6 +1,7 @@
 """A run that is given more epochs, or a model to start from."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,8 @@ def test_what_one_cannot_start_from(tmp_path, trained, data):
             init,
             r"other: column 0 is note 61, not note 60 as for the model",
         ),
-        (other, {"model.init": str(tmp_path / "none")}, r"none"),
+        (other, {"model.init": str(tmp_path / "none")}, r"none: there is no such run, checkpoint or file of a model$"),
+        (other, {"model.init": str(tmp_path)}, r"checkpoint\.npz: no such file; give the folder that 'rnnrbm train'"),
         (
             other,
             {"model.init": str(tmp_path / "state.npz")},
@@ -230,6 +232,27 @@ def test_what_one_cannot_start_from(tmp_path, trained, data):
         CheckpointError, match=r"model\.npz: belongs to another model: W has shape \(12, 8\), the model"
     ):
         run.train(settings, tmp_path / "new")
+
+
+def test_a_run_does_not_replace_the_model_that_it_starts_from(tmp_path, trained, data):
+    folder = tmp_path / "first"
+    shutil.copytree(trained, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for source in (folder, folder / "checkpoint.npz"):
+        with pytest.raises(
+            ValueError, match=r"the new run would replace the model that it starts from; choose another"
+        ):
+            run.train(tiny(data, **QUICK, **NO_SIZES, **{"model.init": str(source)}), folder, overwrite=True)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_of_no_epoch_trains_on(tmp_path, data):
+    folder = tmp_path / "run"
+    run.train(tiny(data, **QUICK, **{"training.epochs": 0}), folder)
+    run.train(None, folder, resume=True, changes={"training.epochs": 2})
+    run.train(tiny(data, **QUICK, **{"training.epochs": 2}), tmp_path / "whole")
+    for mine, theirs in zip(*(values(run.load(f).model).values() for f in (folder, tmp_path / "whole")), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_a_checkpoint_that_is_no_model(tmp_path):
