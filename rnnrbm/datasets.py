@@ -23,7 +23,8 @@ import numpy as np
 from rnnrbm.arguments import nearest
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
-from rnnrbm.io.formats import PLAIN, WITH_RANGE, read_mat, write_npz
+from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
+from rnnrbm.io.matlab import read_mat
 from rnnrbm.io.midi import ReadOptions
 from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, load_folder
 from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
@@ -410,5 +411,5 @@ def _dataset(contents: Contents, where: str) -> Dataset:
     kind = from_record(contents.record, where=where)
     try:
         return Dataset(contents.name, **contents.pieces, kind=kind, names=contents.names)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+    except ValueError as error:  # in one line, whatever the name of the set in the file is
+        raise ValueError(f"{where}: {' '.join(str(error).split())}") from None

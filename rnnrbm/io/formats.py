@@ -7,16 +7,11 @@ a program: here it can make lists, tuples, dictionaries, texts and numbers, and 
 `save_roll` and `load_roll` are for a single piano-roll, which `rnnrbm convert` goes through.
 """
 
-import contextlib
 import io
 import json
 import os
 import pickle
-import pickletools
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnnrbm.files import atomic
-from rnnrbm.io import rolls as limits
-from rnnrbm.io.midi import check_range
-from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, TooLarge, check_roll, check_size
+from rnnrbm.files import atomic, load_arrays
+from rnnrbm.io.matlab import read_mat
+from rnnrbm.io.midi import FASTEST, SLOWEST, check_range, check_reading
+from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, TooLarge, check_roll, check_size, unreadable
 
 __all__ = [
     "PLAIN",
@@ -35,7 +30,6 @@ __all__ = [
     "holds_roll",
     "load_roll",
     "read_json",
-    "read_mat",
     "read_npz",
     "read_pickle",
     "save_roll",
@@ -45,124 +39,11 @@ __all__ = [
 #: Most entries of a frame in a file of notes: there are 128 notes, and voices may share one.
 MOST_NOTES = 1000
 
-# Types of the elements of a MATLAB 5 file: numbers, text, and what holds other elements.
-_MAT_TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18}
-_MAT_MATRIX, _MAT_COMPRESSED = 14, 15
-_MAT_CLASSES, _MAT_NUMERIC, _MAT_COMPLEX = range(1, 18), range(6, 16), 0x800
+_REFERENCE = 8  # bytes that a list takes for each of its values
+_PIECE = 200  # bytes that an array and its name take, whatever they hold
 
 
-# --- arrays: .mat and .npz
-
-
-def read_mat(path: Path) -> Contents:
-    """Read a MATLAB 5 file in the layout of the published sets.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it cannot be opened.
-    ValueError
-        If it is damaged or of another kind or layout, or holds other values than 0 and 1.
-    """
-    import scipy.io  # slow to import
-
-    keys = {split: f"{split}data" for split in SPLITS}
-    check_size(path.stat().st_size, path, "has")
-    with open(path, "rb") as file:
-        try:
-            major, _ = scipy.io.matlab.matfile_version(file)
-            if major == 1:
-                file.seek(0)
-                _check_elements(file.read(), path)
-            contents: dict[str, Any] = scipy.io.loadmat(file, variable_names=list(keys.values()))
-        except NotImplementedError as error:
-            raise ValueError(
-                f"{path}: a MATLAB 7.3 file (HDF5), expected MATLAB 5; in MATLAB, save it with '-v7'"
-            ) from error
-        except TooLarge:
-            raise
-        except Exception as error:  # a damaged file makes scipy raise whatever it runs into
-            raise _unreadable(path, "a MATLAB 5 file", error, "get the file again") from error
-    missing = [key for key in keys.values() if key not in contents]
-    if missing:
-        raise ValueError(
-            f"{path}: has no {', '.join(missing)}; expected cell arrays {', '.join(keys.values())} "
-            "of piano-rolls, or a file written by `save`"
-        )
-    rolls: dict[str, list[np.ndarray]] = {}
-    names: dict[str, list[str]] = {}
-    width: int | None = None
-    for split, key in keys.items():
-        cells = contents[key]
-        if cells.dtype != object:
-            raise ValueError(
-                f"{path}: {key} is an array of shape {cells.shape} of {cells.dtype}; expected a "
-                "cell array, one cell a piece, of frames x notes"
-            )
-        names[split] = [f"{key}[{i}]" for i in range(cells.size)]
-        rolls[split] = []
-        for cell, label in zip(cells.ravel(), names[split], strict=True):
-            roll = check_roll(cell, n_visible=width, where=f"{path}, {label}")
-            width = roll.shape[1]
-            rolls[split].append(roll)
-    low = PIANO[0] if width == PIANO[1] - PIANO[0] + 1 else None
-    return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
-
-
-def _expand(data: Any, room: int, path: Path) -> bytes:
-    """Decompress an element of a .mat file to at most `room` bytes: a file can expand to a thousand times its size."""
-    machine = zlib.decompressobj()
-    expanded = machine.decompress(data, max(room, 1))
-    if machine.unconsumed_tail:
-        check_size(limits.MAX_BYTES + 1, path)
-    expanded += machine.flush()
-    if not machine.eof:
-        raise ValueError("compressed data that are cut off")
-    return expanded
-
-
-def _check_elements(data: bytes, path: Path) -> None:
-    """Raise ValueError if the elements of a MATLAB 5 file are of unknown types, or do not fit into each other.
-
-    scipy looks types and classes up in tables without asking if they are in there: a damaged file would end Python.
-    """
-    order = "<" if data[126:128] == b"IM" else ">"
-    tag = struct.Struct(f"{order}II")
-
-    room = limits.MAX_BYTES
-
-    def check(data: memoryview) -> list[int]:
-        nonlocal room
-        at, kinds = 0, []
-        while at < len(data):
-            if len(data) - at < tag.size:
-                raise ValueError(f"{len(data) - at} bytes where an element should begin")
-            kind, size = tag.unpack_from(data, at)
-            start = at + tag.size
-            at = start + size + (0 if kind == _MAT_COMPRESSED else -size % 8)
-            if kind >> 16:  # a small one: its size, its type and up to four bytes, in eight
-                kind, size, start, at = kind & 0xFFFF, kind >> 16, start - 4, start
-            if kind not in _MAT_TYPES or start + size > min(at, len(data)):
-                raise ValueError(f"an element of type {kind} and {size} bytes")
-            kinds.append(kind)
-            if kind in (_MAT_MATRIX, _MAT_COMPRESSED):
-                inside = data[start : start + size]
-                if kind == _MAT_COMPRESSED:
-                    expanded = _expand(inside, room, path)
-                    room -= len(expanded)
-                parts = check(inside if kind == _MAT_MATRIX else memoryview(expanded))
-                if kind == _MAT_MATRIX and size:
-                    # its first element has the class of the array in the lowest byte of its value
-                    value, _ = tag.unpack_from(inside, tag.size)
-                    if value & 0xFF not in _MAT_CLASSES:
-                        raise ValueError(f"an array of class {value & 0xFF}")
-                    # then its shape, its name, and if it is of numbers, these: real parts, imaginary parts
-                    expected = 2 if value & _MAT_COMPLEX else 1
-                    if value & 0xFF in _MAT_NUMERIC and (len(parts) != 3 + expected or max(parts) >= _MAT_MATRIX):
-                        raise ValueError(f"an array of numbers in {len(parts)} parts")
-        return kinds
-
-    check(memoryview(data)[128:])
+# --- arrays: .npz
 
 
 def read_npz(path: Path) -> Contents:
@@ -187,9 +68,15 @@ def read_npz(path: Path) -> Contents:
         raise ValueError(
             f"{path}: has no {', '.join(missing)}; expected a file written by rnnrbm.datasets.save or 'rnnrbm convert'"
         )
+    for key in ("name", "kind", *(f"{split}_names" for split in SPLITS)):
+        _check_text(data[key], f"{path}: {key}")
+    if data["name"].ndim or data["kind"].ndim:
+        raise ValueError(
+            f"{path}: name and kind have shapes {data['name'].shape} and {data['kind'].shape}; expected texts"
+        )
     try:
         record = json.loads(str(data["kind"]))
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise ValueError(f"{path}: kind is {str(data['kind'])[:40]!r}; expected a JSON object; write it again")
@@ -203,6 +90,7 @@ def read_npz(path: Path) -> Contents:
                 f"{labels.ndim} dimensions, lengths of {lengths.dtype}; expected 2, 1 and 1, whole numbers; write "
                 "it again with `save`"
             )
+        check_size(_PIECE * max(len(lengths), len(labels)), path)
         if lengths.sum() != len(frames) or (lengths < 0).any():
             raise ValueError(
                 f"{path}: {split} has {len(frames)} frames but its lengths add up to "
@@ -212,6 +100,15 @@ def read_npz(path: Path) -> Contents:
         pieces[split] = [frames[end - length : end] for end, length in zip(ends, lengths, strict=True)]
         names[split] = [str(label) for label in labels]
     return Contents(str(data["name"]), pieces, names, record)
+
+
+def _check_text(array: np.ndarray, where: str) -> None:
+    """Raise ValueError unless an array holds texts. NumPy takes any number for a character; Python does not."""
+    codes = np.empty(0, np.uint32)
+    if array.dtype.kind == "U":
+        codes = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).ravel().view(np.uint32)
+    if array.dtype.kind != "U" or (codes > 0x10FFFF).any() or (codes >> 11 == 0x1B).any():  # the latter are surrogates
+        raise ValueError(f"{where} is an array of {array.dtype}, or damaged; expected texts")
 
 
 def save_roll(path: str | os.PathLike[str], roll: ArrayLike, **metadata: float | None) -> None:
@@ -278,7 +175,8 @@ def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]
     path = Path(path)
     data = _arrays(path, "write it again with `save_roll`")
     if "roll" not in data:
-        raise ValueError(f"{path}: has no array 'roll' but {', '.join(data) or 'nothing'}; expected a piano-roll")
+        found = " ".join(", ".join(data).split()) or "nothing"  # in one line
+        raise ValueError(f"{path}: has no array 'roll' but {found}; expected a piano-roll")
     roll = check_roll(data["roll"], where=f"{path}, roll")
     metadata: dict[str, Any] = {}
     for key in ("low", "steps_per_beat", "seconds_per_frame", "tempo"):
@@ -288,6 +186,13 @@ def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]
             if whole and value != int(value):
                 raise ValueError(f"{path}: {key}={value}; expected a whole number")
             metadata[key] = int(value) if whole else value
+    tempo = metadata.get("tempo", FASTEST)
+    try:
+        check_reading(**{key: value for key, value in metadata.items() if key != "tempo"}, high=127)
+        if not SLOWEST <= tempo <= FASTEST:
+            raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return roll, metadata
 
 
@@ -298,18 +203,16 @@ def holds_roll(path: Path) -> bool:
 
 def _arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file."""
-    # Opened here, because np.load leaves the file open if it is damaged.
     with open(path, "rb") as file:
-        size = 0
-        with contextlib.suppress(Exception), zipfile.ZipFile(file) as archive:  # np.load says what is wrong with it
-            size = sum(member.file_size for member in archive.infolist())
-        check_size(size, path)
-        file.seek(0)
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
+            arrays = load_arrays(file, lambda size: check_size(size, path))
+            if isinstance(arrays, dict):
+                return arrays
+            raise ValueError("one array, as in an .npy file")
+        except TooLarge:
+            raise
         except Exception as error:  # a damaged file makes zipfile, zlib or NumPy raise
-            raise _unreadable(path, "an .npz file", error, advice) from error
+            raise unreadable(path, "an .npz file", error, advice) from error
 
 
 def _number(path: Path, data: dict[str, np.ndarray], key: str) -> float | None:
@@ -320,14 +223,6 @@ def _number(path: Path, data: dict[str, np.ndarray], key: str) -> float | None:
     if value.ndim != 0 or value.dtype.kind not in "iuf" or not np.isfinite(value):
         raise ValueError(f"{path}: {key} is an array of shape {value.shape} of {value.dtype}; expected one number")
     return float(value)
-
-
-def _unreadable(path: Path, kind: str, error: Exception, advice: str) -> ValueError:
-    """Return what to raise about a damaged file."""
-    return ValueError(
-        f"{path}: cannot be read as {kind}, it is cut off, damaged or of another kind "
-        f"({type(error).__name__}: {str(error)[:200]}); {advice}"
-    )
 
 
 # --- notes: .json and .pickle
@@ -357,7 +252,7 @@ def read_json(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Contents
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(path, "JSON", error, "get or write the file again") from error
+        raise unreadable(path, "JSON", error, "get or write the file again") from error
     return _note_contents(path, data, low, high)
 
 
@@ -382,10 +277,6 @@ def read_pickle(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Conten
     check_size(path.stat().st_size, path, "has")
     pickled = path.read_bytes()
     try:
-        for code, argument, _ in pickletools.genops(pickled):
-            # The unpickler makes room for that many objects; a damaged file could ask for all memory.
-            if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(pickled):
-                raise pickle.UnpicklingError(f"object number {argument} in {len(pickled)} bytes")
         data = _NotesUnpickler(io.BytesIO(pickled), encoding="latin1").load()
     except _Refused as error:
         raise ValueError(
@@ -393,7 +284,7 @@ def read_pickle(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Conten
             "If you trust who made it, load it yourself and write it with rnnrbm.datasets.save"
         ) from error
     except Exception as error:  # a damaged pickle makes the machine raise whatever it runs into
-        raise _unreadable(path, "a pickle", error, "get or write the file again") from error
+        raise unreadable(path, "a pickle", error, "get or write the file again") from error
     return _note_contents(path, data, low, high)
 
 
@@ -401,8 +292,39 @@ class _Refused(Exception):
     """A pickle wants what is not needed for notes."""
 
 
-class _NotesUnpickler(pickle.Unpickler):
-    """Unpickles plain values and NumPy's whole numbers; all that a pickle can call is below."""
+# Instructions that notes do not need: sets, objects of classes, buffers, and a second copy of a value.
+_NEEDLESS = b"\x8f\x90\x91\x81\x92\x82\x83\x84PQ\x96\x97\x982"
+# Those that put values into dictionaries, and where their keys are on the stack.
+_KEYS = {pickle.SETITEM: slice(-2, -1), pickle.SETITEMS: slice(None, None, 2), pickle.DICT: slice(None, None, 2)}
+
+
+def _refuse(machine: Any) -> None:
+    raise _Refused("holds sets or objects")
+
+
+def _with_plain_keys(code: bytes) -> Callable[[Any], None]:
+    """Return an instruction that refuses tuples as keys: one that holds a tuple twice, and so on, takes ages."""
+
+    def load(machine: Any) -> None:
+        if any(isinstance(key, tuple) for key in machine.stack[_KEYS[code]]):
+            raise _Refused("has tuples as keys")
+        pickle._Unpickler.dispatch[code[0]](machine)
+
+    return load
+
+
+class _NotesUnpickler(pickle._Unpickler):
+    """Unpickles plain values and NumPy's whole numbers; all that a pickle can call is below.
+
+    It is Python's own in Python. The one in C makes room for as many objects as a file says that it has, and its
+    instructions cannot be replaced.
+    """
+
+    dispatch = (
+        pickle._Unpickler.dispatch
+        | dict.fromkeys(_NEEDLESS, _refuse)
+        | {code[0]: _with_plain_keys(code) for code in _KEYS}
+    )
 
     def find_class(self, module: str, name: str) -> Any:
         made = _CALLABLES.get((module, name))
@@ -467,10 +389,17 @@ def _note_contents(path: Path, data: Any, low: int, high: int) -> Contents:
     for split in SPLITS:
         if not isinstance(data[split], list | tuple):
             raise ValueError(f"{path}: {split} is a {type(data[split]).__name__}; expected {layout}")
-        check_size(width * sum(len(piece) for piece in data[split] if isinstance(piece, list | tuple)), path)
+        check_size(sum(_room(piece, width) for piece in data[split]), path)  # a pickle may hold one piece many times
         rolls[split] = [_roll(f"{path}, {split}[{i}]", piece, low, high) for i, piece in enumerate(data[split])]
     names = {split: [f"{split}[{i}]" for i in range(len(rolls[split]))] for split in SPLITS}
     return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
+
+
+def _room(piece: Any, width: int) -> int:
+    """Return the bytes that a piece takes: the cells of its roll, and a reference for each note of its frames."""
+    if not isinstance(piece, list | tuple):
+        return 0
+    return width * len(piece) + _REFERENCE * sum(len(frame) for frame in piece if isinstance(frame, list | tuple))
 
 
 def _roll(where: str, piece: Any, low: int, high: int) -> np.ndarray:

@@ -1,9 +1,12 @@
 """What the readers share: the contents of a data set, and checking and transposing one piano-roll."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from rnnrbm.files import first_line
 
 __all__ = [
     "MAX_BYTES",
@@ -15,6 +18,7 @@ __all__ = [
     "check_roll",
     "check_size",
     "transpose",
+    "unreadable",
 ]
 
 SPLITS = ("train", "valid", "test")
@@ -36,6 +40,13 @@ def check_size(size: int, where: object, what: str = "expands to") -> None:
             f"{where}: {what} {size} bytes or more, expected at most {MAX_BYTES}; if the file is not damaged, raise "
             "rnnrbm.io.rolls.MAX_BYTES"
         )
+
+
+def unreadable(path: Path, kind: str, error: Exception, advice: str) -> ValueError:
+    """Return what to raise about a damaged file."""
+    return ValueError(
+        f"{path}: cannot be read as {kind}, it is cut off, damaged or of another kind ({first_line(error)}); {advice}"
+    )
 
 
 class Contents(NamedTuple):
