@@ -27,7 +27,6 @@ import rnnrbm
 from rnnrbm import SequenceModel, datasets, fit
 from rnnrbm.backend import engine
 from rnnrbm.experiment import run
-from rnnrbm.scoring import baselines
 from rnnrbm.scoring.likelihood import Evaluator, frequent_states
 
 N_KEPT = 20
@@ -35,8 +34,7 @@ N_KEPT = 20
 
 def trained(data: datasets.Dataset, epochs: int) -> SequenceModel:
     """A model trained on the chorales."""
-    odds = baselines.NoteUnigram.fit(data.train).log_odds
-    model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=150, n_recurrent=150, seed=0, b_v=odds)
+    model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=150, n_recurrent=150, seed=0)
     for row in fit(model, data.train, epochs=epochs, k=[(0.0, 2), (0.5, 5)], transpose_range=(-5, 6)):
         last = row
     print(f"trained for {epochs} epochs: pseudo-log-likelihood {last['pseudo_likelihood']:.2f}")

@@ -30,9 +30,8 @@ data = rnnrbm.load(args.folder, steps_per_beat=args.steps_per_beat, seed=0)
 print(data)
 
 size = 16 if args.smoke else 256
-note = baselines.NoteUnigram.fit(data.train)
 rng = np.random.default_rng(0)
-model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=size, n_recurrent=size, seed=rng, b_v=note.log_odds)
+model = rnnrbm.rnn_rbm(data.n_visible, n_hidden=size, n_recurrent=size, seed=rng)
 
 # fit yields the metrics of every epoch, so you can add your own code to this loop. The state holds everything that
 # training needs to resume: State.load(path) and fit(..., state=state).
@@ -56,7 +55,7 @@ states = rnnrbm.frequent_states(data.train)
 few = {"n_chains": 4, "n_temperatures": 50} if args.smoke else {"n_chains": 20, "n_temperatures": 500}
 test = [piece[:50] for piece in data.test] if args.smoke else data.test
 print("test:", rnnrbm.log_likelihood(model, test, exact_states=states, **few))
-print("note 1-gram:", round(note.log_likelihood(test), 3))
+print("note 1-gram:", round(baselines.NoteUnigram.fit(data.train).log_likelihood(test), 3))
 
 # The first two bars of a test piece, and a continuation by the model.
 primer = data.test[0][: 8 * args.steps_per_beat]

@@ -15,7 +15,6 @@ import numpy as np
 
 from rnnrbm import datasets, fit, frequent_states
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.scoring import baselines
 from rnnrbm.scoring.likelihood import Evaluator
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,8 +42,7 @@ if len(names) < 2:
 models = {}
 for name, (train, valid, _) in kinds.items():
     n_visible = train[0].shape[1]
-    odds = baselines.NoteUnigram.fit(train).log_odds
-    model = rnn_rbm(n_visible, n_hidden=150, n_recurrent=150, seed=0, b_v=odds)
+    model = rnn_rbm(n_visible, n_hidden=150, n_recurrent=150, seed=0)
     settings = {"epochs": epochs, "k": [(0.0, 2), (0.5, 5)], "transpose_range": (-5, 6), "valid_every": 10}
     for row in fit(model, train[:n_pieces], valid[:n_pieces], **settings):
         if row["valid_ll"] == row["valid_ll"]:

@@ -8,6 +8,7 @@
     states = rnnrbm.frequent_states(data.train)
     print(rnnrbm.log_likelihood(model, data.test, exact_states=states))
     rolls = rnnrbm.generate(model, 64, n_samples=4, init_states=states)
+    model.save("model.npz")  # model = rnnrbm.load_model("model.npz")
 
 Names are imported when first used, so ``import rnnrbm`` costs nothing.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset, load
+    from rnnrbm.experiment.start import load_model
     from rnnrbm.models.registry import build
     from rnnrbm.rbm import RBM
     from rnnrbm.rnnrbm import rnn_rbm, rtrbm
@@ -41,6 +43,7 @@ _HOME = {
     "frequent_states": "scoring.likelihood",
     "generate": "sampling",
     "load": "datasets",
+    "load_model": "experiment.start",
     "log_likelihood": "scoring.likelihood",
     "rnn_rbm": "rnnrbm",
     "rtrbm": "rnnrbm",
@@ -65,6 +68,7 @@ __all__ = [
     "frequent_states",
     "generate",
     "load",
+    "load_model",
     "log_likelihood",
     "rnn_rbm",
     "rtrbm",

@@ -1,10 +1,95 @@
-"""Checks of arguments: whole numbers, and suggestions for misspelt names."""
+"""Checks of arguments: arrays, lists of pieces, whole numbers, and suggestions for misspelt names."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["nearest", "suggestion", "whole_number"]
+import numpy as np
+
+__all__ = ["as_array", "as_list", "as_pieces", "nearest", "suggestion", "whole_number"]
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """Return an array-like as an array: nested lists, a sparse matrix, or whatever NumPy can convert.
+
+    Parameters
+    ----------
+    value : array-like
+    name : str
+        Name of the argument in errors.
+
+    Raises
+    ------
+    ValueError
+        If its rows differ in length.
+    TypeError
+        If it holds anything but numbers.
+    """
+    value = value.toarray() if hasattr(value, "toarray") else value
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name}: rows of different lengths; expected an array, whose rows are equally long") from None
+    if array.dtype.kind not in "biuf":
+        given = f"values of type {array.dtype}" if array.ndim else f"got {type(value).__name__}"
+        raise TypeError(f"{name}: {given}; expected an array of numbers")
+    return array
+
+
+def as_list(pieces: Any, name: str = "piece") -> list[Any]:
+    """Return pieces as a list; one matrix is one piece, and an array of three dimensions as many as it has matrices.
+
+    Raises
+    ------
+    TypeError
+        If `pieces` is neither a list nor an array.
+    """
+    if not isinstance(pieces, (Sequence, np.ndarray)) and (hasattr(pieces, "toarray") or hasattr(pieces, "__array__")):
+        pieces = as_array(pieces, name)
+    if isinstance(pieces, np.ndarray) and pieces.ndim == 2:
+        return [pieces]
+    scalar = isinstance(pieces, np.ndarray) and pieces.ndim == 0
+    if not isinstance(pieces, (Sequence, np.ndarray)) or isinstance(pieces, (str, bytes)) or scalar:
+        raise TypeError(
+            f"expected a list of arrays (T, n_visible), one for each {name}, got {type(pieces).__name__}; for a data "
+            "set, give one of its lists, .train, .valid or .test"
+        )
+    return list(pieces)
+
+
+def as_pieces(pieces: Any, n_visible: int | None = None, *, name: str = "piece") -> list[np.ndarray]:
+    """Return pieces as a list of arrays (T, n_visible).
+
+    Parameters
+    ----------
+    pieces : sequence of array-likes (T, n_visible), or one array of two or three dimensions
+        See :func:`as_array` and :func:`as_list`.
+    n_visible : int or None
+        Columns expected; by default those of the first piece.
+    name : str
+        Name of a piece in errors.
+
+    Raises
+    ------
+    ValueError
+        If there are no pieces, or one has no frame, no column, or another number of columns.
+    TypeError
+        If `pieces` is no list, or one of them holds anything but numbers.
+    """
+    arrays = [as_array(piece, f"{name} {i}") for i, piece in enumerate(as_list(pieces, name))]
+    width = "n_visible" if n_visible is None else n_visible
+    if not arrays:
+        raise ValueError(f"there is no {name}; give at least one array (T, {width})")
+    if n_visible is None and arrays[0].ndim == 2 and arrays[0].shape[1]:
+        width = arrays[0].shape[1]
+    for i, array in enumerate(arrays):
+        if array.ndim != 2 or array.shape[1] != width or len(array) == 0:
+            why = "" if n_visible is None else f": the model was made for {width} visible units"
+            alone = "; put a single piece into a list" if array.ndim == 1 else ""
+            raise ValueError(
+                f"{name} {i} has shape {array.shape}, expected (T, {width}) with T of 1 or more{why}{alone}"
+            )
+    return arrays
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:

@@ -20,11 +20,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from rnnrbm.arguments import nearest
+from rnnrbm.arguments import as_list, nearest
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
-from rnnrbm.io.matlab import read_mat
+from rnnrbm.io.mat import read_mat
 from rnnrbm.io.midi import ReadOptions
 from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, load_folder
 from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
@@ -62,7 +62,7 @@ class Dataset:
         Name of the data set.
     train, valid, test : list of numpy.ndarray
         Pieces, each of shape ``(T, n_visible)``; T differs from piece to piece. Piano-rolls are uint8 of 0 and 1,
-        vectors float32.
+        vectors float32. Array-likes, such as nested lists and sparse matrices, are converted.
     kind : FrameKind
         Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``, or ``Vectors()`` for
         real numbers.
@@ -75,7 +75,7 @@ class Dataset:
         If there is no piece, if the kind of frame refuses a value, if pieces differ in width, or if names and pieces
         differ in number.
     TypeError
-        If `kind` is no kind of frame.
+        If `kind` is no kind of frame, or a split no list.
 
     Examples
     --------
@@ -103,6 +103,8 @@ class Dataset:
                 f"{self.name}: kind is {self.kind!r}; expected a kind of frame, such as PianoRoll(low=21) for notes or "
                 "Vectors() for real numbers"
             )
+        for split in SPLITS:  # an array becomes a list of pieces
+            object.__setattr__(self, split, as_list(getattr(self, split), f"piece of {split}"))
         if self.names is None:
             names = {split: [f"{split}[{i}]" for i in range(len(getattr(self, split)))] for split in SPLITS}
             object.__setattr__(self, "names", names)
@@ -226,7 +228,8 @@ def load(
     Warns
     -----
     UserWarning
-        For each MIDI file of a folder that is left out, with the reason.
+        For each MIDI file of a folder that is left out, with the reason. Once if many notes of a folder begin between
+        frames, which are too long for the music; see `rnnrbm.midi.read`.
 
     Examples
     --------

@@ -60,6 +60,8 @@ def load_arrays(
 ) -> "dict[str, np.ndarray] | np.ndarray":
     """Return the arrays of an ``.npz`` file, or the array of an ``.npy`` file. Nothing in it is run.
 
+    Bytes in an ``.npz`` file that are no array, such as a text, become one of uint8.
+
     Parameters
     ----------
     file : binary file
@@ -70,7 +72,7 @@ def load_arrays(
     Raises
     ------
     Exception
-        Of any kind, if the file is damaged, or no file of arrays, or holds anything but arrays of numbers and texts.
+        Of any kind, if the file is damaged, or no file of arrays, or holds objects.
     """
     import numpy as np
 
@@ -87,10 +89,11 @@ def load_arrays(
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:
-            arrays = {name: loaded[name] for name in dict.fromkeys(loaded.files)}  # of one name, the last
-    if others := [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]:
-        raise ValueError(f"{others[0][:40]!r} in it is no array")
-    return arrays
+            members = {name: loaded[name] for name in dict.fromkeys(loaded.files)}  # of one name, the last
+    return {
+        name: np.frombuffer(member, np.uint8) if isinstance(member, bytes) else member
+        for name, member in members.items()
+    }
 
 
 def first_line(error: BaseException) -> str:

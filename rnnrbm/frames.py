@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from rnnrbm.units import Unit
 
 __all__ = ["FrameKind", "Mismatch", "Pieces", "ScoreColumn", "is_number"]
 
@@ -105,9 +104,6 @@ class FrameKind(Protocol):
 
     def mismatch(self, other: FrameKind) -> Mismatch:
         """Compare the frames with those of another kind."""
-
-    def initial_bias(self, pieces: Pieces, unit: Unit) -> np.ndarray:
-        """Return initial biases (n_visible,) of visible units, from training pieces."""
 
     def from_samples(self, samples: np.ndarray) -> np.ndarray:
         """Convert values that a model has sampled, shape (..., n_visible), to valid frames."""

@@ -19,6 +19,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm import model_file
 from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
@@ -108,6 +109,10 @@ class RBM(NamedTuple):
             visible,
             hidden,
         )
+
+    def save(self, path: model_file.PathName) -> None:
+        """Write the RBM to a file, which :func:`rnnrbm.load_model` reads back; see :mod:`rnnrbm.model_file`."""
+        model_file.save(path, self)
 
     @property
     def biases(self) -> tuple[str, ...]:

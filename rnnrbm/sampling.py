@@ -9,7 +9,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm.arguments import whole_number
+from rnnrbm.arguments import as_array, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity
 from rnnrbm.networks import final_state
@@ -100,14 +100,14 @@ class Sampler:
         self._model, self._n_steps, self._k, self._mode = model, n_frames, k, mode
         self._init_states = None
         if init_states is not None and not model.normalized:
-            if np.ndim(init_states) != 2:
+            if np.ndim(init_states) != 2 and not hasattr(init_states, "toarray"):
                 raise ValueError(
                     f"init_states must be frames, an array (S, {self.n_visible}), such as "
                     f"rnnrbm.scoring.likelihood.usable_states("
                     f"model, data.train, 5000); got {init_states!r:.60}"
                 )
-            check_pieces([init_states], model.density, name="init_states")
-            self._init_states = engine.shared(init_states, "init_states", self.dtype)
+            (states,) = check_pieces([init_states], model.density, name="init_states")
+            self._init_states = engine.shared(states, "init_states", self.dtype)
         self._rng = random.shared(0)
         self._programs: dict[tuple[int, bool], Any] = {}
         prime = pt.tensor("prime", dtype=self.dtype, shape=(None, self.n_visible))
@@ -191,7 +191,7 @@ class Sampler:
         """
         n_samples = whole_number("n_samples", n_samples, 1)
         if prime is not None:
-            check_pieces([prime], self._model.density, name="prime")
+            (prime,) = check_pieces([prime], self._model.density, name="prime")
         fixed = [] if clamp is None else [self._checked(clamp)]
         n_devices = sharding.available(self._mode) if n_samples > 1 else 1
         # padded to a multiple of the devices; the sample of a row does not depend on later rows
@@ -210,7 +210,7 @@ class Sampler:
 
     def _checked(self, clamp: np.ndarray) -> np.ndarray:
         """Return the clamped values, or raise ValueError if they are impossible."""
-        clamp, density = np.asarray(clamp, self.dtype), self._model.density
+        clamp, density = as_array(clamp, "clamp").astype(self.dtype), self._model.density
         if clamp.shape != (self._n_steps, self.n_visible):
             raise ValueError(f"clamp has shape {clamp.shape}, expected {(self._n_steps, self.n_visible)}")
         given = ~np.isnan(clamp)
@@ -318,7 +318,7 @@ def predict(
         If there are no pieces, or one does not fit the model.
     """
     n_visible, dtype = model.n_visible, model.dtype
-    check_pieces(pieces, model.density)
+    pieces = check_pieces(pieces, model.density)
     seed = random.as_seed(seed)
     history = StateEncoder(model, mode)
     lengths = [len(piece) for piece in pieces]

@@ -20,6 +20,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm import model_file
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
@@ -68,6 +69,10 @@ class SequenceModel(NamedTuple):
             W_uv = bias_weights[density.biases.index("b_v")]
             W_uv.set_value(W_uv.get_value() + np.eye(network.n_outputs, n, n - network.n_outputs, W_uv.dtype))
         return cls(network, density, bias_weights)
+
+    def save(self, path: model_file.PathName) -> None:
+        """Write the model to a file, which :func:`rnnrbm.load_model` reads back; see :mod:`rnnrbm.model_file`."""
+        model_file.save(path, self)
 
     @property
     def params(self) -> list[Any]:

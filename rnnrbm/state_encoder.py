@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
+from rnnrbm.arguments import as_pieces
 from rnnrbm.backend import engine, sharding
 from rnnrbm.densities import FrameDensity
 from rnnrbm.networks import shifted_outputs
@@ -17,44 +18,40 @@ from rnnrbm.units import Unit
 __all__ = ["StateEncoder", "check_arrays", "check_pieces"]
 
 
-def check_pieces(pieces: Sequence[np.ndarray], density: FrameDensity, *, name: str = "piece") -> None:
-    """Raise ValueError unless there are pieces whose frames are valid values of a density's visible units.
+def check_pieces(pieces: Any, density: FrameDensity, *, name: str = "piece") -> list[np.ndarray]:
+    """Return pieces as arrays of valid values of a density's visible units.
 
     Parameters
     ----------
-    pieces : sequence of arrays (T, n_visible)
+    pieces : sequence of array-likes (T, n_visible), or one array
         T is 1 or more. Values are 0 and 1 for binary visible units, finite for others; one column of each group of
         softmax units is on.
     density : FrameDensity
     name : str
         Name of a piece in errors.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`rnnrbm.arguments.as_pieces`, and if a value is invalid.
     """
-    check_arrays(pieces, density.b_v.type.shape[-1], density.visible, name=name)
+    return check_arrays(pieces, density.b_v.type.shape[-1], density.visible, dtype=density.b_v.dtype, name=name)
 
 
-def check_arrays(pieces: Sequence[np.ndarray], n_visible: int, visible: Unit, *, name: str = "piece") -> None:
-    """Raise ValueError unless there are pieces (T, n_visible) that are valid values of a unit type.
+def check_arrays(
+    pieces: Any, n_visible: int | None, visible: Unit, *, dtype: str, name: str = "piece"
+) -> list[np.ndarray]:
+    """Return pieces (T, n_visible) as arrays of valid values of a unit type, of uint8 or of the type `dtype`.
 
     This is :func:`check_pieces` for a model that is no frame density.
     """
-    if not isinstance(pieces, (Sequence, np.ndarray)) or isinstance(pieces, str):
-        raise TypeError(
-            f"expected a list of arrays (T, {n_visible}), got {type(pieces).__name__}; for a data set, give one of its "
-            "lists, .train, .valid or .test"
-        )
-    if len(pieces) == 0:
-        raise ValueError(f"there is no {name}; give at least one array (T, {n_visible})")
-    for i, piece in enumerate(pieces):
-        if hasattr(piece, "toarray"):
-            raise TypeError(f"{name} {i} is a sparse matrix, expected a dense array: give piece.toarray()")
-        if np.ndim(piece) != 2 or piece.shape[1] != n_visible or len(piece) == 0:
-            alone = isinstance(pieces, np.ndarray) and pieces.ndim == 2
-            raise ValueError(
-                f"{name} {i} has shape {np.shape(piece)}, expected (T, {n_visible}) with T of 1 or more: the model was "
-                f"made for {n_visible} visible units" + ("; put a single piece into a list" if alone else "")
-            )
-        if message := visible.validate(piece):
+    arrays = as_pieces(pieces, n_visible, name=name)
+    for i, array in enumerate(arrays):
+        if message := visible.validate(array):
             raise ValueError(f"{name} {i} {message}")
+    # one type for all, so that packing them loses nothing; a byte is enough for 0 and 1
+    small = visible.is_discrete or all(array.dtype.kind in "b" or array.dtype == np.uint8 for array in arrays)
+    return [array.astype(np.uint8 if small else dtype, copy=False) for array in arrays]
 
 
 #: Most memory for the network outputs of a group of pieces, bytes.

@@ -11,6 +11,7 @@ where ``A = log_partition``. There is no class per pairing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
+from scipy.special import log_ndtr
 
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng
@@ -44,6 +46,11 @@ def _not_binary(values: np.ndarray) -> str:
 
 def _not_finite(values: np.ndarray) -> str:
     return _wrong_values(values, ~np.isfinite(values), "finite numbers")
+
+
+def _total(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """Return the sum of all frames of pieces, and their number."""
+    return np.sum([piece.sum(axis=0, dtype=float) for piece in pieces], axis=0), sum(map(len, pieces))
 
 
 class Unit(Protocol):
@@ -79,6 +86,12 @@ class Unit(Protocol):
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         """Sample a value given the activation; return it and the advanced random stream."""
 
+    def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        """Biases (n,) at which independent units have the mean of all frames of pieces (T, n).
+
+        Of discrete units each state is counted once more than it occurs, so that no probability is 0.
+        """
+
 
 @dataclass(frozen=True)
 class Bernoulli:
@@ -106,6 +119,11 @@ class Bernoulli:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         u, rng = rng.uniform(a)
         return pt.lt(u, pt.sigmoid(a)).astype(a.dtype), rng
+
+    def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        total, frames = _total(pieces)
+        p = (total + 1.0) / (frames + 2.0)
+        return np.log(p) - np.log1p(-p)
 
 
 @dataclass(frozen=True)
@@ -145,6 +163,10 @@ class Gaussian:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         z, rng = rng.normal(a)
         return a + _const(self.sigma, a) * z.astype(a.dtype), rng
+
+    def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        total, frames = _total(pieces)
+        return total / frames
 
 
 @dataclass(frozen=True)
@@ -208,6 +230,10 @@ class Softmax:
             return one_hot.reshape((*engine.leading(a), -1 if a.type.shape[-1] is None else a.type.shape[-1])), rng
         return one_hot.reshape(a.shape), rng
 
+    def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        total, frames = _total(pieces)
+        return np.log((total + 1.0) / (frames + self.n_states))
+
 
 @dataclass(frozen=True)
 class ReLU:
@@ -256,6 +282,17 @@ class ReLU:
         inside = pt.minimum(one - u * pt.erfc(-a / root2), _const(1.0 - 2.0**-24, a))
         near = root2 * pt.erfinv(inside)
         return pt.maximum(pt.switch(pt.gt(-a, one), z, near) + a, _const(0.0, a)), rng
+
+    def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        total, frames = _total(pieces)
+        mean = np.maximum(total / frames, 1e-3)
+        # `mean` rises from a, and is below -1/a for a < 0: bisect between
+        low, high = -1.0 / mean, mean
+        for _ in range(60):
+            a = 0.5 * (low + high)
+            above = a + np.exp(-0.5 * a**2 - _HALF_LOG_2PI - log_ndtr(a)) > mean
+            low, high = np.where(above, low, a), np.where(above, a, high)
+        return low
 
 
 _HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)

@@ -4,12 +4,13 @@ import contextlib
 import csv
 import io
 import os
+import random
 import runpy
 import subprocess
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,12 +22,12 @@ import scipy.io
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rnnrbm import datasets
+from rnnrbm import checkpoint, datasets
 from rnnrbm.datasets import SPLITS, Dataset, PianoRoll
+from rnnrbm.experiment.config import Config
 from rnnrbm.io import midi
 from rnnrbm.models.registry import MODELS, build, options_of
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training import checkpoint
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "rnnrbm"
 #: the installed command
@@ -135,6 +136,42 @@ COLUMNS = [
     "frames_per_second",
 ]
 TIMES = {"seconds", "frames_per_second"}
+
+
+def tiny(source: Path, **changes: Any) -> Config:
+    """Settings of a run of a second."""
+    settings = {
+        "data.source": str(source),
+        "model.n_hidden": 8,
+        "model.n_recurrent": 6,
+        "training.epochs": 3,
+        "training.batch_size": 2,
+        "training.row_length": 16,
+        "training.context": 4,
+        "training.k": 1,
+        "training.transpose_range": [-1, 1],
+        "training.averaging": 0.9,
+        "training.valid_every": 2,
+        "training.valid_n_chains": 2,
+        "training.valid_n_temperatures": 3,
+        "evaluation.n_chains": 3,
+        "evaluation.n_temperatures": 4,
+        "generation.n_samples": 2,
+        "generation.n_frames": 10,
+        "generation.k": 3,
+    }
+    return Config().replaced(settings | changes)
+
+
+def stop_after(n: int) -> Callable[[], bool]:
+    """A `stop` that answers True when it is asked for the n-th time."""
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) >= n
+
+    return stop
 
 
 def some_pieces(lengths: list[int], seed: int, width: int = WIDTH) -> list[np.ndarray]:
@@ -254,3 +291,38 @@ roll_lists = st.integers(1, 6).flatmap(
 
 def roll(*frames: str) -> np.ndarray:
     return np.array([[int(c) for c in frame] for frame in frames], np.uint8)
+
+
+# --- damage
+
+
+def damaged(content, rng, n):
+    """Copies of a file, cut off, with bytes changed, or with a piece left out or put in twice."""
+    for _ in range(n):
+        at, to = sorted(rng.randrange(len(content)) for _ in range(2))
+        kind = rng.randrange(4)
+        if kind == 0:
+            yield content[:at]
+        elif kind == 1:
+            changed = bytearray(content)
+            for _ in range(rng.choice([1, 1, 4, 30])):
+                changed[rng.randrange(len(content))] = rng.randrange(256)
+            yield bytes(changed)
+        else:
+            yield content[:at] + (content[to:] if kind == 2 else content[at:to] + content[at:])
+
+
+def assert_damage_is_named(read, good: Path, at_least: int = 100) -> None:
+    """Damaged copies of a file are read, or refused with an error that names them."""
+    read(good)
+    bad = good.with_name(f"bad{good.suffix}")
+    refusals = unnamed = 0
+    for content in damaged(good.read_bytes(), random.Random(0), 400):
+        bad.write_bytes(content)
+        try:
+            read(bad)
+        except ValueError as error:
+            unnamed += bad.name not in str(error)
+            refusals += 1
+    assert refusals > at_least
+    assert unnamed == 0

@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
+import scipy.sparse
 
-from rnnrbm.arguments import nearest, suggestion, whole_number
+from rnnrbm.arguments import as_pieces, nearest, suggestion, whole_number
 
 SETTINGS = ["training.epochs", "training.learning_rate", "model.n_hidden", "data.seed", "training.seed"]
 
@@ -57,3 +60,85 @@ def test_whole_numbers_of_every_type_are_ints(value: object) -> None:
 def test_anything_else_is_refused_by_name(value: object, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^n=.*expected a whole number, 1 to 3$"):
         whole_number("n", value, 1, 3)
+
+
+# --- arrays and pieces ------------------------------------------------------------------------------
+
+
+class Tensor:
+    """What another library calls an array."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.values if dtype is None else self.values.astype(dtype)
+
+
+ROLL = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ROLL,
+        [ROLL],
+        (ROLL.tolist(),),
+        [ROLL.tolist()],
+        ROLL[None],
+        scipy.sparse.csc_matrix(ROLL),
+        [scipy.sparse.coo_array(ROLL)],
+        Tensor(ROLL),
+        Tensor(ROLL[None]),
+        [Tensor(ROLL)],
+    ],
+    ids=[
+        "a matrix",
+        "a list of arrays",
+        "a tuple of lists",
+        "nested lists",
+        "three dimensions",
+        "a sparse matrix",
+        "a list of sparse arrays",
+        "a tensor",
+        "a tensor of three dimensions",
+        "a list of tensors",
+    ],
+)
+def test_pieces_in_any_form(pieces: Any) -> None:
+    (piece,) = as_pieces(pieces, 3)
+    np.testing.assert_array_equal(piece, ROLL)
+    assert isinstance(piece, np.ndarray)
+
+
+def test_pieces_of_different_lengths() -> None:
+    several = as_pieces([ROLL, ROLL[:1].tolist(), scipy.sparse.csr_matrix(ROLL)])
+    assert [piece.shape for piece in several] == [(2, 3), (1, 3), (2, 3)]
+    unequal = np.empty(2, object)
+    unequal[:] = [ROLL, ROLL[:1]]
+    assert [piece.shape for piece in as_pieces(unequal)] == [(2, 3), (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "error", "message"),
+    [
+        ([], ValueError, r"^there is no piece; give at least one array \(T, n_visible\)$"),
+        ([ROLL[0]], ValueError, r"piece 0 has shape \(3,\), .*; put a single piece into a list$"),
+        (ROLL.tolist(), ValueError, r"put a single piece into a list$"),
+        ([ROLL[:0]], ValueError, r"piece 0 has shape \(0, 3\), expected \(T, 3\) with T of 1 or more$"),
+        ([ROLL[:, :0]], ValueError, r"piece 0 has shape \(2, 0\), expected \(T, n_visible\)"),
+        ([ROLL, ROLL[:, :2]], ValueError, r"piece 1 has shape \(2, 2\), expected \(T, 3\)"),
+        ([ROLL[None]], ValueError, r"piece 0 has shape \(1, 2, 3\)"),
+        ([[[0, 1], [0]]], ValueError, r"^piece 0: rows of different lengths; expected an array"),
+        ([[["a", "b"]]], TypeError, r"^piece 0: values of type <U1; expected an array of numbers$"),
+        ([None], TypeError, r"^piece 0: got NoneType; expected an array of numbers$"),
+        (np.float64(3), TypeError, r"^expected a list of arrays .*, got (float64|ndarray)"),
+        ({"train": [ROLL]}, TypeError, r"^expected a list of arrays .*, got dict; for a data set, give one of its"),
+        ("bach", TypeError, r"^expected a list of arrays .*, got str"),
+        (iter([ROLL]), TypeError, r"^expected a list of arrays .*, got list_iterator"),
+        (None, TypeError, r"^expected a list of arrays .*, got NoneType"),
+    ],
+)
+def test_what_are_no_pieces(pieces: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        as_pieces(pieces)

@@ -57,7 +57,6 @@ def test_check_roll_keeps_the_cells_of_any_type(roll, dtype):
         (np.array([[-1, 0, 0, 1]]), r"first is -1"),
         (np.array([["0", "1", "0", "0"]]), r"values of type <U1; expected numbers"),
         ([[0, 1], [0]], r"rows of different lengths"),
-        (scipy.sparse.csr_matrix(np.eye(4)), r"toarray"),
     ],
 )
 def test_check_roll_says_what_is_wrong(roll, message):
@@ -583,6 +582,7 @@ def test_bad_midi_files_are_left_out_with_a_warning(tmp_path):
 
 
 @needs_data
+@pytest.mark.filterwarnings("ignore:.*begin between the frames of steps_per_beat=2")  # 5.4 % of the notes
 def test_a_real_folder(tmp_path):
     folder = Path(DATA) / "midi" / "nottingham"
     dataset = load(folder)

@@ -15,7 +15,6 @@ from rnnrbm.experiment.config import Config
 from rnnrbm.kinds.registry import KINDS, from_record, to_record
 from rnnrbm.kinds.vectors import ColumnGaussian
 from rnnrbm.models.registry import unit_of
-from rnnrbm.units import Bernoulli, Gaussian
 
 WIDTH = 6
 
@@ -144,15 +143,6 @@ def test_a_data_set_of_any_kind_is_saved_and_loaded(example, tmp_path):
         for mine, theirs in zip(getattr(given, split), getattr(back, split), strict=True):
             assert mine.dtype == theirs.dtype
             np.testing.assert_array_equal(mine, theirs)
-
-
-def test_the_initial_bias_is_that_of_the_unit(example):
-    kind, (train, _, _), _ = example
-    values = np.concatenate(train)
-    np.testing.assert_allclose(kind.initial_bias(train, Gaussian()), values.mean(axis=0), atol=0.02)
-    if kind.is_discrete:
-        p = 1 / (1 + np.exp(-kind.initial_bias(train, Bernoulli())))
-        np.testing.assert_allclose(p, values.mean(axis=0), atol=0.02)
 
 
 @pytest.mark.parametrize(

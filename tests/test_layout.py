@@ -18,18 +18,22 @@ ROOMS: dict[str, set[str]] = {
     "arguments": set(),
     "backend": {"files"},
     "io": {"files", "arguments"},
-    "science": {"files", "arguments", "backend"},
+    "checkpoint": {"files"},
+    "model_file": {"backend", "checkpoint"},
+    "science": {"files", "arguments", "backend", "model_file"},
     "models": {"files", "arguments", "backend", "science"},
-    "scoring": {"files", "backend", "io", "science"},
-    "training": {"files", "arguments", "backend", "science", "scoring"},
-    "plot": {"files", "scoring"},
-    "kinds": {"files", "io", "science", "scoring", "plot"},
+    "scoring": {"files", "arguments", "backend", "io", "science"},
+    "training": {"files", "arguments", "checkpoint", "backend", "science", "scoring"},
+    "plot": {"files", "arguments", "scoring"},
+    "kinds": {"files", "arguments", "io", "science", "scoring", "plot"},
     "datasets": {"files", "arguments", "io", "science", "kinds"},
     "experiment": {
         "files",
         "arguments",
         "backend",
         "io",
+        "checkpoint",
+        "model_file",
         "science",
         "models",
         "scoring",
@@ -43,6 +47,8 @@ ROOMS: dict[str, set[str]] = {
         "arguments",
         "backend",
         "io",
+        "checkpoint",
+        "model_file",
         "science",
         "models",
         "scoring",
@@ -54,7 +60,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 #: Rooms that are one module each, at the top.
-ALONE = {"files", "arguments", "plot", "datasets"}
+ALONE = {"files", "arguments", "checkpoint", "model_file", "datasets"}
 #: The other modules at the top are the science.
 SCIENCE = {
     "batch",

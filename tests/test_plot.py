@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from scipy.io import loadmat
 
 from rnnrbm import plot
+from rnnrbm.plot import canvas
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder")) / "pianorolls"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
@@ -173,7 +174,7 @@ def bars(ax) -> list[list[float]]:
 def test_the_end_of_what_was_given_is_marked():
     _, ax = plot.piano_roll(np.eye(8, dtype=int), steps_per_beat=2, primed=6)
     assert "given | sampled" in [text.get_text() for text in ax.texts]
-    assert [list(line.get_xdata()) for line in ax.lines if line.get_color() == plot.ACCENT] == [[3, 3]]
+    assert [list(line.get_xdata()) for line in ax.lines if line.get_color() == canvas.ACCENT] == [[3, 3]]
     assert not plot.piano_roll(np.eye(8, dtype=int))[1].texts
 
 

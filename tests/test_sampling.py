@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import oracles
 import pytest
+import scipy.sparse
 from oracles import Params
 
 from rnnrbm.backend import engine
@@ -156,3 +157,18 @@ def test_softmax_groups_and_real_units_can_be_clamped():
     v = generate(model, 2, n_samples=20, clamp=clamps(t1i2=-3.25))
     assert (v[:, 1, 2] == -3.25).all()
     assert v[:, 0, 2].std() > 0
+
+
+def test_arrays_in_any_form_are_sampled_from():
+    """Lists and sparse matrices are what the array of the same values is."""
+    frames = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+    clamp = np.full((4, 3), np.nan)
+    clamp[1, 2] = 1.0
+    model = rnn_rbm(3, n_hidden=4, n_recurrent=2, seed=0)
+
+    def sampled(prime, states, fixed):
+        return generate(model, 4, n_samples=2, k=2, seed=5, prime=prime, init_states=states, clamp=fixed)
+
+    expected = sampled(frames, frames, clamp)
+    for form in (np.ndarray.tolist, scipy.sparse.csr_matrix, lambda x: x.astype(bool)):
+        np.testing.assert_array_equal(sampled(form(frames), form(frames), clamp.tolist()), expected)

@@ -228,3 +228,23 @@ def test_impossible_units_are_refused() -> None:
             Gaussian(sigma)
     with pytest.raises(ValueError, match="at least 2"):
         Softmax(1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "low", "high"),
+    [(Bernoulli(), 0, 2), (Gaussian(0.5), -3.0, 3.0), (ReLU(), 0.0, 4.0), (Softmax(3), None, None)],
+    ids=str,
+)
+def test_fitted_biases_give_the_mean_of_the_frames(unit, low, high):
+    rng = np.random.default_rng(0)
+    if low is None:
+        frames = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, (5000, 2))].reshape(5000, 6)
+    else:
+        frames = rng.integers(low, high, (5000, 6)) if unit.is_discrete else rng.uniform(low, high, (5000, 6))
+        frames = frames * np.array([1, 1, 1, 0, 1, 1])  # one column is always 0
+    bias = unit.fitted_bias([frames[:10], frames[10:]])
+    mean = engine.function([], unit.mean(pt.as_tensor(bias[None].astype("float32"))))()[0]
+    np.testing.assert_allclose(mean, frames.mean(axis=0), atol=2e-3)
+    assert np.isfinite(bias).all()
+    if unit == Bernoulli():
+        np.testing.assert_allclose(1 / (1 + np.exp(-bias)), (frames.sum(axis=0) + 1) / 5002)

@@ -125,11 +125,27 @@ def _checkpoints() -> list[dict[str, np.ndarray]]:
 @cache
 def _scores() -> list[dict[str, np.ndarray]]:
     """Return the arrays of a score that was interrupted."""
-    from rnnrbm.training import checkpoint
+    from rnnrbm import checkpoint
 
     with TemporaryDirectory() as folder:
         checkpoint.save(Path(folder) / "a.npz", {"values": np.arange(12.0).reshape(3, 4)}, {"mark": "mark"})
         return [_arrays_of(Path(folder) / "a.npz")]
+
+
+def _tracks() -> list[dict[str, np.ndarray]]:
+    """Return the arrays of files of pypianoroll, of both versions, with two tracks and one of drums."""
+    found = []
+    for resolution, dtype in (("resolution", np.uint8), ("beat_resolution", bool)):
+        arrays: dict[str, np.ndarray] = {"tempo": np.full(8 if dtype is bool else (8, 1), 90.0)}
+        info: dict[str, Any] = {resolution: 4, "name": "song"}
+        for track, (note, drum) in enumerate(((60, False), (64, False), (36, True))):
+            indptr = np.repeat([0, 3], [note + 1, 128 - note]).astype(np.int32)
+            parts = {"data": np.ones(3, dtype), "indices": np.arange(3, dtype=np.int32), "indptr": indptr}
+            for part, array in {**parts, "shape": np.array([8, 128])}.items():
+                arrays[f"pianoroll_{track}_csc_{part}"] = array
+            info[str(track)] = {"program": 0, "is_drum": drum, "name": f"track {track}"}
+        found.append({**arrays, "info.json": np.frombuffer(json.dumps(info).encode(), np.uint8)})
+    return found
 
 
 def _archived(arrays: dict[str, np.ndarray], compress: bool) -> bytes:
@@ -257,6 +273,7 @@ FORMATS: dict[str, Format] = {
     "mat": Format("a.mat", _mats, lambda rng, seeds: matlab.mat_mutant(rng, _trees()), f"{_READERS}:data_set"),
     "npz": Format("a.npz", read=f"{_READERS}:data_set", **_zipped(_data_sets)),
     "roll": Format("a.npz", read=f"{_READERS}:roll", **_zipped(lambda: _SINGLE)),
+    "pypianoroll": Format("a.npz", read=f"{_READERS}:roll", **_zipped(_tracks, "info.json")),
     "json": Format(
         "a.json",
         cache(lambda: [json.dumps(tree).encode() for tree in _NOTES]),

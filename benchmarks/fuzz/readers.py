@@ -120,8 +120,8 @@ def data_set(path: Path) -> None:
 
 
 def roll(path: Path) -> None:
-    assert formats.holds_roll(path) or not formats.load_roll(path), "a roll is read of a file that holds none"
     array, metadata = formats.load_roll(path)
+    assert formats.roll_layout(path), "a roll is read of a file that holds none"
     _sound_roll(array)
     assert all(math.isfinite(value) for value in metadata.values()), "metadata are not finite"
     if array.size < 10**5:

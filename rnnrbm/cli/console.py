@@ -163,10 +163,15 @@ class ProgressBar:
 
 def own_data(trained: Run) -> Dataset | None:
     """Return the run's training data, or None with a warning if they cannot be read."""
+    import warnings
+
     from rnnrbm.experiment import run
+    from rnnrbm.io.midi_grid import GridWarning
 
     try:
-        return run.load_data(trained.config.data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GridWarning)  # it was given when the run was trained, on the same grid
+            return run.load_data(trained.config.data)
     except (OSError, ValueError) as error:
         typer.echo(f"warning: the run's training data cannot be read ({error})", err=True)
         return None

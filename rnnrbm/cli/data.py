@@ -59,7 +59,9 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="IN", help="A MIDI file, an .npz file of a piano-roll, or the name, file or folder of a data set."
+            metavar="IN",
+            help="A MIDI file, an .npz file of a piano-roll (pypianoroll's too), or the name, file or folder of a data "
+            "set.",
         ),
     ],
     target: Annotated[
@@ -94,6 +96,7 @@ def convert(
         from rnnrbm import datasets
         from rnnrbm.io import formats
         from rnnrbm.io.midi_folder import MIDI_SUFFIXES
+        from rnnrbm.io.pypianoroll import RollOptions
 
         options: dict[str, Any] = {
             key: value
@@ -116,18 +119,24 @@ def convert(
             raise FileExistsError(f"{target}: exists already; choose another name, or replace it with --overwrite")
         if tempo is not None and not to_midi:
             raise ValueError(f"--tempo is for writing MIDI, and {target} is not; leave it out")
-        if path.suffix.lower() == ".npz" and path.is_file() and formats.holds_roll(path):
-            if not to_midi:
+        layout = formats.roll_layout(path) if path.suffix.lower() == ".npz" and path.is_file() else ""
+        if layout:
+            if not to_midi and layout == "rnnrbm":
                 raise ValueError(f"{path}: is a piano-roll already; expected {target} to be a MIDI file, *.mid")
-            roll, metadata = formats.load_roll(path)
-            _write_midi(target, roll, _complete(path, roll, metadata, options), transpose, tempo, path)
+            reading: Any = {}
+            if layout == "pypianoroll":
+                reading = {name: options.pop(name) for name in RollOptions.__annotations__ if name in options}
+            roll, metadata = formats.load_roll(path, **reading)
+            kind = _complete(path, roll, metadata, options)
+            if to_midi:
+                _write_midi(target, roll, kind, transpose, tempo, path)
+            else:
+                _save_roll(target, roll, kind, transpose, path)
         elif to_midi:
             raise ValueError(f"{path}: not one piano-roll in an .npz file, so {target} cannot be made; expected *.npz")
         elif path.suffix.lower() in MIDI_SUFFIXES and not path.is_dir():
             roll, kind = _read_midi(path, options)
-            roll = _shift(roll, transpose, kind.low, str(path))
-            formats.save_roll(target, roll, **_metadata(kind))
-            typer.echo(f"{target}: {len(roll)} frames of {roll.shape[1]} columns")
+            _save_roll(target, roll, kind, transpose, path)
         else:
             dataset = _shifted(datasets.load(source, **options), transpose)
             datasets.save(target, dataset)
@@ -147,6 +156,14 @@ def _read_midi(path: Path, options: dict[str, Any]) -> tuple[np.ndarray, PianoRo
     usual = midi.PUBLISHED_STEPS if options.get("rule") == "published" else midi.DEFAULT_STEPS
     low = options.get("low", PIANO[0])
     return roll, PianoRoll(low, **(grid or {"steps_per_beat": usual}), tempo=midi.usable_tempo(score))
+
+
+def _save_roll(target: Path, roll: np.ndarray, kind: PianoRoll, transpose: int, path: Path) -> None:
+    from rnnrbm.io.formats import save_roll
+
+    roll = _shift(roll, transpose, kind.low, str(path))
+    save_roll(target, roll, **_metadata(kind))
+    typer.echo(f"{target}: {len(roll)} frames of {roll.shape[1]} columns")
 
 
 def _metadata(kind: PianoRoll) -> dict[str, float | None]:

@@ -50,7 +50,16 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, for example training.k=15. Repeatable."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN_OR_CHECKPOINT",
+            help="Start from the parameters of a trained model: a run, its checkpoint, or a file of model.save.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume the run in --out; with --epochs, train it for more epochs.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
@@ -67,7 +76,7 @@ def train(
                 raise configs.ConfigError(f"--set {item}: {key.strip()} is given twice; give it once")
             changes[key.strip()] = _toml_value(value)
         named = {"data.source": data, "training.epochs": epochs, "training.seed": seed}
-        named |= {"model.name": model, "model.cell": cell}
+        named |= {"model.name": model, "model.cell": cell, "model.init": None if init is None else str(init)}
         named = {key: value for key, value in named.items() if value is not None}
         if twice := sorted(set(named) & set(changes)):
             raise configs.ConfigError(f"{twice[0]} is given by --set and by an option of its own; give it once")
@@ -79,12 +88,9 @@ def train(
                     "--resume and --overwrite contradict each other: --resume continues the run in --out, "
                     "--overwrite replaces it; give one of the two"
                 )
-            if config is not None or changes:
-                given = ", ".join([*([str(config)] if config else []), *changes])
-                own = (out or Path("RUN")) / "config.toml"
+            if config is not None:
                 raise configs.ConfigError(
-                    "--resume continues with the run's own settings and keeps its schedule; leave out "
-                    f"{given}, or start a new run, a longer one by: rnnrbm train {own} --epochs N --out NEW"
+                    f"--resume continues with the run's own settings; leave out {config}, or start a new run"
                 )
             if out is None:
                 raise configs.ConfigError("--resume needs --out, the folder of the run to resume")
@@ -105,6 +111,7 @@ def train(
                     folder,
                     resume=resume,
                     overwrite=overwrite,
+                    changes=changes if resume else None,
                     mode=mode,
                     stop=stop,
                     progress=bar.report,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.datasets import Dataset
@@ -18,11 +19,10 @@ from rnnrbm.experiment.setup import build_model, model_options
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.registry import from_record
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training import checkpoint
 from rnnrbm.training.fit import State
 from rnnrbm.training.packing import transposed
 
-__all__ = ["Run", "draw", "load", "write_samples"]
+__all__ = ["Run", "draw", "load", "load_checkpoint", "write_samples"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def load(folder: str | os.PathLike[str]) -> Run:
     path = folder / "checkpoint.npz"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; give the folder that 'rnnrbm train' wrote")
+    return load_checkpoint(path)
+
+
+def load_checkpoint(path: Path) -> Run:
+    """Read the checkpoint of a run; see :func:`load`."""
     state, meta = State.load(path)
     if missing := [key for key in ("config", "n_visible", "kind") if key not in meta]:
         raise checkpoint.CheckpointError(f"{path}: has no {', '.join(missing)}, so no run of this version wrote it")
@@ -87,7 +92,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
         where = "" if str(path) in str(error) else f"{path}: "
         raise checkpoint.CheckpointError(f"{where}{error}; the checkpoint is damaged, or of another version") from None
     checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
-    return Run(folder, settings, model, frames, state.best_epoch)
+    return Run(path.parent, settings, model, frames, state.best_epoch)
 
 
 def _check_sizes(options: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:

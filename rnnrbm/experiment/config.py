@@ -113,6 +113,9 @@ class Model(Settings):
     name : str
         Name of a model in :mod:`rnnrbm.models.registry`. If the model lacks a size that is set, the size is ignored, so
         that one configuration serves several models. Any other setting that the model lacks is an error.
+    init : path
+        A trained model from whose parameters training starts: the folder of a run, its checkpoint, or a file that
+        ``model.save`` wrote. The settings of the model are then those of the run.
     cell : {"gru", "lstm", "tanh", "sigmoid"}
         Cell of the recurrent network. The 2012 tutorial uses ``"tanh"`` and the 2012 paper ``"sigmoid"``.
     n_hidden, n_recurrent : int
@@ -141,6 +144,7 @@ class Model(Settings):
     """
 
     name: str = "rnn-rbm"
+    init: str | None = None
     cell: str | None = None
     n_hidden: Count | None = None
     n_recurrent: Count | None = None
@@ -253,12 +257,12 @@ class Config(Settings):
         ConfigError
             As :meth:`from_dict`.
         """
-        tables = self.model_dump()
+        tables = self.model_dump(exclude_unset=True)  # what was chosen stays known
         for key, value in changes.items():
             table, _, name = key.partition(".")
-            if not name or table not in tables:
+            if not name or table not in type(self).model_fields:
                 raise ConfigError(f"{where}: {key!r} is no setting; {suggestion(key, _all_keys())}")
-            tables[table][name] = value
+            tables.setdefault(table, {})[name] = value
         return Config.from_dict(tables, where=where)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm import datasets
+from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
 from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.datasets import SPLITS
@@ -21,7 +21,6 @@ from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, to_json
 from rnnrbm.sampling import predict
 from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states
-from rnnrbm.training import checkpoint
 
 __all__ = ["check_columns", "evaluate", "fingerprint", "read_partial", "score"]
 

@@ -10,37 +10,37 @@ samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and 
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnrbm import datasets
+from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
 from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, draw, load, write_samples
 from rnnrbm.experiment.config import Config
+from rnnrbm.experiment.resume import extended, resumed
 from rnnrbm.experiment.run_folder import clear, free_folder, locked, prepare, sweep, write_metrics
 from rnnrbm.experiment.setup import (
     build_model,
     comparable,
     facts,
-    initial_bias,
     load_data,
     model_options,
     resolved,
     versions,
 )
+from rnnrbm.experiment.start import check_start, inherited, start_from
 from rnnrbm.files import atomic, to_json
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import check_pieces
-from rnnrbm.training import checkpoint, pretraining
+from rnnrbm.training import pretraining
 from rnnrbm.training.fit import Diverged, State, fit
 from rnnrbm.training.trainable import suitable_settings
 
@@ -69,6 +69,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    changes: Mapping[str, Any] | None = None,
     mode: Any = None,
     stop: Callable[[], bool] | None = None,
     progress: Progress = silent,
@@ -85,6 +86,10 @@ def train(
         Resume the run in `folder`.
     overwrite : bool
         Replace a run in `folder`: delete what it and its evaluations wrote. Other files there are left alone.
+    changes : mapping or None
+        With `resume`, new values of :data:`rnnrbm.experiment.resume.EXTENDABLE` settings: ``{"training.epochs": 200}``.
+        A finished run with more epochs than before trains on. Its schedules are then those of all these epochs, so
+        the learning rate rises first.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable or None
@@ -112,15 +117,22 @@ def train(
     engine.resolve_mode(mode)
     if settings is not None:
         model_options(settings.model, strict=True)
-    settings = prepare(folder, settings, resume=resume, overwrite=overwrite)
+    settings = extended(prepare(folder, settings, resume=resume, overwrite=overwrite), changes or {}, resume=resume)
+    start = None
+    if settings.model.init and not (resume and (folder / "checkpoint.npz").exists()):  # else they have been used
+        start = start_from(settings.model.init)
+        settings = inherited(settings, start)
     data = load_data(settings.data)
     for split in SPLITS:
         if not getattr(data, split) and (split != "test" or settings.evaluation.test):
             hint = "; or set evaluation.test = false" if split == "test" else ""
             raise ValueError(f"{settings.data.source}: {split} holds no piece; expected at least one{hint}")
     settings = resolved(settings, data)
-    b_v = initial_bias(settings.model, data)
-    model = build_model(settings.model, data.n_visible, seed=settings.training.seed, b_v=b_v)
+    if start is not None:
+        check_start(start, data)
+    model = build_model(settings.model, data.n_visible, seed=settings.training.seed)
+    if start is not None:
+        checkpoint.assign({p.name: p for p in model.params}, start.arrays, where=str(start.path))
     for split in SPLITS:
         if pieces := getattr(data, split):
             check_pieces(pieces, model.density, name=f"{settings.data.source}: {split} piece")
@@ -132,48 +144,19 @@ def train(
         prepare(folder, settings, resume=resume, overwrite=overwrite)  # another run may have come first
         sweep(folder)
         meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
-        about = facts(data)
-        meta["data"] = about["sha256"]
+        about: dict[str, Any] = {"data": facts(data)}
+        meta["data"] = about["data"]["sha256"]
+        if start is not None:
+            meta["init"] = start.fingerprint
+            about["init"] = {"sha256": start.fingerprint}
+            progress("note", 0, 0, {"text": f"taken over: {start}; the optimiser and the schedules begin anew"})
         if resume:
-            state = _resumed(folder, meta)
+            state = resumed(folder, settings, meta, progress)
         else:  # only now, when nothing can stop the run that replaces it
             clear(folder)
-            config.write(folder / "config.toml", settings, run={**versions(mode), "data": about})
+            config.write(folder / "config.toml", settings, run=versions(mode) | about)
             state = State()
         return _train(folder, settings, data, model, state, meta, mode, stop, progress)
-
-
-def _resumed(folder: Path, meta: dict[str, Any]) -> State:
-    """Return the state of the run in a folder, if its settings and its data are those it began with.
-
-    Raises
-    ------
-    CheckpointError
-        If they differ; the message says in what.
-    """
-    saved, written = folder / "checkpoint.npz", folder / "config.toml"
-    state, then = State.load(saved) if saved.exists() else (State(), {})
-    began = then.get("data") if then else config.facts_of_run(written).get("data", {}).get("sha256")
-    if then:
-        before, now = (config.flat(json.loads(json.dumps(x))) for x in (then.get("config", {}), meta["config"]))
-        changed = [key for key in {**now, **before} if before.get(key) != now.get(key)]
-        if changed:
-            key = changed[0]
-            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-            raise checkpoint.CheckpointError(
-                f"{written}: its settings differ from those in {saved.name}: {key} is {now.get(key)!r}, was "
-                f"{before.get(key)!r}{more}; undo the change, or start a new run with the changed file"
-            )
-    if began is None:
-        raise checkpoint.CheckpointError(f"{written}: says nothing about the data of the run, so it cannot be resumed")
-    if began != meta["data"]:
-        raise checkpoint.CheckpointError(
-            f"{folder}: the data differ from those of the run (SHA-256 of all pieces {meta['data'][:12]}, was "
-            f"{str(began)[:12]}); restore the data, or start a new run"
-        )
-    if state.rows:  # a kill may have come between the checkpoint and this file
-        write_metrics(folder / "metrics.csv", state.rows)
-    return state
 
 
 def _train(

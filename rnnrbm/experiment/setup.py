@@ -23,7 +23,6 @@ __all__ = [
     "build_model",
     "comparable",
     "facts",
-    "initial_bias",
     "load_data",
     "model_options",
     "resolved",
@@ -33,7 +32,7 @@ __all__ = [
 SIZES = ("n_hidden", "n_recurrent", "window", "reach")  # of models
 
 
-def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.ndarray | float = 0.0) -> SequenceModel:
+def build_model(settings: config.Model, n_visible: int, *, seed: int) -> SequenceModel:
     """Make the model a configuration asks for.
 
     Raises
@@ -41,7 +40,7 @@ def build_model(settings: config.Model, n_visible: int, *, seed: int, b_v: np.nd
     ConfigError
         If something is set that this model does not have.
     """
-    return registry.build(settings.name, n_visible, seed=seed, b_v=b_v, **model_options(settings))
+    return registry.build(settings.name, n_visible, seed=seed, **model_options(settings))
 
 
 def model_options(settings: config.Model, *, strict: bool = False) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def model_options(settings: config.Model, *, strict: bool = False) -> dict[str, 
     With `strict`, of others only a size may have been chosen, so that one file serves all models. What a run has
     written down of options that its model does not have is passed over.
     """
-    options = settings.model_dump(exclude={"name"}, exclude_none=True)
+    options = settings.model_dump(exclude={"name", "init"}, exclude_none=True)
     tables = {
         "cell": cells.CELLS,
         "connections": networks.CONNECTIONS,
@@ -109,11 +108,6 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     if settings.training.transpose_range is None:
         chosen["training.transpose_range"] = data.kind.transpose_range
     return settings.replaced(chosen | {f"model.{k}": own.get(k) for k in {*own, *SIZES}})
-
-
-def initial_bias(settings: config.Model, data: datasets.Dataset) -> np.ndarray:
-    """Return the visible biases that a model of some data begins with."""
-    return data.kind.initial_bias(data.train, registry.unit_of("visible", settings.visible or "binary", data.n_visible))
 
 
 def comparable(kind: FrameKind, model: SequenceModel) -> bool:

@@ -1,49 +1,36 @@
-"""Files that hold a data set, or one piano-roll: reading each kind, and checking what it holds.
+"""Files that hold a data set, or one piano-roll: ``.npz`` files, and which reader each suffix has.
 
-``.mat`` and ``.npz`` files hold piano-rolls; ``.json`` and ``.pickle`` files hold, for every
-frame, the MIDI note numbers that sound. `rnnrbm.datasets.load` chooses by the suffix. A pickle is
-a program: here it can make lists, tuples, dictionaries, texts and numbers, and call nothing.
-
-`save_roll` and `load_roll` are for a single piano-roll, which `rnnrbm convert` goes through.
+`rnnrbm.datasets.load` chooses a reader by the suffix. `save_roll` and `load_roll` are for a single piano-roll, which
+`rnnrbm convert` goes through; `load_roll` also reads a file of the package pypianoroll.
 """
 
-import io
 import json
 import os
-import pickle
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.files import atomic, load_arrays
-from rnnrbm.io.matlab import read_mat
-from rnnrbm.io.midi import FASTEST, SLOWEST, check_range, check_reading
-from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, TooLarge, check_roll, check_size, unreadable
+from rnnrbm.io import pypianoroll
+from rnnrbm.io.mat import read_mat
+from rnnrbm.io.midi import FASTEST, SLOWEST, check_reading
+from rnnrbm.io.notes import read_json, read_pickle
+from rnnrbm.io.rolls import SPLITS, Contents, TooLarge, check_roll, check_size, unreadable
 
 __all__ = [
     "PLAIN",
     "WITH_RANGE",
-    "holds_roll",
     "load_roll",
-    "read_json",
     "read_npz",
-    "read_pickle",
+    "roll_layout",
     "save_roll",
     "write_npz",
 ]
 
-#: Most entries of a frame in a file of notes: there are 128 notes, and voices may share one.
-MOST_NOTES = 1000
-
-_REFERENCE = 8  # bytes that a list takes for each of its values
 _PIECE = 200  # bytes that an array and its name take, whatever they hold
-
-
-# --- arrays: .npz
 
 
 def read_npz(path: Path) -> Contents:
@@ -59,10 +46,11 @@ def read_npz(path: Path) -> Contents:
     data = _arrays(path, "write it again with `save`")
     keys = ["name", "kind", *(s + part for s in SPLITS for part in ("", "_lengths", "_names"))]
     missing = [key for key in keys if key not in data]
-    if "roll" in data and missing:
+    if missing and _layout(data):
         raise ValueError(
-            f"{path}: holds one piano-roll, not a data set of pieces for training, validation and test; give a folder "
-            "of MIDI files, or make a Dataset of several rolls and write it with rnnrbm.datasets.save"
+            f"{path}: holds one piano-roll, not a data set of pieces for training, validation and test; convert each "
+            "roll to MIDI ('rnnrbm convert roll.npz roll.mid') and give the folder, or make a Dataset of several rolls "
+            "and write it with rnnrbm.datasets.save"
         )
     if missing:
         raise ValueError(
@@ -155,8 +143,18 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike]) -> 
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Read one piano-roll, of a file that `save_roll` wrote or one with an array ``roll``.
+def load_roll(
+    path: str | os.PathLike[str], **options: Unpack[pypianoroll.RollOptions]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Read one piano-roll, of a file that `save_roll` wrote, one with an array ``roll``, or one of pypianoroll.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npz`` file.
+    **options
+        For a file of pypianoroll, whose tracks become one roll: ``low`` and ``high``, the MIDI note numbers of the
+        first and the last column, by default 21 and 108, and ``drums=True`` to read tracks of drums too.
 
     Returns
     -------
@@ -170,13 +168,24 @@ def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]
     OSError
         If there is no such file, or it cannot be opened.
     ValueError
-        If it is damaged or of another kind or layout, or holds other values than 0 and 1.
+        If it is damaged or of another kind or layout, holds other values than 0 and 1, or has no such option. For a
+        file of pypianoroll see also `rnnrbm.io.pypianoroll.to_roll`.
+
+    Warns
+    -----
+    UserWarning
+        If notes of a file of pypianoroll lie outside `low` to `high`.
     """
     path = Path(path)
     data = _arrays(path, "write it again with `save_roll`")
-    if "roll" not in data:
+    layout = _layout(data)
+    if not layout:
         found = " ".join(", ".join(data).split()) or "nothing"  # in one line
         raise ValueError(f"{path}: has no array 'roll' but {found}; expected a piano-roll")
+    if layout == "pypianoroll":
+        return pypianoroll.to_roll(path, data, **options)
+    if options:
+        raise ValueError(f"{path}: {', '.join(options)} cannot be chosen for a piano-roll that says what it is")
     roll = check_roll(data["roll"], where=f"{path}, roll")
     metadata: dict[str, Any] = {}
     for key in ("low", "steps_per_beat", "seconds_per_frame", "tempo"):
@@ -196,9 +205,24 @@ def load_roll(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]
     return roll, metadata
 
 
-def holds_roll(path: Path) -> bool:
-    """Say if an ``.npz`` file holds one piano-roll, not a data set."""
-    return "roll" in _arrays(path, "write it again")
+def roll_layout(path: Path) -> str:
+    """Return whose layout an ``.npz`` file of one piano-roll has, "rnnrbm" or "pypianoroll"; "" if it is no such file.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be opened.
+    ValueError
+        If it is damaged or of another kind.
+    """
+    return _layout(_arrays(path, "write it again"))
+
+
+def _layout(data: Mapping[str, np.ndarray]) -> str:
+    """Return the layout of one piano-roll that the arrays have, "" if they have none."""
+    if "roll" in data:
+        return "rnnrbm"
+    return "pypianoroll" if pypianoroll.is_pypianoroll(data) else ""
 
 
 def _arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
@@ -223,220 +247,6 @@ def _number(path: Path, data: dict[str, np.ndarray], key: str) -> float | None:
     if value.ndim != 0 or value.dtype.kind not in "iuf" or not np.isfinite(value):
         raise ValueError(f"{path}: {key} is an array of shape {value.shape} of {value.dtype}; expected one number")
     return float(value)
-
-
-# --- notes: .json and .pickle
-
-
-def read_json(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Contents:
-    """Read a JSON file of the note numbers of every frame.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        An object with keys ``train``, ``valid`` and ``test``: each an array of pieces, a piece an
-        array of frames, a frame an array of the MIDI note numbers that sound. A note number may be written as
-        60.0, and -1 is a voice that rests.
-    low, high : int
-        MIDI note numbers of the first and the last column.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it cannot be read.
-    ValueError
-        If it is damaged or of another kind or layout, or a note is not in `low` to `high`.
-    """
-    check_size(path.stat().st_size, path, "has")
-    text = path.read_bytes()
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise unreadable(path, "JSON", error, "get or write the file again") from error
-    return _note_contents(path, data, low, high)
-
-
-def read_pickle(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Contents:
-    """Read a pickle of the note numbers of every frame, of Python 2 or 3, running nothing in it.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        A dictionary as `read_json` says, of lists or tuples and whole numbers, NumPy's included.
-    low, high : int
-        MIDI note numbers of the first and the last column.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it cannot be read.
-    ValueError
-        If it is damaged, names anything but whole numbers of NumPy (nothing of that is imported or
-        called), is of another layout, or a note is not in `low` to `high`.
-    """
-    check_size(path.stat().st_size, path, "has")
-    pickled = path.read_bytes()
-    try:
-        data = _NotesUnpickler(io.BytesIO(pickled), encoding="latin1").load()
-    except _Refused as error:
-        raise ValueError(
-            f"{path}: {error}; expected lists, tuples, dictionaries and whole numbers only. Nothing of it was run. "
-            "If you trust who made it, load it yourself and write it with rnnrbm.datasets.save"
-        ) from error
-    except Exception as error:  # a damaged pickle makes the machine raise whatever it runs into
-        raise unreadable(path, "a pickle", error, "get or write the file again") from error
-    return _note_contents(path, data, low, high)
-
-
-class _Refused(Exception):
-    """A pickle wants what is not needed for notes."""
-
-
-# Instructions that notes do not need: sets, objects of classes, buffers, and a second copy of a value.
-_NEEDLESS = b"\x8f\x90\x91\x81\x92\x82\x83\x84PQ\x96\x97\x982"
-# Those that put values into dictionaries, and where their keys are on the stack.
-_KEYS = {pickle.SETITEM: slice(-2, -1), pickle.SETITEMS: slice(None, None, 2), pickle.DICT: slice(None, None, 2)}
-
-
-def _refuse(machine: Any) -> None:
-    raise _Refused("holds sets or objects")
-
-
-def _with_plain_keys(code: bytes) -> Callable[[Any], None]:
-    """Return an instruction that refuses tuples as keys: one that holds a tuple twice, and so on, takes ages."""
-
-    def load(machine: Any) -> None:
-        if any(isinstance(key, tuple) for key in machine.stack[_KEYS[code]]):
-            raise _Refused("has tuples as keys")
-        pickle._Unpickler.dispatch[code[0]](machine)
-
-    return load
-
-
-class _NotesUnpickler(pickle._Unpickler):
-    """Unpickles plain values and NumPy's whole numbers; all that a pickle can call is below.
-
-    It is Python's own in Python. The one in C makes room for as many objects as a file says that it has, and its
-    instructions cannot be replaced.
-    """
-
-    dispatch = (
-        pickle._Unpickler.dispatch
-        | dict.fromkeys(_NEEDLESS, _refuse)
-        | {code[0]: _with_plain_keys(code) for code in _KEYS}
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        made = _CALLABLES.get((module, name))
-        if made is None:
-            raise _Refused(f"names the global {f'{module}.{name}'[:100]}")
-        # A new function each time: a pickle can set attributes of it, which must not outlast it.
-        return lambda *arguments: made(*arguments)
-
-
-class _IntegerType:
-    """What stands for NumPy's dtype of a whole number."""
-
-    def __init__(self, code: str, align: Any = None, copy: Any = None) -> None:
-        if not (isinstance(code, str) and re.fullmatch("[<>|=]?[iu][1248]", code)):
-            raise _Refused(f"holds NumPy values of type {code!r:.40}")
-        self.signed, self.size = code[-2] == "i", int(code[-1])
-        self.order = code[0]
-
-    def __setstate__(self, state: Any) -> None:
-        self.order = state[1]
-
-    def value(self, data: bytes | str) -> int:
-        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
-        if len(raw) != self.size:
-            raise ValueError(f"{len(raw)} bytes for a number of {self.size}")
-        return int.from_bytes(raw, "big" if self.order == ">" else "little", signed=self.signed)
-
-
-def _integer(kind: Any, data: Any = b"") -> int:
-    """Stand for NumPy's maker of scalars."""
-    if not (isinstance(kind, _IntegerType) and isinstance(data, bytes | str)):
-        raise _Refused("makes NumPy values of something else than a whole number's type and bytes")
-    return kind.value(data)
-
-
-def _bytes(text: Any, encoding: Any) -> bytes:
-    """Stand for what Python 3 writes bytes by in old protocols."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise _Refused("encodes something else than bytes")
-    return text.encode("latin1")
-
-
-_CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "dtype"): _IntegerType,
-    ("numpy.core.multiarray", "scalar"): _integer,  # NumPy 1
-    ("numpy._core.multiarray", "scalar"): _integer,
-    ("_codecs", "encode"): _bytes,
-}
-
-
-def _note_contents(path: Path, data: Any, low: int, high: int) -> Contents:
-    """Return the rolls of notes by split, piece and frame."""
-    check_range(low, high)
-    width = high - low + 1
-    layout = "a dictionary of train, valid and test, each a list of pieces, a piece a list of frames, a frame the notes"
-    if not isinstance(data, dict):
-        raise ValueError(f"{path}: holds a {type(data).__name__}; expected {layout}")
-    missing = [split for split in SPLITS if split not in data]
-    if missing:
-        raise ValueError(f"{path}: has no {', '.join(missing)}; expected {layout}")
-    rolls: dict[str, list[np.ndarray]] = {}
-    for split in SPLITS:
-        if not isinstance(data[split], list | tuple):
-            raise ValueError(f"{path}: {split} is a {type(data[split]).__name__}; expected {layout}")
-        check_size(sum(_room(piece, width) for piece in data[split]), path)  # a pickle may hold one piece many times
-        rolls[split] = [_roll(f"{path}, {split}[{i}]", piece, low, high) for i, piece in enumerate(data[split])]
-    names = {split: [f"{split}[{i}]" for i in range(len(rolls[split]))] for split in SPLITS}
-    return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
-
-
-def _room(piece: Any, width: int) -> int:
-    """Return the bytes that a piece takes: the cells of its roll, and a reference for each note of its frames."""
-    if not isinstance(piece, list | tuple):
-        return 0
-    return width * len(piece) + _REFERENCE * sum(len(frame) for frame in piece if isinstance(frame, list | tuple))
-
-
-def _roll(where: str, piece: Any, low: int, high: int) -> np.ndarray:
-    """Return the roll of a piece, the notes of every frame."""
-    if not isinstance(piece, list | tuple):
-        raise ValueError(f"{where} is a {type(piece).__name__}; expected a list of frames")
-    if not piece:
-        raise ValueError(f"{where}: no frames; leave the piece out")
-    roll = np.zeros((len(piece), high - low + 1), np.uint8)
-    for t, frame in enumerate(piece):
-        if not isinstance(frame, list | tuple):
-            raise ValueError(f"{where}, frame {t} is a {type(frame).__name__}; expected a list of note numbers")
-        if len(frame) > MOST_NOTES:
-            raise ValueError(f"{where}, frame {t}: {len(frame)} notes; expected at most {MOST_NOTES}")
-        if len(frame) > 2 and all(note in (0, 1) for note in frame):
-            raise ValueError(
-                f"{where}, frame {t}: {len(frame)} values of 0 and 1, a row of a piano-roll; expected the note numbers "
-                "that sound. Make a Dataset of the rolls, and write it with rnnrbm.datasets.save"
-            )
-        for note in frame:
-            if note == -1:  # a voice that rests, in files with a place for every voice
-                continue
-            if type(note) is float and note.is_integer():
-                note = int(note)
-            if type(note) is not int:
-                raise ValueError(
-                    f"{where}, frame {t}: a {type(note).__name__} among the notes; expected whole numbers, {low} to "
-                    f"{high}"
-                )
-            if not low <= note <= high:
-                shown = note if abs(note) < 10**9 else "of more than 9 digits"
-                raise ValueError(
-                    f"{where}, frame {t}: note {shown}; expected {low} to {high}. Choose low and high to suit, from 0 "
-                    "to 127"
-                )
-            roll[t, note - low] = 1
-    return roll
 
 
 #: Readers by suffix: those of files that say themselves what their columns are, and those that are told.

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import whole_number
 from rnnrbm.files import atomic
+from rnnrbm.io import midi_grid
 from rnnrbm.io.midi_score import RULES, MidiError, Score, check_rule, parse
 from rnnrbm.io.rolls import check_roll
 
@@ -41,11 +42,14 @@ __all__ = [
     "check_range",
     "check_reading",
     "check_rule",
+    "in_range",
     "parse",
     "read",
     "to_mido",
     "to_roll",
+    "to_roll_and_fit",
     "usable_tempo",
+    "writable_tempo",
     "write",
 ]
 
@@ -102,7 +106,8 @@ def read(
 
     With the rule ``"sounding"`` a note sounds from its start to its end, each rounded to the nearest line of the grid,
     half up. A note shorter than a frame, even one of zero length, gets the frame that its start is rounded to, so no
-    note is lost. Notes of one pitch merge, whatever their track: a roll does not distinguish a held note from a
+    note is lost. Notes that follow each other within a frame become a chord; a warning tells if a grid of beats is too
+    coarse for the file. Notes of one pitch merge, whatever their track: a roll does not distinguish a held note from a
     repeated one.
 
     The first frame is tick 0 of the file, so leading silence stays. The last frame is the last in which a note of `low`
@@ -156,7 +161,9 @@ def read(
     -----
     UserWarning
         If some notes lie outside `low` to `high`; the message gives the number dropped. If a note is longer than
-        :data:`LONG_NOTE` beats, which a damaged time may cause. See also `parse`.
+        :data:`LONG_NOTE` beats, which a damaged time may cause. If, on a grid of beats, more than 5 % of the notes
+        begin a quarter of a frame or more from the nearest frame; the message names a finer grid that suits. There is
+        no such warning for a grid of seconds, or with the rule ``"published"``. See also `parse`.
     """
     options: ReadOptions = {
         "rule": rule,
@@ -195,6 +202,26 @@ def check_reading(
 
 def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarray:
     """Return the piano-roll of a parsed file, which `path` names in messages; see `read`."""
+    roll, fit = to_roll_and_fit(score, path, **options)
+    if fit is not None:
+        midi_grid.warn(
+            path,
+            fit,
+            finer="read it with steps_per_beat={}",
+            none="its notes may follow no beat: read it with seconds_per_frame",
+            stacklevel=4,
+        )
+    return roll
+
+
+def to_roll_and_fit(
+    score: Score, path: str, **options: Unpack[ReadOptions]
+) -> tuple[np.ndarray, midi_grid.GridFit | None]:
+    """Return the piano-roll of a parsed file, and how its notes fit the grid instead of a warning about that.
+
+    There is no such fit on a grid of seconds, which no music follows, and with the rule ``"published"``, by which notes
+    are moved as the authors of the benchmark sets moved them.
+    """
     steps, seconds = check_reading(**options)
     low, high = options.get("low", 21), options.get("high", 108)
     drums, pedal = options.get("drums", False), options.get("pedal", False)
@@ -210,22 +237,13 @@ def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarr
                 "drums=True (in a configuration drums = true under [data], on the command line "
                 "--set data.drums=true; rnnrbm convert --drums), or leave the file out"
             )
-    inside = (low <= notes["pitch"]) & (notes["pitch"] <= high)
-    outside = notes["pitch"][~inside]
-    if len(outside):
-        span = f"note numbers {outside.min()} to {outside.max()}, expected {low} to {high}"
-        if len(outside) == len(notes):
-            raise MidiError(f"{path}: all {len(notes)} notes are out of range: {span}; widen it")
-        warnings.warn(
-            f"{path}: dropped {len(outside)} of {len(notes)} notes, out of range: {span}",
-            stacklevel=2,
-        )
-        notes = notes[inside]
+    notes = notes[in_range(notes["pitch"], low, high, path)]
     if steps is None and not score.tempo[:, 1].all():
         raise MidiError(
             f"{path}: has a tempo of 0 microseconds per beat, so its notes have no time in "
             "seconds; read it with steps_per_beat"
         )
+    fit = None if steps is None or published else midi_grid.fit(notes["start"], score.ticks_per_beat, steps)
     start, end = (_frame(score, notes[name], steps, seconds) for name in ("start", "end"))
     if published:
         start, end = np.maximum(start - 1, 0), np.maximum(end - 1, 0)
@@ -258,13 +276,29 @@ def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarr
         apart = np.flatnonzero(start[begin + 1 : stop] > reached[:-1]) + 1
         for i, j in pairwise([0, *apart, stop - begin]):
             roll[start[begin + i] : reached[j - 1], pitch[begin] - low] = 1
-    return roll
+    return roll, fit
 
 
 def usable_tempo(score: Score) -> float | None:
     """Return the mean tempo of a file in beats per minute, or None if no file can state it."""
-    tempo = score.beats_per_minute()
+    return writable_tempo(score.beats_per_minute())
+
+
+def writable_tempo(tempo: float) -> float | None:
+    """Return a tempo in beats per minute, or None if no file can state it."""
     return tempo if SLOWEST <= tempo <= FASTEST else None
+
+
+def in_range(pitches: np.ndarray, low: int, high: int, path: object, what: str = "notes") -> np.ndarray:
+    """Return which pitches lie within `low` to `high`; warn if some do not, and raise MidiError if none does."""
+    inside = np.asarray((low <= pitches) & (pitches <= high))
+    outside = pitches[~inside]
+    if len(outside):
+        span = f"note numbers {outside.min()} to {outside.max()}, expected {low} to {high}"
+        if len(outside) == len(pitches):
+            raise MidiError(f"{path}: all {len(pitches)} {what} are out of range: {span}; widen it")
+        warnings.warn(f"{path}: dropped {len(outside)} of {len(pitches)} {what}, out of range: {span}", stacklevel=3)
+    return inside
 
 
 def check_range(low: int, high: int) -> None:

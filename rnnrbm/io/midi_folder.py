@@ -8,7 +8,7 @@ from typing import Unpack
 import numpy as np
 
 from rnnrbm.arguments import whole_number
-from rnnrbm.io import midi
+from rnnrbm.io import midi, midi_grid
 from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents
 
 __all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder"]
@@ -103,18 +103,30 @@ def _read_midi(
     """Return the rolls of the usable files by their path in the folder, and the median tempo; warn about the others."""
     pieces: dict[str, np.ndarray] = {}
     tempi: list[float | None] = []
+    fits: list[midi_grid.GridFit] = []
     reason = ""
     for path in paths:
         try:
             score = midi.parse(path, rule=options.get("rule", "sounding"))
-            pieces[path.relative_to(folder).as_posix()] = midi.to_roll(score, str(path), **options)
+            roll, fit = midi.to_roll_and_fit(score, str(path), **options)
+            pieces[path.relative_to(folder).as_posix()] = roll
             tempi.append(midi.usable_tempo(score))
+            fits += [] if fit is None else [fit]
         except Exception as error:  # options were checked before, so it is the file, whatever went wrong
             reason = str(error)
             named = reason if str(path) in reason else f"{path}: {reason}"
             warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)
     if not pieces:
         raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
+    if fits:
+        midi_grid.warn(
+            str(folder),
+            midi_grid.total(fits),
+            what=f"notes in {len(fits)} MIDI files",
+            finer="read them with steps_per_beat={} (data.steps_per_beat in settings)",
+            none="they may follow no beat: read them with seconds_per_frame (data.seconds_per_frame in settings)",
+            stacklevel=5,
+        )
     known = [tempo for tempo in tempi if tempo is not None]
     return pieces, float(np.median(known)) if known else None
 

@@ -1,6 +1,5 @@
 """What the readers share: the contents of a data set, and checking and transposing one piano-roll."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +41,7 @@ def check_size(size: int, where: object, what: str = "expands to") -> None:
         )
 
 
-def unreadable(path: Path, kind: str, error: Exception, advice: str) -> ValueError:
+def unreadable(path: object, kind: str, error: Exception, advice: str) -> ValueError:
     """Return what to raise about a damaged file."""
     return ValueError(
         f"{path}: cannot be read as {kind}, it is cut off, damaged or of another kind ({first_line(error)}); {advice}"
@@ -75,7 +74,7 @@ def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = ""
 
     Parameters
     ----------
-    roll : array-like, shape (T, n)
+    roll : array-like or sparse matrix, shape (T, n)
         Boolean, integer or real; T at least 1.
     n_visible : int, optional
         Number of columns expected; by default any from 1.
@@ -94,10 +93,8 @@ def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = ""
         numeric, or holds NaN or other values than 0 and 1.
     """
     prefix = f"{where}: " if where else ""
-    if hasattr(roll, "toarray"):
-        raise ValueError(f"{prefix}a sparse matrix; expected a dense array: give roll.toarray()")
     try:
-        array = np.asarray(roll)
+        array = np.asarray(roll.toarray() if hasattr(roll, "toarray") else roll)
     except ValueError as error:
         raise ValueError(f"{prefix}rows of different lengths; expected an array of frames x notes") from error
     if array.ndim != 2:

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
-from rnnrbm.io import midi, wav
+from rnnrbm.io import midi, midi_grid, wav
 from rnnrbm.io.rolls import check_roll
 from rnnrbm.scoring import baselines, metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rnnrbm.units import Unit
 
 __all__ = ["PianoRoll"]
 
@@ -146,11 +145,6 @@ class PianoRoll:
         ]
         return Mismatch(columns, "; ".join(durations))
 
-    def initial_bias(self, pieces: Pieces, unit: Unit) -> np.ndarray:
-        """Log odds of each column for discrete units (Hinton 2010, section 8.1), else its mean."""
-        notes = baselines.NoteUnigram.fit(pieces)
-        return notes.log_odds if unit.is_discrete else notes.probability
-
     def from_samples(self, samples: np.ndarray) -> np.ndarray:
         """Round to 0 and 1: binary samples are unchanged, real ones sound from 0.5."""
         return (np.asarray(samples) >= 0.5).astype(np.uint8)
@@ -209,9 +203,19 @@ class PianoRoll:
         """Read a MIDI file; by the rule "sounding", since "published" omits the first frame."""
         if self.low is None:
             raise ValueError(f"{path}: the columns are not MIDI notes, so no MIDI file can be read as such frames")
-        return midi.read(
-            path, low=self.low, high=self.low + n_visible - 1, drums=self.drums, pedal=self.pedal, **self.grid
+        high = self.low + n_visible - 1
+        score = midi.parse(path)
+        roll, fit = midi.to_roll_and_fit(
+            score, str(path), low=self.low, high=high, drums=self.drums, pedal=self.pedal, **self.grid
         )
+        if fit is not None:
+            midi_grid.warn(
+                str(path),
+                fit,
+                finer="continue another piece, or with a model of {} frames per beat",
+                none="its notes may follow no beat: continue another piece",
+            )
+        return roll
 
     def tempo_of(self, path: Path) -> float | None:
         return midi.usable_tempo(midi.parse(path))

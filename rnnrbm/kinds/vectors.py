@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rnnrbm.arguments import as_pieces
 from rnnrbm.files import atomic, load_arrays
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
 from rnnrbm.io.rolls import check_size
-from rnnrbm.scoring.metrics import check_shapes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rnnrbm.units import Unit
 
 __all__ = ["ColumnGaussian", "Vectors"]
 
@@ -69,8 +68,8 @@ class Vectors:
 
         A Gaussian unit has one standard deviation given the past, so it should be about the error of a good prediction.
         """
-        check_shapes(train)
-        values = np.concatenate(list(train)).astype(float).var(axis=0)
+        train = as_pieces(train)
+        values = np.concatenate(train).astype(float).var(axis=0)
         changes = [np.diff(piece.astype(float), axis=0) for piece in train if len(piece) > 1]
         if changes:
             values = np.minimum(values, np.concatenate(changes).var(axis=0))
@@ -83,7 +82,7 @@ class Vectors:
     def check(self, piece: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
         prefix = f"{where}: " if where else ""
         try:
-            array = np.asarray(piece)
+            array = np.asarray(piece.toarray() if hasattr(piece, "toarray") else piece)
         except ValueError as error:
             raise ValueError(f"{prefix}rows of different lengths; expected an array of frames x columns") from error
         if array.ndim != 2 or 0 in array.shape:
@@ -111,10 +110,6 @@ class Vectors:
             return Mismatch()
         return Mismatch(duration=f"{there:g} seconds per frame, not {here:g}")
 
-    def initial_bias(self, pieces: Pieces, unit: Unit) -> np.ndarray:
-        """Mean of each column."""
-        return np.concatenate(list(pieces)).mean(axis=0, dtype=float)
-
     def from_samples(self, samples: np.ndarray) -> np.ndarray:
         return np.asarray(samples, np.float32)
 
@@ -137,8 +132,8 @@ class Vectors:
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
         """Mean, standard deviation, and correlation of each value with the one before it, over all columns."""
-        check_shapes(pieces)
-        values = np.concatenate(list(pieces)).astype(float)
+        pieces = as_pieces(pieces)
+        values = np.concatenate(pieces).astype(float)
         centred = [np.asarray(piece, float) - values.mean(axis=0) for piece in pieces]
         pairs = [(p[:-1], p[1:]) for p in centred if len(p) > 1]
         product = sum(float((a * b).sum()) for a, b in pairs)
@@ -150,8 +145,7 @@ class Vectors:
         }
 
     def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
-        check_shapes(true)
-        p, t = (np.concatenate([np.asarray(x, float) for x in pieces]) for pieces in (predicted, true))
+        p, t = (np.concatenate(as_pieces(pieces)).astype(float) for pieces in (predicted, true))
         if p.shape != t.shape:
             raise ValueError(f"predicted has shape {p.shape}, true {t.shape}; they must be equal")
         error, variance = float(np.mean((p - t) ** 2)), float(t.var(axis=0).mean())
@@ -218,7 +212,7 @@ class ColumnGaussian:
     @classmethod
     def fit(cls, pieces: Pieces, follow: bool = False) -> ColumnGaussian:
         """Estimate from pieces, arrays (T, n_visible)."""
-        check_shapes(pieces)
+        pieces = as_pieces(pieces)
         values = np.concatenate([_difference(piece, follow) for piece in pieces])
         # a constant column would have an infinite density
         return cls(values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6), follow)

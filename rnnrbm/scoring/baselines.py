@@ -37,8 +37,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from rnnrbm.arguments import as_pieces
 from rnnrbm.io.rolls import check_roll
-from rnnrbm.scoring.metrics import Pieces, accuracy, check_shapes, copy_previous, expected_accuracy, previous, shares
+from rnnrbm.scoring.metrics import Pieces, accuracy, copy_previous, expected_accuracy, previous, shares
 from rnnrbm.scoring.ngrams import Grams, Queries, note_grams
 
 __all__ = [
@@ -112,9 +113,9 @@ class Baseline(ABC):
 
 def _rolls(pieces: Pieces, n_visible: int | None = None) -> list[np.ndarray]:
     """Check the pieces and convert them to uint8."""
-    check_shapes(pieces)
-    width = n_visible or np.shape(pieces[0])[1]
-    return [check_roll(piece, n_visible=width, where=f"pieces[{i}]") for i, piece in enumerate(pieces)]
+    arrays = as_pieces(pieces)
+    width = n_visible or arrays[0].shape[1]
+    return [check_roll(piece, n_visible=width, where=f"pieces[{i}]") for i, piece in enumerate(arrays)]
 
 
 def _argmax(function: Callable[[float], float], low: float, high: float) -> float:

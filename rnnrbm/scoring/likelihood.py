@@ -24,7 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
+from numpy.typing import ArrayLike
 
+from rnnrbm.arguments import as_array, as_list, as_pieces
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
@@ -171,12 +173,12 @@ def with_error(mean: float, standard_error: float) -> str:
     return f"{mean:.3f}" + (f" ± {standard_error:.3f}" if standard_error else "")
 
 
-def frequent_states(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.ndarray | None:
+def frequent_states(pieces: Sequence[ArrayLike] | np.ndarray, at_most: int = 5000) -> np.ndarray | None:
     """Return the distinct frames of binary pieces, most frequent first, for exact sums.
 
     Parameters
     ----------
-    pieces : sequence of arrays (T, n_visible)
+    pieces : sequence of array-likes (T, n_visible), or one array
     at_most : int
         Greatest number of frames.
 
@@ -184,9 +186,16 @@ def frequent_states(pieces: Sequence[np.ndarray], at_most: int = 5000) -> np.nda
     -------
     numpy.ndarray or None, shape (n, n_visible), uint8
         None if there are no frames, or the pieces are not binary.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`rnnrbm.arguments.as_pieces`.
     """
-    frames = np.concatenate(pieces) if len(pieces) else np.empty((0, 0))
-    if at_most < 1 or not len(frames) or not np.isin(frames, (0, 1)).all():
+    if at_most < 1 or not as_list(pieces):
+        return None
+    frames = np.concatenate(as_pieces(pieces))
+    if not np.isin(frames, (0, 1)).all():
         return None
     packed, counts = np.unique(np.packbits(frames.astype(bool), axis=1), axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:at_most]
@@ -315,7 +324,7 @@ class Evaluator:
     def _exact_states(self, states: np.ndarray) -> Any:
         if not self.density.visible.is_binary:
             raise ValueError(f"only states of binary visible units can be enumerated, not of {self.density.visible}")
-        states = np.asarray(states)
+        states = as_array(states, "exact_states")
         if states.ndim != 2 or not len(states) or states.shape[1] != self.n_visible:
             raise ValueError(
                 f"exact_states has shape {states.shape}, expected frames, (1 or more, {self.n_visible}), such as "
@@ -346,7 +355,7 @@ class Evaluator:
         done : int
             Number of frames whose values are known: whole chunks among them are skipped.
         """
-        check_pieces(pieces, self.density)
+        pieces = check_pieces(pieces, self.density)
         if frames is not None and frames < 1:
             raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
         chosen = chosen_frames(pieces, seed, frames)
@@ -402,7 +411,7 @@ class Evaluator:
 
     def __call__(
         self,
-        pieces: Sequence[np.ndarray],
+        pieces: Sequence[ArrayLike] | np.ndarray,
         *,
         seed: random.Seed = 0,
         frames: int | None = None,
@@ -428,11 +437,12 @@ class Evaluator:
             If there are no pieces, or a piece has no frame or another width than the model.
         """
         parts = []
+        rolls = check_pieces(pieces, self.density)
         seed = random.as_seed(seed)  # one number for all chunks
-        for chunk in self.chunks(pieces, seed=seed, frames=frames):
+        for chunk in self.chunks(rolls, seed=seed, frames=frames):
             parts.append(chunk.values)
             progress(self.method, int(chunk.rows[-1]) + 1, chunk.total, None)
-        return self.result(pieces, np.concatenate(parts, axis=1), seed, frames)
+        return self.result(rolls, np.concatenate(parts, axis=1), seed, frames)
 
 
 def chosen_frames(pieces: Sequence[np.ndarray], seed: int, frames: int | None) -> np.ndarray:
@@ -450,7 +460,7 @@ def _filled(v: np.ndarray, size: int) -> np.ndarray:
 
 def log_likelihood(
     model: SequenceModel | FrameDensity,
-    pieces: Sequence[np.ndarray] | np.ndarray,
+    pieces: Sequence[ArrayLike] | np.ndarray,
     *,
     method: str | None = None,
     n_chains: int = 100,
@@ -467,7 +477,7 @@ def log_likelihood(
     ----------
     model : SequenceModel or FrameDensity
         The frames of a density without a network are independent of each other.
-    pieces : sequence of arrays (T, n_visible), or one such array
+    pieces : sequence of array-likes (T, n_visible), or one array
     method : {"ais", "raise", "exact"} or None
         None means AIS if Z must be estimated; a normalized density is scored exactly. AIS tends to overestimate the
         log-likelihood, RAISE to underestimate it; ``"exact"`` enumerates, up to 25 units.
@@ -500,8 +510,6 @@ def log_likelihood(
     UserWarning
         If more than one frame in a hundred has a low effective sample size.
     """
-    if isinstance(pieces, np.ndarray):
-        pieces = [pieces] if pieces.ndim == 2 else list(pieces)
     evaluate = Evaluator(
         model,
         method=method,

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnrbm.arguments import as_array, as_pieces
+
 __all__ = [
     "Nearest",
     "accuracy",
-    "check_shapes",
     "copy_previous",
     "expected_accuracy",
     "frame_accuracy",
@@ -36,12 +37,6 @@ def previous(piece: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(piece[:1]), piece[:-1]])
 
 
-def check_shapes(pieces: Pieces) -> None:
-    """Raise ValueError unless there is a piece and every piece is an array (T, n_visible) with T >= 1."""
-    if len(pieces) == 0 or any(np.ndim(p) != 2 or len(p) == 0 for p in pieces):
-        raise ValueError("expected at least one piece, each an array (T, n_visible) with T of 1 or more")
-
-
 def frame_accuracy(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Accuracy of each frame, TP / max(predicted notes, true notes), which reproduces the figures of the 2012 paper.
 
@@ -56,7 +51,7 @@ def frame_accuracy(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     -------
     numpy.ndarray, shape (T,), between 0 and 1
     """
-    predicted, true = np.asarray(predicted) > 0, np.asarray(true) > 0
+    predicted, true = as_array(predicted, "predicted") > 0, as_array(true, "true") > 0
     if predicted.shape != true.shape:
         raise ValueError(f"predicted has shape {predicted.shape}, true {true.shape}; they must be equal")
     most = np.maximum(predicted.sum(axis=1), true.sum(axis=1))
@@ -72,7 +67,7 @@ def accuracy(predicted: Pieces, true: Pieces) -> dict[str, float]:
         ``frame``: mean of :func:`frame_accuracy` over all frames. ``bay``: TP / (TP + FP + FN) over all notes of
         all frames. ``precision``, ``recall``: over all notes. Values are fractions, not percent; NaN for 0 / 0.
     """
-    check_shapes(true)
+    true = as_pieces(true)
     p, t = np.concatenate(list(predicted)) > 0, np.concatenate(list(true)) > 0
     return shares(frame_accuracy(p, t), float((p & t).sum()), float(p.sum()), float(t.sum()))
 
@@ -143,19 +138,19 @@ def expected_accuracy(p: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 def copy_previous(pieces: Pieces) -> list[np.ndarray]:
     """Predict each frame as a copy of the previous one, and the first frame as silent."""
-    check_shapes(pieces)
+    pieces = as_pieces(pieces)
     return [previous(p) for p in pieces]
 
 
 def notes_per_frame(pieces: Pieces) -> np.ndarray:
     """Number of notes in each frame of all pieces, shape (frames,)."""
-    check_shapes(pieces)
+    pieces = as_pieces(pieces)
     return np.concatenate([np.asarray(p) > 0 for p in pieces]).sum(axis=1)
 
 
 def note_lengths(pieces: Pieces) -> np.ndarray:
     """Length in frames of each note of all pieces, without a break, including notes at the ends."""
-    check_shapes(pieces)
+    pieces = as_pieces(pieces)
     lengths = []
     for piece in pieces:
         on = np.pad(np.asarray(piece) > 0, ((1, 1), (0, 0)))
@@ -212,8 +207,8 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
     ValueError
         If the rolls differ in length, or no piece is as long as they are.
     """
-    check_shapes(rolls)
-    check_shapes(pieces)
+    rolls = as_pieces(rolls)
+    pieces = as_pieces(pieces)
     n_steps = len(rolls[0])
     if any(len(roll) != n_steps for roll in rolls):
         raise ValueError(f"rolls have {sorted({len(roll) for roll in rolls})} frames, expected one length")
@@ -263,8 +258,8 @@ def longest_copy(roll: np.ndarray, pieces: Pieces, transpose_range: tuple[int, i
 
 def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> list[int]:
     """As :func:`longest_copy` for several rolls, faster than one by one."""
-    check_shapes(rolls)
-    check_shapes(pieces)
+    rolls = as_pieces(rolls)
+    pieces = as_pieces(pieces)
     number: dict[bytes, int] = {}
     frames = []
     for piece in pieces:
@@ -294,7 +289,7 @@ def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
 
 def repeated_frame_rate(pieces: Pieces) -> float:
     """Fraction of non-silent frames that equal the previous frame; NaN if there are none."""
-    check_shapes(pieces)
+    pieces = as_pieces(pieces)
     equal = np.concatenate([(p[1:] == p[:-1]).all(axis=1) for p in pieces])
     sounds = np.concatenate([p[1:].any(axis=1) for p in pieces])
     return float((equal & sounds).sum() / sounds.sum()) if sounds.any() else float("nan")
@@ -316,7 +311,7 @@ def pitch_histogram(pieces: Pieces, *, low: int = 21, classes: bool = False) -> 
     numpy.ndarray
         Sums to 1; zeros if nothing sounds.
     """
-    check_shapes(pieces)
+    pieces = as_pieces(pieces)
     counts = sum((np.asarray(p) > 0).sum(axis=0).astype(float) for p in pieces)
     if classes:
         counts = np.bincount((low + np.arange(counts.size)) % 12, weights=counts, minlength=12)

@@ -23,12 +23,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from pytensor.compile.sharedvalue import SharedVariable
 
+from rnnrbm import checkpoint
 from rnnrbm.backend import engine, sharding
 from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.densities import FrameDensity
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training import checkpoint
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 from rnnrbm.training.step import Steps
@@ -69,7 +71,8 @@ class State:
     rows : list of dict
         Metrics of all epochs.
     finished : bool
-        Training is complete: all epochs are done, or it stopped early.
+        Training is complete: all epochs are done, or it stopped early. To train on, with more epochs than before, set
+        it to False. The schedules of the settings are then those of the new number of epochs.
     variables : dict of str to shared variable
         Everything that changes from step to step, live.
     """
@@ -114,6 +117,11 @@ class State:
         best = {name[5:]: arrays.pop(name) for name in list(arrays) if name.startswith("best.")}
         return cls(**plain, best=best, _loaded=arrays, _source=str(path)), meta
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no training has begun with this state."""
+        return not self._loaded and not self.variables
+
     def _values(self) -> dict[str, np.ndarray]:
         """Values that were loaded and are not assigned yet, or else those of the live variables."""
         return dict(self._loaded) or {name: engine.to_numpy(v) for name, v in self.variables.items()}
@@ -133,26 +141,31 @@ class State:
             checkpoint.assign(best, self.best, where="best parameters")
 
 
+def _set_bias(model: SequenceModel, train: Sequence[np.ndarray]) -> None:
+    """Set visible biases that are all zero to those of independent units that fit the training set."""
+    b_v = model.density.b_v
+    if isinstance(b_v, SharedVariable) and not b_v.get_value(borrow=True).any():
+        b_v.set_value(model.density.visible.fitted_bias(train).astype(b_v.dtype))
+
+
 def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
     """The learning rate as a function of the step, counted from 0."""
     warm = max(1, round(settings.warmup * n_steps))
 
     def rate(step: int) -> float:
-        done = min(1.0, step / max(1, n_steps))
-        left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * done)), "linear": 1.0 - done, "constant": 1.0}
-        share = settings.final_rate + (1.0 - settings.final_rate) * left[settings.schedule]
-        return settings.learning_rate * share * min(1.0, (step + 1) / warm)
+        return settings.rate_at(min(1.0, step / max(1, n_steps))) * min(1.0, (step + 1) / warm)
 
     return rate
 
 
 def fit(
     model: SequenceModel | FrameDensity | Trainable,
-    train: Sequence[np.ndarray] | np.ndarray,
-    valid: Sequence[np.ndarray] | np.ndarray | None = None,
+    train: Sequence[ArrayLike] | np.ndarray,
+    valid: Sequence[ArrayLike] | np.ndarray | None = None,
     settings: Training | None = None,
     *,
     state: State | None = None,
+    initial_bias: bool = True,
     stop: Callable[[], bool] | None = None,
     progress: Progress = silent,
     mode: Any = None,
@@ -172,15 +185,19 @@ def fit(
         if it has ``params`` and ``loss(batch, rng)`` or ``updates(batch, rng)``; see :mod:`rnnrbm.training.trainable`.
         Frames are independent for all but a sequence model: they are shuffled one by one, `batch_size` of them in a
         batch (by default a twentieth of them, at most 576), unless ``row_length`` is set.
-    train, valid : sequences of arrays (T, n_visible)
-        Values are 0 and 1 for binary visible units, and finite for others. If frames are independent, one array
-        (N, n_visible) may replace the sequence. `valid` may be None: then nothing is validated and nothing stops early.
+    train, valid : sequences of array-likes (T, n_visible)
+        Values are 0 and 1 for binary visible units, and finite for others. One array (T, n_visible) is one piece, or
+        the frames if they are independent. `valid` may be None: then nothing is validated and nothing stops early.
     settings : Training or None
         See :class:`rnnrbm.training.settings.Training`; None stands for the defaults. For music give
         ``transpose_range=(-5, 6)``, or the model will overfit: each piece is then shifted at random, in every epoch, by
         a number of columns from this range.
     state : State or None
         Where the run's state is kept; give a state that was loaded, or in which another call stopped, to continue.
+    initial_bias : bool
+        If the visible biases of a model are all zero, it is untrained: set them first to those of independent units
+        that fit the training set (Hinton, "A practical guide to training restricted Boltzmann machines", 2010,
+        section 8.1). With False they stay.
     stop : callable or None
         Asked after every batch; if it answers True, the generator ends with the state at that batch.
     progress : callable
@@ -223,18 +240,19 @@ def fit(
         )
     settings = settings or Training.named(changes, where="fit")
     alone = not isinstance(model, SequenceModel)
-    train = checked_pieces(trained, train, single_frames=alone, name="train piece")
-    n_frames = sum(len(piece) for piece in train)
+    rolls = checked_pieces(trained, train, name="train piece")
+    n_frames = sum(map(len, rolls))
     settings = suitable_settings(trained, settings, single_frames=alone, n_frames=n_frames)
     state = State() if state is None else state
     if valid is None or (isinstance(valid, (Sequence, np.ndarray)) and len(valid) == 0):
-        valid = []
+        held_out = []
     else:
         check_validation(trained)
-        valid = checked_pieces(trained, valid, single_frames=alone, name="valid piece")
-        if valid[0].shape[1] != train[0].shape[1]:
-            raise ValueError(f"valid pieces have {valid[0].shape[1]} columns, train pieces {train[0].shape[1]}")
-    return Epochs(_run(trained, train, valid, settings, state, stop, progress, mode))
+        held_out = checked_pieces(trained, valid, name="valid piece")
+        if held_out[0].shape[1] != rolls[0].shape[1]:
+            raise ValueError(f"valid pieces have {held_out[0].shape[1]} columns, train pieces {rolls[0].shape[1]}")
+    rows = _run(trained, rolls, held_out, settings, state, stop, progress, mode, initial_bias=initial_bias)
+    return Epochs(rows)
 
 
 class Epochs(Iterator[Row]):
@@ -275,12 +293,16 @@ def _run(
     stop: Callable[[], bool] | None,
     progress: Progress,
     mode: Any,
+    *,
+    initial_bias: bool,
 ) -> Generator[Row, None, None]:
     """Lay out the data, compile, and train; see :func:`fit`."""
     sequential = isinstance(model, SequenceModel)
     if state.finished and sequential:
         state.restore_best(model)
         return
+    if initial_bias and state.is_new and sequential:
+        _set_bias(model, train)
     corpus = PackedDataset(
         train,
         row_length=settings.row_length,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -236,6 +237,11 @@ class Training(Settings):
         """Inverse temperatures of parallel tempering, from 1 down to 0; empty if `n_betas` is 1."""
         n = self.n_betas
         return () if n == 1 else tuple(1.0 - i / (n - 1) for i in range(n))
+
+    def rate_at(self, done: float) -> float:
+        """Learning rate after a fraction of all steps, warmup aside."""
+        left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * done)), "linear": 1.0 - done, "constant": 1.0}
+        return self.learning_rate * (self.final_rate + (1.0 - self.final_rate) * left[self.schedule])
 
     def k_at(self, epoch: int) -> int:
         """Gibbs steps of CD-k in an epoch, counted from 0."""

@@ -260,30 +260,18 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     return settings.single_frames(size)
 
 
-def checked_pieces(model: Any, pieces: Any, *, single_frames: bool, name: str) -> Sequence[np.ndarray]:
-    """Check the data of a model, and return it as a sequence of pieces.
-
-    If frames are independent, one array (N, n_visible) is accepted as one piece.
+def checked_pieces(model: Any, pieces: Any, *, name: str) -> list[np.ndarray]:
+    """Check the data of a model, and return it as a list of pieces.
 
     Raises
     ------
     ValueError, TypeError
-        See :func:`rnnrbm.state_encoder.check_arrays`.
+        See :func:`rnnrbm.state_encoder.check_pieces`.
     """
-    if single_frames and isinstance(pieces, np.ndarray) and pieces.ndim == 2:
-        pieces = [pieces]
     if isinstance(model, SequenceModel):
-        check_pieces(pieces, model.density, name=name)
-        return pieces
-    if isinstance(pieces, Sequence) and not isinstance(pieces, str):
-        pieces = [np.asarray(piece) for piece in pieces]
-    n_visible = getattr(model, "n_visible", None)
-    if n_visible is None:
-        some = pieces[0] if isinstance(pieces, (Sequence, np.ndarray)) and len(pieces) else np.empty((0, 0))
-        n_visible = np.shape(some)[-1] if np.ndim(some) else 0
-    check_arrays(pieces, n_visible, getattr(model, "visible", Gaussian()), name=name)
-    dtype = float_type(parameters(model))
-    return [piece.astype(dtype) if piece.dtype.kind == "f" else piece for piece in pieces]
+        return check_pieces(pieces, model.density, name=name)
+    visible, dtype = getattr(model, "visible", Gaussian()), float_type(parameters(model))
+    return check_arrays(pieces, getattr(model, "n_visible", None), visible, dtype=dtype, name=name)
 
 
 def sequence_loss(

@@ -3,14 +3,19 @@
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers import assert_same, numbered_midi, refused, rnnrbm, small
 
+from rnnrbm.cli.console import own_data
 from rnnrbm.datasets import SPLITS, load, save
+from rnnrbm.experiment.config import Data
+from rnnrbm.experiment.setup import load_data
 from rnnrbm.io import midi
 from rnnrbm.io.formats import load_roll, save_roll
+from rnnrbm.io.midi_grid import GridWarning
 from rnnrbm.io.rolls import transpose
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder"))
@@ -41,6 +46,7 @@ def place(tmp_path, monkeypatch):
         (["--low", 40, "--high", 80], {"low": 40, "high": 80}),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*begin between the frames of steps_per_beat=2")  # it has sixteenth notes
 def test_midi_to_a_roll(place, given, options):
     said = rnnrbm("convert", "tune.mid", "tune.npz", *given).stdout
     back, metadata = load_roll("tune.npz")
@@ -212,3 +218,18 @@ def test_the_pedal_is_read_if_asked_for(place):
     for options, n_frames in (([], 4), (["--pedal"], 12)):
         rnnrbm("convert", "pedal.mid", "pedal.npz", "--overwrite", *options)
         assert load_roll("pedal.npz")[0][:, 39].tolist() == [1] * n_frames
+
+
+def test_the_grid_of_a_run_is_a_warning_when_it_is_trained_not_later(tmp_path):
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    for i in range(3):
+        midi.write(folder / f"{i}.mid", np.eye(88, dtype=np.uint8), steps_per_beat=4)
+    data = Data(source=str(folder), steps_per_beat=1)
+    with pytest.warns(GridWarning, match="198 of 264 notes in 3 MIDI files"):
+        expected = load_data(data)
+    (folder / "bad.mid").write_bytes(b"no MIDI")
+    with pytest.warns(UserWarning, match="left out a MIDI file") as seen:
+        found = own_data(SimpleNamespace(config=SimpleNamespace(data=data)))
+    assert [warning.category for warning in seen] == [UserWarning]
+    assert_same(found, expected)

@@ -28,10 +28,10 @@ from helpers import (
     save_data,
 )
 
+from rnnrbm import checkpoint
 from rnnrbm.cli.runs import _print_results
 from rnnrbm.experiment import config
 from rnnrbm.io import midi
-from rnnrbm.training import checkpoint
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder"))
 
@@ -184,11 +184,8 @@ def test_options_change_settings(place):
         (["--resume"], r"--resume needs --out"),
         (["--resume", "--out", "nowhere"], r"nowhere: no run to resume there"),
         (
-            ["--resume", "--out", "whole", "--epochs", "9"],
-            (
-                r"keeps its schedule; leave out training\.epochs, or start a new run, a longer one by: "
-                r"rnnrbm train whole.config\.toml --epochs N --out NEW$"
-            ),
+            ["--resume", "--out", "whole", "--seed", "9"],
+            r"of which only training\.epochs and training\.patience may change; leave out training\.seed, or start a",
         ),
         (["tiny.toml", "--resume", "--out", "whole"], r"leave out tiny\.toml, or start a new run"),
         (["--resume", "--overwrite", "--out", "whole"], r"--resume and --overwrite contradict each other.*give one"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnnrbm import checkpoint
 from rnnrbm.datasets import Dataset, PianoRoll
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Model
@@ -17,7 +18,6 @@ from rnnrbm.scoring import baselines, metrics
 from rnnrbm.scoring.likelihood import Evaluator, frequent_states, log_likelihood
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import StateEncoder
-from rnnrbm.training import checkpoint
 
 WIDTH = 6
 QUICK: dict[str, Any] = {"n_chains": 8, "n_temperatures": 5, "k": 3, "n_draws": 2}

@@ -25,12 +25,15 @@ from helpers import (
     same_training,
     save_data,
     some_pieces,
+    stop_after,
+    tiny,
 )
 from scipy.io import wavfile
 
 import rnnrbm
-from rnnrbm import datasets
+from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
+from rnnrbm.checkpoint import CheckpointError
 from rnnrbm.datasets import Dataset, PianoRoll
 from rnnrbm.experiment import config, run, run_folder
 from rnnrbm.experiment.config import Config
@@ -38,34 +41,7 @@ from rnnrbm.io import midi
 from rnnrbm.sampling import generate
 from rnnrbm.scoring import baselines
 from rnnrbm.scoring.likelihood import frequent_states, log_likelihood
-from rnnrbm.training import checkpoint
-from rnnrbm.training.checkpoint import CheckpointError
 from rnnrbm.training.packing import PackedDataset
-
-
-def tiny(source: Path, **changes: Any) -> Config:
-    settings = {
-        "data.source": str(source),
-        "model.n_hidden": 8,
-        "model.n_recurrent": 6,
-        "training.epochs": 3,
-        "training.batch_size": 2,
-        "training.row_length": 16,
-        "training.context": 4,
-        "training.k": 1,
-        "training.transpose_range": [-1, 1],
-        "training.averaging": 0.9,
-        "training.valid_every": 2,
-        "training.valid_n_chains": 2,
-        "training.valid_n_temperatures": 3,
-        "evaluation.n_chains": 3,
-        "evaluation.n_temperatures": 4,
-        "generation.n_samples": 2,
-        "generation.n_frames": 10,
-        "generation.k": 3,
-    }
-    return Config().replaced(settings | changes)
-
 
 #: for tests that look at training only
 QUICK_END = {"evaluation.test": False, "generation.n_samples": 1}
@@ -381,16 +357,6 @@ def test_free_folder(tmp_path):
 
 
 # --- interruption -----------------------------------------------------------------------------------
-
-
-def stop_after(n: int):
-    asked = []
-
-    def stop() -> bool:
-        asked.append(1)
-        return len(asked) >= n
-
-    return stop
 
 
 def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path, whole, data):

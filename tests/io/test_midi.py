@@ -26,6 +26,7 @@ from rnnrbm.io.rolls import transpose
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder")) / "midi"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
 AWKWARD = DATA / "awkward"
+coarse = pytest.mark.filterwarnings("ignore:.*begin between the frames of steps_per_beat")
 REAL = sorted(p for p in DATA.rglob("*.mid*") if "empty" not in p.name and "not-a" not in p.name)
 
 
@@ -121,6 +122,7 @@ def mido_roll(path: Path, steps: int, *, drums: bool = False) -> np.ndarray:
 
 @needs_data
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+@coarse
 def test_every_real_file_equals_an_independent_tick_based_reader(path):
     for steps in (1, 2, 4, 12):
         roll = midi.read(path, steps_per_beat=steps, low=0, high=127, drums=True)
@@ -168,6 +170,7 @@ def mats():
 
 @needs_data
 @pytest.mark.parametrize(("path", "row"), published(), ids=lambda x: getattr(x, "name", ""))
+@coarse
 def test_published_rolls_come_out_of_their_files(path, row, mats):
     """Boulanger-Lewandowski's rolls, with no differing cell.
 
@@ -312,6 +315,7 @@ def test_maestro_is_read_on_a_grid_of_seconds():
 
 
 @needs_data
+@coarse
 def test_mendelssohn_note_offs_without_a_note_are_ignored():
     assert len(midi.parse(AWKWARD / "mendel_op62_3.mid").notes) == 1007
     assert midi.read(AWKWARD / "mendel_op62_3.mid").shape == (784, 88)
@@ -335,6 +339,7 @@ def test_nottingham_tempo_changes_and_format_0():
     ("name", "count"),
     [("test-all-gm-percussion.mid", 183), ("groove_1_funk-groove1_138_beat_4-4.mid", 410)],
 )
+@coarse
 def test_drums_alone_are_refused_unless_asked_for(name, count):
     with pytest.raises(MidiError, match=rf"{name}: all {count} notes are drums.*drums=True .*--set data\.drums=true"):
         midi.read(AWKWARD / name)
@@ -373,6 +378,7 @@ def test_no_awkward_file_is_without_a_test():
 # ---- reading: the rules, one by one, on files made by hand
 
 
+@coarse
 def test_rounding_is_half_up_and_no_note_is_lost(save):
     track = (
         on(0, 60) + off(2, 60)  # ticks 0-2 of 8 per beat, 2 steps per beat: 0 to a half, up: 0-1

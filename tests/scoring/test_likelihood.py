@@ -7,6 +7,7 @@ import numpy as np
 import oracles
 import pytensor.tensor as pt
 import pytest
+import scipy.sparse
 from oracles import Params
 
 from rnnrbm.backend import engine, random
@@ -527,3 +528,23 @@ def test_a_static_machine_of_other_units():
     for method in ("ais", "raise"):
         got = log_likelihood(rbm, frames, method=method, n_chains=200, n_temperatures=300)
         assert abs(got.mean - true.mean) < 5 * got.standard_error + 2e-3
+
+
+def test_pieces_in_any_form_score_alike():
+    """Lists, sparse matrices and one array are what the list of arrays is; one matrix is one piece."""
+    pieces = [(np.random.default_rng(i).random((5, 3)) < 0.5).astype(np.uint8) for i in range(2)]
+    model = rnn_rbm(3, n_hidden=4, n_recurrent=2, seed=0)
+    states = frequent_states(pieces)
+    expected = log_likelihood(model, pieces, method="exact")
+    forms = [np.array(pieces), np.array(pieces).tolist(), [scipy.sparse.csr_matrix(p) for p in pieces]]
+    for form in forms:
+        np.testing.assert_array_equal(frequent_states(form), states)
+        np.testing.assert_array_equal(log_likelihood(model, form, method="exact").frames, expected.frames)
+    for one in (pieces[0], scipy.sparse.csr_matrix(pieces[0])):
+        np.testing.assert_array_equal(log_likelihood(model, one, method="exact").frames[0], expected.frames[0])
+        np.testing.assert_array_equal(frequent_states(one), frequent_states(pieces[:1]))
+    annealing: Any = {"n_chains": 2, "n_temperatures": 3}
+    ais = [log_likelihood(model, pieces, exact_states=s, **annealing) for s in (states, states.tolist())]
+    np.testing.assert_array_equal(ais[0].frames, ais[1].frames)
+    with pytest.raises(TypeError, match="for a data set, give one of its lists"):
+        frequent_states({"train": pieces})

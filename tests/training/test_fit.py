@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from helpers import COLUMNS, TIMES
 
+from rnnrbm import checkpoint
 from rnnrbm.backend import engine
+from rnnrbm.checkpoint import CheckpointError
+from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
+from rnnrbm.scoring.baselines import NoteUnigram
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training import checkpoint
-from rnnrbm.training.checkpoint import CheckpointError
 from rnnrbm.training.fit import Diverged, State, fit
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
@@ -289,7 +291,7 @@ def test_no_epochs():
         ([*TRAIN, np.zeros(6)], None, {}, r"train piece 8 has shape \(6,\)"),
         (TRAIN, [np.zeros((4, 6)), np.zeros((4, 7))], {}, r"valid piece 1 has shape \(4, 7\), expected \(T, 6\)"),
         ([], None, {}, "there is no train piece"),
-        (TRAIN[0], None, {}, "train piece 0 has shape.*put a single piece into a list"),
+        (list(TRAIN[0]), None, {}, "train piece 0 has shape.*put a single piece into a list"),
         ([TRAIN[0] * np.nan], None, {}, r"train piece 0 holds nan in frame 0, column 0.*expected 0 and 1"),
         ([TRAIN[0] + 63], None, {}, "expected 0 and 1, as the visible units are binary"),
         (TRAIN, None, {"epochs": -1}, "epochs"),
@@ -542,3 +544,30 @@ next(rows)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- the initial bias -------------------------------------------------------------------------------
+
+
+def test_an_untrained_model_begins_with_the_frequencies_of_the_notes():
+    for model in (rnn_rbm(6, n_hidden=3, n_recurrent=2, seed=0), RBM.init(6, 3, seed=0)):
+        list(fit(model, TRAIN, epochs=0))
+        b_v = model.density.b_v if isinstance(model, SequenceModel) else model.b_v
+        np.testing.assert_allclose(engine.to_numpy(b_v), NoteUnigram.fit(TRAIN).log_odds, rtol=1e-5)
+
+
+def test_biases_that_were_given_or_trained_stay():
+    given = rnn_rbm(6, n_hidden=3, n_recurrent=2, seed=0, b_v=-0.5)
+    list(fit(given, TRAIN, epochs=0))
+    np.testing.assert_array_equal(engine.to_numpy(given.density.b_v), np.full(6, -0.5, np.float32))
+    zero = rnn_rbm(6, n_hidden=3, n_recurrent=2, seed=0)
+    list(fit(zero, TRAIN, epochs=0, initial_bias=False))
+    assert not engine.to_numpy(zero.density.b_v).any()
+
+
+def test_a_finished_state_trains_on():
+    model, state = rnn_rbm(6, n_hidden=3, n_recurrent=2, seed=0), State()
+    assert len(list(fit(model, TRAIN, epochs=2, state=state))) == 2
+    assert list(fit(model, TRAIN, epochs=4, state=state)) == []
+    state.finished = False
+    assert [row["epoch"] for row in fit(model, TRAIN, epochs=4, state=state)] == [3, 4]

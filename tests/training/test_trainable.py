@@ -12,18 +12,19 @@ import pytest
 import scipy.sparse
 from helpers import TIMES, VARIANTS, a_model
 
-from rnnrbm import RBM, State, fit
+from rnnrbm import RBM, State, fit, rnn_rbm
 from rnnrbm.backend import engine, random
 from rnnrbm.batch import Loss, masked_mean
+from rnnrbm.checkpoint import CheckpointError
 from rnnrbm.models.nade import NADE
 from rnnrbm.networks import Memoryless
 from rnnrbm.recurrence import flatten
 from rnnrbm.scoring.likelihood import log_likelihood
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training.checkpoint import CheckpointError
 from rnnrbm.training.fit import Diverged
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
+from rnnrbm.training.trainable import as_trainable, checked_pieces
 from rnnrbm.units import Bernoulli, Gaussian, ReLU
 
 # --- the models ---------------------------------------------------------------------------------------
@@ -625,7 +626,7 @@ def hole(x: np.ndarray) -> np.ndarray:
         (make_rbm, FRAMES + 1, None, ValueError, "expected 0 and 1"),
         (
             lambda: SequenceModel(Memoryless("float32"), make_rbm()),
-            FRAMES,
+            list(FRAMES),
             None,
             ValueError,
             "put a single piece into a list",
@@ -654,7 +655,46 @@ def test_divergence_is_noticed():
         list(fit(Autoencoder(5, 2), REAL, epochs=20, optimiser="sgd", clip=0.0, learning_rate=1e6, warmup=0.0))
 
 
-def test_sparse_pieces_are_refused_with_the_remedy():
-    sparse = scipy.sparse.csr_matrix(np.eye(4, dtype=np.uint8))
-    with pytest.raises(TypeError, match="toarray"):
-        fit(RBM.init(4, 2, seed=0), [sparse] * 4, epochs=1)
+PIECES = [(np.random.default_rng(i).random((6, 4)) < 0.4).astype(np.uint8) for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda pieces: [scipy.sparse.csr_matrix(piece) for piece in pieces],
+        lambda pieces: [piece.tolist() for piece in pieces],
+        lambda pieces: tuple(piece.astype(bool) for piece in pieces),
+        lambda pieces: [piece.astype(dtype) for piece, dtype in zip(pieces, "fdbl", strict=True)],
+        np.array,
+        lambda pieces: np.array(pieces, float).tolist(),
+    ],
+    ids=["sparse", "lists", "bool", "of different types", "one array of three dimensions", "lists of lists of lists"],
+)
+def test_pieces_in_any_form_train_alike(form):
+    def trained(pieces: Any) -> list[Any]:
+        model = rnn_rbm(4, n_hidden=3, n_recurrent=2, seed=0)
+        (row,) = fit(model, pieces, pieces, epochs=1, valid_n_chains=2, valid_n_temperatures=3)
+        return [row["loss"], row["valid_ll"], *(engine.to_numpy(p) for p in model.params)]
+
+    for got, expected in zip(trained(form(PIECES)), trained(PIECES), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_one_matrix_is_one_piece():
+    def trained(piece: Any) -> list[Any]:
+        model = rnn_rbm(4, n_hidden=3, n_recurrent=2, seed=0)
+        list(fit(model, piece, epochs=1))
+        return [engine.to_numpy(p) for p in model.params]
+
+    for form in (PIECES[0], scipy.sparse.csr_matrix(PIECES[0])):
+        for got, expected in zip(trained(form), trained([PIECES[0]]), strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_pieces_of_whole_and_of_real_numbers_lose_nothing():
+    """An array of whole numbers before one of real numbers must not decide the type of both."""
+    pieces: list[Any] = [np.array([[1], [2]]), np.array([[0.5], [0.25]])]
+    model = Autoencoder(1, 1)
+    assert [piece.dtype for piece in checked_pieces(model, pieces, name="piece")] == [np.float32, np.float32]
+    rbm = as_trainable(RBM.init(1, 1, seed=0, visible=Gaussian()))
+    assert [piece.dtype for piece in checked_pieces(rbm, pieces, name="piece")] == [np.float32, np.float32]

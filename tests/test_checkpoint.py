@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from rnnrbm import checkpoint
 from rnnrbm.backend import engine
-from rnnrbm.training import checkpoint
-from rnnrbm.training.checkpoint import CheckpointError
+from rnnrbm.checkpoint import CheckpointError
 
 ARRAYS = {
     "W": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
@@ -196,7 +196,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(path, limit):
     code = f"""
 import resource, signal
 import numpy as np
-from rnnrbm.training import checkpoint
+from rnnrbm import checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:

@@ -1,4 +1,4 @@
-"""MATLAB files: what is refused before scipy reads it, since a damaged file would end Python or fill all memory."""
+"""Reading .mat files: what is refused before scipy sees it. Their contents are tested with the benchmark sets."""
 
 import struct
 import zlib
@@ -6,11 +6,15 @@ import zlib
 import numpy as np
 import pytest
 import scipy.io
+from helpers import assert_damage_is_named, write_mat
 
 from rnnrbm.datasets import load
 from rnnrbm.io import rolls
 
-MATRIX, INT8, UINT8, INT32, UINT32 = 14, 1, 2, 5, 6
+
+def test_damaged_files_are_read_or_named(tmp_path):
+    pieces = [np.eye(5, dtype=np.uint8)] * 2
+    assert_damage_is_named(load, write_mat(tmp_path / "a.mat", traindata=pieces, validdata=pieces, testdata=pieces))
 
 
 def bomb(n: int) -> bytes:
@@ -31,6 +35,15 @@ def test_a_mat_file_that_expands_to_too_much_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"twice\.mat: expands to"):
         load(tmp_path / "twice.mat")
 
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    with open(tmp_path / "huge.mat", "wb") as file:
+        file.truncate(3 * 2**30)  # zeros that take no place on the disk
+    with pytest.raises(ValueError, match=rf"huge\.mat: has {3 * 2**30} bytes or more, expected at most {2**30}"):
+        load(tmp_path / "huge.mat")
+
+
+MATRIX, INT8, UINT8, INT32, UINT32 = 14, 1, 2, 5, 6
 
 # --- arrays whose parts are not those of their class
 

@@ -1,0 +1,120 @@
+"""Resuming a run: what must be as it was, and how a run goes on whose number of epochs has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rnnrbm import checkpoint
+from rnnrbm.backend.progress import Progress
+from rnnrbm.experiment import config
+from rnnrbm.experiment.config import Config, Training
+from rnnrbm.experiment.run_folder import write_metrics
+from rnnrbm.training.fit import State
+
+__all__ = ["EXTENDABLE", "extended", "resumed"]
+
+#: Settings that may change when a run is resumed.
+EXTENDABLE = ("training.epochs", "training.patience")
+
+
+def extended(settings: Config, changes: Mapping[str, Any], *, resume: bool) -> Config:
+    """Return the settings of a run to resume, with changes of those that may change.
+
+    Raises
+    ------
+    ConfigError
+        If another setting is to change, or an own value is invalid.
+    ValueError
+        If the run is not resumed.
+    """
+    if changes and not resume:
+        raise ValueError(f"changes ({', '.join(changes)}) are for a run that is resumed; change the settings instead")
+    if wrong := [key for key in changes if key not in EXTENDABLE]:
+        raise config.ConfigError(
+            f"a run resumes with its own settings, of which only {' and '.join(EXTENDABLE)} may change; leave out "
+            f"{', '.join(wrong)}, or start a new run"
+        )
+    return settings.replaced(changes) if changes else settings
+
+
+def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Progress) -> State:
+    """Return the state of the run in a folder, if its settings and its data are those it began with.
+
+    A run whose :data:`EXTENDABLE` settings have changed trains on.
+
+    Raises
+    ------
+    CheckpointError
+        If anything else differs, or nothing is left to train; the message says in what.
+    """
+    saved, written = folder / "checkpoint.npz", folder / "config.toml"
+    state, then = State.load(saved) if saved.exists() else (State(), {})
+    facts = config.facts_of_run(written)
+    began = then.get("data") if then else facts.get("data", {}).get("sha256")
+    before, now = (config.flat(json.loads(json.dumps(x))) for x in (then.get("config", {}), meta["config"]))
+    changed = [key for key in {**now, **before} if before.get(key) != now.get(key)] if then else []
+    if other := [key for key in changed if key not in EXTENDABLE]:
+        key = other[0]
+        more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
+        raise checkpoint.CheckpointError(
+            f"{written}: its settings differ from those in {saved.name}: {key} is {now.get(key)!r}, was "
+            f"{before.get(key)!r}{more}; undo the change, or start a new run with the changed file"
+        )
+    if began is None:
+        raise checkpoint.CheckpointError(f"{written}: says nothing about the data of the run, so it cannot be resumed")
+    if began != meta["data"]:
+        raise checkpoint.CheckpointError(
+            f"{folder}: the data differ from those of the run (SHA-256 of all pieces {meta['data'][:12]}, was "
+            f"{str(began)[:12]}); restore the data, or start a new run"
+        )
+    if not then and facts.get("init", {}).get("sha256") != meta.get("init"):
+        raise checkpoint.CheckpointError(
+            f"{settings.model.init}: its parameters differ from those that the run in {folder} began with; restore "
+            "them, or start a new run"
+        )
+    if "init" in then:
+        meta["init"] = then["init"]
+    if changed:
+        _extend(state, Config.from_dict(then["config"]).training, settings.training, str(saved), progress)
+    recorded = config.flat(config.read(written).model_dump())
+    if any(recorded[key] != now[key] for key in EXTENDABLE):
+        config.write(written, settings, run=facts)
+    if state.rows:  # a kill may have come between the checkpoint and this file
+        write_metrics(folder / "metrics.csv", state.rows)
+    return state
+
+
+def _extend(state: State, before: Training, now: Training, where: str, progress: Progress) -> None:
+    """Let a run train on with other epochs or patience, and say how its schedules go on."""
+    epoch, waited = state.epoch, state.epoch - state.best_epoch
+    if now.epochs != before.epochs and now.epochs <= epoch:
+        raise checkpoint.CheckpointError(
+            f"{where}: {epoch} epochs are done, so training.epochs = {now.epochs} leaves nothing to train; give more"
+        )
+    if state.finished and epoch < now.epochs:
+        if 0 < now.patience <= waited:
+            raise checkpoint.CheckpointError(
+                f"{where}: training stopped early in epoch {epoch}, {waited} epochs after the best validation, and "
+                f"training.patience = {now.patience} would stop it at once; set a greater one too, or 0, which never "
+                "stops"
+            )
+        state.finished = False
+    if now.epochs == before.epochs:
+        return
+    # a schedule is a function of the fraction of all epochs that is done
+    rates = [x.rate_at(min(1.0, epoch / x.epochs)) for x in (now, before)]
+    said = [f"learning rate {rates[0]:.2g}, was {rates[1]:.2g}"]
+    for name, values in (
+        ("k", [x.k_at(min(epoch, x.epochs - 1)) for x in (now, before)]),
+        ("transposed pieces", [x.transpose_prob_at(min(epoch, x.epochs - 1)) for x in (now, before)]),
+    ):
+        if values[0] != values[1]:
+            said.append(f"{name} {values[0]:g}, was {values[1]:g}")
+    text = (
+        f"training.epochs is {now.epochs}, was {before.epochs}; schedules are now those of {now.epochs} epochs: after "
+        f"epoch {epoch}, {'; '.join(said)}"
+    )
+    progress("note", 0, 0, {"text": text})

@@ -1,0 +1,153 @@
+"""What a training starts from: a trained model, read from a run, a checkpoint or a file of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnrbm import checkpoint, model_file
+from rnnrbm.backend import engine
+from rnnrbm.datasets import Dataset, is_folder
+from rnnrbm.experiment import config
+from rnnrbm.experiment.artifacts import Run, load, load_checkpoint
+from rnnrbm.experiment.config import Config
+from rnnrbm.sequence import SequenceModel
+
+__all__ = ["Start", "check_start", "inherited", "load_model", "start_from"]
+
+
+def load_model(path: str | os.PathLike[str], classes: Sequence[type] = ()) -> Any:
+    """Read a trained model.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that ``model.save`` wrote, the folder of a run, or the checkpoint in it. Of a run, the model has the best
+        parameters.
+    classes : sequence of type
+        Classes of the model's parts that are not of this library.
+
+    Returns
+    -------
+    SequenceModel, RBM or another part that was saved
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, or holds no model.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import rnnrbm
+    >>> model = rnnrbm.build("rnn-rbm", 88, seed=0)
+    >>> model.save("model.npz")  # doctest: +SKIP
+    >>> model = rnnrbm.load_model("model.npz")  # doctest: +SKIP
+    """
+    path = Path(path)
+    run = _run_of(path)
+    return model_file.load(path, classes) if run is None else run.model
+
+
+def _run_of(path: Path) -> Run | None:
+    """Return the run in a folder or of a checkpoint; None if the file holds a model alone."""
+    if path.is_dir():
+        return load(path)
+    _, meta = checkpoint.load(path)
+    if "config" in meta:
+        return load_checkpoint(path)
+    if "state" in meta:
+        raise checkpoint.CheckpointError(
+            f"{path}: holds the state of a training but not its model; make the model, then "
+            "State.load(path)[0].restore_best(model). To keep a model, write it by model.save(path)"
+        )
+    return None
+
+
+class Start(NamedTuple):
+    """What a training starts from.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    arrays : dict of str to numpy.ndarray
+        Parameters by name.
+    run : Run or None
+        The run that they are of, if it is known.
+    """
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    run: Run | None
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the parameters: SHA-256, hexadecimal."""
+        digest = hashlib.sha256()
+        for name, array in sorted(self.arrays.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def __str__(self) -> str:
+        """Say what was taken over, in words."""
+        what = f"all {len(self.arrays)} arrays of parameters ({sum(a.size for a in self.arrays.values())} numbers)"
+        if self.run is None:
+            return f"{what} of {self.path}"
+        model, source = self.run.config.model.name.upper(), self.run.config.data.source
+        return f"{what} of {self.path}, an {model} trained on {source}, epoch {self.run.best_epoch}"
+
+
+def start_from(path: str | os.PathLike[str]) -> Start:
+    """Read the parameters that a training starts from; for `path` and errors see :func:`load_model`."""
+    path = Path(path)
+    run = _run_of(path)
+    model = load_model(path) if run is None else run.model
+    if not isinstance(model, SequenceModel):
+        raise checkpoint.CheckpointError(f"{path}: holds a {type(model).__name__}; expected a sequence model")
+    return Start(path, {p.name: engine.to_numpy(p) for p in model.params}, run)
+
+
+def inherited(settings: Config, start: Start) -> Config:
+    """Return settings whose model is that of the run they start from, and whose MIDI files are read as its own were.
+
+    Raises
+    ------
+    ConfigError
+        If a setting of the model was chosen that differs from the run's.
+    """
+    if start.run is None:
+        return settings
+    changes: dict[str, Any] = {}
+    for name, value in start.run.config.model.model_dump(exclude={"init"}).items():
+        own = getattr(settings.model, name)
+        if name in settings.model.model_fields_set and own is not None and own != value:
+            raise config.ConfigError(
+                f"model.{name} is {own!r}, but the model of {start.path} has {value!r}; leave it out to start from "
+                "that model, or leave out model.init"
+            )
+        changes[f"model.{name}"] = value
+    if is_folder(settings.data.source):
+        options = start.run.kind.folder_options(start.run.model.n_visible)
+        grid = {"steps_per_beat", "seconds_per_frame"}
+        chosen = {name for name, value in settings.data.model_dump().items() if value is not None}
+        for name, value in options.items():
+            if name not in chosen and not (name in grid and grid & chosen):
+                changes[f"data.{name}"] = value
+    return settings.replaced(changes)
+
+
+def check_start(start: Start, data: Dataset) -> None:
+    """Raise ValueError unless the columns of the data mean what they meant in the run that a training starts from."""
+    if start.run is None:
+        return
+    if (there := start.run.model.n_visible) != data.n_visible:
+        raise ValueError(f"{data.name}: has {data.n_visible} columns, but the model of {start.path} has {there}")
+    if columns := start.run.kind.mismatch(data.kind).columns:
+        raise ValueError(f"{data.name}: {columns} as for the model of {start.path}; convert the data to its columns")

@@ -1,0 +1,14 @@
+"""Plots of rolls, training and models.
+
+Every function uses matplotlib's objects, never ``pyplot``: it needs no display, does not change the user's backend, and
+figures are freed like any other object. Every function returns ``(fig, ax)``: the figure, and its axes or an array of
+them. A function that draws one plot takes the ``ax`` to draw on; by default it makes a new figure. `save` writes a
+figure to a file.
+"""
+
+from rnnrbm.plot.canvas import save
+from rnnrbm.plot.comparison import column_statistics, statistics
+from rnnrbm.plot.curves import learning_curves
+from rnnrbm.plot.pictures import filters, frames, piano_roll
+
+__all__ = ["column_statistics", "filters", "frames", "learning_curves", "piano_roll", "save", "statistics"]
