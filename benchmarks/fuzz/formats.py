@@ -123,6 +123,19 @@ def _checkpoints() -> list[dict[str, np.ndarray]]:
 
 
 @cache
+def _models() -> list[dict[str, np.ndarray]]:
+    """Return the arrays of files of models alone."""
+    from rnnrbm.models.registry import build
+
+    found = []
+    for name, sizes in (("rnn-rbm", {"n_hidden": 3, "n_recurrent": 2}), ("mlp", {"n_hidden": 3, "window": 2})):
+        with TemporaryDirectory() as folder:
+            build(name, 4, seed=0, **sizes).save(Path(folder) / "a.npz")
+            found.append(_arrays_of(Path(folder) / "a.npz"))
+    return found
+
+
+@cache
 def _scores() -> list[dict[str, np.ndarray]]:
     """Return the arrays of a score that was interrupted."""
     from rnnrbm import checkpoint
@@ -295,6 +308,7 @@ FORMATS: dict[str, Format] = {
     "checkpoint": Format(
         "run/checkpoint.npz", read=f"{_READERS}:run", errors=_CHECKPOINT, **_zipped(_checkpoints, "_meta")
     ),
+    "model": Format("a.npz", read=f"{_READERS}:model", errors=_CHECKPOINT, **_zipped(_models, "_meta")),
     "score": Format("a.npz", read=f"{_READERS}:score", errors=_CHECKPOINT, **_zipped(_scores, "_meta")),
     "toml": Format(
         "config.toml",

@@ -151,6 +151,17 @@ def run(path: Path) -> None:
     assert loaded.best_epoch >= 0, "the epoch is negative"
 
 
+def model(path: Path) -> None:
+    """Read a model that is alone in its file."""
+    from rnnrbm.backend import engine
+    from rnnrbm.experiment.start import load_model
+
+    loaded = load_model(path)
+    assert hasattr(loaded, "_fields"), "what is read is no part of a model"
+    for parameter in getattr(loaded, "params", ()):
+        assert np.isfinite(engine.to_numpy(parameter)).all(), "a parameter is not finite"
+
+
 def score(path: Path) -> None:
     """Read the values of a score that was interrupted."""
     from rnnrbm.experiment import evaluation
