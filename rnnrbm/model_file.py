@@ -101,7 +101,8 @@ def load(path: PathName, classes: Sequence[type] = ()) -> Any:
     """
     arrays, meta = checkpoint.load(path)
     description = meta.get("model")
-    if not isinstance(description, dict) or "class" not in description:  # a number or a parameter alone is no model
+    # a value or a parameter alone is no model
+    if not description or not isinstance(description, dict | list) or "parameter" in description:
         raise checkpoint.CheckpointError(f"{path}: holds no model; expected a file written by model.save(path)")
     given = {f"{kind.__module__}:{kind.__qualname__}": kind for kind in classes}
     if wrong := [name for name, value in arrays.items() if not np.isfinite(value).all()]:

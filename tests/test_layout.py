@@ -19,7 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "backend": {"files"},
     "io": {"files", "arguments"},
     "checkpoint": {"files"},
-    "model_file": {"backend", "checkpoint"},
+    "model_file": {"files", "backend", "checkpoint"},
     "science": {"files", "arguments", "backend", "model_file"},
     "models": {"files", "arguments", "backend", "science"},
     "scoring": {"files", "arguments", "backend", "io", "science"},

@@ -128,7 +128,11 @@ def _models() -> list[dict[str, np.ndarray]]:
     from rnnrbm.models.registry import build
 
     found = []
-    for name, sizes in (("rnn-rbm", {"n_hidden": 3, "n_recurrent": 2}), ("mlp", {"n_hidden": 3, "window": 2})):
+    models: dict[str, dict[str, Any]] = {
+        "rnn-rbm": {"n_hidden": 3, "n_recurrent": 2},
+        "mlp": {"n_hidden": 3, "window": 2},
+    }
+    for name, sizes in models.items():
         with TemporaryDirectory() as folder:
             build(name, 4, seed=0, **sizes).save(Path(folder) / "a.npz")
             found.append(_arrays_of(Path(folder) / "a.npz"))

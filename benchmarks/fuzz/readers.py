@@ -157,7 +157,7 @@ def model(path: Path) -> None:
     from rnnrbm.experiment.start import load_model
 
     loaded = load_model(path)
-    assert hasattr(loaded, "_fields"), "what is read is no part of a model"
+    assert isinstance(loaded, tuple), "what is read is no part of a model, nor several"
     for parameter in getattr(loaded, "params", ()):
         assert np.isfinite(engine.to_numpy(parameter)).all(), "a parameter is not finite"
 
