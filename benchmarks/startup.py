@@ -27,7 +27,7 @@ STEP = """
 import numpy as np
 import rnnrbm
 data = rnnrbm.load("bach")
-model = rnnrbm.rnn_rbm(data.n_visible, rng=np.random.default_rng(0))
+model = rnnrbm.rnn_rbm(data.n_visible, seed=0)
 class Done(Exception):
     pass
 def stop_at_first_batch(stage, done, total, row):

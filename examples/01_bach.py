@@ -1,7 +1,7 @@
 """Train an RNN-RBM on Bach chorales with an explicit training loop; score it and sample from it.
 
 python examples/01_bach.py            about 3 minutes on 2 cores
-python examples/01_bach.py --smoke    a test run of seconds
+python examples/01_bach.py --smoke    a test run of a quarter of a minute
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Train an RNN-RBM on a folder of your MIDI files, and let it continue one of them.
 
 python examples/02_own_midi.py FOLDER              your files, in eighth notes
-python examples/02_own_midi.py FOLDER --smoke      a test run of seconds
+python examples/02_own_midi.py FOLDER --smoke      a test run of a quarter of a minute
 """
 
 import argparse

@@ -6,7 +6,7 @@ order distinguishes them.
 
 python examples/03_classify_by_likelihood.py                              about 4 minutes on 2 cores
 python examples/03_classify_by_likelihood.py --sets jsb nottingham        any two data sets of one pitch range
-python examples/03_classify_by_likelihood.py --smoke                      a test run of seconds
+python examples/03_classify_by_likelihood.py --smoke                      a test run of half a minute
 """
 
 import argparse

@@ -31,6 +31,7 @@ from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.vectors import Vectors
+from rnnrbm.progress import Progress, silent
 
 __all__ = [
     "SPLITS",
@@ -163,6 +164,7 @@ def load(
     original_key: bool = False,
     split: Sequence[float] | None = None,
     seed: int | None = None,
+    progress: Progress = silent,
     **midi: Unpack[ReadOptions],
 ) -> Dataset:
     """Load a data set by name, or from a file or folder.
@@ -199,6 +201,8 @@ def load(
     seed : int, optional
         For such a folder: decides which piece goes where, by default 0. The same files, `split` and `seed` give the
         same splits.
+    progress : callable
+        For a MIDI folder: called with the stage "read", the number of files read and of all files.
     steps_per_beat : int, optional
         Frames in a beat (quarter note). For ``"bach"``: 1 (default), 2 or 4. For a MIDI folder: any, by default 2
         (eighth notes).
@@ -257,7 +261,7 @@ def load(
             "a folder of MIDI files, which are read in the key they are in (see `transpose`)",
             ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums", "pedal"),
         )
-        return _dataset(load_folder(path, **given), str(path))
+        return _dataset(load_folder(path, progress=progress, **given), str(path))
     if not path.exists():
         if path.suffix or len(path.parts) != 1:
             raise FileNotFoundError(f"{path}: there is no such file or folder")

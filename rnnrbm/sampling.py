@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
+from numpy.typing import ArrayLike
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.arguments import as_array, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity
 from rnnrbm.networks import final_state
+from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
 from rnnrbm.samplers import draw_frame
 from rnnrbm.sequence import SequenceModel, as_sequence_model
@@ -64,6 +66,10 @@ class _RowRBM(NamedTuple):
         return self.visible.sample(self.hidden.statistic(h) @ self.W.T + self.b_v, rng)
 
 
+#: Most frames that a program samples. Longer sequences are sampled in such blocks, so that progress can be reported.
+BLOCK = 64
+
+
 class Sampler:
     """A compiled generator, for repeated use.
 
@@ -89,7 +95,7 @@ class Sampler:
         n_frames: int,
         *,
         k: int = 25,
-        init_states: np.ndarray | None = None,
+        init_states: ArrayLike | None = None,
         mode: Any = None,
     ) -> None:
         model = as_sequence_model(model)
@@ -98,9 +104,10 @@ class Sampler:
         n_frames, k = whole_number("n_frames", n_frames, 1), whole_number("k", k, 1)
         self.n_visible, self.dtype = model.n_visible, model.dtype
         self._model, self._n_steps, self._k, self._mode = model, n_frames, k, mode
+        self._block = min(n_frames, BLOCK)
         self._init_states = None
         if init_states is not None and not model.normalized:
-            if np.ndim(init_states) != 2 and not hasattr(init_states, "toarray"):
+            if np.ndim(as_array(init_states, "init_states")) != 2:
                 raise ValueError(
                     f"init_states must be frames, an array (S, {self.n_visible}), such as "
                     f"rnnrbm.scoring.likelihood.usable_states("
@@ -135,7 +142,10 @@ class Sampler:
         return model._replace(density=_RowRBM(W, rbm.b_v, b_h, W.T, rbm.visible, rbm.hidden), bias_weights=(W_uv, W_uh))
 
     def _program(self, ndim: int, clamps: bool) -> Any:
-        """The compiled generator from states and frames of one sequence (`ndim` 1) or several (2)."""
+        """The compiled generator of a block, from states and frames of one sequence (`ndim` 1) or several (2).
+
+        It returns the frames, and what the next block continues from: states, last frame, number of the next draw.
+        """
         if (ndim, clamps) not in self._programs:
             model, rows = self._model, (None,) * (ndim - 1)
             params: list[Any] = []
@@ -145,14 +155,17 @@ class Sampler:
                 model, lay_out = single.with_params(params), engine.function([], single.params, mode=self._mode)
             u = pt.tensor("u", dtype=self.dtype, shape=(*rows, self._model.n_state))
             v = pt.tensor("v", dtype=self.dtype, shape=(*rows, self.n_visible))
-            clamp = pt.tensor("clamp", dtype=self.dtype, shape=(self._n_steps, self.n_visible)) if clamps else None
-            sequence, _ = model.generate(
-                self._n_steps, u, v, rng=self._rng, k=self._k, init_states=self._init_states, clamp=clamp
+            draw = self._rng.draw.type("draw")
+            clamp = pt.tensor("clamp", dtype=self.dtype, shape=(self._block, self.n_visible)) if clamps else None
+            rng = random.Rng(self._rng.key, draw)
+            sequence, u_next, rng = model.generate(
+                self._block, u, v, rng=rng, k=self._k, init_states=self._init_states, clamp=clamp
             )
-            inputs = [u, v, *([] if clamp is None else [clamp])]
+            inputs = [u, v, draw, *([] if clamp is None else [clamp])]
+            outputs = [sequence, u_next, sequence[-1], rng.draw]
             # some cells do not use all their parameters in a step
             program = engine.function(
-                [*inputs, *params], sequence, mode=self._mode, trust_input=True, on_unused_input="ignore"
+                [*inputs, *params], outputs, mode=self._mode, trust_input=True, on_unused_input="ignore"
             )
             self._programs[ndim, clamps] = program if ndim == 2 else lambda *given: program(*given, *lay_out())
         return self._programs[ndim, clamps]
@@ -162,8 +175,9 @@ class Sampler:
         n_samples: int = 1,
         *,
         seed: random.Seed = 0,
-        prime: np.ndarray | None = None,
-        clamp: np.ndarray | None = None,
+        prime: ArrayLike | None = None,
+        clamp: ArrayLike | None = None,
+        progress: Progress = silent,
     ) -> np.ndarray:
         """Sample sequences.
 
@@ -178,6 +192,8 @@ class Sampler:
         clamp : numpy.ndarray or None, shape (n_frames, n_visible)
             Fixed values of units, NaN for units to sample: for example a voice to harmonize, or a piece with a gap to
             fill. Each frame is sampled given the frames before it and its own fixed values, not those of later frames.
+        progress : callable
+            Called with the stage "sample", the number of frames done and `n_frames`.
 
         Returns
         -------
@@ -190,9 +206,9 @@ class Sampler:
             units cannot have; or if `clamp` fixes units other than the first in the order of a NADE with a fixed order.
         """
         n_samples = whole_number("n_samples", n_samples, 1)
-        if prime is not None:
-            (prime,) = check_pieces([prime], self._model.density, name="prime")
-        fixed = [] if clamp is None else [self._checked(clamp)]
+        beginning = None if prime is None else check_pieces([prime], self._model.density, name="prime")[0]
+        fixed = None if clamp is None else self._checked(clamp)
+        progress("sample", 0, self._n_steps, None)
         n_devices = sharding.available(self._mode) if n_samples > 1 else 1
         # padded to a multiple of the devices; the sample of a row does not depend on later rows
         size = n_samples if n_samples < n_devices else -(-n_samples // n_devices) * n_devices
@@ -201,16 +217,27 @@ class Sampler:
         with spread.replicated(self._variables):
             u = self._begin()
             last = np.zeros(self.n_visible, self.dtype)
-            if prime is not None:
-                u, last = self._read(prime.astype(self.dtype)), prime[-1].astype(self.dtype)
-            if n_samples == 1:
-                return engine.to_numpy(self._program(1, bool(fixed))(u, last, *fixed))[None]
-            rows = (spread.shard(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
-            return engine.to_numpy(self._program(2, bool(fixed))(*rows, *fixed)).swapaxes(0, 1)[:n_samples]
+            if beginning is not None:
+                u, last = self._read(beginning.astype(self.dtype)), beginning[-1].astype(self.dtype)
+            if n_samples > 1:
+                u, last = (spread.shard(np.repeat(engine.to_numpy(x)[None], size, axis=0)) for x in (u, last))
+            program, blocks, draw = self._program(min(n_samples, 2), fixed is not None), [], self._rng.draw.get_value()
+            for begin in range(0, self._n_steps, self._block):
+                part = [] if fixed is None else [self._part(fixed, begin)]
+                frames, u, last, draw = program(u, last, draw, *part)
+                blocks.append(engine.to_numpy(frames))
+                progress("sample", min(begin + self._block, self._n_steps), self._n_steps, None)
+        sequences = np.concatenate(blocks)[: self._n_steps]
+        return sequences[None] if n_samples == 1 else sequences.swapaxes(0, 1)[:n_samples]
 
-    def _checked(self, clamp: np.ndarray) -> np.ndarray:
+    def _part(self, clamp: np.ndarray, begin: int) -> np.ndarray:
+        """The clamped values of a block; nothing is clamped after the last frame."""
+        part = clamp[begin : begin + self._block]
+        return np.pad(part, ((0, self._block - len(part)), (0, 0)), constant_values=np.nan)
+
+    def _checked(self, given_clamp: ArrayLike) -> np.ndarray:
         """Return the clamped values, or raise ValueError if they are impossible."""
-        clamp, density = as_array(clamp, "clamp").astype(self.dtype), self._model.density
+        clamp, density = as_array(given_clamp, "clamp").astype(self.dtype), self._model.density
         if clamp.shape != (self._n_steps, self.n_visible):
             raise ValueError(f"clamp has shape {clamp.shape}, expected {(self._n_steps, self.n_visible)}")
         given = ~np.isnan(clamp)
@@ -240,10 +267,11 @@ def generate(
     n_samples: int = 1,
     k: int = 25,
     seed: random.Seed = 0,
-    prime: np.ndarray | None = None,
-    init_states: np.ndarray | None = None,
-    clamp: np.ndarray | None = None,
+    prime: ArrayLike | None = None,
+    init_states: ArrayLike | None = None,
+    clamp: ArrayLike | None = None,
     mode: Any = None,
+    progress: Progress = silent,
 ) -> np.ndarray:
     """Sample sequences from a model. For repeated sampling use a :class:`Sampler`, which compiles once.
 
@@ -268,6 +296,8 @@ def generate(
         Fixed values of units, NaN for units to sample.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
+    progress : callable
+        Called with the stage "sample", the number of frames done and `n_frames`.
 
     Returns
     -------
@@ -279,7 +309,7 @@ def generate(
         If a setting is impossible, or an array does not fit the model.
     """
     return Sampler(model, n_frames, k=k, init_states=init_states, mode=mode)(
-        n_samples, seed=seed, prime=prime, clamp=clamp
+        n_samples, seed=seed, prime=prime, clamp=clamp, progress=progress
     )
 
 

@@ -227,7 +227,7 @@ class SequenceModel(NamedTuple):
         k: int = 25,
         init_states: TensorVariable | None = None,
         clamp: TensorVariable | None = None,
-    ) -> tuple[TensorVariable, Rng]:
+    ) -> tuple[TensorVariable, TensorVariable, Rng]:
         """Build the graph that samples sequences frame by frame.
 
         Parameters
@@ -251,6 +251,8 @@ class SequenceModel(NamedTuple):
         Returns
         -------
         v : TensorVariable, shape (n_frames, B, n_visible)
+        u : TensorVariable, shape (B, n_state)
+            Network states after the last frame, to continue from.
         rng : Rng
         """
         params = self.params
@@ -263,7 +265,7 @@ class SequenceModel(NamedTuple):
             v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, init_states=states, clamp=fixed)
             return [v, model.network.step(v, u), inner.draw]
 
-        v, _, draw = pytensor.scan(
+        v, u, draw = pytensor.scan(
             step,
             sequences=[] if clamp is None else [clamp],
             outputs_info=[v, u, rng.draw],
@@ -271,7 +273,7 @@ class SequenceModel(NamedTuple):
             n_steps=n_frames,
             return_updates=False,
         )
-        return v, rng._replace(draw=draw[-1])
+        return v, u[-1], rng._replace(draw=draw[-1])
 
 
 def as_sequence_model(model: Any) -> Any:

@@ -358,7 +358,7 @@ def test_a_mat_file_by_path(tmp_path):
     for mine, given_rolls in ((dataset.train, rolls), (dataset.test, rolls[1:])):
         for a, b in zip(mine, given_rolls, strict=True):
             np.testing.assert_array_equal(a, b)
-    assert (dataset.name, dataset.kind.low, dataset.kind.steps_per_beat) == ("my.mat", None, None)
+    assert (dataset.name, dataset.kind.low, dataset.kind.steps_per_beat) == ("my", None, None)
 
 
 def test_bad_mat_files_are_named(tmp_path):

@@ -16,20 +16,22 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
 ROOMS: dict[str, set[str]] = {
     "files": set(),
     "arguments": set(),
+    "progress": set(),
     "backend": {"files"},
-    "io": {"files", "arguments"},
+    "io": {"files", "arguments", "progress"},
     "checkpoint": {"files"},
     "model_file": {"files", "backend", "checkpoint"},
-    "science": {"files", "arguments", "backend", "model_file"},
+    "science": {"files", "arguments", "progress", "backend", "model_file"},
     "models": {"files", "arguments", "backend", "science"},
-    "scoring": {"files", "arguments", "backend", "io", "science"},
-    "training": {"files", "arguments", "checkpoint", "backend", "science", "scoring"},
+    "scoring": {"files", "arguments", "progress", "backend", "io", "science"},
+    "training": {"files", "arguments", "progress", "checkpoint", "backend", "science", "scoring"},
     "plot": {"files", "arguments", "scoring"},
     "kinds": {"files", "arguments", "io", "science", "scoring", "plot"},
-    "datasets": {"files", "arguments", "io", "science", "kinds"},
+    "datasets": {"files", "arguments", "progress", "io", "science", "kinds"},
     "experiment": {
         "files",
         "arguments",
+        "progress",
         "backend",
         "io",
         "checkpoint",
@@ -45,6 +47,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {
         "files",
         "arguments",
+        "progress",
         "backend",
         "io",
         "checkpoint",
@@ -60,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 #: Rooms that are one module each, at the top.
-ALONE = {"files", "arguments", "checkpoint", "model_file", "datasets"}
+ALONE = {"files", "arguments", "progress", "checkpoint", "model_file", "datasets"}
 #: The other modules at the top are the science.
 SCIENCE = {
     "batch",

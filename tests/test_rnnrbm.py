@@ -260,7 +260,7 @@ def test_generated_pieces_have_the_exact_probabilities(kind: str) -> None:
     n, n_steps = 40_000, 3
     v = pt.tensor("v", dtype="float32", shape=(n, 2))
     u = initial_state(model.network.u_0, v[None])
-    pieces, after = model.generate(n_steps, u, v, rng=random.shared(20), k=40)
+    pieces, _, after = model.generate(n_steps, u, v, rng=random.shared(20), k=40)
     f = engine.function([v], pieces, after.updates())
     out = np.asarray(f(np.zeros((n, 2), np.float32)))
     assert out.shape == (n_steps, n, 2)
@@ -289,7 +289,7 @@ def test_a_piece_does_not_depend_on_how_many_are_generated() -> None:
             pt.tensor("v", dtype="float32", shape=(n, N_VISIBLE)),
             pt.tensor("u", dtype="float32", shape=(n, N_RECURRENT)),
         )
-        pieces, after = model.generate(12, u, v, rng=random.shared(23), k=4)
+        pieces, _, after = model.generate(12, u, v, rng=random.shared(23), k=4)
         f = engine.function([v, u], [pieces, after.draw], after.updates())
         first = np.asarray([1, 0, 0, 1], np.float32)
         state = np.asarray([0.3, -0.6], np.float32)
@@ -311,7 +311,7 @@ def test_generation_goes_on_from_a_state_as_training_reads_it() -> None:
     rbm, _ = model.frames(v)
     last = shifted_outputs(model.network, v)[-1:]  # of a GRU the whole state; there is one piece
     u = pt.tile(last, (n, 1))
-    pieces, _ = model.generate(1, u, pt.tile(v[-2], (n, 1)), rng=random.shared(2), k=40)
+    pieces, _, _ = model.generate(1, u, pt.tile(v[-2], (n, 1)), rng=random.shared(2), k=40)
     b_v, b_h, out = (np.asarray(t) for t in engine.function([v], [rbm.b_v, rbm.b_h, pieces])(primer))
     q = {"W": p["W"], "b_v": b_v[-1].astype(np.float64), "b_h": b_h[-1].astype(np.float64)}
     counts = np.bincount(oracles.state_index(out[0]), minlength=16)

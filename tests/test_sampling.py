@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 from oracles import Params
 
+from rnnrbm import sampling
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import key_from_seed
 from rnnrbm.rnnrbm import rnn_rbm
@@ -172,3 +173,36 @@ def test_arrays_in_any_form_are_sampled_from():
     expected = sampled(frames, frames, clamp)
     for form in (np.ndarray.tolist, scipy.sparse.csr_matrix, lambda x: x.astype(bool)):
         np.testing.assert_array_equal(sampled(form(frames), form(frames), clamp.tolist()), expected)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2])
+@pytest.mark.parametrize("clamped", [False, True])
+def test_sequences_longer_than_a_block_are_those_of_one_program(monkeypatch, n_samples, clamped):
+    """The next block continues from states, last frame and random numbers of the one before."""
+    model = rnn_rbm(3, n_hidden=4, n_recurrent=2, seed=0)
+    prime = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+    clamp = None
+    if clamped:
+        clamp = np.full((11, 3), np.nan)
+        clamp[[2, 5, 10], 1] = 1.0
+    reports = []
+
+    def sampled():
+        return generate(
+            model,
+            11,
+            n_samples=n_samples,
+            k=2,
+            seed=5,
+            prime=prime,
+            clamp=clamp,
+            progress=lambda stage, done, total, row: reports.append((stage, done, total)),
+        )
+
+    whole = sampled()
+    assert reports == [("sample", 0, 11), ("sample", 11, 11)]
+    reports.clear()
+    monkeypatch.setattr(sampling, "BLOCK", 4)
+    np.testing.assert_array_equal(sampled(), whole)
+    assert reports == [("sample", done, 11) for done in (0, 4, 8, 11)]
+    assert len(np.unique(whole[0], axis=0)) > 1

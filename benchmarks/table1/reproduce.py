@@ -19,13 +19,13 @@ from typing import Any
 
 from rnnrbm import datasets
 from rnnrbm.backend import engine
-from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.experiment import config, run
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.evaluation import evaluate, fingerprint, score
 from rnnrbm.experiment.run_folder import machine
 from rnnrbm.files import atomic, to_json
 from rnnrbm.models.registry import MODELS
+from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring.likelihood import Evaluator, usable_states, with_error
 from rnnrbm.training.fit import State
 

@@ -124,7 +124,30 @@ class _PreciseJAXLinker(JAXLinker):
             with jax.default_matmul_precision(_precision()):
                 return fn(*arguments)
 
-        return super().jit_compile(precise)
+        compiled = super().jit_compile(precise)
+
+        @functools.wraps(compiled)
+        def run(*arguments: Any) -> Any:
+            _check_process(uses_jax=True)
+            return compiled(*arguments)
+
+        return run
+
+
+#: the process in which JAX has run a program
+_process: int | None = None
+
+
+def _check_process(*, uses_jax: bool) -> None:
+    """Raise RuntimeError in a process that was forked after JAX had run: it would wait for threads that it lacks."""
+    global _process
+    if _process not in (None, os.getpid()):
+        raise RuntimeError(
+            "this process was forked from one that had used JAX, whose threads it lacks, so it would wait for ever; "
+            'start processes by multiprocessing.get_context("spawn"), or fork before the first use of rnnrbm'
+        )
+    if uses_jax:
+        _process = os.getpid()
 
 
 @functools.cache
@@ -189,6 +212,7 @@ def _prepare(mode: str | Mode) -> None:
         # products with a transposed matrix cause this warning, and a user cannot change them
         warnings.filterwarnings("ignore", r"(?s).*is faster on contiguous arrays", NumbaPerformanceWarning)
     elif mode == "JAX":
+        _check_process(uses_jax=False)
         start_jax()
         _shorten_nested_traces()
         # PyTensor sums float32 in float64, and counts in int64. Without 64-bit types JAX uses 32-bit ones and warns

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rnnrbm.files import cache_folder
+from rnnrbm.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
@@ -43,6 +44,9 @@ def friendly() -> Iterator[None]:
             message = f"{error.strerror}, in {tempfile.gettempdir()} or {cache_folder()}; free some space there"
         typer.echo(f"error: {message}", err=True)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(130) from None
     except MemoryError as error:
         if os.environ.get("RNNRBM_TRACEBACK"):
             raise
@@ -90,8 +94,10 @@ class ProgressBar:
     STAGES = {  # noqa: RUF012
         "pretrain density": "Pretrain density",
         "pretrain network": "Pretrain network",
+        "read": "Reading files",
         "train": "Training",
         "sample": "Sampling",
+        "write": "Writing samples",
         "draw": "Drawing",
         "ais": "AIS",
         "raise": "RAISE",
@@ -101,29 +107,40 @@ class ProgressBar:
         "baselines": "Baselines",
     }
 
+    #: stages that are usually over at once: only a terminal shows them, unless they take more than two seconds
+    BRIEF = ("read", "sample", "write")
+
     def __init__(self, *, quiet: bool = False) -> None:
         from rich import progress as bars
         from rich.console import Console
+        from rich.table import Column
 
         self.console = Console(stderr=True, markup=False)
         self.live = self.console.is_terminal and not quiet
         self.quiet = quiet
+        # the text gives way on a narrow terminal; the bar, the count and the time left do not
         self.bar = bars.Progress(
-            bars.TextColumn("{task.description:<15}"),
-            bars.BarColumn(bar_width=24),
+            bars.TextColumn("{task.description:<16}"),
+            bars.BarColumn(bar_width=24 if self.console.width >= 100 else 8),
             bars.MofNCompleteColumn(),
             bars.TimeRemainingColumn(),
-            bars.TextColumn("{task.fields[row]}"),
-            bars.TextColumn("{task.fields[batch]}"),
+            bars.TextColumn(
+                "{task.fields[row]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
             console=self.console,
             disable=not self.live,
+            expand=True,
         )
+        self.row = ""
         self.tasks: dict[str, Any] = {}
+        self.begun: dict[str, float] = {}
         self.valid = ""
         self.last = -math.inf
 
     def __enter__(self) -> ProgressBar:
         self.bar.start()
+        if self.live:  # imports and the first compilation take seconds
+            self.tasks["start"] = self.bar.add_task("Starting", total=None, row="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,35 +150,48 @@ class ProgressBar:
         self.bar.stop()
 
     def report(self, stage: str, done: int, total: int, row: dict[str, Any] | None = None) -> None:
+        """Show progress; see :data:`rnnrbm.progress.Progress`."""
         if stage == "batch":
             if self.live and "train" in self.tasks and done % 8 == 0:
-                self.bar.update(self.tasks["train"], batch=f"batch {done}/{total}")
+                self.bar.update(self.tasks["train"], row=f"{self.row}  batch {done}/{total}".strip())
             return
         if stage == "note":
             if row is not None and not self.quiet:
                 typer.echo(row["text"], err=True)  # above a live bar, which has taken over stderr
             return
-        text = ""
-        if row is not None:
-            if not math.isnan(row.get("valid_ll", math.nan)):
-                self.valid = f"  valid LL {row['valid_ll']:.3f} in epoch {row['epoch']}"
-            text = f"loss {row['loss']:+.3f}" if "loss" in row else ""
-            if not math.isnan(row.get("k", math.nan)):  # of an energy
-                text = f"k {row['k']}  {text}"
-            if not math.isnan(row.get("pseudo_likelihood", math.nan)):  # of binary units
-                text += f"  pseudo-LL {row['pseudo_likelihood']:.3f}"
-            text += self.valid
+        text = "" if row is None else self._words(row)
+        if "start" in self.tasks:
+            self.bar.remove_task(self.tasks.pop("start"))
         if stage not in self.tasks:
-            self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text, batch="")
-        fields: dict[str, Any] = {"row": text, "batch": ""} if text else {}
+            self.tasks[stage] = self.bar.add_task(self.STAGES[stage], total=total, row=text)
+        if text:
+            self.row = text
+        fields: dict[str, Any] = {"row": text} if text else {}
         self.bar.update(self.tasks[stage], completed=done, total=total, **fields)
         now = time.monotonic()
-        if not self.live and not self.quiet and (now - self.last > 15 or done in (0, total)):
+        if self.live or self.quiet:
+            return
+        if stage in self.BRIEF and now - self.begun.setdefault(stage, now) < 2:
+            return
+        if now - self.last > 15 or done in (0, total):
             self.last = now
             typer.echo(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip(), err=True)
 
+    def _words(self, row: dict[str, Any]) -> str:
+        """The metrics of an epoch, the most telling ones first."""
+        if not math.isnan(row.get("valid_ll", math.nan)):
+            self.valid = f"valid LL {row['valid_ll']:.3f} in epoch {row['epoch']}"
+        parts = [self.valid] if self.valid else []
+        if not math.isnan(row.get("k", math.nan)):  # of an energy
+            parts.append(f"k {row['k']}")
+        if "loss" in row:
+            parts.append(f"loss {row['loss']:+.3f}")
+        if not math.isnan(row.get("pseudo_likelihood", math.nan)):  # of binary units
+            parts.append(f"pseudo-LL {row['pseudo_likelihood']:.3f}")
+        return "  ".join(parts)
 
-def own_data(trained: Run) -> Dataset | None:
+
+def own_data(trained: Run, progress: Progress = silent) -> Dataset | None:
     """Return the run's training data, or None with a warning if they cannot be read."""
     import warnings
 
@@ -171,7 +201,7 @@ def own_data(trained: Run) -> Dataset | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GridWarning)  # it was given when the run was trained, on the same grid
-            return run.load_data(trained.config.data)
+            return run.load_data(trained.config.data, progress)
     except (OSError, ValueError) as error:
         typer.echo(f"warning: the run's training data cannot be read ({error})", err=True)
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnrbm.cli.console import friendly
+from rnnrbm.cli.console import ProgressBar, friendly
 
 # As in runs.py, heavier modules are imported inside the commands.
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def convert(
 ) -> None:
     """Convert MIDI to a piano-roll, a piano-roll to MIDI, or a data set to an .npz file."""
     with friendly():
+        from dataclasses import replace
+
         from rnnrbm import datasets
         from rnnrbm.io import formats
         from rnnrbm.io.midi_folder import MIDI_SUFFIXES
@@ -138,7 +140,9 @@ def convert(
             roll, kind = _read_midi(path, options)
             _save_roll(target, roll, kind, transpose, path)
         else:
-            dataset = _shifted(datasets.load(source, **options), transpose)
+            with ProgressBar() as bar:
+                dataset = _shifted(datasets.load(source, progress=bar.report, **options), transpose)
+            dataset = replace(dataset, name=target.stem)  # a set is called as its file
             datasets.save(target, dataset)
             typer.echo(f"{target}\n{dataset}")
 

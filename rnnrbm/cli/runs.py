@@ -98,13 +98,13 @@ def train(
             settings = configs.read(config) if config is not None else configs.Config()
             settings = settings.replaced(changes)
 
-        from rnnrbm.experiment import run
-
-        folder = out
-        if folder is None:
-            assert settings is not None
-            folder = run.free_folder(settings.data.source)
         with ProgressBar() as bar, interruptible() as stop:
+            from rnnrbm.experiment import run
+
+            folder = out
+            if folder is None:
+                assert settings is not None
+                folder = run.free_folder(settings.data.source)
             try:
                 results = run.train(
                     settings,
@@ -175,22 +175,26 @@ def generate(
             tempo = tempo or trained.kind.tempo_of(prime)
             typer.echo(f"primed by {len(primer)} frames of {prime}")
         number = trained.config.generation.n_init_states if n_init_states is None else n_init_states
-        own = own_data(trained) if number and not trained.model.normalized else None
-        sampled = sample.generate(
-            trained.model,
-            n_frames,
-            n_samples=n_samples,
-            k=k,
-            seed=seed,
-            prime=primer,
-            init_states=None if own is None else usable_states(trained.model, own.train, number),
-            mode=mode,
-        )
-        new = list(trained.kind.from_samples(sampled))
-        pieces = new if primer is None else [np.concatenate([primer, frames]) for frames in new]
-        folder.mkdir(parents=True, exist_ok=True)
-        primed = 0 if primer is None else len(primer)
-        files = run.write_samples(trained, pieces, folder, name=name, primed=primed, tempo=tempo)
+        with ProgressBar() as bar:
+            own = own_data(trained, bar.report) if number and not trained.model.normalized else None
+            sampled = sample.generate(
+                trained.model,
+                n_frames,
+                n_samples=n_samples,
+                k=k,
+                seed=seed,
+                prime=primer,
+                init_states=None if own is None else usable_states(trained.model, own.train, number),
+                mode=mode,
+                progress=bar.report,
+            )
+            new = list(trained.kind.from_samples(sampled))
+            pieces = new if primer is None else [np.concatenate([primer, frames]) for frames in new]
+            folder.mkdir(parents=True, exist_ok=True)
+            primed = 0 if primer is None else len(primer)
+            files = run.write_samples(
+                trained, pieces, folder, name=name, primed=primed, tempo=tempo, progress=bar.report
+            )
         typer.echo(", ".join(f"{_words(name)} {value:.3f}" for name, value in trained.kind.statistics(new).items()))
         for file in files:
             typer.echo(str(file))

@@ -72,19 +72,18 @@ def evaluate(
         from rnnrbm.experiment import evaluation, run
 
         trained = run.load(run_folder)
-        own: Dataset | None
-        if data is None:
-            own = loaded = run.load_data(trained.config.data)
-        else:
-            loaded = datasets.load(
-                data, **(trained.kind.folder_options(trained.model.n_visible) if datasets.is_folder(data) else {})
-            )
-            evaluation.check_columns(trained, loaded)
-            own = own_data(trained)
-            typer.echo(str(loaded), err=True)
-            if duration := trained.kind.mismatch(loaded.kind).duration:
-                typer.echo(f"warning: {loaded.name} has {duration} as in training", err=True)
         with ProgressBar(quiet=as_json) as bar, interruptible() as stop:
+            own: Dataset | None
+            if data is None:
+                own = loaded = run.load_data(trained.config.data, bar.report)
+            else:
+                folder = trained.kind.folder_options(trained.model.n_visible) if datasets.is_folder(data) else {}
+                loaded = datasets.load(data, progress=bar.report, **folder)
+                evaluation.check_columns(trained, loaded)
+                own = own_data(trained, bar.report)
+                typer.echo(str(loaded), err=True)
+                if duration := trained.kind.mismatch(loaded.kind).duration:
+                    typer.echo(f"warning: {loaded.name} has {duration} as in training", err=True)
             try:
                 results = evaluation.evaluate(
                     trained,
@@ -141,11 +140,14 @@ def baselines(
     with friendly():
         from rnnrbm import datasets
 
-        loaded = datasets.load(data)
         if split not in datasets.SPLITS:
             raise ValueError(f"split {split!r} is none of {', '.join(datasets.SPLITS)}")
-        pieces = getattr(loaded, split)
-        rows = loaded.kind.baseline_table(loaded.train, loaded.valid, pieces)
+        with ProgressBar(quiet=as_json) as bar:
+            loaded = datasets.load(data, progress=bar.report)
+            pieces = getattr(loaded, split)
+            bar.report("baselines", 0, 1)
+            rows = loaded.kind.baseline_table(loaded.train, loaded.valid, pieces)
+            bar.report("baselines", 1, 1)
         frames = sum(map(len, pieces))
         if as_json:
             typer.echo(to_json({"data": loaded.name, "split": split, "frames": frames, "baselines": rows}))

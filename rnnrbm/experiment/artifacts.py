@@ -12,12 +12,12 @@ import numpy as np
 
 from rnnrbm import checkpoint
 from rnnrbm.backend import engine
-from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.datasets import Dataset
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.setup import build_model, model_options
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.registry import from_record
+from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import State
 from rnnrbm.training.packing import transposed
@@ -133,7 +133,7 @@ def write_samples(
     sound : bool
         Write the WAV files, which are large.
     progress : callable
-        Called with the stage "sample" after each.
+        Called with the stage "write" after each.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def write_samples(
         files += run.kind.write(folder, stem, sample, tempo=tempo, sound=sound)
         files.append(folder / f"{stem}.png")
         plot.save(run.kind.draw(sample, primed=primed, title=stem), files[-1])
-        progress("sample", i, len(samples), None)
+        progress("write", i, len(samples), None)
     return files
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
-from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment.artifacts import Run
 from rnnrbm.experiment.run import Interrupted
 from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, to_json
+from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import predict
 from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states
 
@@ -182,7 +182,7 @@ def evaluate(
     stop : callable or None
         Called now and then. If it returns True, the results so far are saved in ``evaluations/`` of the run.
     progress : callable
-        See :data:`rnnrbm.backend.progress.Progress`; stages are ais, raise, exact, prediction, baselines.
+        See :data:`rnnrbm.progress.Progress`; stages are ais, raise, exact, prediction, baselines.
 
     Returns
     -------

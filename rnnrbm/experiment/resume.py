@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnrbm import checkpoint
-from rnnrbm.backend.progress import Progress
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config, Training
 from rnnrbm.experiment.run_folder import write_metrics
+from rnnrbm.progress import Progress
 from rnnrbm.training.fit import State
 
 __all__ = ["EXTENDABLE", "extended", "resumed"]

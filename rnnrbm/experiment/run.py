@@ -19,7 +19,6 @@ import numpy as np
 
 from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
-from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, draw, load, write_samples
@@ -38,6 +37,7 @@ from rnnrbm.experiment.setup import (
 from rnnrbm.experiment.start import check_start, inherited, start_from
 from rnnrbm.files import atomic, to_json
 from rnnrbm.kinds.registry import to_record
+from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import check_pieces
 from rnnrbm.training import pretraining
@@ -96,8 +96,8 @@ def train(
         Called after every batch, and now and then while the model is scored. If it returns True, the place is saved and
         :class:`Interrupted` is raised.
     progress : callable
-        See :data:`rnnrbm.backend.progress.Progress`. Stages are note, pretrain density, pretrain network, train, batch,
-        ais or exact, sample, draw.
+        See :data:`rnnrbm.progress.Progress`. Stages are note, read, pretrain density, pretrain network, train, batch,
+        ais or exact, sample, write, draw.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def train(
     if settings.model.init and not (resume and (folder / "checkpoint.npz").exists()):  # else they have been used
         start = start_from(settings.model.init)
         settings = inherited(settings, start)
-    data = load_data(settings.data)
+    data = load_data(settings.data, progress)
     for split in SPLITS:
         if not getattr(data, split) and (split != "test" or settings.evaluation.test):
             hint = "; or set evaluation.test = false" if split == "test" else ""
@@ -266,7 +266,6 @@ def _finish(
             mode=mode,
             progress=progress,
         )
-    progress("sample", 0, settings.generation.n_samples, None)
     sampled = generate(
         model,
         settings.generation.n_frames,
@@ -275,6 +274,7 @@ def _finish(
         seed=settings.training.seed,
         init_states=_at_most(states, generation.n_init_states),
         mode=mode,
+        progress=progress,
     )
     kind = data.kind
     run = Run(folder, settings, model, kind, state.best_epoch)
@@ -283,7 +283,7 @@ def _finish(
     files = write_samples(run, samples, folder / "samples", progress=progress)
     results: dict[str, Any] = {
         "model": settings.model.name,
-        "data": settings.data.source,
+        "data": data.name,
         "test_ll": scored.mean if scored else None,
         "test_se": scored.standard_error if scored else None,
         "method": scored.settings if scored else None,

@@ -16,6 +16,7 @@ from rnnrbm.experiment.config import Config
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.models import registry
+from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
 
 __all__ = [
@@ -77,9 +78,9 @@ def versions(mode: Any) -> dict[str, str]:
     }
 
 
-def load_data(settings: config.Data) -> datasets.Dataset:
+def load_data(settings: config.Data, progress: Progress = silent) -> datasets.Dataset:
     """Load what the configuration names, with all options that are set; one that a source does not have is refused."""
-    return datasets.load(settings.source, **_options(settings))
+    return datasets.load(settings.source, progress=progress, **_options(settings))
 
 
 def _options(settings: config.Data) -> dict[str, Any]:

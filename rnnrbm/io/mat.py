@@ -77,7 +77,7 @@ def read_mat(path: Path) -> Contents:
             width = roll.shape[1]
             rolls[split].append(roll)
     low = PIANO[0] if width == PIANO[1] - PIANO[0] + 1 else None
-    return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
+    return Contents(path.stem, rolls, names, {"kind": PIANO_ROLL, "low": low})
 
 
 def _expand(data: Any, room: int, path: Path) -> bytes:

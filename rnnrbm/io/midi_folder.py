@@ -10,6 +10,7 @@ import numpy as np
 from rnnrbm.arguments import whole_number
 from rnnrbm.io import midi, midi_grid
 from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents
+from rnnrbm.progress import Progress, silent
 
 __all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder"]
 
@@ -19,7 +20,12 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 
 
 def load_folder(
-    folder: Path, *, split: Sequence[float] = DEFAULT_SPLIT, seed: int = 0, **options: Unpack[midi.ReadOptions]
+    folder: Path,
+    *,
+    split: Sequence[float] = DEFAULT_SPLIT,
+    seed: int = 0,
+    progress: Progress = silent,
+    **options: Unpack[midi.ReadOptions],
 ) -> Contents:
     """Read the MIDI files of a folder and divide them; see :func:`rnnrbm.datasets.load` for the parameters."""
     # check options before reading files: a wrong option is not the files' fault
@@ -70,7 +76,7 @@ def load_folder(
         if tuple(split) != DEFAULT_SPLIT or seed != 0:
             raise ValueError(f"{folder}: split and seed cannot be chosen, its sub-folders are the splits")
 
-    pieces, tempo = _read_midi(folder, paths, **reading)
+    pieces, tempo = _read_midi(folder, paths, progress, **reading)
     usable = list(pieces)
     if present:
         members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}
@@ -98,14 +104,15 @@ def load_folder(
 
 
 def _read_midi(
-    folder: Path, paths: Sequence[Path], **options: Unpack[midi.ReadOptions]
+    folder: Path, paths: Sequence[Path], progress: Progress, **options: Unpack[midi.ReadOptions]
 ) -> tuple[dict[str, np.ndarray], float | None]:
     """Return the rolls of the usable files by their path in the folder, and the median tempo; warn about the others."""
     pieces: dict[str, np.ndarray] = {}
     tempi: list[float | None] = []
     fits: list[midi_grid.GridFit] = []
     reason = ""
-    for path in paths:
+    for i, path in enumerate(paths):
+        progress("read", i, len(paths), None)
         try:
             score = midi.parse(path, rule=options.get("rule", "sounding"))
             roll, fit = midi.to_roll_and_fit(score, str(path), **options)
@@ -116,6 +123,7 @@ def _read_midi(
             reason = str(error)
             named = reason if str(path) in reason else f"{path}: {reason}"
             warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)
+    progress("read", len(paths), len(paths), None)
     if not pieces:
         raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
     if fits:

@@ -188,7 +188,7 @@ def _note_contents(path: Path, data: Any, low: int, high: int) -> Contents:
         check_size(sum(_room(piece, width) for piece in data[split]), path)  # a pickle may hold one piece many times
         rolls[split] = [_roll(f"{path}, {split}[{i}]", piece, low, high) for i, piece in enumerate(data[split])]
     names = {split: [f"{split}[{i}]" for i in range(len(rolls[split]))] for split in SPLITS}
-    return Contents(path.name, rolls, names, {"kind": PIANO_ROLL, "low": low})
+    return Contents(path.stem, rolls, names, {"kind": PIANO_ROLL, "low": low})
 
 
 def _room(piece: Any, width: int) -> int:

@@ -28,8 +28,8 @@ from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_array, as_list, as_pieces
 from rnnrbm.backend import engine, random, sharding
-from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
+from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
 from rnnrbm.scoring import partition
 from rnnrbm.sequence import SequenceModel, as_sequence_model

@@ -28,8 +28,8 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from rnnrbm import checkpoint
 from rnnrbm.backend import engine, sharding
-from rnnrbm.backend.progress import Progress, silent
 from rnnrbm.densities import FrameDensity
+from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
@@ -201,7 +201,7 @@ def fit(
     stop : callable or None
         Asked after every batch; if it answers True, the generator ends with the state at that batch.
     progress : callable
-        Called with the stage "batch" after every batch of an epoch; see :data:`rnnrbm.backend.progress.Progress`.
+        Called with the stage "batch" after every batch of an epoch; see :data:`rnnrbm.progress.Progress`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     **changes

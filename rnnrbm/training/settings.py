@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
+import operator
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -48,8 +52,36 @@ class ConfigError(ValueError):
     """An invalid configuration. The message names the key, the value found and the value expected."""
 
 
+def _plain(annotation: Any) -> Any:
+    """Return a type without what its values are checked by."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    inner = tuple(_plain(part) for part in get_args(annotation))
+    if not inner or get_origin(annotation) is Literal:
+        return annotation
+    if get_origin(annotation) in (Union, UnionType):
+        return functools.reduce(operator.or_, inner)
+    return get_origin(annotation)[inner]
+
+
 class Settings(BaseModel):
+    """Settings that are validated and then never change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Give the class a signature of plain types, which ``help`` shows."""
+        super().__pydantic_init_subclass__(**options)
+        hints = get_type_hints(cls, include_extras=True)
+        cls.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=field.get_default(), annotation=_plain(hints[name])
+                )
+                for name, field in cls.model_fields.items()
+            ]
+        )
 
 
 class Training(Settings):

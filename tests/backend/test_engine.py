@@ -307,3 +307,39 @@ def test_a_users_choice_of_precision_takes_precedence(monkeypatch):
         _, _, program = product(monkeypatch)
         assert "HIGHEST" not in program
         assert engine.describe("JAX").endswith("products in precision tensorfloat32")
+
+
+FORK = """
+import multiprocessing, sys
+import numpy as np
+import rnnrbm
+from rnnrbm.sampling import generate
+
+model = rnnrbm.rnn_rbm(3, n_hidden=2, n_recurrent=2, seed=0)
+mode = sys.argv[2]
+
+def work(_):
+    try:
+        return generate(model, 2, k=1, seed=1, mode=mode).tolist()
+    except RuntimeError as error:
+        return str(error)
+
+if sys.argv[1] == "used":
+    generate(model, 2, k=1, seed=1, mode=mode)
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map_async(work, [0]).get(timeout=100)[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_process_forked_after_use_is_refused_instead_of_waiting_for_ever():
+    def said(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", FORK, *arguments], capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert 'multiprocessing.get_context("spawn")' in said("used", "JAX")
+    assert said("unused", "JAX").startswith("[[[")

@@ -1,5 +1,7 @@
 """Settings: what is read is what was written, and what cannot be used is named."""
 
+import inspect
+import pydoc
 import tomllib
 
 import pytest
@@ -307,3 +309,26 @@ def test_a_stage_begins_exactly_at_its_share(epochs):
         first = -(-percent * epochs // 100)  # rounded up
         assert settings.k_at(first) == 2, percent
         assert settings.k_at(first - 1) == 1, percent
+
+
+@pytest.mark.parametrize("table", [config.Training, config.Data, config.Model, config.Evaluation, config.Generation])
+def test_help_shows_plain_types(table):
+    text = pydoc.render_doc(table, renderer=pydoc.plaintext)
+    head = text.partition("Method resolution order")[0]
+    assert "Validator" not in text.partition("Data and other attributes")[0]
+    assert "Annotated" not in head
+    signature = inspect.signature(table)
+    assert list(signature.parameters) == list(table.model_fields)
+    for name, parameter in signature.parameters.items():
+        assert parameter.default == getattr(table(), name)
+
+
+def test_the_signature_of_the_training():
+    parameters = inspect.signature(config.Training).parameters
+    shown = {name: str(parameters[name]) for name in ("epochs", "k", "optimiser", "transpose_range")}
+    assert shown == {
+        "epochs": "epochs: int = 120",
+        "k": "k: int | list[tuple[float, int]] = [(0.0, 2), (0.4, 5), (0.8, 10)]",
+        "optimiser": "optimiser: Literal['adam', 'rmsprop', 'momentum', 'sgd'] = 'adam'",
+        "transpose_range": "transpose_range: tuple[int, int] | None = None",
+    }

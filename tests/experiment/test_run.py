@@ -242,7 +242,7 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
 def test_progress_goes_through_the_stages(whole):
     calls = whole[2]
     stages = list(dict.fromkeys(stage for stage, _, _ in calls))
-    assert stages == ["note", "train", "batch", "ais", "sample", "draw"]
+    assert stages == ["note", "train", "batch", "ais", "sample", "write", "draw"]
     assert [(done, total) for stage, done, total in calls if stage == "train"] == [(0, 3), (1, 3), (2, 3), (3, 3)]
     batches = [(done, total) for stage, done, total in calls if stage == "batch"]
     assert sum(done == 1 for done, _ in batches) == 3

@@ -46,7 +46,7 @@ def test_notes_are_read_as_they_are(tmp_path, name):
         rolls = getattr(data, split)
         assert [sounding(roll) for roll in rolls] == NOTES[split]
         assert all(roll.dtype == np.uint8 and roll.shape[1] == 88 for roll in rolls)
-    assert (data.name, data.kind) == (name, PianoRoll(21))
+    assert (data.name, data.kind) == (Path(name).stem, PianoRoll(21))
     assert data.names["train"] == ["train[0]", "train[1]"]
     wide = load(tmp_path / name, low=0, high=127)
     assert (wide.kind.low, wide.n_visible) == (0, 128)

@@ -1,0 +1,91 @@
+"""Progress: what a terminal of any width shows, and what a file gets."""
+
+import io
+import math
+import re
+
+import pytest
+from rich.console import Console
+
+from rnnrbm.cli import console
+from rnnrbm.cli.console import ProgressBar
+
+ROW = {"epoch": 115, "k": 10, "loss": -0.1234, "pseudo_likelihood": -8.765, "valid_ll": -7.0123}
+
+
+def screen(monkeypatch, width: int) -> ProgressBar:
+    """A progress bar on a terminal of so many columns."""
+    terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, markup=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("rich.console.Console", lambda **options: terminal)
+        return ProgressBar()
+
+
+def last_lines(bar: ProgressBar, width: int) -> list[str]:
+    """What a terminal of so many columns shows in the end."""
+    shown = io.StringIO()
+    Console(file=shown, width=width, color_system=None).print(bar.bar.get_renderable())
+    return [line for line in shown.getvalue().splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_count_the_time_left_and_the_score_fit_any_terminal(monkeypatch, width):
+    bar = screen(monkeypatch, width)
+    with bar:
+        bar.report("train", 0, 120)
+        for epoch in (1, 2, 115):
+            bar.report("batch", 8, 30)
+            bar.report("train", epoch, 120, {**ROW, "epoch": epoch})
+        (line,) = last_lines(bar, width)
+    assert len(line) <= width
+    assert line.startswith("Training")
+    assert "115/120" in line
+    assert re.search(r"\d:\d\d:\d\d|-:--:--", line)  # the time that is left
+    assert "\u2501" in line  # the bar
+    assert "valid LL -7.012" in line
+    assert ("loss -0.123" in line) == (width > 100)
+    assert ("batch" in line) is False
+
+
+def test_a_terminal_shows_at_once_that_something_happens(monkeypatch):
+    width = 80
+    bar = screen(monkeypatch, width)
+    with bar:
+        assert last_lines(bar, width)[0].startswith("Starting")
+        bar.report("sample", 0, 256)
+        bar.report("sample", 64, 256)
+        (line,) = last_lines(bar, width)
+    assert line.startswith("Sampling")
+    assert "64/256" in line
+
+
+def test_a_file_gets_a_line_now_and_then(monkeypatch, capsys):
+    clock = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    bar = ProgressBar()
+    with bar:
+        for done in range(0, 101):
+            bar.report("train", done, 100, {"epoch": done, "loss": 1.0, "valid_ll": math.nan})
+            clock[0] += 1.0
+    lines = capsys.readouterr().err.splitlines()
+    assert [int(re.search(r"(\d+)/100", line)[1]) for line in lines] == [0, 16, 32, 48, 64, 80, 96, 100]
+
+
+def test_what_is_over_at_once_is_not_announced_in_a_file(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    for seconds, expected in ((0.1, []), (1.5, ["Sampling 128/256", "Sampling 256/256"])):
+        bar = ProgressBar()
+        with bar:
+            for done in (0, 64, 128, 192, 256):
+                bar.report("sample", done, 256)
+                clock[0] += seconds
+        assert capsys.readouterr().err.splitlines() == expected
+
+
+def test_a_quiet_one_says_nothing(capsys):
+    with ProgressBar(quiet=True) as bar:
+        bar.report("note", 0, 0, {"text": "hello"})
+        bar.report("train", 0, 3)
+        bar.report("train", 3, 3)
+    assert capsys.readouterr().err == ""
