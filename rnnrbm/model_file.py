@@ -124,7 +124,9 @@ def load(path: PathName, classes: Sequence[type] = ()) -> Any:
 
     try:
         model = value_of(description)
-        getattr(model, "params", None)  # a value in the place of a part fails here, not when the model is used
+        # a value in the place of a part or a parameter fails here, not when the model is used
+        if not all(isinstance(parameter, SharedVariable) for parameter in getattr(model, "params", ())):
+            raise TypeError("a value in the place of a parameter")
         return model
     except checkpoint.CheckpointError:
         raise

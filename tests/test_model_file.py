@@ -115,10 +115,11 @@ def test_a_value_that_is_no_part_is_no_model(tmp_path, description):
         model_file.load(tmp_path / "a.npz")
 
 
-def test_a_value_in_the_place_of_a_part_is_refused(tmp_path):
+@pytest.mark.parametrize("value", [3, [1], [{"parameter": "W_uv", "name": "W_uv"}, [1.5]]])
+def test_a_value_in_the_place_of_a_part_is_refused(tmp_path, value):
     a_model("rnn-rbm", 4).save(tmp_path / "a.npz")
     arrays, meta = checkpoint.load(tmp_path / "a.npz")
-    meta["model"]["fields"]["bias_weights"] = 3
+    meta["model"]["fields"]["bias_weights"] = value
     checkpoint.save(tmp_path / "a.npz", arrays, meta)
     with pytest.raises(CheckpointError, match=r"a\.npz: its model cannot be made \(TypeError"):
         load_model(tmp_path / "a.npz")
