@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm.files import atomic
+from rnnrbm.files import atomic, load_arrays
 
 __all__ = ["CheckpointError", "assign", "load", "save"]
 
@@ -53,15 +53,25 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     OSError
         If it cannot be opened.
     """
-    # opened here because np.load does not close a damaged file
     with open(path, "rb") as file:
+        most = os.fstat(file.fileno()).st_size
+
+        def check_size(size: int) -> None:
+            # `save` does not compress, so a checkpoint that expands is another file, which could fill all memory
+            if size > most:
+                raise CheckpointError(f"{path}: expands to {size} bytes, so it is no checkpoint; nothing was loaded")
+
         try:
-            archive = np.load(file, allow_pickle=False)
-            arrays = {name: archive[name] for name in getattr(archive, "files", [])}
+            found = load_arrays(file, check_size)
+            arrays = found if isinstance(found, dict) else {}
             text = arrays.pop(_META, None)
             whole = None if text is None else json.loads(text.tobytes())
             if isinstance(whole, dict) and whole.get("names") != sorted(arrays):
                 raise ValueError("arrays are missing")
+            if any(value.dtype.kind not in "biufc" for value in arrays.values()):
+                raise ValueError("arrays of something else than numbers")
+        except CheckpointError:
+            raise
         except Exception as error:  # zipfile, zlib, NumPy and json raise many kinds of errors for a damaged file
             reason = "contains pickled objects" if "Object arrays" in str(error) else "is truncated or no checkpoint"
             # omit NumPy's message, which suggests loading pickles

@@ -418,5 +418,5 @@ def _dataset(contents: Contents, where: str) -> Dataset:
     kind = from_record(contents.record, where=where)
     try:
         return Dataset(contents.name, **contents.pieces, kind=kind, names=contents.names)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+    except ValueError as error:  # in one line, whatever the name of the set in the file is
+        raise ValueError(f"{where}: {' '.join(str(error).split())}") from None

@@ -1,19 +1,24 @@
-"""The cache folder, and atomic writing of files."""
+"""The cache folder, atomic writing of files, and reading files of arrays."""
 
 import errno
 import json
 import math
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: the disk, or the part of it that a user or a file may take, is full
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
-__all__ = ["atomic", "cache_folder", "check_folder", "read_bytes", "to_json"]
+__all__ = ["atomic", "cache_folder", "check_folder", "first_line", "load_arrays", "read_bytes", "to_json"]
 
 
 def cache_folder() -> Path:
@@ -48,6 +53,53 @@ def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
             raise IsADirectoryError(f"{path}: is a folder; give the path of {what}") from None
         reason = error.strerror or type(error).__name__
         raise type(error)(f"{path}: cannot be read ({reason}); expected {what}") from None
+
+
+def load_arrays(
+    file: BinaryIO, check_size: Callable[[int], None] | None = None
+) -> "dict[str, np.ndarray] | np.ndarray":
+    """Return the arrays of an ``.npz`` file, or the array of an ``.npy`` file. Nothing in it is run.
+
+    Bytes in an ``.npz`` file that are no array, such as a text, become one of uint8.
+
+    Parameters
+    ----------
+    file : binary file
+        Opened by the caller, because `numpy.load` leaves a damaged file open.
+    check_size : callable, optional
+        Called with the bytes that an ``.npz`` file says it expands to, before any is read; refuses by an exception.
+
+    Raises
+    ------
+    Exception
+        Of any kind, if the file is damaged, or no file of arrays, or holds objects.
+    """
+    import numpy as np
+
+    size = 0
+    with suppress(Exception), zipfile.ZipFile(file) as archive:  # np.load says what is wrong with it
+        size = sum(member.file_size for member in archive.infolist())
+    if check_size is not None:
+        check_size(size)
+    file.seek(0)
+    # the header of an array is Python text, so Python and NumPy warn of its style, of all things, if it is damaged
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            members = {name: loaded[name] for name in dict.fromkeys(loaded.files)}  # of one name, the last
+    return {
+        name: np.frombuffer(member, np.uint8) if isinstance(member, bytes) else member
+        for name, member in members.items()
+    }
+
+
+def first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its message, for a message of one line."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
 
 
 def check_folder(path: str | os.PathLike[str], what: str = "what is written") -> None:

@@ -17,6 +17,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from rnnrbm import checkpoint
 from rnnrbm.backend import engine
+from rnnrbm.files import first_line
 
 __all__ = ["PathName", "load", "save"]
 
@@ -99,9 +100,10 @@ def load(path: PathName, classes: Sequence[type] = ()) -> Any:
         If it cannot be read.
     """
     arrays, meta = checkpoint.load(path)
-    if "model" not in meta:
+    description = meta.get("model")
+    # a value or a parameter alone is no model
+    if not description or not isinstance(description, dict | list) or "parameter" in description:
         raise checkpoint.CheckpointError(f"{path}: holds no model; expected a file written by model.save(path)")
-    description = meta["model"]
     given = {f"{kind.__module__}:{kind.__qualname__}": kind for kind in classes}
     if wrong := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
         raise checkpoint.CheckpointError(f"{path}: parameters hold NaN or infinity: {', '.join(wrong)}")
@@ -121,13 +123,17 @@ def load(path: PathName, classes: Sequence[type] = ()) -> Any:
         return kind(**{name: value_of(field) for name, field in part["fields"].items()})
 
     try:
-        return value_of(description)
+        model = value_of(description)
+        # a value in the place of a part or a parameter fails here, not when the model is used
+        if not all(isinstance(parameter, SharedVariable) for parameter in getattr(model, "params", ())):
+            raise TypeError("a value in the place of a parameter")
+        return model
     except checkpoint.CheckpointError:
         raise
     except Exception as error:  # a damaged description can fail anywhere
         raise checkpoint.CheckpointError(
-            f"{path}: its model cannot be made ({type(error).__name__}: {str(error)[:200]}); the file is damaged, or "
-            "of another version of rnnrbm"
+            f"{path}: its model cannot be made ({first_line(error)}); the file is damaged, or of another version of "
+            "rnnrbm"
         ) from error
 
 

@@ -258,3 +258,29 @@ def test_assign_all_or_none():
     assert "b_h" not in message
     for variable in to.values():
         assert not engine.to_numpy(variable).any()
+
+
+# --- archives whose checksums are right
+
+
+@pytest.mark.parametrize("value", [np.array(["a"]), np.zeros(2, "M8[s]"), np.zeros(2, [("a", "u1")]), np.array(b"x")])
+def test_arrays_of_something_else_than_numbers_are_refused(tmp_path, value):
+    text = np.frombuffer(b'{"names": ["best.W"], "meta": {}}', np.uint8)
+    np.savez(tmp_path / "a.npz", **{"_meta": text, "best.W": value})
+    with pytest.raises(CheckpointError, match=r"a\.npz: is truncated or no checkpoint"):
+        checkpoint.load(tmp_path / "a.npz")
+
+
+def test_a_file_that_expands_is_refused(tmp_path):
+    """Half a megabyte of zeros here, but it could be any size."""
+    text = np.frombuffer(b'{"names": ["best.W"], "meta": {}}', np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", **{"_meta": text, "best.W": np.zeros(2**16)})
+    with pytest.raises(CheckpointError, match=r"a\.npz: expands to \d+ bytes, so it is no checkpoint"):
+        checkpoint.load(tmp_path / "a.npz")
+
+
+def test_members_that_are_no_arrays_are_refused(path):
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("b.npy", b"no array")
+    with pytest.raises(CheckpointError, match="is truncated or no checkpoint"):
+        checkpoint.load(path)

@@ -473,7 +473,7 @@ def test_a_dataset_must_fit_together():
         ({"steps_per_beat": -1.5}, r"steps_per_beat=-1\.5: expected a positive number"),
         ({"steps_per_beat": 2.5}, r"steps_per_beat=2\.5: expected a whole number"),
         ({"seconds_per_frame": 0}, "seconds_per_frame=0: expected a positive number"),
-        ({"nonsense": 3}, "piano-roll has no nonsense"),
+        ({"nonsense": 3}, "piano-roll has no 'nonsense'"),
     ],
 )
 def test_impossible_metadata_of_a_file_are_refused_when_it_is_read(tmp_path, change, message):

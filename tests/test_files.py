@@ -1,11 +1,13 @@
 import errno
 import os
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rnnrbm.files import atomic, check_folder, read_bytes
+from rnnrbm.files import atomic, check_folder, first_line, load_arrays, read_bytes
 
 
 def names(folder: Path) -> list[str]:
@@ -143,3 +145,64 @@ def test_what_cannot_become_a_folder(tmp_path: Path) -> None:
         check_folder(tmp_path / "a", "the run")
     with pytest.raises(FileExistsError, match=r"b: .*a is a file; give a folder"):
         check_folder(str(tmp_path / "a" / "b"))
+
+
+# --- files of arrays
+
+
+def test_arrays_are_read_of_both_kinds_of_file(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(3))
+    np.savez(tmp_path / "a.npz", a=np.eye(3), b=np.array("text"))
+    with open(tmp_path / "a.npy", "rb") as file:
+        np.testing.assert_array_equal(load_arrays(file), np.eye(3))
+    with open(tmp_path / "a.npz", "rb") as file:
+        found = load_arrays(file)
+    assert list(found) == ["a", "b"]
+    np.testing.assert_array_equal(found["a"], np.eye(3))
+
+
+def test_the_size_of_arrays_is_checked_before_they_are_read(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros(1000))
+
+    def check_size(size):
+        assert 8000 < size < 8300
+        raise OverflowError
+
+    with open(tmp_path / "a.npz", "rb") as file, pytest.raises(OverflowError):
+        load_arrays(file, check_size)
+
+
+def test_members_of_one_name_are_read_once(tmp_path, monkeypatch):
+    """Only so is their size the one that is checked."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of such names
+        for n in (1, 2, 3):
+            with file.open("a.npy", "w") as member:
+                np.lib.format.write_array(member, np.arange(n))
+    read = []
+    archive = np.lib.npyio.NpzFile
+    plain = archive.__getitem__
+    monkeypatch.setattr(archive, "__getitem__", lambda self, name: read.append(name) or plain(self, name))
+    with open(tmp_path / "a.npz", "rb") as file:
+        found = load_arrays(file)
+    assert {name: len(array) for name, array in found.items()} == {"a": 3}
+    assert read == ["a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'descr': '|u1', 'fortran_order': 0xfor, 'shape': (1,)}",
+        "{'descr': '\\h', 'fortran_order': False, 'shape': (1,)}",
+    ],
+)
+def test_damaged_headers_of_arrays_raise_and_do_not_warn(tmp_path, text):
+    """Python warns of the style of the text that a header is."""
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + b"x")
+    with open(tmp_path / "a.npy", "rb") as file, pytest.raises((ValueError, TypeError)):
+        load_arrays(file)
+
+
+def test_the_first_line_of_an_error_names_its_kind():
+    assert first_line(ValueError("one\ntwo")) == "ValueError: one"
+    assert first_line(KeyError()) == "KeyError: "

@@ -251,3 +251,22 @@ def test_a_run_of_gaussian_units_on_notes(tmp_path):
     assert results["baselines"] == {}
     assert (tmp_path / "run" / "samples" / "sample-1.mid").exists()
     assert 0 <= results["statistics"]["samples"]["notes_per_frame"] <= WIDTH
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.longdouble])
+def test_numbers_that_are_no_float32_are_refused_without_a_warning(tmp_path, dtype):
+    frames = np.ones((2, 4), dtype)
+    if dtype is np.float64:
+        frames.view(np.uint64)[0, 1] = 0x7FF0000000000001  # a signalling NaN
+    else:
+        frames[0, 1] = np.inf - np.longdouble(0)
+    np.save(tmp_path / "a.npy", frames)
+    with pytest.raises(ValueError, match=r"a\.npy: 1 values are not finite"):
+        Vectors().read(tmp_path / "a.npy", 4)
+
+
+def test_an_archive_is_no_array(tmp_path):
+    np.savez(tmp_path / "a.npz", np.ones((2, 4)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match=r"a\.npy: is no \.npy file"):
+        Vectors().read(tmp_path / "a.npy", 4)

@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "backend": {"files"},
     "io": {"files", "arguments", "progress"},
     "checkpoint": {"files"},
-    "model_file": {"backend", "checkpoint"},
+    "model_file": {"files", "backend", "checkpoint"},
     "science": {"files", "arguments", "progress", "backend", "model_file"},
     "models": {"files", "arguments", "backend", "science"},
     "scoring": {"files", "arguments", "progress", "backend", "io", "science"},

@@ -106,3 +106,20 @@ def test_the_description_is_plain(tmp_path):
     meta = checkpoint.load(tmp_path / "model.npz")[1]
     assert json.loads(json.dumps(meta)) == meta
     assert meta["model"]["fields"]["density"]["class"] == "rnnrbm.rbm:RBM"
+
+
+@pytest.mark.parametrize("description", [3, "x", None, [], {"parameter": "W", "name": "W"}])
+def test_a_value_that_is_no_part_is_no_model(tmp_path, description):
+    checkpoint.save(tmp_path / "a.npz", {"W": np.ones(2)}, {"model": description})
+    with pytest.raises(checkpoint.CheckpointError, match=r"a\.npz: holds no model; expected a file written by"):
+        model_file.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("value", [3, [1], [{"parameter": "W_uv", "name": "W_uv"}, [1.5]]])
+def test_a_value_in_the_place_of_a_part_is_refused(tmp_path, value):
+    a_model("rnn-rbm", 4).save(tmp_path / "a.npz")
+    arrays, meta = checkpoint.load(tmp_path / "a.npz")
+    meta["model"]["fields"]["bias_weights"] = value
+    checkpoint.save(tmp_path / "a.npz", arrays, meta)
+    with pytest.raises(CheckpointError, match=r"a\.npz: its model cannot be made \(TypeError"):
+        load_model(tmp_path / "a.npz")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.datasets import Dataset
 from rnnrbm.experiment.config import Config
-from rnnrbm.experiment.setup import build_model
+from rnnrbm.experiment.setup import build_model, model_options
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.registry import from_record
 from rnnrbm.progress import Progress, silent
@@ -84,13 +85,23 @@ def load_checkpoint(path: Path) -> Run:
         raise checkpoint.CheckpointError(f"{path}: parameters hold NaN or infinity: {', '.join(wrong)}; train anew")
     try:
         settings = Config.from_dict(meta["config"], where=str(path))
+        _check_sizes({"n_visible": meta["n_visible"], **model_options(settings.model)}, state.best)
         model = build_model(settings.model, meta["n_visible"], seed=settings.training.seed)
         frames = from_record(meta["kind"], where=str(path))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         where = "" if str(path) in str(error) else f"{path}: "
         raise checkpoint.CheckpointError(f"{where}{error}; the checkpoint is damaged, or of another version") from None
     checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
     return Run(path.parent, settings, model, frames, state.best_epoch)
+
+
+def _check_sizes(options: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError if a size is larger than any dimension of the parameters: the model could fill all memory."""
+    largest = max(max(value.shape, default=1) for value in parameters.values())
+    for name, size in options.items():
+        most = len(parameters) if name == "n_layers" else largest
+        if isinstance(size, int) and size > most:
+            raise ValueError(f"{name} is {size}, the parameters allow at most {most}")
 
 
 def write_samples(

@@ -52,6 +52,9 @@ __all__ = [
 ]
 
 
+_MOST_SHOWN = 200  # characters of the beginning and the end of a message
+
+
 class Data(Settings):
     """The data set.
 
@@ -243,7 +246,7 @@ class Config(Settings):
             for e in error.errors():
                 top = len(e["loc"]) == 1
                 known = [*cls.model_fields, *_all_keys()] if top else _all_keys()
-                messages.append(explain(e, unknown="table or key" if top else "key", known=known))
+                messages.append(_shortened(explain(e, unknown="table or key" if top else "key", known=known)))
             raise ConfigError(f"{where}: {'; '.join(messages)}") from None
 
     def replaced(self, changes: Mapping[str, Any], *, where: str = "option") -> Config:
@@ -261,6 +264,11 @@ class Config(Settings):
                 raise ConfigError(f"{where}: {key!r} is no setting; {suggestion(key, _all_keys())}")
             tables.setdefault(table, {})[name] = value
         return Config.from_dict(tables, where=where)
+
+
+def _shortened(message: str) -> str:
+    """Return a message without the middle of a long one, since a value may be a whole file."""
+    return message if len(message) <= 2 * _MOST_SHOWN else f"{message[:_MOST_SHOWN]} ... {message[-_MOST_SHOWN:]}"
 
 
 def check_name(key: str, name: str, known: Iterable[str]) -> None:
@@ -286,13 +294,23 @@ def read(path: str | os.PathLike[str]) -> Config:
     """
     try:
         tables = tomllib.loads(read_bytes(path, "a configuration, a TOML file").decode("utf-8"))
+        _check_numbers(tables)
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: byte {error.start} is not UTF-8, as TOML files are; save the file as UTF-8"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
         raise ConfigError(f"{path}: not a TOML file: {error}") from None
     return Config.from_dict(tables, where=str(path))
+
+
+def _check_numbers(value: Any) -> None:
+    """Raise ValueError for a whole number of more than 64 bits: TOML has none, and Python cannot write all of them."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_numbers(each)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("it has a whole number of more than 64 bits")
 
 
 def facts_of_run(path: str | os.PathLike[str]) -> dict[str, Any]:

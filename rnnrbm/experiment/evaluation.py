@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import predict
 from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states
 
-__all__ = ["check_columns", "evaluate", "fingerprint", "score"]
+__all__ = ["check_columns", "evaluate", "fingerprint", "read_partial", "score"]
 
 SAVE_EVERY = 10.0  # seconds between savings of what has been scored
 
@@ -62,13 +63,10 @@ def score(
     total = len(chosen_frames(pieces, seed, frames))
     values, done = np.empty((3, total)), 0
     if partial is not None and partial.exists():
-        try:
-            arrays, meta = checkpoint.load(partial)
-        except checkpoint.CheckpointError:  # it can be computed again
-            arrays, meta = {}, {}
-        if meta.get("mark") == mark:
-            done = arrays["values"].shape[1]
-            values[:, :done] = arrays["values"]
+        with suppress(checkpoint.CheckpointError):  # it can be computed again
+            earlier = read_partial(partial, mark, total)
+            done = earlier.shape[1]
+            values[:, :done] = earlier
     since = time.monotonic()
 
     def save() -> None:
@@ -88,6 +86,38 @@ def score(
             if stopped and done < total:
                 raise Interrupted(f"stopped after {done} of {total} frames")
     return evaluator.result(pieces, values, seed, frames)
+
+
+def read_partial(path: Path, mark: str, total: int) -> np.ndarray:
+    """Return the values that an interrupted score has saved.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    mark : str
+        The :func:`fingerprint` of the score.
+    total : int
+        Number of its frames.
+
+    Returns
+    -------
+    numpy.ndarray, shape (3, n)
+        Of the first n frames; float64.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, or belongs to another score.
+    OSError
+        If it cannot be opened.
+    """
+    arrays, meta = checkpoint.load(path)
+    values = arrays.get("values", np.empty(0))
+    if meta.get("mark") != mark or values.dtype != float or values.ndim != 2 or len(values) != 3:
+        raise checkpoint.CheckpointError(f"{path}: is of another score")
+    if values.shape[1] > total:
+        raise checkpoint.CheckpointError(f"{path}: holds {values.shape[1]} frames, expected at most {total}")
+    return values
 
 
 def fingerprint(evaluator: Evaluator, pieces: Sequence[np.ndarray], seed: int, frames: int | None = None) -> str:

@@ -4,10 +4,8 @@
 `rnnrbm convert` goes through; `load_roll` also reads a file of the package pypianoroll.
 """
 
-import contextlib
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Unpack
@@ -15,11 +13,12 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnnrbm.files import atomic
+from rnnrbm.files import atomic, load_arrays
 from rnnrbm.io import pypianoroll
 from rnnrbm.io.mat import read_mat
+from rnnrbm.io.midi import FASTEST, SLOWEST, check_reading
 from rnnrbm.io.notes import read_json, read_pickle
-from rnnrbm.io.rolls import SPLITS, Contents, check_roll, check_size, unreadable
+from rnnrbm.io.rolls import SPLITS, Contents, TooLarge, check_roll, check_size, unreadable
 
 __all__ = [
     "PLAIN",
@@ -30,6 +29,8 @@ __all__ = [
     "save_roll",
     "write_npz",
 ]
+
+_PIECE = 200  # bytes that an array and its name take, whatever they hold
 
 
 def read_npz(path: Path) -> Contents:
@@ -55,9 +56,15 @@ def read_npz(path: Path) -> Contents:
         raise ValueError(
             f"{path}: has no {', '.join(missing)}; expected a file written by rnnrbm.datasets.save or 'rnnrbm convert'"
         )
+    for key in ("name", "kind", *(f"{split}_names" for split in SPLITS)):
+        _check_text(data[key], f"{path}: {key}")
+    if data["name"].ndim or data["kind"].ndim:
+        raise ValueError(
+            f"{path}: name and kind have shapes {data['name'].shape} and {data['kind'].shape}; expected texts"
+        )
     try:
         record = json.loads(str(data["kind"]))
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise ValueError(f"{path}: kind is {str(data['kind'])[:40]!r}; expected a JSON object; write it again")
@@ -71,6 +78,7 @@ def read_npz(path: Path) -> Contents:
                 f"{labels.ndim} dimensions, lengths of {lengths.dtype}; expected 2, 1 and 1, whole numbers; write "
                 "it again with `save`"
             )
+        check_size(_PIECE * max(len(lengths), len(labels)), path)
         if lengths.sum() != len(frames) or (lengths < 0).any():
             raise ValueError(
                 f"{path}: {split} has {len(frames)} frames but its lengths add up to "
@@ -80,6 +88,15 @@ def read_npz(path: Path) -> Contents:
         pieces[split] = [frames[end - length : end] for end, length in zip(ends, lengths, strict=True)]
         names[split] = [str(label) for label in labels]
     return Contents(str(data["name"]), pieces, names, record)
+
+
+def _check_text(array: np.ndarray, where: str) -> None:
+    """Raise ValueError unless an array holds texts. NumPy takes any number for a character; Python does not."""
+    codes = np.empty(0, np.uint32)
+    if array.dtype.kind == "U":
+        codes = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).ravel().view(np.uint32)
+    if array.dtype.kind != "U" or (codes > 0x10FFFF).any() or (codes >> 11 == 0x1B).any():  # the latter are surrogates
+        raise ValueError(f"{where} is an array of {array.dtype}, or damaged; expected texts")
 
 
 def save_roll(path: str | os.PathLike[str], roll: ArrayLike, **metadata: float | None) -> None:
@@ -163,7 +180,8 @@ def load_roll(
     data = _arrays(path, "write it again with `save_roll`")
     layout = _layout(data)
     if not layout:
-        raise ValueError(f"{path}: has no array 'roll' but {', '.join(data) or 'nothing'}; expected a piano-roll")
+        found = " ".join(", ".join(data).split()) or "nothing"  # in one line
+        raise ValueError(f"{path}: has no array 'roll' but {found}; expected a piano-roll")
     if layout == "pypianoroll":
         return pypianoroll.to_roll(path, data, **options)
     if options:
@@ -177,6 +195,13 @@ def load_roll(
             if whole and value != int(value):
                 raise ValueError(f"{path}: {key}={value}; expected a whole number")
             metadata[key] = int(value) if whole else value
+    tempo = metadata.get("tempo", FASTEST)
+    try:
+        check_reading(**{key: value for key, value in metadata.items() if key != "tempo"}, high=127)
+        if not SLOWEST <= tempo <= FASTEST:
+            raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return roll, metadata
 
 
@@ -201,22 +226,17 @@ def _layout(data: Mapping[str, np.ndarray]) -> str:
 
 
 def _arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz file; bytes that are no array, such as a text, become one."""
-    # Opened here, because np.load leaves the file open if it is damaged.
+    """Return the arrays of an .npz file."""
     with open(path, "rb") as file:
-        size = 0
-        with contextlib.suppress(Exception), zipfile.ZipFile(file) as archive:  # np.load says what is wrong with it
-            size = sum(member.file_size for member in archive.infolist())
-        check_size(size, path)
-        file.seek(0)
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                members = {key: arrays[key] for key in arrays.files}
+            arrays = load_arrays(file, lambda size: check_size(size, path))
+            if isinstance(arrays, dict):
+                return arrays
+            raise ValueError("one array, as in an .npy file")
+        except TooLarge:
+            raise
         except Exception as error:  # a damaged file makes zipfile, zlib or NumPy raise
             raise unreadable(path, "an .npz file", error, advice) from error
-    return {
-        key: np.frombuffer(member, np.uint8) if isinstance(member, bytes) else member for key, member in members.items()
-    }
 
 
 def _number(path: Path, data: dict[str, np.ndarray], key: str) -> float | None:

@@ -1,6 +1,8 @@
-"""Piano-rolls in ``.mat`` files, in the layout of the published sets; a file is checked before scipy reads it."""
+"""MATLAB files in the layout of the benchmark sets. scipy reads them, after a check of their structure."""
 
+import math
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ __all__ = ["read_mat"]
 
 # Types of the elements of a MATLAB 5 file: numbers, text, and what holds other elements.
 _TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18}
-_MATRIX, _COMPRESSED = 14, 15
-_CLASSES, _NUMERIC, _COMPLEX = range(1, 18), range(6, 16), 0x800
+_INT32, _UINT32, _MATRIX, _COMPRESSED = 5, 6, 14, 15
+# Classes of arrays: cells, text and numbers are what the layout has. An opaque one, of MATLAB's own, begins otherwise.
+_CLASSES, _CELL, _TEXT, _NUMBERS, _OPAQUE, _COMPLEX = range(1, 18), 1, 4, range(6, 16), 17, 0x800
 
 
 def read_mat(path: Path) -> Contents:
@@ -35,10 +38,14 @@ def read_mat(path: Path) -> Contents:
     with open(path, "rb") as file:
         try:
             major, _ = scipy.io.matlab.matfile_version(file)
+            if major == 0:  # scipy would make room for whatever shape it says
+                raise ValueError("a MATLAB 4 file, which has no cell arrays")
             if major == 1:
                 file.seek(0)
-                _check_elements(file.read(), path)
-            contents: dict[str, Any] = scipy.io.loadmat(file, variable_names=list(keys.values()))
+                _check_elements(file.read(), path, {key.encode() for key in keys.values()})
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # such as two variables of one name
+                contents: dict[str, Any] = scipy.io.loadmat(file, variable_names=list(keys.values()))
         except NotImplementedError as error:
             raise ValueError(
                 f"{path}: a MATLAB 7.3 file (HDF5), expected MATLAB 5; in MATLAB, save it with '-v7'"
@@ -85,45 +92,76 @@ def _expand(data: Any, room: int, path: Path) -> bytes:
     return expanded
 
 
-def _check_elements(data: bytes, path: Path) -> None:
+def _check_elements(data: bytes, path: Path, wanted: set[bytes]) -> None:
     """Raise ValueError if the elements of a MATLAB 5 file are of unknown types, or do not fit into each other.
 
-    scipy looks types and classes up in tables without asking if they are in there: a damaged file would end Python.
+    scipy looks types and classes up in tables without asking if they are in there, makes room for whatever shape it is
+    told, and takes the parts of an array for what they should be: a damaged file would end Python. Of variables that
+    are not wanted it reads the beginning.
     """
     order = "<" if data[126:128] == b"IM" else ">"
-    tag = struct.Struct(f"{order}II")
-
     room = limits.MAX_BYTES
+    for kind, inside in _split(memoryview(data)[128:], order):
+        variables = [(kind, inside)]
+        if kind == _COMPRESSED:
+            expanded = _expand(inside, room, path)
+            room -= len(expanded)
+            variables = _split(memoryview(expanded), order)
+        for each, array in variables:
+            if each == _MATRIX:
+                _check_array(array, order, wanted)
 
-    def check(data: memoryview) -> list[int]:
-        nonlocal room
-        at, kinds = 0, []
-        while at < len(data):
-            if len(data) - at < tag.size:
-                raise ValueError(f"{len(data) - at} bytes where an element should begin")
-            kind, size = tag.unpack_from(data, at)
-            start = at + tag.size
-            at = start + size + (0 if kind == _COMPRESSED else -size % 8)
-            if kind >> 16:  # a small one: its size, its type and up to four bytes, in eight
-                kind, size, start, at = kind & 0xFFFF, kind >> 16, start - 4, start
-            if kind not in _TYPES or start + size > min(at, len(data)):
-                raise ValueError(f"an element of type {kind} and {size} bytes")
-            kinds.append(kind)
-            if kind in (_MATRIX, _COMPRESSED):
-                inside = data[start : start + size]
-                if kind == _COMPRESSED:
-                    expanded = _expand(inside, room, path)
-                    room -= len(expanded)
-                parts = check(inside if kind == _MATRIX else memoryview(expanded))
-                if kind == _MATRIX and size:
-                    # its first element has the class of the array in the lowest byte of its value
-                    value, _ = tag.unpack_from(inside, tag.size)
-                    if value & 0xFF not in _CLASSES:
-                        raise ValueError(f"an array of class {value & 0xFF}")
-                    # then its shape, its name, and if it is of numbers, these: real parts, imaginary parts
-                    expected = 2 if value & _COMPLEX else 1
-                    if value & 0xFF in _NUMERIC and (len(parts) != 3 + expected or max(parts) >= _MATRIX):
-                        raise ValueError(f"an array of numbers in {len(parts)} parts")
-        return kinds
 
-    check(memoryview(data)[128:])
+def _split(data: memoryview, order: str) -> list[tuple[int, memoryview]]:
+    """Return the types and the bytes of the elements that some bytes hold."""
+    tag = struct.Struct(f"{order}II")
+    at, found = 0, []
+    while at < len(data):
+        if len(data) - at < tag.size:
+            raise ValueError(f"{len(data) - at} bytes where an element should begin")
+        kind, size = tag.unpack_from(data, at)
+        start = at + tag.size
+        at = start + size + (0 if kind == _COMPRESSED else -size % 8)
+        if kind >> 16:  # a small one: its size, its type and up to four bytes, in eight
+            kind, size, start, at = kind & 0xFFFF, kind >> 16, start - 4, start
+        if kind not in _TYPES or start + size > min(at, len(data)):
+            raise ValueError(f"an element of type {kind} and {size} bytes")
+        found.append((kind, data[start : start + size]))
+    return found
+
+
+def _check_array(data: memoryview, order: str, wanted: set[bytes] | None = None) -> None:
+    """Raise ValueError if the parts of an array are not those of its class. If names are given, others may be anything.
+
+    An array has flags, whose lowest byte is its class, a shape, and a name. Then come numbers and perhaps imaginary
+    parts, or text, or as many arrays as there are cells.
+    """
+    if not data:  # an empty cell
+        return
+    parts = _split(data, order)
+    kinds = [kind for kind, _ in parts]
+    if kinds[0] != _UINT32 or len(parts[0][1]) != 8:
+        raise ValueError("an array without flags")
+    value = int(struct.unpack_from(f"{order}I", parts[0][1])[0])
+    kind = value & 0xFF
+    if kind not in _CLASSES:
+        raise ValueError(f"an array of class {kind}")
+    if kind == _OPAQUE and wanted and not any(bytes(part) in wanted for _, part in parts[1:3]):
+        return
+    if len(parts) < 3 or kinds[1] != _INT32 or len(parts[1][1]) % 4 or len(parts[1][1]) < 8:
+        raise ValueError("an array without shape and name")
+    if wanted is not None and bytes(parts[2][1]) not in wanted:
+        return
+    shape = struct.unpack(f"{order}{len(parts[1][1]) // 4}i", parts[1][1])
+    inside = kinds[3:]
+    if kind in _NUMBERS or kind == _TEXT:
+        expected = 2 if value & _COMPLEX else 1
+        if len(inside) != expected or max(inside) >= _MATRIX:
+            raise ValueError(f"an array of numbers in {len(parts)} parts")
+    elif kind == _CELL:
+        if min(shape) < 0 or math.prod(shape) != len(inside) or set(inside) - {_MATRIX}:
+            raise ValueError(f"{len(inside)} cells in a shape of {shape[:4]}")
+        for _, cell in parts[3:]:
+            _check_array(cell, order)
+    else:
+        raise ValueError(f"an array of class {kind}, expected cells of arrays of numbers")

@@ -102,16 +102,18 @@ def _end(path: str | os.PathLike[str], data: bytes, start: int, size: int, track
     stated = start + size
     if stated == len(data) or data[stated : stated + 4] == b"MTrk":
         return stated
-    actual = start
+    # only as far as the next chunk: from many tracks to the end of a large file would take hours
+    following = data.find(b"MTrk", start)
+    following = len(data) if following < 0 else following
+    actual = stated
     try:
-        for _, status, _, at in _scan(path, track, data[start:]):
+        for _, status, _, at in _scan(path, track, data[start:following]):
             if status == END_OF_TRACK:
                 actual = start + at
                 break
     except MidiError:
         return stated
-    followed = actual == len(data) or data[actual : actual + 4] == b"MTrk"
-    if actual == stated or not followed or b"MTrk" in data[start:actual]:
+    if actual == stated or actual != following:
         return stated
     warnings.warn(
         f"{path}: track {track + 1} says that it has {size} bytes, but ends after {actual - start}; it is read whole",

@@ -6,7 +6,6 @@ A pickle is a program: here it can make lists, tuples, dictionaries, texts and n
 import io
 import json
 import pickle
-import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,8 @@ __all__ = ["read_json", "read_pickle"]
 
 #: Most entries of a frame in a file of notes: there are 128 notes, and voices may share one.
 MOST_NOTES = 1000
+
+_REFERENCE = 8  # bytes that a list takes for each of its values
 
 
 def read_json(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Contents:
@@ -72,10 +73,6 @@ def read_pickle(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Conten
     check_size(path.stat().st_size, path, "has")
     pickled = path.read_bytes()
     try:
-        for code, argument, _ in pickletools.genops(pickled):
-            # The unpickler makes room for that many objects; a damaged file could ask for all memory.
-            if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(pickled):
-                raise pickle.UnpicklingError(f"object number {argument} in {len(pickled)} bytes")
         data = _NotesUnpickler(io.BytesIO(pickled), encoding="latin1").load()
     except _Refused as error:
         raise ValueError(
@@ -91,8 +88,39 @@ class _Refused(Exception):
     """A pickle wants what is not needed for notes."""
 
 
-class _NotesUnpickler(pickle.Unpickler):
-    """Unpickles plain values and NumPy's whole numbers; all that a pickle can call is below."""
+# Instructions that notes do not need: sets, objects of classes, buffers, and a second copy of a value.
+_NEEDLESS = b"\x8f\x90\x91\x81\x92\x82\x83\x84PQ\x96\x97\x982"
+# Those that put values into dictionaries, and where their keys are on the stack.
+_KEYS = {pickle.SETITEM: slice(-2, -1), pickle.SETITEMS: slice(None, None, 2), pickle.DICT: slice(None, None, 2)}
+
+
+def _refuse(machine: Any) -> None:
+    raise _Refused("holds sets or objects")
+
+
+def _with_plain_keys(code: bytes) -> Callable[[Any], None]:
+    """Return an instruction that refuses tuples as keys: one that holds a tuple twice, and so on, takes ages."""
+
+    def load(machine: Any) -> None:
+        if any(isinstance(key, tuple) for key in machine.stack[_KEYS[code]]):
+            raise _Refused("has tuples as keys")
+        pickle._Unpickler.dispatch[code[0]](machine)
+
+    return load
+
+
+class _NotesUnpickler(pickle._Unpickler):
+    """Unpickles plain values and NumPy's whole numbers; all that a pickle can call is below.
+
+    It is Python's own in Python. The one in C makes room for as many objects as a file says that it has, and its
+    instructions cannot be replaced.
+    """
+
+    dispatch = (
+        pickle._Unpickler.dispatch
+        | dict.fromkeys(_NEEDLESS, _refuse)
+        | {code[0]: _with_plain_keys(code) for code in _KEYS}
+    )
 
     def find_class(self, module: str, name: str) -> Any:
         made = _CALLABLES.get((module, name))
@@ -157,10 +185,17 @@ def _note_contents(path: Path, data: Any, low: int, high: int) -> Contents:
     for split in SPLITS:
         if not isinstance(data[split], list | tuple):
             raise ValueError(f"{path}: {split} is a {type(data[split]).__name__}; expected {layout}")
-        check_size(width * sum(len(piece) for piece in data[split] if isinstance(piece, list | tuple)), path)
+        check_size(sum(_room(piece, width) for piece in data[split]), path)  # a pickle may hold one piece many times
         rolls[split] = [_roll(f"{path}, {split}[{i}]", piece, low, high) for i, piece in enumerate(data[split])]
     names = {split: [f"{split}[{i}]" for i in range(len(rolls[split]))] for split in SPLITS}
     return Contents(path.stem, rolls, names, {"kind": PIANO_ROLL, "low": low})
+
+
+def _room(piece: Any, width: int) -> int:
+    """Return the bytes that a piece takes: the cells of its roll, and a reference for each note of its frames."""
+    if not isinstance(piece, list | tuple):
+        return 0
+    return width * len(piece) + _REFERENCE * sum(len(frame) for frame in piece if isinstance(frame, list | tuple))
 
 
 def _roll(where: str, piece: Any, low: int, high: int) -> np.ndarray:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rnnrbm.files import first_line
+
 __all__ = [
     "MAX_BYTES",
     "PIANO",
@@ -42,8 +44,7 @@ def check_size(size: int, where: object, what: str = "expands to") -> None:
 def unreadable(path: object, kind: str, error: Exception, advice: str) -> ValueError:
     """Return what to raise about a damaged file."""
     return ValueError(
-        f"{path}: cannot be read as {kind}, it is cut off, damaged or of another kind "
-        f"({type(error).__name__}: {str(error)[:200]}); {advice}"
+        f"{path}: cannot be read as {kind}, it is cut off, damaged or of another kind ({first_line(error)}); {advice}"
     )
 
 

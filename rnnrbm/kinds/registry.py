@@ -41,7 +41,7 @@ def from_record(record: Mapping[str, Any], *, where: str = "record") -> FrameKin
         raise ValueError(f"{where}: kind of frame {name!r}; expected one of {', '.join(KINDS)}")
     known = {field.name for field in fields(KINDS[name])}
     if unknown := sorted(set(record) - known - {"kind"}):
-        raise ValueError(f"{where}: {name} has no {', '.join(unknown)}; expected {', '.join(sorted(known))}")
+        raise ValueError(f"{where}: {name} has no {', '.join(map(repr, unknown))}; expected {', '.join(sorted(known))}")
     try:
         return KINDS[name](**{key: value for key, value in record.items() if key != "kind"})
     except (TypeError, ValueError) as error:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_pieces
-from rnnrbm.files import atomic
+from rnnrbm.files import atomic, load_arrays
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
+from rnnrbm.io.rolls import check_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +92,7 @@ class Vectors:
             raise ValueError(f"{prefix}{array.shape[1]} columns (shape {array.shape}); expected {n_visible}{turned}")
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{prefix}values of type {array.dtype}; expected real numbers")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             array = np.ascontiguousarray(array, np.float32)
         if not (finite := np.isfinite(array)).all():
             t, j = (int(i) for i in np.argwhere(~finite)[0])
@@ -178,7 +179,9 @@ class Vectors:
         """Read a ``.npy`` file of shape (T, n_visible)."""
         with open(path, "rb") as file:
             try:
-                piece = np.load(file, allow_pickle=False)
+                piece = load_arrays(file, lambda size: check_size(size, path))
+                if isinstance(piece, dict):
+                    raise ValueError("an archive of arrays")
             except Exception as error:  # NumPy raises many kinds of errors for a damaged file
                 raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of {self.name}") from error
         return self.check(piece, n_visible=n_visible, where=str(path))

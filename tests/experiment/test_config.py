@@ -190,6 +190,32 @@ def test_what_cannot_be_used_is_named(tmp_path, text, message):
     assert "pydantic" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "[" * 100_000, "not a TOML file: maximum recursion"),
+        ("x = " + "{a=" * 100_000, "not a TOML file: maximum recursion"),
+        ("[training]\nseed = " + "1" * 5000, "not a TOML file: Exceeds the limit"),
+        ("[training]\nseed = 0x" + "f" * 5000, "not a TOML file: it has a whole number of more than 64 bits"),
+        ("[training]\nseed = 9223372036854775808", "more than 64 bits"),
+        ("[training]\ntranspose_range = [[[-9223372036854775809]]]", "more than 64 bits"),
+        ("[training]\nepochs = '" + "x" * 10_000 + "'", r"training\.epochs: .* \.\.\. x+'$"),
+    ],
+)
+def test_what_no_file_should_hold_is_named_briefly(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        config.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) < 1000
+
+
+def test_whole_numbers_of_64_bits_are_read(tmp_path):
+    (tmp_path / "a.toml").write_text("[training]\nseed = 9223372036854775807")
+    assert config.read(tmp_path / "a.toml").training.seed == 2**63 - 1
+
+
 def test_all_faults_are_named_at_once():
     with pytest.raises(ConfigError, match=r"mine: .*model\.n_hiden.*'model\.n_hidden'.*training\.epochs"):
         Config.from_dict({"training": {"epochs": -1}, "model": {"n_hiden": 3}}, where="mine")

@@ -12,7 +12,7 @@ from rnnrbm import checkpoint
 from rnnrbm.datasets import Dataset, PianoRoll
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Model
-from rnnrbm.experiment.evaluation import evaluate, score
+from rnnrbm.experiment.evaluation import evaluate, read_partial, score
 from rnnrbm.sampling import predict
 from rnnrbm.scoring import baselines, metrics
 from rnnrbm.scoring.likelihood import Evaluator, frequent_states, log_likelihood
@@ -205,3 +205,23 @@ def test_what_cannot_be_evaluated(trained: run.Run) -> None:
     with pytest.raises(ValueError, match=r"toy\.npz has no piece in valid"):
         evaluate(trained, empty, split="valid")
     assert not (trained.folder / "evaluations").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "mark"),
+    [
+        (np.zeros((3, 4)), "other"),
+        (np.zeros((3, 7)), "mark"),
+        (np.zeros((2, 4)), "mark"),
+        (np.zeros(4), "mark"),
+        (np.zeros((3, 4), np.int8), "mark"),
+        (None, "mark"),
+    ],
+)
+def test_results_of_another_score_are_refused(tmp_path, values, mark):
+    path = tmp_path / "a.npz"
+    checkpoint.save(path, {} if values is None else {"values": values}, {"mark": mark})
+    with pytest.raises(checkpoint.CheckpointError, match=r"a\.npz: (is of another score|holds 7 frames)"):
+        read_partial(path, "mark", 6)
+    checkpoint.save(path, {"values": np.ones((3, 6))}, {"mark": "mark"})
+    np.testing.assert_array_equal(read_partial(path, "mark", 6), np.ones((3, 6)))

@@ -588,6 +588,16 @@ def test_a_damaged_checkpoint_is_named(tmp_path, whole):
         ({"config": {"model": 3}}, "model"),
         ({"n_visible": "12"}, "n_visible is '12', expected int"),
         ({"n_visible": -3}, "n_visible.* must be at least 1"),
+        ({"n_visible": 10**12}, r"n_visible is 1000000000000, the parameters allow at most \d+"),
+        ({"config": {"model": {"n_hidden": 10**9}}}, "n_hidden is 1000000000, the parameters allow"),
+        (
+            {"config": {"model": {"n_hidden": 1, "n_recurrent": 1, "n_layers": 10**9}}},
+            "n_layers is 1000000000, the parameters allow",
+        ),
+        (
+            {"config": {"model": {"n_hidden": 1, "n_recurrent": 1, "n_pitch_conv": 10**9}}},
+            "n_pitch_conv is 1000000000, the parameters allow",
+        ),
         ({"n_visible": 13}, "belongs to another model: .*W has shape"),
         ({"kind": [1]}, r"kind is \[1\], expected dict"),
         ({"kind": {"kind": "piano-roll", "low": 500}}, "low=500"),

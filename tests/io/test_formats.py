@@ -1,7 +1,10 @@
 """Readers of .npz files, of data sets and of single rolls: what they read, and what they refuse."""
 
+import io
 import os
+import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +37,8 @@ def test_a_file_that_cannot_be_opened_is_an_os_error(tmp_path):
         ({"kind": '{"low": 3}'}, "kind of frame None"),
         ({"kind": '{"kind": "motion"}'}, "kind of frame 'motion'"),
         ({"kind": '{"kind": "piano-roll", "colour": 3}'}, "colour"),
+        ({"kind": '{"kind": "piano-roll", "a\\nb": 3}'}, r"has no 'a\\nb'"),
+        ({"kind": "[" * 100_000}, "JSON"),
         ({"kind": '{"kind": "piano-roll", "low": 200}'}, "low=200"),
         ({"kind": '{"kind": "piano-roll", "low": "x"}'}, "low"),
         ({"kind": '{"kind": "vectors", "seconds_per_frame": -1}'}, "seconds_per_frame=-1"),
@@ -114,3 +119,124 @@ def test_an_npz_file_that_expands_to_too_much_is_refused(tmp_path, monkeypatch):
     for read in (load, load_roll):
         with pytest.raises(ValueError, match=r"bomb\.npz: expands to \d+ bytes or more, expected at most 1048576"):
             read(tmp_path / "bomb.npz")
+
+
+# --- archives whose checksums are right
+
+
+def archive(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in members.items():
+            file.writestr(f"{name}.npy", data)
+    return path
+
+
+def npy(array: np.ndarray) -> bytes:
+    with io.BytesIO() as file:
+        np.lib.format.write_array(file, array)
+        return file.getvalue()
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (header("{'descr': '|u1', 'fortran_order': 0xfor, 'shape': (1,)}"), "ValueError: Cannot parse header"),
+        (header("{'descr': '|u1', 'fortran_order': 1if(1)else(2), 'shape': (1,)}"), "ValueError"),
+        (header(" " * 20_000), "Header info length"),
+    ],
+)
+def test_damaged_members_are_named_in_one_line(tmp_path, member, message):
+    path = archive(tmp_path / "a.npz", roll=member)
+    for read in (load, load_roll, formats.roll_layout):
+        with pytest.raises(ValueError, match=rf"a\.npz: cannot be read as an \.npz file, .*{message}") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_headers_of_python_2_are_read(tmp_path):
+    text = "{'descr': '|u1', 'fortran_order': False, 'shape': (2L, 3L)}"
+    roll, _ = load_roll(archive(tmp_path / "a.npz", roll=header(text) + bytes([0, 1, 0, 1, 1, 0])))
+    np.testing.assert_array_equal(roll, [[0, 1, 0], [1, 1, 0]])
+
+
+def test_one_array_is_no_archive(tmp_path):
+    (tmp_path / "a.npz").write_bytes(npy(np.eye(3)))
+    with pytest.raises(ValueError, match=r"a\.npz: cannot be read as an \.npz file"):
+        load_roll(tmp_path / "a.npz")
+
+
+def test_names_of_several_lines_are_told_in_one(tmp_path):
+    path = archive(tmp_path / "a.npz", **{"b\nc": npy(np.eye(3))})
+    with pytest.raises(ValueError, match=r"a\.npz: has no array 'roll' but b c; expected"):
+        load_roll(path)
+    save(path, small())
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, "name": "a\nb", "train": np.full_like(arrays["train"], 2)})
+    with pytest.raises(ValueError, match=r"a\.npz: a b, train\[0\]: \d+ values are neither"):
+        load(path)
+
+
+BEYOND = np.array(["abc"])
+BEYOND.view(np.uint32)[1] = 0x110000  # no character
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("name", [["a"], ["b"]], r"name and kind have shapes \(2, 1\) and \(\); expected texts"),
+        ("name", 3, "name is an array of int64, or damaged; expected texts"),
+        ("kind", b"a", r"kind is an array of \|S1"),
+        ("name", BEYOND[0:1].reshape(()), "name is an array of <U3, or damaged"),
+        ("name", "a\ud800", "name is an array of <U2, or damaged"),
+        ("test_names", np.array(["\udfff", "x"], ">U2"), "test_names is an array of >U2, or damaged"),
+    ],
+)
+def test_what_should_be_a_text_is_one(tmp_path, key, value, message):
+    path = tmp_path / "a.npz"
+    save(path, small())
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, key: value})
+    with pytest.raises(ValueError, match=rf"a\.npz: {message}"):
+        load(path)
+
+
+def test_names_of_other_bytes_orders_and_alphabets_are_read(tmp_path):
+    path = tmp_path / "a.npz"
+    save(path, small())
+    with np.load(path) as arrays:
+        texts = {"name": np.array("春\U0001f3b5", ">U2"), "train_names": np.array(["ä", "ß"], ">U1")}
+        np.savez(path, **{**arrays, **texts})
+    assert (load(path).name, load(path).names["train"]) == ("春\U0001f3b5", ["ä", "ß"])
+
+
+def test_millions_of_pieces_without_frames_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(rolls, "MAX_BYTES", 2**20)
+    path = tmp_path / "a.npz"
+    save(path, small())
+    with np.load(path) as arrays:
+        many = {"train": np.zeros((0, 4), np.uint8), "train_lengths": np.zeros(10**5, np.uint8)}
+        np.savez(path, **{**arrays, **many})
+    with pytest.raises(ValueError, match=r"a\.npz: expands to 20000000 bytes or more, expected at most 1048576"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"low": 1e300}, "low="),
+        ({"low": -1}, "low=-1"),
+        ({"steps_per_beat": 0}, "steps_per_beat=0"),
+        ({"steps_per_beat": 1e30}, "steps_per_beat="),
+        ({"seconds_per_frame": -0.5}, "seconds_per_frame=-0.5"),
+        ({"tempo": 0}, "tempo=0.0: expected beats per minute"),
+        ({"steps_per_beat": 2, "seconds_per_frame": 0.5}, "give one of the two"),
+    ],
+)
+def test_metadata_of_a_roll_are_checked(tmp_path, metadata, message):
+    np.savez(tmp_path / "a.npz", roll=np.eye(2), **metadata)
+    with pytest.raises(ValueError, match=rf"a\.npz: .*{message}"):
+        load_roll(tmp_path / "a.npz")

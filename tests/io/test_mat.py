@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import scipy.io
 from helpers import assert_damage_is_named, write_mat
 
 from rnnrbm.datasets import load
@@ -40,3 +41,90 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
         file.truncate(3 * 2**30)  # zeros that take no place on the disk
     with pytest.raises(ValueError, match=rf"huge\.mat: has {3 * 2**30} bytes or more, expected at most {2**30}"):
         load(tmp_path / "huge.mat")
+
+
+MATRIX, INT8, UINT8, INT32, UINT32 = 14, 1, 2, 5, 6
+
+# --- arrays whose parts are not those of their class
+
+
+def element(kind: int, data: bytes) -> bytes:
+    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+
+def array(kind: int, shape: tuple[int, ...], *parts: bytes, name: bytes = b"") -> bytes:
+    """An array of a class: its flags, its shape, its name, and its other parts."""
+    start = element(UINT32, struct.pack("<II", kind, 0)), element(INT32, struct.pack(f"<{len(shape)}i", *shape))
+    return element(MATRIX, b"".join([*start, element(INT8, name), *parts]))
+
+
+def train(kind: int, shape: tuple[int, ...], *parts: bytes) -> bytes:
+    return array(kind, shape, *parts, name=b"traindata")
+
+
+NUMBERS = array(9, (2, 2), element(UINT8, bytes([0, 1, 1, 0])))
+SOUND = {name: array(1, (1, 1), NUMBERS, name=name) for name in (b"traindata", b"validdata", b"testdata")}
+
+
+def mat(*elements: bytes) -> bytes:
+    return b"MATLAB 5.0".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + b"".join(elements)
+
+
+def test_the_sound_file_is_read(tmp_path):
+    (tmp_path / "a.mat").write_bytes(mat(*SOUND.values()))
+    np.testing.assert_array_equal(load(tmp_path / "a.mat").train[0], [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (train(1, (1, 1), array(5, (2, 2), element(UINT8, bytes(4)))), "an array of class 5, expected cells"),  # sparse
+        (train(5, (1, 1), NUMBERS), "an array of class 5, expected cells"),
+        (train(2, (2**31 - 1, 1), element(INT32, struct.pack("<i", 32)), element(INT8, b"")), "an array of class 2"),
+        (train(1, (2**31 - 1, 1), NUMBERS), "1 cells in a shape of"),
+        (train(1, (-1, -1), NUMBERS), "1 cells in a shape of"),
+        (train(1, (1, 1), element(UINT8, b"abcd")), "1 cells in a shape of"),
+        (train(1, (1, 1), array(9, (2, 2))), "an array of numbers in 3 parts"),
+        (train(1, (1, 1), array(4, (1, 1))), "an array of numbers in 3 parts"),
+        (train(1, (1, 1), element(MATRIX, element(UINT8, b"x" * 8))), "an array without flags"),
+        (train(1, (1, 1), element(MATRIX, element(UINT32, b"\x09" + bytes(7)))), "an array without shape and name"),
+        (train(1, (1, 1), array(9, (2,), element(UINT8, b"ab"))), "an array without shape and name"),
+        (train(17, (1, 1), NUMBERS), "an array of class 17"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_parts_that_do_not_fit_are_refused(tmp_path, cells, message, compressed):
+    if compressed:
+        packed = zlib.compress(cells)
+        cells = struct.pack("<II", 15, len(packed)) + packed
+    (tmp_path / "a.mat").write_bytes(mat(cells, SOUND[b"validdata"], SOUND[b"testdata"]))
+    with pytest.raises(ValueError, match=rf"a\.mat: cannot be read as a MATLAB 5 file.*{message}"):
+        load(tmp_path / "a.mat")
+
+
+def test_other_variables_may_be_of_any_class(tmp_path):
+    sparse = array(5, (2, 2), element(INT32, bytes(4)), name=b"weights")
+    (tmp_path / "a.mat").write_bytes(mat(sparse, *SOUND.values()))
+    assert len(load(tmp_path / "a.mat").train) == 1
+
+
+def test_two_variables_of_one_name_are_refused(tmp_path):
+    (tmp_path / "a.mat").write_bytes(mat(SOUND[b"traindata"], *SOUND.values()))
+    with pytest.raises(ValueError, match=r"a\.mat: cannot be read as a MATLAB 5 file.*[Dd]uplicate"):
+        load(tmp_path / "a.mat")
+
+
+def test_a_file_of_matlab_4_is_refused(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", dict.fromkeys(("traindata", "validdata", "testdata"), np.eye(3)), format="4")
+    with pytest.raises(ValueError, match=r"a\.mat: cannot be read as a MATLAB 5 file.*a MATLAB 4 file"):
+        load(tmp_path / "a.mat")
+
+
+def test_files_of_scipy_are_read_in_both_forms(tmp_path):
+    cells = np.empty((1, 2), object)
+    cells[0] = [np.eye(3), np.ones((2, 3))]
+    variables = {f"{split}data": cells for split in ("train", "valid", "test")}
+    for compress in (False, True):
+        scipy.io.savemat(tmp_path / "a.mat", variables | {"notes": {"a": 1, "b": "text"}}, do_compression=compress)
+        np.testing.assert_array_equal(load(tmp_path / "a.mat").test[1], np.ones((2, 3)))

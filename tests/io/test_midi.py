@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.io import loadmat
 
-from rnnrbm.io import midi
+from rnnrbm.io import midi, midi_bytes
 from rnnrbm.io.midi import MidiError
 from rnnrbm.io.rolls import transpose
 
@@ -487,6 +487,22 @@ def test_malformed_key_signature_and_foreign_chunks_are_skipped(save):
     data = smf(track)
     data = data[:14] + chunk(b"XFIH", b"not a track") + data[14:] + b"\x2a"
     assert sounding(midi.read(save(data))) == {60: [0]}
+
+
+def test_tracks_that_take_others_for_text_are_read_once(save, monkeypatch):
+    """Each text hides the next chunk. Looking for the end of every track in all others would take hours."""
+    hiding = chunk(b"MTrk", b"\x00\xff\x01\x12") + chunk(b"Junk", b"\x00\xff\x01\x12")
+    tracks = on(0, 60) + off(1, 60) + END
+    n = 500
+    data = smf(tracks, n_tracks=n + 1)
+    scanned = []
+    scan = midi_bytes._scan
+    monkeypatch.setattr(
+        midi_bytes, "_scan", lambda path, track, data: scanned.append(len(data)) or scan(path, track, data)
+    )
+    with pytest.raises(MidiError, match="ends within an event"):
+        midi.read(save(data[:14] + hiding * n + data[14:]))
+    assert 0 < sum(scanned) < 3 * n * len(hiding)
 
 
 def test_track_without_end_of_track_and_longer_header(save):
