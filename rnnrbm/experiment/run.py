@@ -25,7 +25,7 @@ from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, draw, load, write_samples
 from rnnrbm.experiment.config import Config
-from rnnrbm.experiment.run_folder import clear, free_folder, locked, prepare, sweep, write_metrics
+from rnnrbm.experiment.run_folder import begin, finish_clearing, free_folder, locked, prepare, sweep, write_metrics
 from rnnrbm.experiment.setup import (
     build_model,
     comparable,
@@ -135,10 +135,10 @@ def train(
         about = facts(data)
         meta["data"] = about["sha256"]
         if resume:
+            finish_clearing(folder, settings)
             state = _resumed(folder, meta)
         else:  # only now, when nothing can stop the run that replaces it
-            clear(folder)
-            config.write(folder / "config.toml", settings, run={**versions(mode), "data": about})
+            begin(folder, settings, {**versions(mode), "data": about})
             state = State()
         return _train(folder, settings, data, model, state, meta, mode, stop, progress)
 
