@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import warnings
 import zipfile
@@ -18,7 +19,16 @@ if TYPE_CHECKING:
 #: the disk, or the part of it that a user or a file may take, is full
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
-__all__ = ["atomic", "cache_folder", "check_folder", "first_line", "load_arrays", "read_bytes", "to_json"]
+__all__ = [
+    "atomic",
+    "cache_folder",
+    "check_folder",
+    "first_line",
+    "load_arrays",
+    "read_bytes",
+    "temporary_target",
+    "to_json",
+]
 
 
 def cache_folder() -> Path:
@@ -122,6 +132,15 @@ def check_folder(path: str | os.PathLike[str], what: str = "what is written") ->
         raise FileExistsError(f"{path}: {found}; give a folder for {what}")
 
 
+def temporary_target(path: Path) -> str | None:
+    """Return the name of the file that a temporary file of :func:`atomic` was to become, or None for another file.
+
+    Of a stem of more than 50 characters, it has the last 50.
+    """
+    match = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}(\.[a-z]+)", path.name)
+    return match[1] + match[2] if match else None
+
+
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Replace a file in one step, or leave it as it was.
@@ -165,8 +184,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(f"{target}: is a directory; give the path of a file")
     # tempfile.mkstemp would make the file private to its owner, whatever the umask. The stem is cut because a name may
-    # have at most 255 bytes.
-    temporary = target.with_name(f".{target.stem[:50]}.{secrets.token_hex(4)}{target.suffix}")
+    # have at most 255 bytes; its end tells what the file is.
+    temporary = target.with_name(f".{target.stem[-50:]}.{secrets.token_hex(4)}{target.suffix}")
     try:
         yield temporary
         if not temporary.is_file():

@@ -23,7 +23,8 @@ PAGES = [
 ]
 #: what is printed, and what is run
 QUICKER = {
-    "data.train, data.valid, transpose_range": "data.train[:12], data.valid[:2], epochs=1, valid_every=1, transpose_range",
+    "data.train, data.valid, transpose_range": "data.train[:12], data.valid[:2], epochs=1, valid_every=1, "
+    "transpose_range",
     "log_likelihood(model, data.test, n_chains=10, n_temperatures=500, exact_states=states)": "log_likelihood(model, "
     "data.test[:2], n_chains=5, n_temperatures=20, exact_states=states)",
     "data.train, data.valid, epochs=20": "data.train[:20], data.valid[:4], epochs=5",

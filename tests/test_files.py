@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnrbm.files import atomic, check_folder, first_line, load_arrays, read_bytes
+from rnnrbm.files import atomic, check_folder, first_line, load_arrays, read_bytes, temporary_target
 
 
 def names(folder: Path) -> list[str]:
@@ -124,6 +124,15 @@ def test_longest_possible_name(tmp_path: Path) -> None:
     with atomic(target) as temporary:
         temporary.write_text("new")
     assert target.read_text() == "new"
+
+
+def test_a_temporary_file_tells_what_it_was_to_become(tmp_path: Path) -> None:
+    for name in ("checkpoint.npz", "a." + "n" * 60 + "-test-ais-0123abcd.npz"):
+        with atomic(tmp_path / name) as temporary:
+            temporary.write_text("new")
+        assert temporary_target(temporary) == name[-54:]
+    for name in ("checkpoint.npz", ".checkpoint.npz", ".checkpoint.0123abcx.npz", ".0123abcd.npz"):
+        assert temporary_target(tmp_path / name) is None
 
 
 def test_reading_says_in_words_what_is_wrong(tmp_path: Path) -> None:

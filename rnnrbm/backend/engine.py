@@ -18,14 +18,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import os
 import platform
+import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.link.utils
 from pytensor.compile.mode import Mode, get_mode, predefined_modes
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.link.jax.linker import JAXLinker
@@ -33,7 +38,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import programs
 from rnnrbm.backend.programs import shared_inputs
-from rnnrbm.files import cache_folder
+from rnnrbm.files import atomic, cache_folder
 
 __all__ = [
     "Updates",
@@ -107,6 +112,26 @@ def _shorten_nested_traces() -> None:
         optdb.register("rnnrbm_shorten_nested_traces", rewriter, "jax", use_db_name_as_tag=False, position=1.612)
 
 
+_sources = itertools.count()
+
+
+@contextlib.contextmanager
+def _no_file(**options: Any) -> Iterator[Any]:
+    """Stand in for the temporary file of a generated source: yield its name and a `write` that does nothing."""
+    yield SimpleNamespace(name=f"<pytensor {next(_sources)}>", write=len)
+
+
+def _keep_sources_in_memory() -> None:
+    """Let PyTensor compile the Python code that it generates without a file for each function.
+
+    PyTensor writes every source to a temporary file, reads none of them and deletes none: more than a hundred files for
+    each run. A full disk would stop the compilation.
+    """
+    for name in ("pytensor.link.utils", "pytensor.link.numba.cache"):
+        if hasattr(sys.modules.get(name), "NamedTemporaryFile"):
+            sys.modules[name].NamedTemporaryFile = _no_file  # type: ignore[attr-defined]
+
+
 def _precision() -> str:
     """Return JAX's name for the precision of matrix products: the user's choice, or full float32."""
     import jax
@@ -168,10 +193,36 @@ def start_jax() -> None:
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        _write_programs_whole()
     set_by_user = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if jax.config.jax_num_cpu_devices < 1 and not set_by_user:  # type: ignore[attr-defined]
         with contextlib.suppress(RuntimeError):  # JAX is already running
             jax.config.update("jax_num_cpu_devices", min(MOST_CPU_DEVICES, _usable_cores()))
+
+
+@functools.cache
+def _write_programs_whole() -> None:
+    """Let JAX write each program of the cache on disk in one step.
+
+    JAX writes it in place and never replaces it. Half a program, which a full disk or a kill leaves, would cost a
+    warning and a compilation at every later start.
+    """
+    try:
+        from jax._src.lru_cache import _CACHE_SUFFIX, LRUCache
+
+        put = LRUCache.put
+    except (ImportError, AttributeError):  # these names are JAX's own, and may change
+        return
+
+    def put_whole(self: Any, key: str, value: bytes) -> None:
+        path = Path(self.path, f"{key}{_CACHE_SUFFIX}")
+        if path.parent != cache_folder() / "jax" or self.eviction_enabled:  # a user's own cache
+            put(self, key, value)
+        elif not path.exists():
+            with atomic(path) as temporary:
+                temporary.write_bytes(value)
+
+    LRUCache.put = put_whole  # type: ignore[method-assign]
 
 
 @functools.cache
@@ -207,6 +258,7 @@ def _prepare(mode: str | Mode) -> None:
     for prepare in _before.get(mode, []) if isinstance(mode, str) else []:
         prepare()
     if mode == "NUMBA":
+        import pytensor.link.numba.cache  # noqa: F401
         from numba.core.errors import NumbaPerformanceWarning
 
         # products with a transposed matrix cause this warning, and a user cannot change them
@@ -218,6 +270,7 @@ def _prepare(mode: str | Mode) -> None:
         # PyTensor sums float32 in float64, and counts in int64. Without 64-bit types JAX uses 32-bit ones and warns
         # each time.
         warnings.filterwarnings("ignore", "Explicitly requested dtype (float64|int64)", UserWarning)
+    _keep_sources_in_memory()
 
 
 def function(

@@ -14,7 +14,9 @@ from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.datasets import Dataset
 from rnnrbm.experiment.config import Config
+from rnnrbm.experiment.run_folder import replaces
 from rnnrbm.experiment.setup import build_model, model_options
+from rnnrbm.files import temporary_target
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.registry import from_record
 from rnnrbm.progress import Progress, silent
@@ -73,6 +75,8 @@ def load(folder: str | os.PathLike[str]) -> Run:
 
 def load_checkpoint(path: Path) -> Run:
     """Read the checkpoint of a run; see :func:`load`."""
+    if replaces(path.parent):
+        raise checkpoint.CheckpointError(f"{path}: belongs to a run that is being replaced; resume the run")
     state, meta = State.load(path)
     if missing := [key for key in ("config", "n_visible", "kind") if key not in meta]:
         raise checkpoint.CheckpointError(f"{path}: has no {', '.join(missing)}, so no run of this version wrote it")
@@ -143,6 +147,10 @@ def write_samples(
     from rnnrbm import plot
 
     files = []
+    stems = {f"{name}-{i}"[-50:] for i in range(1, len(samples) + 1)}
+    for path in folder.glob(".*"):  # of a killed process
+        if (target := temporary_target(path)) and Path(target).stem in stems:
+            path.unlink()
     tempo = tempo or run.config.generation.tempo
     for i, sample in enumerate(samples, 1):
         stem = f"{name}-{i}"

@@ -16,6 +16,7 @@ from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment.artifacts import Run
 from rnnrbm.experiment.run import Interrupted
+from rnnrbm.experiment.run_folder import evaluating
 from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, to_json
 from rnnrbm.progress import Progress, silent
@@ -213,67 +214,68 @@ def evaluate(
     check_columns(run, data)
     names = data.names_of(split)
     name = f"{Path(data.name).stem}-{split}"
-    folder = run.folder / "evaluations"
-    folder.mkdir(exist_ok=True)
-    results: dict[str, Any] = {
-        "run": str(run.folder),
-        "model": run.config.model.name,
-        "data": data.name,
-        "split": split,
-        "pieces": len(pieces),
-        "frames": sum(len(p) for p in pieces),
-        "seed": seed,
-        "epoch": run.best_epoch,
-    }
-    methods = [method, "raise"] if bracket and method == "ais" else [method]
-    states = usable_states(run.model, data.train if train is None else train, n_exact_states)
-    began = time.monotonic()
-    for stage in methods:
-        evaluator = Evaluator(
-            run.model,
-            method=stage,
-            n_chains=n_chains,
-            n_temperatures=n_temperatures,
-            schedule=schedule,
-            exact_states=states,
-            mode=mode,
-        )
-        frames = (
-            n_bracket_frames if stage == "raise" and n_bracket_frames and n_bracket_frames < results["frames"] else None
-        )
-        scored = score(
-            evaluator,
-            pieces,
-            seed=seed,
-            frames=frames,
-            partial=folder / f"{name}-{stage}-{fingerprint(evaluator, pieces, seed, frames)[:8]}.npz",
-            stop=stop,
-            progress=progress,
-        )
-        if stage != "raise":
-            headline = scored
-        summary = {
-            "micro": scored.mean,
-            "standard_error": scored.standard_error,
-            "macro": scored.mean_over_pieces,
-            "settings": scored.settings,
-            "by_piece": [list(pair) for pair in zip(names, scored.mean_per_piece.tolist(), strict=True)],
-            "low_ess": scored.low_ess,
-            "diagnostics": scored.diagnostics(),
+    with evaluating(run.folder) as folder:
+        results: dict[str, Any] = {
+            "run": str(run.folder),
+            "model": run.config.model.name,
+            "data": data.name,
+            "split": split,
+            "pieces": len(pieces),
+            "frames": sum(len(p) for p in pieces),
+            "seed": seed,
+            "epoch": run.best_epoch,
         }
-        if frames is not None:
-            summary |= _below(headline, scored, chosen_frames(pieces, seed, frames))
-        results["raise" if stage == "raise" else "log_likelihood"] = summary
-    results["prediction"] = _prediction(run, pieces, k, n_draws, seed, mode, stop, progress)
-    progress("baselines", 0, 1, None)
-    results["baselines"] = (
-        run.kind.baseline_table(data.train, data.valid, pieces) if comparable(run.kind, run.model) else []
-    )
-    progress("baselines", 1, 1, None)
-    results["seconds"] = round(time.monotonic() - began, 1)
-    with atomic(folder / f"{name}.json") as temporary:
-        temporary.write_text(to_json(results), encoding="utf-8")
-    return results
+        methods = [method, "raise"] if bracket and method == "ais" else [method]
+        states = usable_states(run.model, data.train if train is None else train, n_exact_states)
+        began = time.monotonic()
+        for stage in methods:
+            evaluator = Evaluator(
+                run.model,
+                method=stage,
+                n_chains=n_chains,
+                n_temperatures=n_temperatures,
+                schedule=schedule,
+                exact_states=states,
+                mode=mode,
+            )
+            frames = (
+                n_bracket_frames
+                if stage == "raise" and n_bracket_frames and n_bracket_frames < results["frames"]
+                else None
+            )
+            scored = score(
+                evaluator,
+                pieces,
+                seed=seed,
+                frames=frames,
+                partial=folder / f"{name}-{stage}-{fingerprint(evaluator, pieces, seed, frames)[:8]}.npz",
+                stop=stop,
+                progress=progress,
+            )
+            if stage != "raise":
+                headline = scored
+            summary = {
+                "micro": scored.mean,
+                "standard_error": scored.standard_error,
+                "macro": scored.mean_over_pieces,
+                "settings": scored.settings,
+                "by_piece": [list(pair) for pair in zip(names, scored.mean_per_piece.tolist(), strict=True)],
+                "low_ess": scored.low_ess,
+                "diagnostics": scored.diagnostics(),
+            }
+            if frames is not None:
+                summary |= _below(headline, scored, chosen_frames(pieces, seed, frames))
+            results["raise" if stage == "raise" else "log_likelihood"] = summary
+        results["prediction"] = _prediction(run, pieces, k, n_draws, seed, mode, stop, progress)
+        progress("baselines", 0, 1, None)
+        results["baselines"] = (
+            run.kind.baseline_table(data.train, data.valid, pieces) if comparable(run.kind, run.model) else []
+        )
+        progress("baselines", 1, 1, None)
+        results["seconds"] = round(time.monotonic() - began, 1)
+        with atomic(folder / f"{name}.json") as temporary:
+            temporary.write_text(to_json(results), encoding="utf-8")
+        return results
 
 
 def _below(all_frames: LogLikelihood, scored: LogLikelihood, chosen: np.ndarray) -> dict[str, Any]:

@@ -20,11 +20,19 @@ import numpy as np
 from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
-from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, draw, load, write_samples
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.resume import extended, resumed
-from rnnrbm.experiment.run_folder import clear, free_folder, locked, prepare, sweep, write_metrics
+from rnnrbm.experiment.run_folder import (
+    begin,
+    finish_clearing,
+    free_folder,
+    locked,
+    prepare,
+    replaces,
+    sweep,
+    write_metrics,
+)
 from rnnrbm.experiment.setup import (
     build_model,
     comparable,
@@ -119,7 +127,8 @@ def train(
         model_options(settings.model, strict=True)
     settings = extended(prepare(folder, settings, resume=resume, overwrite=overwrite), changes or {}, resume=resume)
     start = None
-    if settings.model.init and not (resume and (folder / "checkpoint.npz").exists()):  # else they have been used
+    trained = resume and (folder / "checkpoint.npz").exists() and not replaces(folder)
+    if settings.model.init and not trained:  # else its parameters have been used
         start = start_from(settings.model.init)
         if overwrite and folder.resolve() in (start.path.resolve(), start.path.resolve().parent):
             raise ValueError(
@@ -155,10 +164,10 @@ def train(
             about["init"] = {"sha256": start.fingerprint}
             progress("note", 0, 0, {"text": f"taken over: {start}; the optimiser and the schedules begin anew"})
         if resume:
+            finish_clearing(folder, settings)
             state = resumed(folder, settings, meta, progress)
         else:  # only now, when nothing can stop the run that replaces it
-            clear(folder)
-            config.write(folder / "config.toml", settings, run=versions(mode) | about)
+            begin(folder, settings, versions(mode) | about)
             state = State()
         return _train(folder, settings, data, model, state, meta, mode, stop, progress)
 

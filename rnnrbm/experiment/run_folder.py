@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
-from rnnrbm.files import atomic, check_folder
+from rnnrbm.files import atomic, check_folder, temporary_target
 
-__all__ = ["clear", "free_folder", "locked", "machine", "prepare", "run_files", "sweep", "write_metrics"]
+__all__ = [
+    "begin",
+    "clear",
+    "evaluating",
+    "finish_clearing",
+    "free_folder",
+    "locked",
+    "machine",
+    "prepare",
+    "replaces",
+    "run_files",
+    "sweep",
+    "write_metrics",
+]
 
 #: names of the files that a run and its evaluations write; all others in the folder are the user's
 _WRITTEN = {
@@ -24,6 +38,9 @@ _WRITTEN = {
     "samples": r"sample-[0-9]+\.(mid|wav|npy|png)",
     "evaluations": r".+-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
 }
+
+#: a fact of a run whose folder may still hold files of the run that it replaces
+_REPLACES = "replaces_a_run"
 
 
 def free_folder(source: str, base: Path = Path("runs")) -> Path:
@@ -73,56 +90,121 @@ def prepare(folder: Path, settings: Config | None, *, resume: bool, overwrite: b
     return settings or Config()
 
 
-def clear(folder: Path) -> None:
-    """Make the folder, and delete what an earlier run has written; files of other names stay, and their folders."""
+def begin(folder: Path, settings: Config, facts: Mapping[str, Any]) -> None:
+    """Write the settings of a new run, and delete what an earlier run has written.
+
+    A kill in between leaves the earlier run whole, or the new run to be resumed: the settings are replaced first, with
+    a mark that files of the earlier run may be left, which :func:`finish_clearing` deletes.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made if absent.
+    settings : Config
+    facts : mapping
+        See :func:`rnnrbm.experiment.config.write`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if run_files(folder):
+        config.write(folder / "config.toml", settings, run={**facts, _REPLACES: True})
+        clear(folder, keep="config.toml")
+    config.write(folder / "config.toml", settings, run=facts)
+
+
+def replaces(folder: Path) -> bool:
+    """Return whether files of an earlier run may be left in a folder, which the run of its settings replaces."""
+    path = folder / "config.toml"
+    return path.is_file() and re.search(rf"(?m)^{_REPLACES} = true\r?$".encode(), path.read_bytes()) is not None
+
+
+def finish_clearing(folder: Path, settings: Config) -> None:
+    """Delete what a run that is resumed should have replaced, if a kill came before."""
+    if replaces(folder):
+        begin(
+            folder, settings, {k: v for k, v in config.facts_of_run(folder / "config.toml").items() if k != _REPLACES}
+        )
+
+
+def clear(folder: Path, *, keep: str = "") -> None:
+    """Delete what an earlier run has written; files of other names stay, and their folders, and the file `keep`."""
     for path in run_files(folder):
-        path.unlink()
+        if path != folder / keep:
+            path.unlink()
     for part in (folder / name for name in _WRITTEN if name != "."):
         # a link to a folder elsewhere stays
         if part.is_dir() and not part.is_symlink() and not any(part.iterdir()):
             part.rmdir()
 
 
-def sweep(folder: Path) -> None:
-    """Delete the temporary files that a killed process has left; see :func:`rnnrbm.files.atomic`."""
-    for part, names in _WRITTEN.items():
-        for path in (folder / part).glob(".*"):
-            left = re.fullmatch(r"\.(.*)\.[0-9a-f]{8}(\.[a-z]+)", path.name)
-            if left and re.fullmatch(names, left[1] + left[2]) and path.is_file():
-                path.unlink()
+def sweep(folder: Path, parts: Iterable[str] = _WRITTEN) -> None:
+    """Delete the temporary files that a killed process has left; see :func:`rnnrbm.files.atomic`.
+
+    Those of evaluations stay while another process evaluates the run: they may be its own.
+    """
+    for part in parts:
+        place = folder / part
+        if not place.is_dir():
+            continue
+        with _lock(place) if part == "evaluations" else contextlib.nullcontext(True) as alone:
+            for path in place.glob(".*"):
+                target = temporary_target(path)
+                if alone and target and re.fullmatch(_WRITTEN[part], target) and path.is_file():
+                    path.unlink()
+
+
+@contextmanager
+def _lock(folder: Path, *, shared: bool = False) -> Iterator[bool]:
+    """Lock a folder, and yield whether no other process has locked it. The lock ends with the process.
+
+    Systems that cannot lock folders, such as Windows, are not protected. Many processes can hold a shared lock at once.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    alone = True
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            alone = False
+        except OSError:  # some network file systems have no locks
+            pass
+        yield alone
+    finally:
+        os.close(handle)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder, so that no other process trains there. The lock ends with the process.
-
-    Systems that cannot lock folders, such as Windows, are not protected.
+    """Hold a lock on a folder, so that no other process trains there.
 
     Raises
     ------
     FileExistsError
         If another process holds the lock.
     """
-    try:
-        import fcntl
-    except ImportError:
+    with _lock(folder) as alone:
+        if not alone:
+            raise FileExistsError(
+                f"{folder}: another process is training there; wait for it, or choose another folder by --out"
+            )
         yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise FileExistsError(
-            f"{folder}: another process is training there; wait for it, or choose another folder by --out"
-        ) from None
-    except OSError:  # some network file systems have no locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
+
+
+@contextmanager
+def evaluating(folder: Path) -> Iterator[Path]:
+    """Make and yield the folder of a run's evaluations, without what killed ones have left there.
+
+    Several processes can evaluate a run at the same time.
+    """
+    place = folder / "evaluations"
+    place.mkdir(exist_ok=True)
+    sweep(folder, ["evaluations"])
+    with _lock(place, shared=True):
+        yield place
 
 
 def machine() -> str:

@@ -152,6 +152,37 @@ def test_compiled_programs_are_kept_where_the_user_says(tmp_path: Path) -> None:
     assert python(COMPILE, RNNRBM_CACHE=str(tmp_path), JAX_COMPILATION_CACHE_DIR=own) == own
 
 
+def test_compiling_leaves_no_temporary_files(tmp_path: Path) -> None:
+    for mode in ("JAX", "NUMBA", "FAST_COMPILE"):
+        code = COMPILE.replace("x + 1", f"pt.exp(x).cumsum() + x[::-1], mode='{mode}'")
+        python(code, RNNRBM_CACHE=str(tmp_path / "cache"), TMPDIR=str(tmp_path), PYTENSOR_FLAGS="cxx=")
+        assert set(os.listdir(tmp_path)) <= {"cache"}, mode
+
+
+FULL = """
+import os, resource
+import jax, numpy as np, pytensor.tensor as pt
+import rnnrbm
+from rnnrbm.backend import engine
+resource.setrlimit(resource.RLIMIT_FSIZE, (BYTES, resource.RLIM_INFINITY))
+engine.start_jax()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+x = pt.vector("x", dtype="float32", shape=(2,))
+engine.function([x], pt.exp(x))(np.zeros(2, np.float32))
+print(len(os.listdir(jax.config.jax_compilation_cache_dir)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files")
+def test_a_full_disk_leaves_no_half_of_a_program(tmp_path: Path) -> None:
+    full = FULL.replace("BYTES", "100")
+    assert python(full, RNNRBM_CACHE=str(tmp_path), PYTHONWARNINGS="ignore") == "0"
+    free = FULL.replace("BYTES", "resource.RLIM_INFINITY")
+    programs = int(python(free, RNNRBM_CACHE=str(tmp_path), PYTHONWARNINGS="error"))
+    assert programs > 0
+    assert int(python(free, RNNRBM_CACHE=str(tmp_path), PYTHONWARNINGS="error")) == programs
+
+
 def test_describe_names_engine_and_device() -> None:
     line = engine.describe()
     assert f"PyTensor {pytensor.__version__}, mode JAX, JAX " in line

@@ -13,6 +13,7 @@ from rnnrbm.datasets import Dataset, PianoRoll
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Model
 from rnnrbm.experiment.evaluation import evaluate, read_partial, score
+from rnnrbm.experiment.run_folder import evaluating, sweep
 from rnnrbm.sampling import predict
 from rnnrbm.scoring import baselines, metrics
 from rnnrbm.scoring.likelihood import Evaluator, frequent_states, log_likelihood
@@ -225,3 +226,28 @@ def test_results_of_another_score_are_refused(tmp_path, values, mark):
         read_partial(path, "mark", 6)
     checkpoint.save(path, {"values": np.ones((3, 6))}, {"mark": "mark"})
     np.testing.assert_array_equal(read_partial(path, "mark", 6), np.ones((3, 6)))
+
+
+def test_what_killed_evaluations_have_left_is_deleted_unless_another_is_at_work(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    place = tmp_path / "evaluations"
+    place.mkdir()
+    long = ("a data set of a very long name " * 3 + "-test-raise-0123abcd")[-50:]
+    left = [place / ".toy-test.0123abcd.json", place / f".{long}.0123abcd.npz"]
+    own = [place / ".toy.0123abcd.json", place / "toy-test.json"]
+
+    def write() -> None:
+        for path in left + own:
+            path.write_text("")
+
+    write()
+    with evaluating(tmp_path) as folder:
+        assert folder == place
+        assert not any(path.exists() for path in left)
+        write()
+        with evaluating(tmp_path):
+            sweep(tmp_path)
+            assert all(path.exists() for path in left)
+    sweep(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in own)

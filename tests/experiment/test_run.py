@@ -508,6 +508,70 @@ def test_metrics_that_a_kill_has_cost_are_written_again_and_what_it_left_is_dele
     assert all(path.exists() for path in own)
 
 
+@pytest.mark.parametrize("n", range(7))
+def test_a_kill_leaves_the_replaced_run_whole_or_the_new_one_to_be_resumed(tmp_path, monkeypatch, data, n):
+    """What --overwrite does to the files of the old run, stopped before the n-th of its steps."""
+    old, new = tiny(data), tiny(data, **{"training.seed": 1})
+    run_folder.begin(tmp_path, old, {"numpy": "1"})
+    for name in ("checkpoint.npz", "results.json", "samples/sample-1.mid", "figures/filters.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("old")
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    steps = 0
+
+    def killed(function):
+        def step(*arguments: Any, **options: Any) -> Any:
+            nonlocal steps
+            if not options:  # deleting a temporary file that may be missing is no step
+                steps += 1
+                if steps > n:
+                    raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed(Path.unlink))
+        patch.setattr(os, "replace", killed(os.replace))
+        try:
+            run_folder.begin(tmp_path, new, {"numpy": "2"})
+        except KeyboardInterrupt:
+            pass
+        else:
+            assert n > 5
+    left = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert (left == before) == (n == 0)
+    if n == 0:
+        return
+    assert run_folder.replaces(tmp_path) == (n < 6)
+    assert config.read(tmp_path / "config.toml") == new
+    if (tmp_path / "checkpoint.npz").exists():
+        with pytest.raises(CheckpointError, match="belongs to a run that is being replaced; resume the run"):
+            run.load(tmp_path)
+    run_folder.finish_clearing(tmp_path, run_folder.prepare(tmp_path, None, resume=True, overwrite=False))
+    assert not run_folder.replaces(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.toml", "notes.txt"}
+    assert config.read(tmp_path / "config.toml") == new
+    assert config.facts_of_run(tmp_path / "config.toml") == {"numpy": "2"}
+
+
+def test_a_run_that_had_not_replaced_all_of_another_is_resumed(tmp_path, whole, data):
+    """The checkpoint of the old run is not that of the new one, whose settings are already there."""
+    shutil.copytree(whole[0], tmp_path / "run")
+    facts = config.facts_of_run(whole[0] / "config.toml")
+    config.write(tmp_path / "run/config.toml", resolved(data), run=facts | {"replaces_a_run": True})
+    calls = []
+
+    def progress(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+        calls.append(stage)
+
+    with pytest.raises(run.Interrupted):
+        run.train(None, tmp_path / "run", resume=True, stop=stop_after(1), progress=progress)
+    assert "batch" in calls
+    assert set(os.listdir(tmp_path / "run")) == {"config.toml", "checkpoint.npz"}
+    assert config.facts_of_run(tmp_path / "run/config.toml") == facts
+
+
 LOCK = """
 import sys
 from pathlib import Path
@@ -637,6 +701,19 @@ def test_no_run(tmp_path):
 
 
 # --- samples ----------------------------------------------------------------------------------------
+
+
+def test_samples_delete_what_a_killed_process_has_left_of_them(tmp_path, whole):
+    trained = run.load(whole[0])
+    long = "a primer of a very long name " * 3
+    left = [tmp_path / ".x-1.0123abcd.mid", tmp_path / f".{(long + '-1')[-50:]}.0123abcd.wav"]
+    others = [tmp_path / ".x-3.0123abcd.mid", tmp_path / ".y-1.0123abcd.mid", tmp_path / ".x-1.mid"]
+    for path in left + others:
+        path.write_text("")
+    for name in ("x", long):
+        run.write_samples(trained, some_pieces([5, 6], 0), tmp_path, name=name)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)
 
 
 def test_columns_that_are_no_notes_are_only_drawn(tmp_path, whole):
