@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import math
 import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,10 +82,24 @@ def interruptible() -> Iterator[Any]:
         if signum == signal.SIGINT:
             os.write(2, b"\nStopping after this batch; the run can be resumed. Ctrl-C again stops at once.\n")
 
+    repeats: list[threading.Timer] = []
+
+    def lost(error: sys.UnraisableHookArgs) -> None:
+        # a signal that came during a callback of the garbage collector, say, whose errors end nothing
+        if not issubclass(error.exc_type, KeyboardInterrupt):
+            hook(error)
+            return
+        repeats.append(threading.Timer(0.01, _thread.interrupt_main))
+        repeats[-1].start()
+
+    hook, sys.unraisablehook = sys.unraisablehook, lost
     before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: asked
     finally:
+        for repeat in repeats:
+            repeat.cancel()
+        sys.unraisablehook = hook
         for s, handler in before.items():
             signal.signal(s, handler)
 

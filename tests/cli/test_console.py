@@ -1,14 +1,17 @@
-"""Progress: what a terminal of any width shows, and what a file gets."""
+"""Progress: what a terminal of any width shows, and what a file gets. Ctrl-C."""
 
+import gc
 import io
 import math
 import re
+import signal
+import time
 
 import pytest
 from rich.console import Console
 
 from rnnrbm.cli import console
-from rnnrbm.cli.console import ProgressBar
+from rnnrbm.cli.console import ProgressBar, interruptible
 
 ROW = {"epoch": 115, "k": 10, "loss": -0.1234, "pseudo_likelihood": -8.765, "valid_ll": -7.0123}
 
@@ -89,3 +92,40 @@ def test_a_quiet_one_says_nothing(capsys):
         bar.report("train", 0, 3)
         bar.report("train", 3, 3)
     assert capsys.readouterr().err == ""
+
+
+def test_a_second_ctrl_c_is_not_lost_in_a_callback(capfd):
+    """Python prints what a callback of its garbage collector raises, and goes on."""
+
+    def callback(*_: object) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    def work() -> None:
+        with interruptible() as stop:
+            gc.callbacks.append(callback)
+            gc.collect()
+            assert stop()
+            for _ in range(500):
+                time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert (
+        capfd.readouterr().err == "\nStopping after this batch; the run can be resumed. Ctrl-C again stops at once.\n"
+    )
+
+
+def test_other_errors_of_callbacks_are_reported(monkeypatch):
+    seen = []
+    monkeypatch.setattr("sys.unraisablehook", lambda error: seen.append(error.exc_type))
+
+    def callback(*_: object) -> None:
+        gc.callbacks.remove(callback)
+        raise OverflowError
+
+    with interruptible():
+        gc.callbacks.append(callback)
+        gc.collect()
+    assert seen == [OverflowError]
