@@ -210,7 +210,7 @@ def test_what_is_refused(fit):
 
 @pytest.mark.parametrize("kind", [NoteUnigram, NoteCopy, NoteFlip, NoteNgram, ChordNgram, ChordGaussian])
 def test_what_fit_refuses(kind):
-    with pytest.raises(ValueError, match=r"at least one piece"):
+    with pytest.raises(ValueError, match=r"there is no piece; give at least one"):
         kind.fit([])
     with pytest.raises(ValueError, match=r"pieces\[1\]: 1 columns .* expected 2"):
         kind.fit([roll("01"), roll("1")])

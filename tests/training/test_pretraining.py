@@ -31,7 +31,7 @@ def test_stages_train_parts_of_the_model_and_nothing_else(name):
     seen = []
     for stage in stages(model, SETTINGS):
         before = {t.name: engine.to_numpy(t) for t in model.params}
-        rows = list(fit(stage.model, PIECES, None, stage.settings))
+        rows = list(fit(stage.model, PIECES, None, stage.settings, initial_bias=False))
         after = {t.name: engine.to_numpy(t) for t in model.params}
         changed = {n for n in before if (before[n] != after[n]).any()}
         if stage.model is not model:
@@ -78,6 +78,6 @@ def test_the_network_learns_sooner():
         model = build("rnn-nade", 6, seed=0, n_hidden=8, n_recurrent=8)
         settings = SETTINGS.model_copy(update={"pretrain_density": 0, "pretrain_network": epochs})
         for stage in stages(model, settings):
-            rows = list(fit(stage.model, PIECES, None, stage.settings))
+            rows = list(fit(stage.model, PIECES, None, stage.settings, initial_bias=False))
         first.append(rows[0]["loss"])
     assert first[1] < first[0]
