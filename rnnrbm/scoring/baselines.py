@@ -115,7 +115,7 @@ def _rolls(pieces: Pieces, n_visible: int | None = None) -> list[np.ndarray]:
     """Check the pieces and convert them to uint8."""
     arrays = as_pieces(pieces)
     width = n_visible or arrays[0].shape[1]
-    return [check_roll(piece, n_visible=width, where=f"pieces[{i}]") for i, piece in enumerate(arrays)]
+    return [check_roll(piece, n_visible=width, where=f"piece {i}") for i, piece in enumerate(arrays)]
 
 
 def _argmax(function: Callable[[float], float], low: float, high: float) -> float:

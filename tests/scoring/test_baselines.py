@@ -201,8 +201,8 @@ def test_what_is_refused(fit):
             with pytest.raises(ValueError, match=r"there is no piece; give|piece \d has shape .*, expected \(T, "):
                 call(bad)
     for bad, said in (
-        ([roll("01")], r"pieces\[0\]: 2 columns .* expected 3"),
-        ([roll("010"), np.full((1, 3), 0.5)], r"pieces\[1\]: 3 values are neither 0 nor 1"),
+        ([roll("01")], r"piece 0: 2 columns .* expected 3"),
+        ([roll("010"), np.full((1, 3), 0.5)], r"piece 1: 3 values are neither 0 nor 1"),
     ):
         with pytest.raises(ValueError, match=said):
             model.log_likelihood(bad)
@@ -212,12 +212,12 @@ def test_what_is_refused(fit):
 def test_what_fit_refuses(kind):
     with pytest.raises(ValueError, match=r"there is no piece; give at least one"):
         kind.fit([])
-    with pytest.raises(ValueError, match=r"pieces\[1\]: 1 columns .* expected 2"):
+    with pytest.raises(ValueError, match=r"piece 1 has shape \(1, 1\), expected \(T, 2\)"):
         kind.fit([roll("01"), roll("1")])
     with pytest.raises(ValueError, match=r"the first is 2 in frame 0, column 1"):
         kind.fit([np.array([[0, 2]])])
     if kind in (NoteNgram, ChordNgram, ChordGaussian):
-        with pytest.raises(ValueError, match=r"pieces\[0\]: 1 columns .* expected 2"):
+        with pytest.raises(ValueError, match=r"piece 0: 1 columns .* expected 2"):
             kind.fit([roll("01")], [roll("1")])
 
 
