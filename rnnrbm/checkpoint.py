@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm.files import atomic, load_arrays
+from rnnrbm.files import atomic, check_regular, load_arrays
 
 __all__ = ["CheckpointError", "assign", "load", "save"]
 
@@ -53,6 +53,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     OSError
         If it cannot be opened.
     """
+    check_regular(path, "a checkpoint")
     with open(path, "rb") as file:
         most = os.fstat(file.fileno()).st_size
 

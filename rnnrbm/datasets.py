@@ -21,6 +21,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnrbm.arguments import as_list, nearest
+from rnnrbm.files import check_regular
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
@@ -266,6 +267,7 @@ def load(
         if path.suffix or len(path.parts) != 1:
             raise FileNotFoundError(f"{path}: there is no such file or folder")
         raise ValueError(_unknown_name(str(source)))
+    check_regular(path, "a data set")
     suffix = path.suffix.lower()
     if suffix not in (*PLAIN, *WITH_RANGE):
         hint = ""

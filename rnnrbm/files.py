@@ -23,6 +23,7 @@ __all__ = [
     "atomic",
     "cache_folder",
     "check_folder",
+    "check_regular",
     "first_line",
     "load_arrays",
     "read_bytes",
@@ -40,6 +41,13 @@ def cache_folder() -> Path:
     return user_cache_path("rnnrbm", appauthor=False)
 
 
+def check_regular(path: str | os.PathLike[str], what: str) -> None:
+    """Raise OSError for a pipe or a device, which would be waited for, or read without an end."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(f"{path}: a pipe or a device; expected {what}, copy it to a file first")
+
+
 def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
     """Return the bytes of a file.
 
@@ -54,6 +62,7 @@ def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
     OSError
         If the file does not exist or cannot be read; the message is in words instead of an error number.
     """
+    check_regular(path, what)
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:

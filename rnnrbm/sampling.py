@@ -101,7 +101,7 @@ class Sampler:
         model = as_sequence_model(model)
         if not isinstance(model, SequenceModel):
             raise TypeError(f"expected a SequenceModel or a frame density such as an RBM, got {type(model).__name__}")
-        n_frames, k = whole_number("n_frames", n_frames, 1), whole_number("k", k, 1)
+        n_frames, k = whole_number("n_frames", n_frames, 1), whole_number("k", k, 1, 2**31 - 1)
         self.n_visible, self.dtype = model.n_visible, model.dtype
         self._model, self._n_steps, self._k, self._mode = model, n_frames, k, mode
         self._block = min(n_frames, BLOCK)

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnnrbm import checkpoint, datasets
+from rnnrbm.experiment import config
 from rnnrbm.files import atomic, check_folder, first_line, load_arrays, read_bytes, temporary_target
+from rnnrbm.io import formats, midi
 
 
 def names(folder: Path) -> list[str]:
@@ -215,3 +218,21 @@ def test_damaged_headers_of_arrays_raise_and_do_not_warn(tmp_path, text):
 def test_the_first_line_of_an_error_names_its_kind():
     assert first_line(ValueError("one\ntwo")) == "ValueError: one"
     assert first_line(KeyError()) == "KeyError: "
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    for name in ("a.json", "a.npz", "a.mat", "a.mid", "a.toml"):
+        os.mkfifo(tmp_path / name)
+    readers = {
+        "a.json": datasets.load,
+        "a.mat": datasets.load,
+        "a.npz": formats.load_roll,
+        "a.mid": midi.read,
+        "a.toml": config.read,
+    }
+    for name, read in readers.items():
+        with pytest.raises(OSError, match=rf"{name}: a pipe or a device; expected .*, copy it to a file first"):
+            read(tmp_path / name)
+    with pytest.raises(OSError, match=r"a\.npz: a pipe or a device"):
+        checkpoint.load(tmp_path / "a.npz")

@@ -206,3 +206,9 @@ def test_sequences_longer_than_a_block_are_those_of_one_program(monkeypatch, n_s
     np.testing.assert_array_equal(sampled(), whole)
     assert reports == [("sample", done, 11) for done in (0, 4, 8, 11)]
     assert len(np.unique(whole[0], axis=0)) > 1
+
+
+def test_more_gibbs_steps_than_can_be_counted_are_refused():
+    model = rnn_rbm(3, n_hidden=4, n_recurrent=2, seed=0)
+    with pytest.raises(ValueError, match=r"^k=1000000000000: expected a whole number, 1 to 2147483647$"):
+        generate(model, 1, k=10**12)

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnnrbm.files import atomic, load_arrays
+from rnnrbm.files import atomic, check_regular, load_arrays
 from rnnrbm.io import pypianoroll
 from rnnrbm.io.mat import read_mat
 from rnnrbm.io.midi import FASTEST, SLOWEST, check_reading
@@ -227,6 +227,7 @@ def _layout(data: Mapping[str, np.ndarray]) -> str:
 
 def _arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file."""
+    check_regular(path, "an .npz file")
     with open(path, "rb") as file:
         try:
             arrays = load_arrays(file, lambda size: check_size(size, path))

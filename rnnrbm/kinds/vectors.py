@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_pieces
-from rnnrbm.files import atomic, load_arrays
+from rnnrbm.files import atomic, check_regular, load_arrays
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
 from rnnrbm.io.rolls import check_size
 
@@ -177,6 +177,7 @@ class Vectors:
 
     def read(self, path: Path, n_visible: int) -> np.ndarray:
         """Read a ``.npy`` file of shape (T, n_visible)."""
+        check_regular(path, "an .npy file")
         with open(path, "rb") as file:
             try:
                 piece = load_arrays(file, lambda size: check_size(size, path))
