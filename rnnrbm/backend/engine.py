@@ -45,6 +45,7 @@ __all__ = [
     "before",
     "block",
     "cache_folder",
+    "check_process",
     "describe",
     "function",
     "leading",
@@ -173,6 +174,12 @@ def _check_process(*, uses_jax: bool) -> None:
         )
     if uses_jax:
         _process = os.getpid()
+
+
+def check_process(mode: str | Mode | None = None) -> None:
+    """Raise RuntimeError if this process was forked from one that had used JAX, and `mode` needs JAX."""
+    if resolve_mode(mode) == "JAX":
+        _check_process(uses_jax=False)
 
 
 @functools.cache

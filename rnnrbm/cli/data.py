@@ -119,6 +119,8 @@ def convert(
             raise ValueError(f"{target}: expected a name ending in .npz, or in {', '.join(MIDI_SUFFIXES)} for MIDI")
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target}: exists already; choose another name, or replace it with --overwrite")
+        if tempo is not None and not tempo > 0:
+            raise ValueError(f"--tempo {tempo:g}: expected beats per minute, above 0")
         if tempo is not None and not to_midi:
             raise ValueError(f"--tempo is for writing MIDI, and {target} is not; leave it out")
         layout = formats.roll_layout(path) if path.suffix.lower() == ".npz" and path.is_file() else ""

@@ -118,8 +118,11 @@ def train(
                 )
             except (run.Interrupted, KeyboardInterrupt) as interrupt:
                 bar.close()
-                message = str(interrupt) or f"stopped; the last checkpoint is in {folder}"
-                typer.echo(f"{message}\nResume the run:  rnnrbm train --resume --out {folder}", err=True)
+                saved = (folder / "checkpoint.npz").exists()
+                where = f"the last checkpoint is in {folder}" if saved else "no checkpoint had been saved yet"
+                typer.echo(str(interrupt) or f"stopped; {where}", err=True)
+                if (folder / "config.toml").exists():
+                    typer.echo(f"Resume the run:  rnnrbm train --resume --out {folder}", err=True)
                 raise typer.Exit(130) from None
             bar.close()
         _print_results(folder, results)
@@ -158,6 +161,8 @@ def generate(
         from rnnrbm.experiment import run
         from rnnrbm.scoring.likelihood import usable_states
 
+        if tempo is not None and not tempo > 0:
+            raise ValueError(f"--tempo {tempo:g}: expected beats per minute, above 0")
         if prime is None and prime_frames is not None:
             raise ValueError("--prime-frames needs --prime, the MIDI file to begin with")
         trained = run.load(run_folder)

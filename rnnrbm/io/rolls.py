@@ -43,8 +43,10 @@ def check_size(size: int, where: object, what: str = "expands to") -> None:
 
 def unreadable(path: object, kind: str, error: Exception, advice: str) -> ValueError:
     """Return what to raise about a damaged file."""
+    # NumPy takes any other file for a pickle, and advises to load it
+    reason = "it holds no arrays of numbers" if "contains pickled" in str(error) else first_line(error)
     return ValueError(
-        f"{path}: cannot be read as {kind}, it is cut off, damaged or of another kind ({first_line(error)}); {advice}"
+        f"{path}: cannot be read as {kind}, it is cut off, damaged or of another kind ({reason}); {advice}"
     )
 
 

@@ -230,6 +230,7 @@ def fit(
     """
     if settings is not None and changes:
         raise ValueError("give either settings or single settings by name, not both")
+    engine.check_process(mode)
     trained = as_trainable(model)
     parameters(trained)
     if settings is not None and not isinstance(settings, Training):
@@ -297,6 +298,7 @@ def _run(
     initial_bias: bool,
 ) -> Generator[Row, None, None]:
     """Lay out the data, compile, and train; see :func:`fit`."""
+    engine.check_process(mode)  # here too: the process may have been forked after the call
     sequential = isinstance(model, SequenceModel)
     if state.finished and sequential:
         state.restore_best(model)

@@ -351,6 +351,8 @@ mode = sys.argv[2]
 
 def work(_):
     try:
+        if sys.argv[3:]:
+            return list(rnnrbm.fit(model, [np.zeros((4, 3))], epochs=1, mode=mode))
         return generate(model, 2, k=1, seed=1, mode=mode).tolist()
     except RuntimeError as error:
         return str(error)
@@ -373,4 +375,5 @@ def test_a_process_forked_after_use_is_refused_instead_of_waiting_for_ever():
         return done.stdout
 
     assert 'multiprocessing.get_context("spawn")' in said("used", "JAX")
+    assert 'multiprocessing.get_context("spawn")' in said("used", "JAX", "fit")
     assert said("unused", "JAX").startswith("[[[")

@@ -234,3 +234,11 @@ def test_the_grid_of_a_run_is_a_warning_when_it_is_trained_not_later(tmp_path):
         found = own_data(SimpleNamespace(config=SimpleNamespace(data=data)))
     assert [warning.category for warning in seen] == [UserWarning]
     assert_same(found, expected)
+
+
+@pytest.mark.parametrize("tempo", ["0", "-3", "nan"])
+def test_a_tempo_that_is_none_is_refused(place, tempo):
+    numbered_midi(place / "tunes", 1)
+    rnnrbm("convert", "tunes/00.mid", "roll.npz")
+    assert "expected beats per minute" in refused("convert", "roll.npz", "b.mid", "--tempo", tempo)
+    assert not Path("b.mid").exists()

@@ -182,6 +182,10 @@ def test_options_change_settings(place):
         (["misspelt.toml"], r"misspelt\.toml: unknown key 'training\.epoch'; did you mean 'training\.epochs'\?"),
         (["broken.toml"], r"broken\.toml: not a TOML file"),
         (["--resume"], r"--resume needs --out"),
+        (
+            ["--data", "tiny.npz", "--out", "new"],
+            r"tiny\.npz: cannot be read as an \.npz file, .* \(it holds no",
+        ),
         (["--resume", "--out", "nowhere"], r"nowhere: no run to resume there"),
         (
             ["--resume", "--out", "whole", "--seed", "9"],
@@ -204,6 +208,7 @@ def test_options_change_settings(place):
 )
 def test_what_cannot_be_trained_is_said_in_one_line(place, trained, arguments, message):
     (place / "misspelt.toml").write_text("[training]\nepoch = 3\n")
+    (place / "tiny.npz").write_text("text")
     (place / "broken.toml").write_text("[training\n")
     before = {p: p.stat().st_mtime_ns for p in trained[0].rglob("*")}
     assert re.search(message, refused("train", *arguments, cwd=place))
