@@ -192,6 +192,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileNotFoundError(f"{target}: the folder {str(target.parent)!r} does not exist; create it first")
     if target.is_dir():
         raise IsADirectoryError(f"{target}: is a directory; give the path of a file")
+    check_regular(target, "the path of a file to write")  # renaming would put a file in the place of the device
     # tempfile.mkstemp would make the file private to its owner, whatever the umask. The stem is cut because a name may
     # have at most 255 bytes; its end tells what the file is.
     temporary = target.with_name(f".{target.stem[-50:]}.{secrets.token_hex(4)}{target.suffix}")

@@ -236,3 +236,11 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
             read(tmp_path / name)
     with pytest.raises(OSError, match=r"a\.npz: a pipe or a device"):
         checkpoint.load(tmp_path / "a.npz")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"pipe: a pipe or a device"), atomic(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
