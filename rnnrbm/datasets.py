@@ -8,7 +8,6 @@ The benchmark sets are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vince
 high-dimensional sequences", ICML 2012.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnrbm.arguments import as_list, nearest
-from rnnrbm.files import check_regular
+from rnnrbm.files import check_regular, hash_of
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
@@ -135,12 +134,8 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Return a hash of the pieces and their kind, which differs if any value does: SHA-256, hexadecimal."""
-        digest = hashlib.sha256(json.dumps(to_record(self.kind), sort_keys=True).encode())
-        for split in SPLITS:
-            for piece in getattr(self, split):
-                digest.update(f"{split} {piece.dtype} {piece.shape}".encode())
-                digest.update(np.ascontiguousarray(piece).data)
-        return digest.hexdigest()
+        record = json.dumps(to_record(self.kind), sort_keys=True)
+        return hash_of([(split, piece) for split in SPLITS for piece in getattr(self, split)], record)
 
     def names_of(self, split: str) -> list[str]:
         """Return the names of the pieces of a split."""

@@ -1,6 +1,7 @@
-"""The cache folder, atomic writing of files, and reading files of arrays."""
+"""The cache folder, atomic writing of files, and reading and hashing arrays."""
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -8,7 +9,7 @@ import re
 import secrets
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,6 +26,7 @@ __all__ = [
     "check_folder",
     "check_regular",
     "first_line",
+    "hash_of",
     "load_arrays",
     "read_bytes",
     "temporary_target",
@@ -113,6 +115,17 @@ def load_arrays(
         name: np.frombuffer(member, np.uint8) if isinstance(member, bytes) else member
         for name, member in members.items()
     }
+
+
+def hash_of(arrays: "Iterable[tuple[str, np.ndarray]]", head: str = "") -> str:
+    """Return a hash of a text and of arrays with their names, types and shapes: SHA-256, hexadecimal."""
+    import numpy as np
+
+    digest = hashlib.sha256(head.encode())
+    for name, array in arrays:
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def first_line(error: BaseException) -> str:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-
 __all__ = ["FrameKind", "Mismatch", "Pieces", "ScoreColumn", "is_number"]
 
 Pieces = Sequence[np.ndarray]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from rnnrbm.datasets import Dataset, is_folder
 from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, load, load_checkpoint
 from rnnrbm.experiment.config import Config
+from rnnrbm.files import hash_of
 from rnnrbm.sequence import SequenceModel
 
 __all__ = ["Start", "check_start", "inherited", "load_model", "start_from"]
@@ -50,9 +50,13 @@ def load_model(path: str | os.PathLike[str], classes: Sequence[type] = ()) -> An
     >>> model.save("model.npz")  # doctest: +SKIP
     >>> model = rnnrbm.load_model("model.npz")  # doctest: +SKIP
     """
-    path = Path(path)
+    return _read(Path(path), classes)[0]
+
+
+def _read(path: Path, classes: Sequence[type] = ()) -> tuple[Any, Run | None]:
+    """Return the model in a file or a folder, and its run if there is one."""
     run = _run_of(path)
-    return model_file.load(path, classes) if run is None else run.model
+    return (model_file.load(path, classes), None) if run is None else (run.model, run)
 
 
 def _run_of(path: Path) -> Run | None:
@@ -91,11 +95,7 @@ class Start(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """A hash of the parameters: SHA-256, hexadecimal."""
-        digest = hashlib.sha256()
-        for name, array in sorted(self.arrays.items()):
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return hash_of(sorted(self.arrays.items()))
 
     def __str__(self) -> str:
         """Say what was taken over, in words."""
@@ -109,8 +109,7 @@ class Start(NamedTuple):
 def start_from(path: str | os.PathLike[str]) -> Start:
     """Read the parameters that a training starts from; for `path` and errors see :func:`load_model`."""
     path = Path(path)
-    run = _run_of(path)
-    model = load_model(path) if run is None else run.model
+    model, run = _read(path)
     if not isinstance(model, SequenceModel):
         raise checkpoint.CheckpointError(f"{path}: holds a {type(model).__name__}; expected a sequence model")
     return Start(path, {p.name: engine.to_numpy(p) for p in model.params}, run)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from rnnrbm.files import atomic, check_regular, load_arrays
 from rnnrbm.io import pypianoroll
 from rnnrbm.io.mat import read_mat
-from rnnrbm.io.midi import FASTEST, SLOWEST, check_reading
+from rnnrbm.io.midi import check_reading, check_tempo
 from rnnrbm.io.notes import read_json, read_pickle
 from rnnrbm.io.rolls import SPLITS, Contents, TooLarge, check_roll, check_size, unreadable
 
@@ -195,11 +195,10 @@ def load_roll(
             if whole and value != int(value):
                 raise ValueError(f"{path}: {key}={value}; expected a whole number")
             metadata[key] = int(value) if whole else value
-    tempo = metadata.get("tempo", FASTEST)
     try:
         check_reading(**{key: value for key, value in metadata.items() if key != "tempo"}, high=127)
-        if not SLOWEST <= tempo <= FASTEST:
-            raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
+        if "tempo" in metadata:
+            check_tempo(metadata["tempo"])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return roll, metadata

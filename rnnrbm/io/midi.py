@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     import mido
 
 __all__ = [
-    "FASTEST",
     "RULES",
-    "SLOWEST",
     "MidiError",
     "ReadOptions",
     "Score",
@@ -42,6 +40,7 @@ __all__ = [
     "check_range",
     "check_reading",
     "check_rule",
+    "check_tempo",
     "in_range",
     "parse",
     "read",
@@ -284,6 +283,12 @@ def usable_tempo(score: Score) -> float | None:
     return writable_tempo(score.beats_per_minute())
 
 
+def check_tempo(tempo: float) -> None:
+    """Raise ValueError unless a file can state a tempo, in beats per minute."""
+    if not SLOWEST <= tempo <= FASTEST:
+        raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
+
+
 def writable_tempo(tempo: float) -> float | None:
     """Return a tempo in beats per minute, or None if no file can state it."""
     return tempo if SLOWEST <= tempo <= FASTEST else None
@@ -401,8 +406,7 @@ def to_mido(
             f"a roll of {len(array)} frames, expected at most {MAX_FRAMES}, which `read` accepts too; write it in "
             "parts, or raise rnnrbm.io.midi.MAX_FRAMES"
         )
-    if not SLOWEST <= tempo <= FASTEST:
-        raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
+    check_tempo(tempo)
     beat = round(60e6 / tempo)
     restrike = whole_number("restrike", restrike, 1)
     velocity = whole_number("velocity", velocity, 1, 127)

@@ -17,7 +17,6 @@ from rnnrbm.scoring import baselines, metrics
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 __all__ = ["PianoRoll"]
 
 USUAL_TEMPO = 100.0  # beats per minute, where the data have none
@@ -85,8 +84,9 @@ class PianoRoll:
                 raise ValueError(f"{key}={value!r}: expected a whole number of frames in a beat")
             object.__setattr__(self, key, float(value))
         if self.tempo is not None:
-            if not is_number(self.tempo) or not midi.SLOWEST <= self.tempo <= midi.FASTEST:
+            if not is_number(self.tempo):
                 raise ValueError(f"tempo={self.tempo!r}: expected beats per minute, 3.6 to 60 000 000")
+            midi.check_tempo(self.tempo)
             object.__setattr__(self, "tempo", float(self.tempo))
         if self.steps_per_beat is not None and self.seconds_per_frame is not None:
             raise ValueError(

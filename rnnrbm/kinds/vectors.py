@@ -18,7 +18,6 @@ from rnnrbm.io.rolls import check_size
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 __all__ = ["ColumnGaussian", "Vectors"]
 
 
