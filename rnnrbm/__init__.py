@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rnnrbm.scoring.likelihood import LogLikelihood, frequent_states, log_likelihood
     from rnnrbm.sequence import SequenceModel
     from rnnrbm.training.fit import State, fit
+    from rnnrbm.training.settings import Training
 
 __version__ = "0.2.0"
 
@@ -38,6 +39,7 @@ _HOME = {
     "RBM": "rbm",
     "SequenceModel": "sequence",
     "State": "training.fit",
+    "Training": "training.settings",
     "build": "models.registry",
     "fit": "training.fit",
     "frequent_states": "scoring.likelihood",
@@ -62,6 +64,7 @@ __all__ = [
     "LogLikelihood",
     "SequenceModel",
     "State",
+    "Training",
     "__version__",
     "build",
     "fit",

@@ -1,12 +1,25 @@
 """Checks of arguments: arrays, lists of pieces, whole numbers, and suggestions for misspelt names."""
 
 import difflib
+import math
+import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "as_list", "as_pieces", "nearest", "suggestion", "whole_number"]
+__all__ = [
+    "as_array",
+    "as_list",
+    "as_pieces",
+    "check_options",
+    "nearest",
+    "number",
+    "plain",
+    "suggestion",
+    "truth",
+    "whole_number",
+]
 
 
 def as_array(value: Any, name: str) -> np.ndarray:
@@ -25,15 +38,31 @@ def as_array(value: Any, name: str) -> np.ndarray:
     TypeError
         If it holds anything but numbers.
     """
-    value = value.toarray() if hasattr(value, "toarray") else value
+    value = plain(value, name)
     try:
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name}: rows of different lengths; expected an array, whose rows are equally long") from None
+    if array.dtype == object and all(isinstance(x, numbers.Real) for x in array.flat):  # a table of pandas, say
+        array = array.astype(float)
     if array.dtype.kind not in "biuf":
         given = f"values of type {array.dtype}" if array.ndim else f"got {type(value).__name__}"
         raise TypeError(f"{name}: {given}; expected an array of numbers")
     return array
+
+
+def plain(value: Any, name: str) -> Any:
+    """Return a sparse matrix as an array, and anything else as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is a masked array in which values are masked: there is no number for them.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        hidden = int(np.ma.getmaskarray(value).sum())
+        raise ValueError(f"{name}: {hidden} values are masked; fill them first, array.filled(0), or leave them out")
+    return value.toarray() if hasattr(value, "toarray") else value
 
 
 def as_list(pieces: Any, name: str = "piece") -> list[Any]:
@@ -113,6 +142,53 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     if number != value or number < least or (most is not None and number > most):
         raise ValueError(f"{name}={value!r}: expected {expected}")
     return number
+
+
+def number(
+    name: str, value: Any, expected: str, *, above: float = -math.inf, least: float = -math.inf, most: float = math.inf
+) -> float:
+    """Return an argument that must be a finite number, as a float.
+
+    Parameters
+    ----------
+    name : str
+    value
+    expected : str
+        What the argument should be, for the message.
+    above, least, most : float
+        Its range: greater than `above`, at least `least`, at most `most`.
+
+    Raises
+    ------
+    TypeError
+        If it is no number, or True or False.
+    ValueError
+        If it is NaN, infinite or out of range.
+    """
+    try:
+        if isinstance(value, (bool, str, bytes)):
+            raise TypeError
+        converted = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name}={value!r}: expected {expected}") from None
+    if not (math.isfinite(converted) and converted > above and least <= converted <= most):
+        raise ValueError(f"{name}={value!r}: expected {expected}")
+    return converted
+
+
+def truth(name: str, value: Any) -> bool:
+    """Return an argument that must be True or False; raise TypeError if it is neither."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}={value!r}: expected True or False")
+    return bool(value)
+
+
+def check_options(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TypeError, with the nearest one, for an option by name that a function does not have."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{function}() has no option {name!r}; {suggestion(name, known)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

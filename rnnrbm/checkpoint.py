@@ -14,6 +14,7 @@ from rnnrbm.files import atomic, check_regular, load_arrays
 __all__ = ["CheckpointError", "assign", "load", "save"]
 
 _META = "_meta"
+_KINDS = {kind: rank for rank, kinds in enumerate(("b", "iu", "f", "c")) for kind in kinds}  # each holds those before
 
 
 class CheckpointError(ValueError):
@@ -105,6 +106,8 @@ def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, wh
             wrong.append(f"{name} is missing")
         elif arrays[name].shape != expected:
             wrong.append(f"{name} has shape {arrays[name].shape}, the model's is {expected}")
+        elif _KINDS[arrays[name].dtype.kind] > _KINDS[np.dtype(variable.type.dtype).kind]:
+            wrong.append(f"{name} has type {arrays[name].dtype}, the model's is {variable.type.dtype}")
     if wrong:
         raise CheckpointError(f"{where}: belongs to another model: " + "; ".join(wrong))
     for name, variable in variables.items():

@@ -20,7 +20,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnrbm.arguments import as_list, nearest
-from rnnrbm.files import check_regular, hash_of
+from rnnrbm.files import as_text, check_regular, hash_of
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
@@ -40,6 +40,7 @@ __all__ = [
     "Vectors",
     "check_roll",
     "is_folder",
+    "is_path",
     "load",
     "resolved",
     "save",
@@ -104,6 +105,10 @@ class Dataset:
                 f"{self.name}: kind is {self.kind!r}; expected a kind of frame, such as PianoRoll(low=21) for notes or "
                 "Vectors() for real numbers"
             )
+        object.__setattr__(self, "name", as_text(str(self.name)))
+        if isinstance(self.names, Mapping):
+            names = {split: [as_text(str(name)) for name in of_split] for split, of_split in self.names.items()}
+            object.__setattr__(self, "names", names)
         for split in SPLITS:  # an array becomes a list of pieces
             object.__setattr__(self, split, as_list(getattr(self, split), f"piece of {split}"))
         if self.names is None:
@@ -315,9 +320,14 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
     return has | options
 
 
+def is_path(source: str | os.PathLike[str]) -> bool:
+    """Return whether `load` would take a source for the path of a file or a folder, and not for the name of a set."""
+    return source not in _NAMES and source != ""
+
+
 def is_folder(source: str | os.PathLike[str]) -> bool:
-    """Return whether `load` would take a source for a folder of MIDI files, and not for the name of a set."""
-    return source not in _NAMES and source != "" and Path(source).is_dir()
+    """Return whether `load` would take a source for a folder of MIDI files."""
+    return is_path(source) and Path(source).is_dir()
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset) -> None:

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 __all__ = [
+    "as_text",
     "atomic",
     "cache_folder",
     "check_folder",
     "check_regular",
+    "check_writable",
     "first_line",
+    "folder_for",
     "hash_of",
     "load_arrays",
+    "make_folder",
     "read_bytes",
     "temporary_target",
     "to_json",
@@ -50,7 +54,7 @@ def check_regular(path: str | os.PathLike[str], what: str) -> None:
         raise OSError(f"{path}: a pipe or a device; expected {what}, copy it to a file first")
 
 
-def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
+def read_bytes(path: str | os.PathLike[str], what: str, *, most: int | None = None) -> bytes:
     """Return the bytes of a file.
 
     Parameters
@@ -58,14 +62,20 @@ def read_bytes(path: str | os.PathLike[str], what: str) -> bytes:
     path : path-like
     what : str
         Expected content, for the error message, such as ``"a MIDI file"``.
+    most : int or None
+        Most bytes that it may have.
 
     Raises
     ------
     OSError
         If the file does not exist or cannot be read; the message is in words instead of an error number.
+    ValueError
+        If it has more than `most` bytes.
     """
     check_regular(path, what)
     try:
+        if most is not None and (size := Path(path).stat().st_size) > most and not Path(path).is_dir():
+            raise ValueError(f"{path}: has {size} bytes, expected at most {most} of {what}")
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file; give the path of {what}") from None
@@ -152,6 +162,46 @@ def check_folder(path: str | os.PathLike[str], what: str = "what is written") ->
     if nearest is not None and not nearest.is_dir():
         found = "is a file" if nearest == path else f"{nearest} is a file"
         raise FileExistsError(f"{path}: {found}; give a folder for {what}")
+
+
+def make_folder(path: str | os.PathLike[str], what: str) -> Path:
+    """Make a folder, and those above it, if it is absent; an error says in words what it is for."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(f"{path}: cannot be made ({error.strerror}); give another folder for {what}") from None
+    return path
+
+
+@contextmanager
+def folder_for(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
+    """Make a folder for what the block will write; if the block fails before it has written anything, delete it."""
+    path = Path(path)
+    new = not path.exists()
+    make_folder(path, what)
+    check_writable(path)
+    try:
+        yield path
+    except BaseException:
+        if new:
+            with suppress(OSError):  # something has been written
+                path.rmdir()
+        raise
+
+
+def as_text(name: str) -> str:
+    """Return the name of a file in one line; what is no UTF-8 in it, which no format of text can hold, is replaced."""
+    return " ".join(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split("\n"))
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise PermissionError unless this user may write into a folder, or into the one in which it would be made."""
+    path = Path(path)
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        where = "" if nearest == path else f" in {nearest}"
+        raise PermissionError(f"{path}: nothing can be written{where}, permission is denied; choose another folder")
 
 
 def temporary_target(path: Path) -> str | None:

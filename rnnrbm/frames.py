@@ -144,11 +144,21 @@ class FrameKind(Protocol):
         `sound` selects audio files.
         """
 
-    def tempo_of(self, path: Path) -> float | None:
-        """Return the tempo of a file that `read` accepts, in beats per minute, or None if it has none."""
+    def check_writing(self, n_frames: int, tempo: float | None = None) -> None:
+        """Raise an error for what `write` would raise it, before there is a piece of so many frames.
 
-    def read(self, path: Path, n_visible: int) -> np.ndarray:
-        """Read one piece from a file, with the columns and the frames of this kind.
+        Raises
+        ------
+        ValueError
+            If a piece cannot be so long, or the tempo is impossible.
+        TypeError
+            If the tempo is no number.
+        MemoryError
+            If the files would take more memory to make than there is.
+        """
+
+    def read(self, path: Path, n_visible: int) -> tuple[np.ndarray, float | None]:
+        """Read one piece from a file, with the columns and the frames of this kind, and its tempo if it has one.
 
         Raises
         ------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.files import first_line
 
-__all__ = ["PathName", "load", "save"]
+__all__ = ["PathName", "difference", "load", "save"]
 
 _LIBRARY = "rnnrbm."
 
@@ -81,6 +81,41 @@ def _fields(value: Any) -> dict[str, Any] | None:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return None
+
+
+def difference(found: Any, expected: Any) -> str:
+    """Say in what the parts of two models differ, but for the values of parameters; empty if in nothing.
+
+    Parameters
+    ----------
+    found, expected : SequenceModel or another part
+    """
+    leaves: list[dict[str, str]] = []
+    for model in (found, expected):
+        variables: dict[int, tuple[str, Any]] = {}
+        description = _described(model, "model", variables)
+        leaves.append(dict(_leaves(description, "model", dict(variables.values()))))
+    first, second = leaves
+    where = next((where for where in first | second if first.get(where) != second.get(where)), None)
+    if where is None:
+        return ""
+    return f"{where} is {first.get(where, 'missing')}, the model's is {second.get(where, 'missing')}"
+
+
+def _leaves(part: Any, where: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the places of a description, the outer ones first, and in words what is there."""
+    if isinstance(part, list):
+        yield where, f"{len(part)} parts"
+        for i, each in enumerate(part):
+            yield from _leaves(each, f"{where}[{i}]", variables)
+    elif not isinstance(part, dict):
+        yield where, repr(part)
+    elif "parameter" in part:
+        yield where, f"an array of shape {variables[part['parameter']].type.shape}"
+    else:
+        yield where, part["class"].rpartition(":")[2]
+        for name, field in part["fields"].items():
+            yield from _leaves(field, f"{where}.{name}", variables)
 
 
 def load(path: PathName, classes: Sequence[type] = ()) -> Any:

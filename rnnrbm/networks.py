@@ -349,6 +349,10 @@ def final_state(network: Network, v: TensorVariable) -> TensorVariable:
     return u[-1]
 
 
+#: Most layers of a stack: the graph of a program grows with them.
+MOST_LAYERS = 1000
+
+
 def init_stack(
     kind: str,
     n_visible: int,
@@ -379,8 +383,8 @@ def init_stack(
     rng = generator(seed)
     if connections not in CONNECTIONS:
         raise ValueError(f"connections {connections!r} is not one of {', '.join(CONNECTIONS)}")
-    if n_layers < 1:
-        raise ValueError(f"n_layers must be at least 1, got {n_layers}")
+    if not 1 <= n_layers <= MOST_LAYERS:
+        raise ValueError(f"n_layers must be 1 to {MOST_LAYERS}, got {n_layers}")
     layers = []
     for i in range(n_layers):
         n_inputs = n_visible if i == 0 else n_recurrent + (n_visible if connections == "skip" else 0)

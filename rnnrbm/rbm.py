@@ -20,6 +20,7 @@ from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import model_file
+from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
@@ -94,8 +95,7 @@ class RBM(NamedTuple):
             If `visible` or `hidden` is not a unit type.
         """
         rng = generator(seed)
-        if n_visible < 1 or n_hidden < 1:
-            raise ValueError(f"n_visible and n_hidden must be at least 1, got {n_visible} and {n_hidden}")
+        n_visible, n_hidden = whole_number("n_visible", n_visible, 1), whole_number("n_hidden", n_hidden, 1)
         for name, unit in (("visible", visible), ("hidden", hidden)):
             if not hasattr(unit, "log_partition"):
                 raise TypeError(

@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 from numpy.typing import ArrayLike
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm import memory
 from rnnrbm.arguments import as_array, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity
@@ -206,6 +207,11 @@ class Sampler:
             units cannot have; or if `clamp` fixes units other than the first in the order of a NADE with a fixed order.
         """
         n_samples = whole_number("n_samples", n_samples, 1)
+        memory.check(
+            2 * np.dtype(self.dtype).itemsize * n_samples * self._n_steps * self.n_visible,
+            f"{n_samples} sequences of {self._n_steps} frames",
+            "sample fewer or shorter ones at a time",
+        )
         beginning = None if prime is None else check_pieces([prime], self._model.density, name="prime")[0]
         fixed = None if clamp is None else self._checked(clamp)
         progress("sample", 0, self._n_steps, None)

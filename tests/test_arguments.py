@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from rnnrbm.arguments import as_pieces, nearest, suggestion, whole_number
+from rnnrbm.arguments import as_array, as_pieces, nearest, number, suggestion, whole_number
+from rnnrbm.io import midi
+from rnnrbm.io.rolls import check_roll
 
 SETTINGS = ["training.epochs", "training.learning_rate", "model.n_hidden", "data.seed", "training.seed"]
 
@@ -142,3 +144,49 @@ def test_pieces_of_different_lengths() -> None:
 def test_what_are_no_pieces(pieces: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         as_pieces(pieces)
+
+
+def test_masked_values_are_refused():
+    whole = np.ma.array([[1, 0], [0, 1]])
+    np.testing.assert_array_equal(as_array(whole, "x"), [[1, 0], [0, 1]])
+    with pytest.raises(ValueError, match=r"x: 1 values are masked; fill them first, array\.filled\(0\)"):
+        as_array(np.ma.array([[1, 0], [0, 1]], mask=[[0, 1], [0, 0]]), "x")
+    with pytest.raises(ValueError, match="roll: 1 values are masked"):
+        check_roll(np.ma.array([[1, 0], [0, 1]], mask=[[0, 1], [0, 0]]))
+
+
+def test_objects_that_are_numbers_are_read():
+    array = as_array(np.array([[1, 0.5], [np.int8(2), True]], object), "x")
+    assert array.dtype == float
+    np.testing.assert_array_equal(array, [[1, 0.5], [2, 1]])
+    for wrong in ("1", None, 1j):
+        with pytest.raises(TypeError, match="x: values of type object"):
+            as_array(np.array([[1, wrong]], object), "x")
+
+
+@pytest.mark.parametrize("value", [1, 1.5, np.float32(2), np.int64(3)])
+def test_number(value):
+    assert number("x", value, "some number") == float(value)
+
+
+@pytest.mark.parametrize("value", ["1", True, None, [1], 1j])
+def test_number_of_another_type(value):
+    with pytest.raises(TypeError, match=r"x=.*: expected hertz"):
+        number("x", value, "hertz")
+
+
+@pytest.mark.parametrize(
+    ("value", "limits"),
+    [(float("nan"), {}), (float("inf"), {}), (0, {"above": 0.0}), (1, {"least": 2.0}), (3, {"most": 2.0})],
+)
+def test_number_out_of_range(value, limits):
+    with pytest.raises(ValueError, match=r"x=.*: expected hertz"):
+        number("x", value, "hertz", **limits)
+
+
+def test_options_that_are_not_there_and_truth():
+    with pytest.raises(TypeError, match=r"write\(\) has no option 'tempi'; did you mean 'tempo'\?"):
+        midi.write("a.mid", [[1]], tempi=3)
+    for wrong in ("yes", 1, None):
+        with pytest.raises(TypeError, match=f"drums={wrong!r}: expected True or False"):
+            midi.read("a.mid", drums=wrong)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rnnrbm.datasets import SPLITS, Dataset, PianoRoll, check_roll, is_folder, load, resolved, save, transpose
+from rnnrbm.io import rolls as limits
 from rnnrbm.io.midi_folder import _counts
 
 DATA = os.environ.get("RNNRBM_DATA")
@@ -688,7 +689,7 @@ def test_options_that_do_not_apply_are_refused(source, option, tmp_path):
     ("options", "message"),
     [
         ({"steps_per_beat": 0}, r"steps_per_beat=0"),
-        ({"steps_per_beat": 2, "seconds_per_frame": 0.1}, r"exclude each other"),
+        ({"steps_per_beat": 2, "seconds_per_frame": 0.1}, r"give one of the two"),
         ({"seconds_per_frame": -1.0}, r"seconds_per_frame=-1.0"),
         ({"low": 90, "high": 80}, r"low=90 and high=80"),
         ({"split": (0.5, 0.5)}, r"three positive fractions"),
@@ -761,3 +762,43 @@ def test_importing_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+
+def test_names_that_are_no_text_are_written_and_read(tmp_path):
+    names = {split: [b"tune\xff.mid".decode("utf-8", "surrogateescape"), "two\nlines"] for split in SPLITS}
+    made = Dataset("a\udcff b", *(some_rolls(2) for _ in SPLITS), PianoRoll(60), names)
+    assert made.names_of("train") == ["tune\ufffd.mid", "two lines"]
+    save(tmp_path / "a.npz", made)
+    again = load(tmp_path / "a.npz")
+    assert_same(again, made)
+    assert again.name == "a\ufffd b"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_folder_of_files_whose_names_are_no_text(tmp_path):
+    folder = numbered_midi(tmp_path / "songs", 4)
+    os.rename(os.fsencode(folder / "00.mid"), os.fsencode(folder) + b"/\xff\n.mid")
+    loaded = load(folder)
+    save(tmp_path / "a.npz", loaded)
+    assert_same(load(tmp_path / "a.npz"), load(tmp_path / "a.npz"))
+    assert "\ufffd .mid" in [name for split in SPLITS for name in load(tmp_path / "a.npz").names_of(split)]
+
+
+# --- limits -----------------------------------------------------------------------------------------
+
+
+def test_a_folder_has_a_limit_too(monkeypatch, tmp_path):
+    folder = numbered_midi(tmp_path / "songs", 4)
+    monkeypatch.setattr(limits, "MAX_BYTES", 88 * 20)
+    with pytest.raises(
+        limits.TooLarge, match=r"songs: the rolls of 3 of 4 MIDI files take \d+ bytes or more, expected"
+    ):
+        load(folder)
+
+
+def test_the_seed_of_a_split_is_a_whole_number(tmp_path):
+    with pytest.raises(ValueError, match=r"seed=1\.5: expected a whole number, at least 0"):
+        load(numbered_midi(tmp_path / "songs", 4), seed=1.5)

@@ -126,7 +126,7 @@ def test_what_is_written_is_read_back(example, tmp_path):
     train[0][-1, 0] = 1  # MIDI does not end in silence
     files = kind.write(tmp_path, "a.b", train[0], sound=False)
     assert [path.name for path in files] == [f"a.b{suffix}"]
-    np.testing.assert_array_equal(kind.read(files[0], WIDTH), train[0])
+    np.testing.assert_array_equal(kind.read(files[0], WIDTH)[0], train[0])
     (tmp_path / f"bad{suffix}").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=f"bad{suffix}"):
         kind.read(tmp_path / f"bad{suffix}", WIDTH)
@@ -231,7 +231,7 @@ def test_a_run_on_vectors(tmp_path):
     ]
     back = run.load(tmp_path / "run")
     assert back.kind == kind
-    sample = kind.read(tmp_path / "run" / "samples" / "sample-1.npy", WIDTH)
+    sample, _ = kind.read(tmp_path / "run" / "samples" / "sample-1.npy", WIDTH)
     assert sample.shape == (7, WIDTH)
     from rnnrbm.experiment.evaluation import evaluate
 

@@ -17,21 +17,25 @@ ROOMS: dict[str, set[str]] = {
     "files": set(),
     "arguments": set(),
     "progress": set(),
+    "memory": set(),
+    "warn": set(),
     "backend": {"files"},
-    "io": {"files", "arguments", "progress"},
+    "io": {"files", "arguments", "memory", "progress", "warn"},
     "checkpoint": {"files"},
     "model_file": {"files", "backend", "checkpoint"},
-    "science": {"files", "arguments", "progress", "backend", "model_file"},
-    "models": {"files", "arguments", "backend", "science"},
-    "scoring": {"files", "arguments", "progress", "backend", "io", "science"},
-    "training": {"files", "arguments", "progress", "checkpoint", "backend", "science", "scoring"},
+    "science": {"files", "arguments", "memory", "progress", "warn", "backend", "model_file"},
+    "models": {"files", "arguments", "memory", "backend", "science"},
+    "scoring": {"files", "arguments", "memory", "progress", "warn", "backend", "io", "science"},
+    "training": {"files", "arguments", "memory", "progress", "warn", "checkpoint", "backend", "science", "scoring"},
     "plot": {"files", "arguments", "scoring"},
     "kinds": {"files", "arguments", "io", "science", "scoring", "plot"},
     "datasets": {"files", "arguments", "progress", "io", "science", "kinds"},
     "experiment": {
         "files",
         "arguments",
+        "memory",
         "progress",
+        "warn",
         "backend",
         "io",
         "checkpoint",
@@ -44,10 +48,13 @@ ROOMS: dict[str, set[str]] = {
         "kinds",
         "datasets",
     },
+    "__main__": {"cli"},
     "cli": {
         "files",
         "arguments",
+        "memory",
         "progress",
+        "warn",
         "backend",
         "io",
         "checkpoint",
@@ -63,7 +70,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 #: Rooms that are one module each, at the top.
-ALONE = {"files", "arguments", "progress", "checkpoint", "model_file", "datasets"}
+ALONE = {"__main__", "files", "arguments", "memory", "progress", "warn", "checkpoint", "model_file", "datasets"}
 #: The other modules at the top are the science.
 SCIENCE = {
     "batch",

@@ -149,7 +149,7 @@ def test_a_window_equals_numpy():
 def test_impossible_networks_are_refused():
     for options, message in (
         ({"connections": "dense"}, "'dense' is not one of plain, residual, skip"),
-        ({"n_layers": 0}, "n_layers must be at least 1, got 0"),
+        ({"n_layers": 0}, "n_layers must be 1 to 1000, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             init_stack("gru", 3, 2, **{"n_layers": 1, "seed": 0, **options})

@@ -260,7 +260,7 @@ def test_init() -> None:
         TypeError, match=r"hidden must be a unit type, such as Bernoulli\(\), got 8; set their number by n_hidden"
     ):
         RBM.init(6, 3, seed=0, hidden=8)
-    with pytest.raises(ValueError, match="at least 1, got 0 and 3"):
+    with pytest.raises(ValueError, match="n_visible=0: expected a whole number, at least 1"):
         RBM.init(0, 3, seed=0)
     with pytest.raises(ValueError, match=r"b_v has shape \(3,\), expected \(4,\)"):
         RBM.init(4, 3, seed=0, b_v=np.zeros(3))

@@ -113,7 +113,7 @@ def _checkpoints() -> list[dict[str, np.ndarray]]:
         settings = Config.from_dict({"model": {"name": name, **sizes, **more}})
         model = build_model(settings.model, 4, seed=0)
         best = {p.name: engine.to_numpy(p) for p in model.params}
-        rows = [{"epoch": 1, "loss": 0.5, "valid_ll": None}]
+        rows = [{"epoch": 1, "loss": 0.5, "valid_ll": float("nan")}]
         state = State(epoch=1, best_epoch=1, best_ll=-3.5, seconds=1.5, rows=rows, best=best, _loaded=dict(best))
         with TemporaryDirectory() as folder:
             path = Path(folder) / "checkpoint.npz"

@@ -38,7 +38,7 @@ def _midi(path: Path, low: int = 21, high: int = 108, **options: Any) -> None:
     score = midi.parse(path, rule=options.get("rule", "sounding"))
     _sound_roll(roll)
     assert roll.shape[1] == high - low + 1, "a roll has another width"
-    assert len(roll) <= midi.MAX_FRAMES, "a roll is longer than the limit"
+    assert len(roll) <= rolls.MAX_FRAMES, "a roll is longer than the limit"
     assert (score.notes["start"] <= score.notes["end"]).all(), "a note ends before it starts"
     assert (score.notes["pitch"] <= 127).all(), "a note is above 127"
     tempo = midi.usable_tempo(score)
@@ -133,7 +133,7 @@ def roll(path: Path) -> None:
 
 
 def vectors(path: Path) -> None:
-    frames = Vectors().read(path, 4)
+    frames, _ = Vectors().read(path, 4)
     assert frames.dtype == np.float32, "frames are not float32"
     assert frames.ndim == 2, "frames are no matrix"
     assert frames.shape[1] == 4, "frames have another width"

@@ -89,9 +89,13 @@ def resolve_mode(mode: str | Mode | None = None) -> str | Mode:
     ------
     ValueError
         If no mode has that name.
+    TypeError
+        If it is neither a name nor a mode.
     """
     if mode is None:
         mode = pytensor.config.mode if pytensor.config.mode != "Mode" else DEFAULT_MODE
+    if not isinstance(mode, (str, Mode)):
+        raise TypeError(f"mode={mode!r}: expected a name, such as JAX or NUMBA, a PyTensor Mode, or None")
     if isinstance(mode, str) and mode not in predefined_modes:
         known = ", ".join(sorted(m for m in predefined_modes if m))
         raise ValueError(f"mode {mode!r} is not one of PyTensor's: {known}; the usual ones are JAX and NUMBA")

@@ -8,22 +8,27 @@ import os
 import signal
 import sys
 import tempfile
+import textwrap
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rnnrbm.files import cache_folder
+from rnnrbm import memory
+from rnnrbm.files import as_text, cache_folder
 from rnnrbm.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from rnnrbm.datasets import Dataset
     from rnnrbm.experiment.run import Run
 
-__all__ = ["ProgressBar", "friendly", "interruptible", "own_data", "say"]
+__all__ = ["ProgressBar", "friendly", "interruptible", "own_data", "path_given", "say", "say_table", "tell"]
 
 
 @contextmanager
@@ -32,7 +37,7 @@ def friendly() -> Iterator[None]:
     import warnings
 
     def short(message: Any, category: Any, *rest: Any, **more: Any) -> None:
-        typer.echo(f"warning: {message}", err=True)
+        tell(f"warning: {_one_line(message)}")
 
     shown, warnings.showwarning = warnings.showwarning, short
     try:
@@ -41,32 +46,49 @@ def friendly() -> Iterator[None]:
         if isinstance(error, typer.Exit) or os.environ.get("RNNRBM_TRACEBACK"):
             raise
         message = str(error)
-        if isinstance(error, OSError) and error.errno and not error.filename:
+        if isinstance(error, OSError) and error.errno and error.filename:
+            message = f"{error.filename}: {error.strerror}"
+        elif isinstance(error, OSError) and error.errno:
             # of a compiler's temporary file, say
             message = f"{error.strerror}, in {tempfile.gettempdir()} or {cache_folder()}; free some space there"
-        typer.echo(f"error: {message}", err=True)
+        tell(f"error: {_one_line(message)}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
+        tell("stopped")
         raise typer.Exit(130) from None
     except MemoryError as error:
         if os.environ.get("RNNRBM_TRACEBACK"):
             raise
-        typer.echo(
-            f"error: not enough memory ({error or 'no size is known'}); this machine has {_memory()}. Choose a smaller "
-            "model, or fewer samples or frames",
-            err=True,
-        )
+        message = _one_line(error or "no size is known")
+        if "; choose" not in message and "; sample" not in message and "; write" not in message:  # of NumPy, say
+            message = (
+                f"not enough memory ({message}); this process may have {memory.available() / 2**30:.0f} GiB. Choose a "
+                "smaller model, or fewer samples or frames"
+            )
+        tell(f"error: {message}")
         raise typer.Exit(1) from None
     finally:
         warnings.showwarning = shown
 
 
-def _memory() -> str:
-    """Return the size of the machine's memory in words."""
-    if not hasattr(os, "sysconf"):
-        return "less"
-    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+def _one_line(message: object) -> str:
+    """Return a message in one line, whatever names are in it."""
+    return as_text(str(message))
+
+
+def _give_up_output() -> None:
+    """Let Python end without another attempt to write what is left for standard output."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def path_given(text: str) -> Path:
+    """Return the path that an option gives, which must not be empty: Python would take that for this folder."""
+    if not text:
+        raise typer.BadParameter("is empty; give a path")
+    return Path(text)
 
 
 @contextmanager
@@ -163,7 +185,8 @@ class ProgressBar:
         self.close()
 
     def close(self) -> None:
-        self.bar.stop()
+        with suppress(OSError):
+            self.bar.stop()
 
     def report(self, stage: str, done: int, total: int, row: dict[str, Any] | None = None) -> None:
         """Show progress; see :data:`rnnrbm.progress.Progress`."""
@@ -173,7 +196,7 @@ class ProgressBar:
             return
         if stage == "note":
             if row is not None and not self.quiet:
-                typer.echo(row["text"], err=True)  # above a live bar, which has taken over stderr
+                tell(row["text"])  # above a live bar, which has taken over stderr
             return
         text = "" if row is None else self._words(row)
         if "start" in self.tasks:
@@ -191,7 +214,7 @@ class ProgressBar:
             return
         if now - self.last > 15 or done in (0, total):
             self.last = now
-            typer.echo(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip(), err=True)
+            tell(f"{self.STAGES[stage]} {done}/{total}  {text}".rstrip())
 
     def _words(self, row: dict[str, Any]) -> str:
         """The metrics of an epoch, the most telling ones first."""
@@ -207,25 +230,90 @@ class ProgressBar:
         return "  ".join(parts)
 
 
-def own_data(trained: Run, progress: Progress = silent) -> Dataset | None:
-    """Return the run's training data, or None with a warning if they cannot be read."""
+def own_data(trained: Run, changed: str, missing: str = "", progress: Progress = silent) -> Dataset | None:
+    """Return the run's data, or None with a warning if they cannot be read.
+
+    The texts say what follows if the data have changed, and if they are missing, which is an error without a text.
+    """
     import warnings
 
     from rnnrbm.experiment import run
     from rnnrbm.io.midi_grid import GridWarning
 
+    source = trained.config.data.source
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GridWarning)  # it was given when the run was trained, on the same grid
-            return run.load_data(trained.config.data, progress)
+            data = run.load_data(trained.config.data, progress, trained.folder)
     except (OSError, ValueError) as error:
-        typer.echo(f"warning: the run's training data cannot be read ({error})", err=True)
+        message = f"the run's training data cannot be read ({error})"
+        remedy = f"restore {source!r}, or run this command in the folder from which the path is right"
+        if not missing:
+            raise type(error)(f"{message}; {remedy}, or give other data by --data") from None
+        tell(f"warning: {message}, so {missing}; to avoid that, {remedy}")
         return None
+    if trained.data_hash is not None and data.fingerprint() != trained.data_hash:
+        tell(f"warning: {source} is not what the run was trained on, so {changed}; restore it to avoid that")
+    return data
+
+
+def tell(text: str) -> None:
+    """Print a line on standard error; if nobody reads it any more, the work goes on."""
+    with suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def say(what: Any) -> None:
-    """Print text or a table on standard output."""
+    """Print text or a table on standard output.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    try:
+        _console().print(what, soft_wrap=isinstance(what, str))
+        sys.stdout.flush()
+    except OSError as error:
+        _give_up_output()
+        if isinstance(error, BrokenPipeError):  # another command, such as head, has seen enough
+            raise typer.Exit(1) from None
+        reason = error.strerror or error
+        raise OSError(f"standard output cannot be written ({reason}); files are not affected") from None
+
+
+def _console() -> Console:
     from rich.console import Console
 
     # a name such as set[1] is no markup
-    Console(width=None if sys.stdout.isatty() else 130, markup=False, highlight=False).print(what)
+    return Console(width=None if sys.stdout.isatty() else 130, markup=False, highlight=False)
+
+
+def say_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on standard output, or, on a narrow terminal, a few lines for each row: no number is cut.
+
+    The first and the last column are text, the others are numbers.
+    """
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    table, console, rows = Table(title=title, title_justify="left"), _console(), list(rows)
+    for i, heading in enumerate(headings):
+        text = i in (0, len(headings) - 1)
+        table.add_column(
+            heading, justify="left" if text else "right", no_wrap=i < len(headings) - 1, min_width=10 if text else None
+        )
+    for row in rows:
+        table.add_row(*row)
+    if Measurement.get(console, console.options.update(max_width=1000), table).minimum <= console.width:
+        say(table)
+        return
+    say(title)
+    for name, *numbers, how in rows:
+        given = ", ".join(f"{h} {n}" for h, n in zip(headings[1:-1], numbers, strict=True) if n)
+        for line in (given, how):
+            if line and name:
+                say(name)
+                name = ""
+            if line:
+                say(textwrap.fill(line, console.width - 1, initial_indent="  ", subsequent_indent="  "))

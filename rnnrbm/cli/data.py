@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnrbm.cli.console import ProgressBar, friendly
+from rnnrbm.cli.console import ProgressBar, friendly, say
 
 # As in runs.py, heavier modules are imported inside the commands.
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ __all__ = ["convert", "fetch", "register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command()(fetch)
-    app.command()(convert)
+    app.command(short_help="Download benchmark data sets.")(fetch)
+    app.command(short_help="Convert MIDI files, piano-rolls and data sets.")(convert)
 
 
 def fetch(
@@ -49,8 +49,8 @@ def fetch(
             except (OSError, ValueError) as error:  # the others may be there
                 failed.append(str(error))
                 continue
-            typer.echo(str(path))
-            typer.echo(str(datasets.load(name)))
+            say(str(path))
+            say(str(datasets.load(name)))
         if failed:
             raise FileNotFoundError("\nerror: ".join(failed))
 
@@ -97,6 +97,7 @@ def convert(
 
         from rnnrbm import datasets
         from rnnrbm.io import formats
+        from rnnrbm.io.midi import check_tempo
         from rnnrbm.io.midi_folder import MIDI_SUFFIXES
         from rnnrbm.io.pypianoroll import RollOptions
 
@@ -119,8 +120,8 @@ def convert(
             raise ValueError(f"{target}: expected a name ending in .npz, or in {', '.join(MIDI_SUFFIXES)} for MIDI")
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target}: exists already; choose another name, or replace it with --overwrite")
-        if tempo is not None and not tempo > 0:
-            raise ValueError(f"--tempo {tempo:g}: expected beats per minute, above 0")
+        if tempo is not None:
+            check_tempo(tempo)
         if tempo is not None and not to_midi:
             raise ValueError(f"--tempo is for writing MIDI, and {target} is not; leave it out")
         layout = formats.roll_layout(path) if path.suffix.lower() == ".npz" and path.is_file() else ""
@@ -137,7 +138,10 @@ def convert(
             else:
                 _save_roll(target, roll, kind, transpose, path)
         elif to_midi:
-            raise ValueError(f"{path}: not one piano-roll in an .npz file, so {target} cannot be made; expected *.npz")
+            raise ValueError(
+                f"{path}: is no file of one piano-roll, so {target} cannot be made of it; a data set has many pieces: "
+                "write the one you want by rnnrbm.midi.write in Python"
+            )
         elif path.suffix.lower() in MIDI_SUFFIXES and not path.is_dir():
             roll, kind = _read_midi(path, options)
             _save_roll(target, roll, kind, transpose, path)
@@ -146,7 +150,7 @@ def convert(
                 dataset = _shifted(datasets.load(source, progress=bar.report, **options), transpose)
             dataset = replace(dataset, name=target.stem)  # a set is called as its file
             datasets.save(target, dataset)
-            typer.echo(f"{target}\n{dataset}")
+            say(f"{target}\n{dataset}")
 
 
 def _read_midi(path: Path, options: dict[str, Any]) -> tuple[np.ndarray, PianoRoll]:
@@ -169,7 +173,7 @@ def _save_roll(target: Path, roll: np.ndarray, kind: PianoRoll, transpose: int, 
 
     roll = _shift(roll, transpose, kind.low, str(path))
     save_roll(target, roll, **_metadata(kind))
-    typer.echo(f"{target}: {len(roll)} frames of {roll.shape[1]} columns")
+    say(f"{target}: {len(roll)} frames of {roll.shape[1]} columns")
 
 
 def _metadata(kind: PianoRoll) -> dict[str, float | None]:
@@ -214,9 +218,9 @@ def _write_midi(
             f"{path}: with --transpose {transpose} its notes are {low} to {high}; expected 0 to 127, choose other "
             "semitones"
         )
-    options: dict[str, Any] = _metadata(kind) | {"low": low, "tempo": tempo or kind.tempo}
+    options: dict[str, Any] = _metadata(kind) | {"low": low, "tempo": kind.tempo if tempo is None else tempo}
     midi.write(target, roll[:, first : last + 1], **{key: value for key, value in options.items() if value is not None})
-    typer.echo(f"{target}: {len(roll)} frames")
+    say(f"{target}: {len(roll)} frames")
 
 
 def _shift(roll: np.ndarray, semitones: int, low: int | None, where: str) -> np.ndarray:

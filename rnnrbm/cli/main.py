@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import io
+import sys
+from typing import Annotated, Any
 
 import typer
 
 from rnnrbm.cli import data, runs, score
+from rnnrbm.cli.console import tell
 
 app = typer.Typer(
     add_completion=False,
@@ -39,9 +42,28 @@ for group in (runs, score, data):
     group.register(app)
 
 
+#: what is wrong with arguments; typer does not name it, and where it is defined depends on the version
+_CommandLineError: Any = typer.BadParameter.__mro__[2]
+
+
 def main() -> None:
     """Entry point of the command ``rnnrbm``."""
-    app()
+    for stream in (sys.stdout, sys.stderr):  # the name of a file may be no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        tell("stopped")
+        sys.exit(130)
+    except _CommandLineError as error:
+        context, text = getattr(error, "ctx", None), error.format_message()
+        if "\n" in text or context is None:  # the help
+            error.show()
+        else:  # in one line, as all other errors
+            tell(f"error: {text.rstrip('.')}; see {context.command_path} --help")
+        sys.exit(error.exit_code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import glob
 import math
-import sys
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data
-from rnnrbm.files import check_folder
+from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, path_given, say, say_table, tell
+from rnnrbm.files import as_text, check_folder, folder_for
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
 
@@ -21,8 +21,9 @@ __all__ = ["generate", "register", "settings", "train"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (train, generate, settings):
-        app.command()(command)
+    app.command(short_help="Train a model, score and sample it.")(train)
+    app.command(short_help="Write new samples of a trained model.")(generate)
+    app.command(short_help="Print all settings and their defaults.")(settings)
 
 
 def train(
@@ -33,7 +34,10 @@ def train(
         str | None,
         typer.Option(help="bach, jsb, nottingham, piano-midi or musedata; a data file; or a folder of MIDI files."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/DATA-1, DATA-2 ...")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=path_given, metavar="FOLDER", help="Folder of the run; by default runs/DATA-1, DATA-2 ..."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
     model: Annotated[
@@ -53,6 +57,7 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
+            parser=path_given,
             metavar="RUN_OR_CHECKPOINT",
             help="Start from the parameters of a trained model: a run, its checkpoint, or a file of model.save.",
         ),
@@ -120,9 +125,9 @@ def train(
                 bar.close()
                 saved = (folder / "checkpoint.npz").exists()
                 where = f"the last checkpoint is in {folder}" if saved else "no checkpoint had been saved yet"
-                typer.echo(str(interrupt) or f"stopped; {where}", err=True)
-                if (folder / "config.toml").exists():
-                    typer.echo(f"Resume the run:  rnnrbm train --resume --out {folder}", err=True)
+                tell(str(interrupt) or f"stopped; {where}")
+                if (folder / "config.toml").exists() and getattr(interrupt, "resumable", True):
+                    tell(f"Resume the run:  rnnrbm train --resume --out {shlex.quote(str(folder))}")
                 raise typer.Exit(130) from None
             bar.close()
         _print_results(folder, results)
@@ -130,17 +135,23 @@ def train(
 
 def generate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
-    n_frames: Annotated[int, typer.Option(min=1, help="Frames of each sample.")] = 64,
-    n_samples: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 4,
+    n_frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames of each sample; by default as the run's own.")
+    ] = None,
+    n_samples: Annotated[
+        int | None, typer.Option(min=1, help="Number of samples; by default as the run's own.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers; equal seeds give equal samples.")] = 0,
-    k: Annotated[int, typer.Option("--k", min=1, help="Gibbs steps per frame, for a model with an RBM.")] = 50,
+    k: Annotated[
+        int | None,
+        typer.Option("--k", min=1, help="Gibbs steps per frame, for a model with an RBM; by default as in the run."),
+    ] = None,
     n_init_states: Annotated[
         int | None,
         typer.Option(
             min=0,
             help="Number of the most frequent training frames from which Gibbs chains start, sampled in proportion to "
-            "their probability under the model. With 0, chains start from the previous frame. The default is the run's "
-            "own setting.",
+            "their probability under the model. With 0, chains start from the frame before. By default as in the run.",
         ),
     ] = None,
     prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, or .npy if frames are vectors.")] = None,
@@ -161,14 +172,12 @@ def generate(
         from rnnrbm.experiment import run
         from rnnrbm.scoring.likelihood import usable_states
 
-        if tempo is not None and not tempo > 0:
-            raise ValueError(f"--tempo {tempo:g}: expected beats per minute, above 0")
         if prime is None and prime_frames is not None:
             raise ValueError("--prime-frames needs --prime, the MIDI file to begin with")
         trained = run.load(run_folder)
         folder = out or run_folder / "generated"
         check_folder(folder, "the samples")
-        name = f"seed{seed}" if prime is None else f"{prime.stem}-seed{seed}"
+        name = f"seed{seed}" if prime is None else f"{as_text(prime.stem)}-seed{seed}"
         present = [*folder.glob(f"{glob.escape(name)}-*")] if folder.is_dir() else []
         if present and not overwrite:
             raise FileExistsError(
@@ -176,12 +185,27 @@ def generate(
             )
         primer = None
         if prime is not None:
-            primer = trained.kind.read(prime, trained.model.n_visible)[: prime_frames or 16]
-            tempo = tempo or trained.kind.tempo_of(prime)
-            typer.echo(f"primed by {len(primer)} frames of {prime}")
-        number = trained.config.generation.n_init_states if n_init_states is None else n_init_states
-        with ProgressBar() as bar:
-            own = own_data(trained, bar.report) if number and not trained.model.normalized else None
+            primer, own_tempo = trained.kind.read(prime, trained.model.n_visible)
+            primer = primer[: 16 if prime_frames is None else prime_frames]
+            tempo = own_tempo if tempo is None else tempo
+            say(f"primed by {len(primer)} frames of {prime}")
+        usual = trained.config.generation
+        number, n_frames, n_samples, k = (
+            default if given is None else given
+            for given, default in (
+                (n_init_states, usual.n_init_states),
+                (n_frames, usual.n_frames),
+                (n_samples, usual.n_samples),
+                (k, usual.k),
+            )
+        )
+        trained.kind.check_writing(
+            n_frames + (0 if primer is None else len(primer)), usual.tempo if tempo is None else tempo
+        )
+        with ProgressBar() as bar, folder_for(folder, "the samples"):
+            changed = "Gibbs chains start from other frames, and samples differ"
+            missing = "Gibbs chains start from the frame before, and samples differ"
+            own = own_data(trained, changed, missing, bar.report) if number and not trained.model.normalized else None
             sampled = sample.generate(
                 trained.model,
                 n_frames,
@@ -195,14 +219,13 @@ def generate(
             )
             new = list(trained.kind.from_samples(sampled))
             pieces = new if primer is None else [np.concatenate([primer, frames]) for frames in new]
-            folder.mkdir(parents=True, exist_ok=True)
             primed = 0 if primer is None else len(primer)
             files = run.write_samples(
                 trained, pieces, folder, name=name, primed=primed, tempo=tempo, progress=bar.report
             )
-        typer.echo(", ".join(f"{_words(name)} {value:.3f}" for name, value in trained.kind.statistics(new).items()))
+        say(", ".join(f"{_words(name)} {value:.3f}" for name, value in trained.kind.statistics(new).items()))
         for file in files:
-            typer.echo(str(file))
+            say(str(file))
 
 
 def _words(name: str) -> str:
@@ -219,40 +242,30 @@ def _toml_value(text: str) -> Any:
 
 
 def _print_results(folder: Path, results: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from rnnrbm.scoring.likelihood import with_error
 
-    console = Console(width=None if sys.stdout.isatty() else 100, markup=False, highlight=False)
-    table = Table(title=f"Test set of {results['data']}, {results['test_frames']} frames", title_justify="left")
-    table.add_column("model")
-    table.add_column("nats per frame", justify="right")
-    table.add_column("how")
-    epoch = f"epoch {results['best_epoch']}"
-    if results["test_ll"] is None:
-        table.add_row(f"this {results['model'].upper()}", "not scored", epoch)
-    else:
-        score = with_error(results["test_ll"], results["test_se"])
-        table.add_row(f"this {results['model'].upper()}", score, f"{results['method']}; {epoch}")
-    for name, value in results["baselines"].items():
-        table.add_row(name, f"{value:.3f}", "exact")
+    epoch, name = f"epoch {results['best_epoch']}", f"this {results['model'].upper()}"
+    rows = [(name, "not scored", epoch)]
+    if results["test_ll"] is not None:
+        rows = [(name, with_error(results["test_ll"], results["test_se"]), f"{results['method']}; {epoch}")]
+    rows += [(name, f"{value:.3f}", "exact") for name, value in results["baselines"].items()]
     ll = math.inf if results["test_ll"] is None else results["test_ll"]
     if better := [f"{name} ({value:.3f})" for name, value in results["baselines"].items() if value > ll]:
         last = results["best_epoch"] == results["epochs"]
         advice = "it was still improving: train for more epochs" if last else "see the learning curves"
-        typer.echo(f"warning: the model scores below {', '.join(better)}; {advice}", err=True)
-    console.print(table)
+        tell(f"warning: the model scores below {', '.join(better)}; {advice}")
+    title = f"Test set of {results['data']}, {results['test_frames']} frames"
+    say_table(title, ("model", "nats per frame", "how"), rows)
     stats = results["statistics"]
     for name, value in stats["samples"].items():
-        console.print(f"{_words(name)}: samples {value:.3f}, training set {stats['train'][name]:.3f}")
-    console.print(f"samples:  {folder / 'samples'}", soft_wrap=True)
-    console.print(f"figures:  {folder / 'figures'}", soft_wrap=True)
-    console.print(f"more:     rnnrbm generate {folder} --seed 1", soft_wrap=True)
+        say(f"{_words(name)}: samples {value:.3f}, training set {stats['train'][name]:.3f}")
+    say(f"samples:  {folder / 'samples'}")
+    say(f"figures:  {folder / 'figures'}")
+    say(f"more:     rnnrbm generate {shlex.quote(str(folder))} --seed 1")
 
 
 def settings() -> None:
     """Print a configuration file with all settings, their meanings and their defaults."""
     from rnnrbm.experiment.config import template
 
-    typer.echo(template())
+    say(template())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, say
+from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, say, say_table, tell
 from rnnrbm.files import to_json
 
 # As in runs.py, heavier modules are imported inside the commands.
@@ -21,8 +21,8 @@ __all__ = ["baselines", "evaluate", "register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command()(evaluate)
-    app.command()(baselines)
+    app.command(short_help="Score a trained run in detail.")(evaluate)
+    app.command(short_help="Score count-based baselines.")(baselines)
 
 
 def evaluate(
@@ -75,15 +75,18 @@ def evaluate(
         with ProgressBar(quiet=as_json) as bar, interruptible() as stop:
             own: Dataset | None
             if data is None:
-                own = loaded = run.load_data(trained.config.data, bar.report)
+                own = own_data(trained, "what is scored is not what it was trained with", progress=bar.report)
+                assert own is not None
+                loaded = own
             else:
                 folder = trained.kind.folder_options(trained.model.n_visible) if datasets.is_folder(data) else {}
                 loaded = datasets.load(data, progress=bar.report, **folder)
-                evaluation.check_columns(trained, loaded)
-                own = own_data(trained, bar.report)
-                typer.echo(str(loaded), err=True)
+                trained.check_columns(loaded)
+                changed = "the terms of Z of other frames are summed exactly"
+                own = own_data(trained, changed, "all terms of Z are estimated", bar.report)
+                tell(str(loaded))
                 if duration := trained.kind.mismatch(loaded.kind).duration:
-                    typer.echo(f"warning: {loaded.name} has {duration} as in training", err=True)
+                    tell(f"warning: {loaded.name} has {duration} as in training")
             try:
                 results = evaluation.evaluate(
                     trained,
@@ -106,10 +109,10 @@ def evaluate(
                 )
             except (run.Interrupted, KeyboardInterrupt) as interrupt:
                 bar.close()
-                typer.echo(f"{interrupt or 'stopped'}; run the same command to continue", err=True)
+                tell(f"{interrupt or 'stopped'}; run the same command to continue")
                 raise typer.Exit(130) from None
         if as_json:
-            typer.echo(to_json(results))
+            say(to_json(results))
             return
         title = f"{results['data']}, {split}: {results['pieces']} pieces, {results['frames']} frames"
         kind = trained.kind
@@ -124,7 +127,7 @@ def evaluate(
             )
         for key in ("log_likelihood", "raise"):
             if diagnostics := results.get(key, {}).get("diagnostics"):
-                typer.echo(f"warning: {diagnostics}", err=True)
+                tell(f"warning: {diagnostics}")
         say(f"written to {trained.folder / 'evaluations'}")
 
 
@@ -150,7 +153,7 @@ def baselines(
             bar.report("baselines", 1, 1)
         frames = sum(map(len, pieces))
         if as_json:
-            typer.echo(to_json({"data": loaded.name, "split": split, "frames": frames, "baselines": rows}))
+            say(to_json({"data": loaded.name, "split": split, "frames": frames, "baselines": rows}))
             return
         _print_table(
             f"Baselines on {loaded.name}, {split}: {len(pieces)} pieces, {frames} frames",
@@ -199,14 +202,5 @@ def _scores(row: dict[str, Any], kind: FrameKind) -> Row:
 
 
 def _print_table(title: str, kind: FrameKind, rows: list[Row]) -> None:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    table.add_column("model")
-    for column in ("LL", "by piece", *(column.heading for column in kind.score_columns)):
-        table.add_column(column, justify="right")
-    table.add_column("how")
-    for row in rows:
-        table.add_row(*row)
-    say(table)
+    say_table(title, ("model", "LL", "by piece", *(column.heading for column in kind.score_columns), "how"), rows)
     say("LL: nats per frame, mean over all frames; by piece: mean over pieces of their means. " + kind.score_note)

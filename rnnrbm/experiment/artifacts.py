@@ -41,6 +41,8 @@ class Run:
         Kind of the frames it was trained on.
     best_epoch : int
         Epoch of the parameters.
+    data_hash : str or None
+        Fingerprint of the data that it was trained on; see :meth:`rnnrbm.datasets.Dataset.fingerprint`.
     """
 
     folder: Path
@@ -48,6 +50,20 @@ class Run:
     model: SequenceModel
     kind: FrameKind
     best_epoch: int
+    data_hash: str | None = None
+
+    def check_columns(self, data: Dataset) -> None:
+        """Raise ValueError unless the columns of some data mean what they meant in training."""
+        n_visible, name = self.model.n_visible, self.config.model.name.upper()
+        if data.n_visible != n_visible:
+            raise ValueError(
+                f"{data.name}: has {data.n_visible} columns, but the {name} of {self.folder} has {n_visible}; give "
+                "data of the same columns"
+            )
+        if columns := self.kind.mismatch(data.kind).columns:
+            raise ValueError(
+                f"{data.name}: {columns} as for the {name} of {self.folder}; give data of the same columns"
+            )
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
@@ -64,9 +80,12 @@ def load(folder: str | os.PathLike[str]) -> Run:
     """
     folder = Path(folder)
     if folder.is_file():
-        raise FileExistsError(
-            f"{folder}: is a file; give the folder that 'rnnrbm train' wrote, such as {folder.parent}"
+        other = (
+            f"such as {folder.parent}"
+            if folder.name == "checkpoint.npz"
+            else "or, of model.save, read it in Python by rnnrbm.load_model, or train from it by 'rnnrbm train --init'"
         )
+        raise FileExistsError(f"{folder}: is a file; give the folder that 'rnnrbm train' wrote, {other}")
     path = folder / "checkpoint.npz"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; give the folder that 'rnnrbm train' wrote")
@@ -96,7 +115,8 @@ def load_checkpoint(path: Path) -> Run:
         where = "" if str(path) in str(error) else f"{path}: "
         raise checkpoint.CheckpointError(f"{where}{error}; the checkpoint is damaged, or of another version") from None
     checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
-    return Run(path.parent, settings, model, frames, state.best_epoch)
+    recorded = meta.get("data")
+    return Run(path.parent, settings, model, frames, state.best_epoch, recorded if isinstance(recorded, str) else None)
 
 
 def _check_sizes(options: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:
@@ -151,7 +171,7 @@ def write_samples(
     for path in folder.glob(".*"):  # of a killed process
         if (target := temporary_target(path)) and Path(target).stem in stems:
             path.unlink()
-    tempo = tempo or run.config.generation.tempo
+    tempo = run.config.generation.tempo if tempo is None else tempo
     for i, sample in enumerate(samples, 1):
         stem = f"{name}-{i}"
         files += run.kind.write(folder, stem, sample, tempo=tempo, sound=sound)
@@ -179,5 +199,5 @@ def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State) -
     training = run.config.training
     keys, share = training.shifts, training.transpose_prob_at(training.epochs)
     train = transposed(data.train, keys, transpose_prob=share) if any(keys) and share else data.train
-    name = "training set, transposed as in training" if any(keys) and share else "training set"
+    name = "training set, transposed at random as in training" if any(keys) and share else "training set"
     plot.save(run.kind.draw_statistics(samples, train, data_name=name), figures / "statistics.png")

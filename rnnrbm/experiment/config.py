@@ -25,11 +25,13 @@ from pydantic import (
 from rnnrbm.arguments import suggestion
 from rnnrbm.files import atomic, read_bytes
 from rnnrbm.training.settings import (
+    AtLeastTwo,
     ConfigError,
     Count,
-    Int,
     Note,
+    Number,
     Positive,
+    Seed,
     Settings,
     Training,
     explain,
@@ -52,6 +54,9 @@ __all__ = [
 ]
 
 
+#: Most bytes of a configuration; one with all settings and their meanings has a fifth of it.
+_MOST_BYTES = 2**16
+_LONG_KEY = re.compile(rb"""(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){19}""")
 _MOST_SHOWN = 200  # characters of the beginning and the end of a message
 
 
@@ -91,7 +96,7 @@ class Data(Settings):
     seconds_per_frame: Positive | None = None
     original_key: bool | None = None
     split: tuple[Positive, Positive, Positive] | None = None
-    seed: Annotated[Int, Field(ge=0)] | None = None
+    seed: Seed | None = None
     low: Note | None = None
     high: Note | None = None
     drums: bool | None = None
@@ -151,8 +156,8 @@ class Model(Settings):
     n_layers: Count | None = None
     connections: str | None = None
     window: Count | None = None
-    frames_per_bar: Annotated[Int, Field(ge=0)] | None = None
-    n_pitch_conv: Annotated[Int, Field(ge=0)] | None = None
+    frames_per_bar: Number | None = None
+    n_pitch_conv: Number | None = None
     reach: Count | None = None
     orderless: bool | None = None
     visible: str | None = None
@@ -172,9 +177,9 @@ class Evaluation(Settings):
     """
 
     test: bool = True
-    n_chains: Annotated[Int, Field(ge=2)] = 10
-    n_temperatures: Annotated[Int, Field(ge=2)] = 500
-    n_exact_states: Annotated[Int, Field(ge=0)] = 5000
+    n_chains: AtLeastTwo = 10
+    n_temperatures: AtLeastTwo = 500
+    n_exact_states: Number = 5000
 
 
 class Generation(Settings):
@@ -197,7 +202,7 @@ class Generation(Settings):
     n_samples: Count = 4
     n_frames: Count = 64
     k: Count = 50
-    n_init_states: Annotated[Int, Field(ge=0)] = 5000
+    n_init_states: Number = 5000
     tempo: Positive | None = None
 
 
@@ -232,7 +237,7 @@ class Config(Settings):
         tables : mapping
             ``{"training": {"epochs": 10}}``; the table ``run``, which records versions, is ignored.
         where : str
-            What to call the source in errors.
+            What to call the source in errors; empty for settings that were given one by one.
 
         Raises
         ------
@@ -247,9 +252,10 @@ class Config(Settings):
                 top = len(e["loc"]) == 1
                 known = [*cls.model_fields, *_all_keys()] if top else _all_keys()
                 messages.append(_shortened(explain(e, unknown="table or key" if top else "key", known=known)))
-            raise ConfigError(f"{where}: {'; '.join(messages)}") from None
+            prefix = f"{where}: " if where else ""
+            raise ConfigError(f"{prefix}{'; '.join(messages)}") from None
 
-    def replaced(self, changes: Mapping[str, Any], *, where: str = "option") -> Config:
+    def replaced(self, changes: Mapping[str, Any]) -> Config:
         """Return a configuration with some settings changed: ``{"training.epochs": 10}``.
 
         Raises
@@ -261,9 +267,9 @@ class Config(Settings):
         for key, value in changes.items():
             table, _, name = key.partition(".")
             if not name or table not in type(self).model_fields:
-                raise ConfigError(f"{where}: {key!r} is no setting; {suggestion(key, _all_keys())}")
+                raise ConfigError(f"{key!r} is no setting; {suggestion(key, _all_keys())}")
             tables.setdefault(table, {})[name] = value
-        return Config.from_dict(tables, where=where)
+        return Config.from_dict(tables, where="")
 
 
 def _shortened(message: str) -> str:
@@ -293,15 +299,32 @@ def read(path: str | os.PathLike[str]) -> Config:
         If it cannot be read.
     """
     try:
-        tables = tomllib.loads(read_bytes(path, "a configuration, a TOML file").decode("utf-8"))
+        tables = tomllib.loads(_text_of(path, "a configuration, a TOML file"))
         _check_numbers(tables)
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: byte {error.start} is not UTF-8, as TOML files are; save the file as UTF-8"
         ) from None
     except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
-        raise ConfigError(f"{path}: not a TOML file: {error}") from None
+        where = "" if str(path) in str(error) else f"{path}: not a TOML file: "
+        raise ConfigError(f"{where}{error}") from None
     return Config.from_dict(tables, where=str(path))
+
+
+def _text_of(path: str | os.PathLike[str], what: str) -> str:
+    """Return the text of a TOML file, unless reading it as TOML could take hours or all memory.
+
+    Raises
+    ------
+    ConfigError
+        If it is longer than any configuration, or has keys of many parts.
+    UnicodeDecodeError, OSError
+        If it cannot be read.
+    """
+    content = read_bytes(path, what, most=_MOST_BYTES)
+    if _LONG_KEY.search(content):
+        raise ConfigError(f"{path}: has a key of 20 parts or more, such as a.b.c; expected at most 2: [table] and key")
+    return content.decode("utf-8")
 
 
 def _check_numbers(value: Any) -> None:
@@ -315,7 +338,7 @@ def _check_numbers(value: Any) -> None:
 
 def facts_of_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the table of facts that :func:`write` added to a configuration; empty if there is none."""
-    facts = tomllib.loads(read_bytes(path, "the configuration of a run").decode("utf-8")).get("run", {})
+    facts = tomllib.loads(_text_of(path, "the configuration of a run")).get("run", {})
     return facts if isinstance(facts, dict) else {}
 
 

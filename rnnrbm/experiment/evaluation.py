@@ -14,7 +14,9 @@ import numpy as np
 from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
+from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run
+from rnnrbm.experiment.resume import may_change
 from rnnrbm.experiment.run import Interrupted
 from rnnrbm.experiment.run_folder import evaluating
 from rnnrbm.experiment.setup import comparable
@@ -23,7 +25,7 @@ from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import predict
 from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states
 
-__all__ = ["check_columns", "evaluate", "fingerprint", "read_partial", "score"]
+__all__ = ["evaluate", "fingerprint", "read_partial", "score"]
 
 SAVE_EVERY = 10.0  # seconds between savings of what has been scored
 
@@ -198,6 +200,10 @@ def evaluate(
     ValueError
         If the method or the split is unknown, the split is empty, run and data differ in their columns, or
         `n_bracket_frames` is below 2.
+    CheckpointError
+        If the run was replaced by another after it had been read.
+    FileExistsError
+        If another process is replacing it.
     Interrupted
         If `stop` returned True. Another call with the same settings resumes.
     """
@@ -211,10 +217,11 @@ def evaluate(
     pieces = getattr(data, split)
     if not pieces:
         raise ValueError(f"{data.name} has no piece in {split}")
-    check_columns(run, data)
+    run.check_columns(data)
     names = data.names_of(split)
     name = f"{Path(data.name).stem}-{split}"
     with evaluating(run.folder) as folder:
+        _check_present(run)
         results: dict[str, Any] = {
             "run": str(run.folder),
             "model": run.config.model.name,
@@ -291,17 +298,16 @@ def _below(all_frames: LogLikelihood, scored: LogLikelihood, chosen: np.ndarray)
     }
 
 
-def check_columns(run: Run, data: datasets.Dataset) -> None:
-    """Raise ValueError unless the columns of some data are those that the run was trained on."""
-    n_visible = run.model.n_visible
-    if data.n_visible != n_visible:
-        raise ValueError(
-            f"{run.folder}: was trained on {n_visible} visible units, but {data.name} has {data.n_visible}; "
-            "evaluate it on data of the same columns"
-        )
-    if columns := run.kind.mismatch(data.kind).columns:
-        raise ValueError(
-            f"{data.name}: {columns} as in the training of {run.folder}; evaluate the run on data of the same columns"
+def _check_present(run: Run) -> None:
+    """Raise CheckpointError if the folder of a run holds another one, whose results would be mistaken for its own."""
+    path = run.folder / "config.toml"
+    if not path.exists():  # a checkpoint alone
+        return
+    own, there = (config.flat(settings.model_dump()) for settings in (run.config, config.read(path)))
+    if other := [key for key in own if own[key] != there[key] and not may_change(key)]:
+        raise checkpoint.CheckpointError(
+            f"{run.folder}: holds another run than the one that was read: {other[0]} is {there[other[0]]!r}, was "
+            f"{own[other[0]]!r}; evaluate it anew"
         )
 
 

@@ -1,4 +1,4 @@
-"""Resuming a run: what must be as it was, and how a run goes on whose number of epochs has changed."""
+"""Resuming a run: what must be as it was, and how a run goes on of which some settings have changed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnnrbm import checkpoint
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config, Training
+from rnnrbm.experiment.place import Part
 from rnnrbm.experiment.run_folder import write_metrics
 from rnnrbm.progress import Progress
 from rnnrbm.training.fit import State
 
-__all__ = ["EXTENDABLE", "extended", "resumed"]
+__all__ = ["extended", "may_change", "resumed"]
 
-#: Settings that may change when a run is resumed.
-EXTENDABLE = ("training.epochs", "training.patience")
+
+def may_change(key: str) -> bool:
+    """Return whether a setting may change when a run is resumed: how long it trains, and what follows training."""
+    return key in ("training.epochs", "training.patience") or key.startswith(("evaluation.", "generation."))
 
 
 def extended(settings: Config, changes: Mapping[str, Any], *, resume: bool) -> Config:
@@ -32,18 +37,25 @@ def extended(settings: Config, changes: Mapping[str, Any], *, resume: bool) -> C
     """
     if changes and not resume:
         raise ValueError(f"changes ({', '.join(changes)}) are for a run that is resumed; change the settings instead")
-    if wrong := [key for key in changes if key not in EXTENDABLE]:
+    if wrong := [key for key in changes if not may_change(key)]:
         raise config.ConfigError(
-            f"a run resumes with its own settings, of which only {' and '.join(EXTENDABLE)} may change; leave out "
-            f"{', '.join(wrong)}, or start a new run"
+            "a run resumes with its own settings, of which only training.epochs, training.patience and those of "
+            f"evaluation and generation may change; leave out {', '.join(wrong)}, or start a new run"
         )
     return settings.replaced(changes) if changes else settings
 
 
-def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Progress) -> State:
-    """Return the state of the run in a folder, if its settings and its data are those it began with.
+def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Progress) -> tuple[State, Part | None]:
+    """Return where the run in a folder stands, if its settings and its data are those it began with.
 
-    A run whose :data:`EXTENDABLE` settings have changed trains on.
+    A run trains on of which settings have changed that may.
+
+    Returns
+    -------
+    state : State
+        Of the joint training.
+    part : Part or None
+        The part of the model that is being trained first.
 
     Raises
     ------
@@ -51,12 +63,16 @@ def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Prog
         If anything else differs, or nothing is left to train; the message says in what.
     """
     saved, written = folder / "checkpoint.npz", folder / "config.toml"
+    if not saved.exists():
+        saved = folder / "pretraining.npz"
     state, then = State.load(saved) if saved.exists() else (State(), {})
     facts = config.facts_of_run(written)
-    began = then.get("data") if then else facts.get("data", {}).get("sha256")
+    if then:
+        _check_saved(saved, state, then)
+    began = then.get("data") if then else _hash_in(facts, "data")
     before, now = (config.flat(json.loads(json.dumps(x))) for x in (then.get("config", {}), meta["config"]))
     changed = [key for key in {**now, **before} if before.get(key) != now.get(key)] if then else []
-    if other := [key for key in changed if key not in EXTENDABLE]:
+    if other := [key for key in changed if not may_change(key)]:
         key = other[0]
         more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
         raise checkpoint.CheckpointError(
@@ -70,21 +86,43 @@ def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Prog
             f"{folder}: the data differ from those of the run (SHA-256 of all pieces {meta['data'][:12]}, was "
             f"{str(began)[:12]}); restore the data, or start a new run"
         )
-    if not then and facts.get("init", {}).get("sha256") != meta.get("init"):
+    if not then and _hash_in(facts, "init") != meta.get("init"):
         raise checkpoint.CheckpointError(
-            f"{settings.model.init}: its parameters differ from those that the run in {folder} began with; restore "
-            "them, or start a new run"
+            f"{settings.model.init or written}: its parameters differ from those that the run in {folder} began with; "
+            "restore model.init and what it names, or start a new run"
         )
     if "init" in then:
         meta["init"] = then["init"]
-    if changed:
+    part = None
+    if "part" in then:
+        part, state = Part(then["part"], state), State()
+    elif changed:
         _extend(state, Config.from_dict(then["config"]).training, settings.training, str(saved), progress)
     recorded = config.flat(config.read(written).model_dump())
-    if any(recorded[key] != now[key] for key in EXTENDABLE):
+    if any(recorded[key] != now[key] for key in recorded if may_change(key)):
         config.write(written, settings, run=facts)
     if state.rows:  # a kill may have come between the checkpoint and this file
         write_metrics(folder / "metrics.csv", state.rows)
-    return state
+    return state, part
+
+
+def _hash_in(facts: Mapping[str, Any], name: str) -> str | None:
+    """Return a hash that the facts of a run record, None if there is none."""
+    recorded = facts.get(name)
+    return recorded.get("sha256") if isinstance(recorded, dict) else None
+
+
+def _check_saved(path: Path, state: State, meta: Mapping[str, Any]) -> None:
+    """Raise CheckpointError if what was saved with a state is no run's, or training could not go on with it."""
+    tables = meta.get("config")
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise checkpoint.CheckpointError(f"{path}: holds no settings, so no run of this version wrote it")
+    if state.finished and not state.best and "part" not in meta:
+        raise checkpoint.CheckpointError(f"{path}: is damaged: training is finished, but no best parameters are there")
+    if meta.get("part", "density") not in ("density", "network"):
+        raise checkpoint.CheckpointError(f"{path}: is damaged: part is {meta['part']!r:.40}")
+    if wrong := [name for name, value in state.arrays.items() if not np.isfinite(value).all()]:
+        raise checkpoint.CheckpointError(f"{path}: is damaged: {', '.join(wrong[:4])} hold NaN or infinity; train anew")
 
 
 def _extend(state: State, before: Training, now: Training, where: str, progress: Progress) -> None:

@@ -3,6 +3,7 @@
 config.toml       the settings, resolved, with versions and seed
 metrics.csv       one row for each epoch
 checkpoint.npz    everything needed to resume, and the best parameters
+pretraining.npz   instead, while a part of the model is trained first
 results.json      test log-likelihood, baselines, statistics of the samples
 figures/*.png     learning curves, filters, samples beside the data
 samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and its picture
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +24,33 @@ from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment.artifacts import Run, draw, load, write_samples
 from rnnrbm.experiment.config import Config
+from rnnrbm.experiment.place import Part, Place
 from rnnrbm.experiment.resume import extended, resumed
 from rnnrbm.experiment.run_folder import (
-    begin,
+    check_spared,
     finish_clearing,
     free_folder,
     locked,
     prepare,
     replaces,
+    replacing,
+    run_files,
     sweep,
-    write_metrics,
 )
 from rnnrbm.experiment.setup import (
     build_model,
+    check_end,
     comparable,
     facts,
     load_data,
+    located,
     model_options,
     resolved,
+    started_in,
     versions,
 )
-from rnnrbm.experiment.start import check_start, inherited, start_from
-from rnnrbm.files import atomic, to_json
+from rnnrbm.experiment.start import check_model, inherited, start_from
+from rnnrbm.files import atomic, make_folder, to_json
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
@@ -68,7 +75,15 @@ SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epo
 
 
 class Interrupted(Exception):
-    """Training stopped before its end; the checkpoint holds its place."""
+    """Training stopped before its end; the checkpoint holds its place.
+
+    Attributes
+    ----------
+    resumable : bool
+        False if nothing was saved: the folder still holds the run that was to be replaced.
+    """
+
+    resumable = True
 
 
 def train(
@@ -93,11 +108,13 @@ def train(
     resume : bool
         Resume the run in `folder`.
     overwrite : bool
-        Replace a run in `folder`: delete what it and its evaluations wrote. Other files there are left alone.
+        Replace a run in `folder`: delete what it, its evaluations and ``rnnrbm generate`` wrote there, as soon as the
+        new run has something to save. Other files are left alone.
     changes : mapping or None
-        With `resume`, new values of :data:`rnnrbm.experiment.resume.EXTENDABLE` settings: ``{"training.epochs": 200}``.
-        A finished run with more epochs than before trains on. Its schedules are then those of all these epochs, so
-        the learning rate rises first.
+        With `resume`, new values of settings that may change: ``{"training.epochs": 200}``. They are
+        ``training.epochs``, ``training.patience``, and all of ``evaluation`` and ``generation``. A finished run with
+        more epochs than before trains on. Its schedules are then those of all these epochs, so the learning rate rises
+        first.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable or None
@@ -116,8 +133,11 @@ def train(
     ------
     FileExistsError, FileNotFoundError
         If the folder holds a run and neither `resume` nor `overwrite` is given, or none and `resume` is.
+        Also if another process trains in the folder, or evaluates the run that is to be replaced.
     ValueError
         If both are given, or settings or data cannot be used.
+    MemoryError
+        If the model, the scores or the samples would take more memory than there is.
     Interrupted
         If `stop` returned True.
     """
@@ -128,23 +148,25 @@ def train(
     settings = extended(prepare(folder, settings, resume=resume, overwrite=overwrite), changes or {}, resume=resume)
     start = None
     trained = resume and (folder / "checkpoint.npz").exists() and not replaces(folder)
+    home = folder if resume else None
     if settings.model.init and not trained:  # else its parameters have been used
-        start = start_from(settings.model.init)
-        if overwrite and folder.resolve() in (start.path.resolve(), start.path.resolve().parent):
-            raise ValueError(
-                f"{start.path}: the new run would replace the model that it starts from; choose another folder by --out"
-            )
+        start = start_from(located(settings.model.init, home))
+        if overwrite:
+            check_spared(folder, start.path, "the model that it starts from")
         settings = inherited(settings, start)
-    data = load_data(settings.data, progress)
+    if overwrite and datasets.is_path(settings.data.source):
+        check_spared(folder, Path(settings.data.source), "its data")
+    data = load_data(settings.data, progress, home)
     for split in SPLITS:
         if not getattr(data, split) and (split != "test" or settings.evaluation.test):
             hint = "; or set evaluation.test = false" if split == "test" else ""
             raise ValueError(f"{settings.data.source}: {split} holds no piece; expected at least one{hint}")
     settings = resolved(settings, data)
-    if start is not None:
-        check_start(start, data)
+    if start is not None and start.run is not None:
+        start.run.check_columns(data)
     model = build_model(settings.model, data.n_visible, seed=settings.training.seed)
     if start is not None:
+        check_model(start, model)
         checkpoint.assign({p.name: p for p in model.params}, start.arrays, where=str(start.path))
     for split in SPLITS:
         if pieces := getattr(data, split):
@@ -152,10 +174,14 @@ def train(
     suitable_settings(
         model, settings.training.without_pretraining(), single_frames=False, n_frames=sum(map(len, data.train))
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    check_end(settings, data, model)
+    make_folder(folder, "the run")
+    with ExitStack() as stack:
+        stack.enter_context(locked(folder))
         prepare(folder, settings, resume=resume, overwrite=overwrite)  # another run may have come first
         sweep(folder)
+        if overwrite and run_files(folder):
+            stack.enter_context(replacing(folder))
         meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
         about: dict[str, Any] = {"data": facts(data)}
         meta["data"] = about["data"]["sha256"]
@@ -163,28 +189,36 @@ def train(
             meta["init"] = start.fingerprint
             about["init"] = {"sha256": start.fingerprint}
             progress("note", 0, 0, {"text": f"taken over: {start}; the optimiser and the schedules begin anew"})
+        state, part = State(), None
         if resume:
             finish_clearing(folder, settings)
-            state = resumed(folder, settings, meta, progress)
-        else:  # only now, when nothing can stop the run that replaces it
-            begin(folder, settings, versions(mode) | about)
-            state = State()
-        return _train(folder, settings, data, model, state, meta, mode, stop, progress)
+            state, part = resumed(folder, settings, meta, progress)
+            place = Place(folder, settings, meta)
+        else:
+            place = Place(folder, settings, meta, versions(mode) | about | {"started_in": started_in(folder)})
+        try:
+            return _train(place, settings, data, model, state, part, mode, stop, progress)
+        except KeyboardInterrupt:
+            if not place.waits:
+                raise
+            interrupted = Interrupted(f"stopped before anything was saved; the run in {folder} is as it was")
+            interrupted.resumable = False
+            raise interrupted from None
 
 
 def _train(
-    folder: Path,
+    place: Place,
     settings: Config,
     data: datasets.Dataset,
     model: SequenceModel,
     state: State,
-    meta: dict[str, Any],
+    part: Part | None,
     mode: Any,
     stop: Callable[[], bool] | None,
     progress: Progress,
 ) -> dict[str, Any]:
     """Train, score, sample and draw, from where the state stands."""
-    saved = folder / "checkpoint.npz"
+    folder = place.folder
     progress("note", 0, 0, {"text": f"run folder: {folder}\n{data}"})
     if state.finished:
         best = f", best valid log-likelihood {state.best_ll:.3f} in epoch {state.best_epoch}"
@@ -192,9 +226,13 @@ def _train(
         text = f"training is finished (epoch {state.epoch}{best}); only scoring, sampling and drawing are done again"
         progress("note", 0, 0, {"text": text})
 
+    if part is not None:
+        part.restore(model)
     for stage in pretraining.stages(model, settings.training):  # the last of which is the model
-        if stage.model is not model and not saved.exists():
-            _pretrain(stage, data, folder, mode, stop, progress)
+        if stage.model is model or place.checkpoint or (part and stage.name != part.name):
+            continue
+        _pretrain(stage, data, place, model, part or Part(stage.name, State()), mode, stop, progress)
+        part = None
     epochs = stage.settings.epochs
     since = state.seconds
     progress("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
@@ -211,20 +249,18 @@ def _train(
     try:
         for row in rows:
             if state.finished or state.seconds - since >= SAVE_EVERY:
-                state.save(saved, meta)
-                write_metrics(folder / "metrics.csv", state.rows)
+                place.save(state)
                 since = state.seconds
             progress("train", state.epoch, epochs, row)
     except Diverged as error:
-        advice = f"the last good checkpoint is in {folder}" if saved.exists() else "no checkpoint had been saved yet"
+        advice = f"the last good checkpoint is in {folder}" if place.checkpoint else "no checkpoint had been saved yet"
         raise Diverged(f"{error}; {advice}") from None
     if not state.finished:
-        state.save(saved, meta)
-        write_metrics(folder / "metrics.csv", state.rows)
+        place.save(state)
         raise Interrupted(f"stopped in epoch {state.epoch + 1}; everything is saved in {folder}")
-    if not saved.exists():  # the settings have no epoch
+    if not place.checkpoint:  # the settings have no epoch
         state.best = {p.name: engine.to_numpy(p) for p in model.params}
-        state.save(saved, meta)
+        place.save(state)
     state.restore_best(model)
 
     def progress_or_stop(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
@@ -238,18 +274,28 @@ def _train(
 def _pretrain(
     stage: pretraining.Stage,
     data: datasets.Dataset,
-    folder: Path,
+    place: Place,
+    model: SequenceModel,
+    part: Part,
     mode: Any,
     stop: Callable[[], bool] | None,
     progress: Progress,
 ) -> None:
-    """Train a part of the model first. After an interruption, this part begins anew."""
-    state = State()
-    progress(f"pretrain {stage.name}", 0, stage.settings.epochs, None)
+    """Train a part of the model first."""
+    state, epochs = part.state, stage.settings.epochs
+    since = state.seconds
+    progress(f"pretrain {stage.name}", state.epoch, epochs, None)
     for row in fit(stage.model, data.train, None, stage.settings, state=state, stop=stop, mode=mode):
-        progress(f"pretrain {stage.name}", state.epoch, stage.settings.epochs, row)
+        if state.finished or state.seconds - since >= SAVE_EVERY:
+            place.save_part(part, model)
+            since = state.seconds
+        progress(f"pretrain {stage.name}", state.epoch, epochs, row)
     if not state.finished:
-        raise Interrupted(f"stopped while the {stage.name} was trained first; {folder} begins with that again")
+        place.save_part(part, model)
+        raise Interrupted(
+            f"stopped while the {stage.name} was trained first, in epoch {state.epoch + 1}; everything is saved in "
+            f"{place.folder}"
+        )
 
 
 def _finish(
@@ -309,7 +355,8 @@ def _finish(
         "statistics": {"samples": kind.statistics(samples), "train": kind.statistics(data.train)},
         "samples": [str(f.relative_to(folder)) for f in files],
     }
-    if datasets.is_folder(settings.data.source):  # else they do not depend on settings and files that may change
+    # names in other data do not depend on settings and files that may change
+    if datasets.is_folder(located(settings.data.source, folder)):
         results["pieces"] = {split: data.names_of(split) for split in SPLITS}
     with atomic(folder / "results.json") as temporary:
         temporary.write_text(to_json(results), encoding="utf-8")

@@ -7,6 +7,7 @@ import csv
 import os
 import platform
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any
 
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
-from rnnrbm.files import atomic, check_folder, temporary_target
+from rnnrbm.files import atomic, check_folder, check_regular, check_writable, temporary_target
 
 __all__ = [
     "begin",
+    "check_spared",
     "clear",
     "evaluating",
     "finish_clearing",
@@ -26,6 +28,7 @@ __all__ = [
     "machine",
     "prepare",
     "replaces",
+    "replacing",
     "run_files",
     "sweep",
     "write_metrics",
@@ -33,10 +36,11 @@ __all__ = [
 
 #: names of the files that a run and its evaluations write; all others in the folder are the user's
 _WRITTEN = {
-    ".": r"config\.toml|metrics\.csv|checkpoint\.npz|results\.json",
+    ".": r"config\.toml|metrics\.csv|(checkpoint|pretraining)\.npz|results\.json",
     "figures": r"(learning_curves|filters|sample|statistics)\.png",
     "samples": r"sample-[0-9]+\.(mid|wav|npy|png)",
     "evaluations": r".+-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
+    "generated": r"(.+-)?seed[0-9]+-[0-9]+\.(mid|wav|npy|png)",
 }
 
 #: a fact of a run whose folder may still hold files of the run that it replaces
@@ -60,6 +64,23 @@ def run_files(folder: Path) -> list[Path]:
     ]
 
 
+def check_spared(folder: Path, used: Path, what: str) -> None:
+    """Raise ValueError if a new run in a folder would replace what it is made of.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    used : pathlib.Path
+        A file or a folder.
+    what : str
+        What it is, for the message.
+    """
+    used = used.resolve()
+    victims = [path.resolve() for path in run_files(folder)]
+    if any(used in (path, *path.parents) for path in victims):
+        raise ValueError(f"{used}: the new run would replace {what}; choose another folder by --out")
+
+
 def prepare(folder: Path, settings: Config | None, *, resume: bool, overwrite: bool) -> Config:
     """Check whether the folder can be used, and return the settings of the run; nothing is written yet.
 
@@ -69,18 +90,28 @@ def prepare(folder: Path, settings: Config | None, *, resume: bool, overwrite: b
         If both `resume` and `overwrite` are true, or the settings of the run to resume are invalid.
     FileExistsError
         If the folder, or one in it, is a file, or if it holds a run that is neither resumed nor overwritten.
+    IsADirectoryError
+        If a file of the run is a folder.
+    PermissionError
+        If it cannot be written to.
     FileNotFoundError
         If there is no run to resume.
     """
     if resume and overwrite:
         raise ValueError("resume continues the run in the folder, overwrite replaces it; choose one of the two")
     check_folder(folder, "the run")
-    if resume:
-        if not (folder / "config.toml").exists():
-            raise FileNotFoundError(f"{folder}: no run to resume there (no config.toml); give the folder of a run")
-        return config.read(folder / "config.toml")
+    if resume and not (folder / "config.toml").exists():
+        raise FileNotFoundError(f"{folder}: no run to resume there (no config.toml); give the folder of a run")
+    check_writable(folder)
     for part in _WRITTEN:
         check_folder(folder / part, "the run")
+        check_writable(folder / part)
+    for name in ("config.toml", "metrics.csv", "checkpoint.npz", "results.json"):
+        if (folder / name).is_dir():
+            raise IsADirectoryError(f"{folder / name}: is a folder, and the run writes a file of that name; remove it")
+        check_regular(folder / name, "a folder for the run")
+    if resume:
+        return config.read(folder / "config.toml")
     parts = dict.fromkeys(path.relative_to(folder).parts[0] for path in run_files(folder))
     if parts and not overwrite:
         raise FileExistsError(
@@ -167,7 +198,7 @@ def _lock(folder: Path, *, shared: bool = False) -> Iterator[bool]:
     alone = True
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             alone = False
         except OSError:  # some network file systems have no locks
@@ -198,13 +229,47 @@ def locked(folder: Path) -> Iterator[None]:
 def evaluating(folder: Path) -> Iterator[Path]:
     """Make and yield the folder of a run's evaluations, without what killed ones have left there.
 
-    Several processes can evaluate a run at the same time.
+    Several processes can evaluate a run at the same time; meanwhile it is not replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If another process is replacing the run.
     """
     place = folder / "evaluations"
     place.mkdir(exist_ok=True)
     sweep(folder, ["evaluations"])
-    with _lock(place, shared=True):
-        yield place
+    for last in (False,) * 9 + (True,):
+        with _lock(place, shared=True) as free:
+            if free:
+                yield place
+                return
+        if last:
+            raise FileExistsError(f"{folder}: another process is replacing the run there; wait for the new one")
+        time.sleep(0.1)  # one that deletes what killed ones have left holds the lock for a moment
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[None]:
+    """Keep other processes from evaluating a run that is to be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If another process evaluates it.
+    """
+    place = folder / "evaluations"
+    place.mkdir(exist_ok=True)
+    with _lock(place) as alone:
+        if not alone:
+            raise FileExistsError(
+                f"{folder}: another process is evaluating the run there; wait for it, or choose another folder by --out"
+            )
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # it holds files, or has been deleted
+                place.rmdir()
 
 
 def machine() -> str:

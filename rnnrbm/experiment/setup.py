@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import rnnrbm
-from rnnrbm import cells, datasets, networks
+from rnnrbm import cells, datasets, memory, networks
 from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment import config
@@ -17,16 +19,20 @@ from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
+from rnnrbm.scoring import likelihood
 from rnnrbm.sequence import SequenceModel
 
 __all__ = [
     "SIZES",
     "build_model",
+    "check_end",
     "comparable",
     "facts",
     "load_data",
+    "located",
     "model_options",
     "resolved",
+    "started_in",
     "versions",
 ]
 
@@ -78,15 +84,72 @@ def versions(mode: Any) -> dict[str, str]:
     }
 
 
-def load_data(settings: config.Data, progress: Progress = silent) -> datasets.Dataset:
-    """Load what the configuration names, with all options that are set; one that a source does not have is refused."""
-    return datasets.load(settings.source, progress=progress, **_options(settings))
+def load_data(settings: config.Data, progress: Progress = silent, run_folder: Path | None = None) -> datasets.Dataset:
+    """Load what the configuration names, with all options that are set; one that a source does not have is refused.
+
+    With the folder of a run, a relative path is that of where the run was started; see :func:`located`.
+    """
+    source = located(settings.source, run_folder) if datasets.is_path(settings.source) else settings.source
+    return datasets.load(source, progress=progress, **_options(settings))
+
+
+def started_in(folder: Path) -> str:
+    """Return the current folder as a run records it: relative to its own folder, so that both can move together."""
+    try:
+        return os.path.relpath(Path.cwd(), folder.resolve())
+    except ValueError:  # on another drive of Windows
+        return str(Path.cwd())
+
+
+def located(path: str, run_folder: Path | None) -> str:
+    """Return a path of the settings of a run, which is relative to the folder in which the run was started.
+
+    If nothing is there any more, or the run does not say where that was, the path is returned as it is.
+    """
+    if run_folder is None or Path(path).is_absolute() or not (run_folder / "config.toml").is_file():
+        return path
+    started = config.facts_of_run(run_folder / "config.toml").get("started_in")
+    if not isinstance(started, str):
+        return path
+    there = Path(os.path.normpath(run_folder.resolve() / started / path))
+    here = Path(path)
+    if not there.exists() or (here.exists() and here.resolve() == there.resolve()):
+        return path
+    return str(there)
 
 
 def _options(settings: config.Data) -> dict[str, Any]:
     """The options that are set, by their names in :func:`rnnrbm.datasets.load`."""
-    options = settings.model_dump(exclude={"source"}, exclude_none=True)
-    return options
+    return settings.model_dump(exclude={"source"}, exclude_none=True)
+
+
+def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel) -> None:
+    """Raise an error for what would fail only after training: scores, validations and samples that cannot be made.
+
+    Raises
+    ------
+    ValueError
+        If samples cannot be written as the settings say.
+    MemoryError
+        If scores or samples would take more memory than there is.
+    """
+    generation, evaluation, training = settings.generation, settings.evaluation, settings.training
+    cells = generation.n_samples * generation.n_frames * data.n_visible
+    # two copies in the type of the model, and one of bytes
+    memory.check(
+        cells * (2 * np.dtype(model.dtype).itemsize + 1),
+        f"{generation.n_samples} samples of {generation.n_frames} frames",
+        "choose a smaller generation.n_samples or generation.n_frames",
+    )
+    try:
+        data.kind.check_writing(generation.n_frames, generation.tempo)
+    except ValueError as error:
+        raise ValueError(f"generation: {error}") from None
+    if model.normalized:
+        return
+    likelihood.check_memory(model, training.valid_n_chains, training.valid_n_temperatures, prefix="training.valid_")
+    if evaluation.test:
+        likelihood.check_memory(model, evaluation.n_chains, evaluation.n_temperatures, prefix="evaluation.")
 
 
 def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:

@@ -11,14 +11,14 @@ import numpy as np
 
 from rnnrbm import checkpoint, model_file
 from rnnrbm.backend import engine
-from rnnrbm.datasets import Dataset, is_folder
+from rnnrbm.datasets import is_folder
 from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, load, load_checkpoint
 from rnnrbm.experiment.config import Config
 from rnnrbm.files import hash_of
 from rnnrbm.sequence import SequenceModel
 
-__all__ = ["Start", "check_start", "inherited", "load_model", "start_from"]
+__all__ = ["Start", "check_model", "inherited", "load_model", "start_from"]
 
 
 def load_model(path: str | os.PathLike[str], classes: Sequence[type] = ()) -> Any:
@@ -82,15 +82,19 @@ class Start(NamedTuple):
     Attributes
     ----------
     path : pathlib.Path
-    arrays : dict of str to numpy.ndarray
-        Parameters by name.
+    model : SequenceModel
     run : Run or None
         The run that they are of, if it is known.
     """
 
     path: Path
-    arrays: dict[str, np.ndarray]
+    model: SequenceModel
     run: Run | None
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Parameters by name."""
+        return {p.name: engine.to_numpy(p) for p in self.model.params}
 
     @property
     def fingerprint(self) -> str:
@@ -101,7 +105,7 @@ class Start(NamedTuple):
         """Say what was taken over, in words."""
         what = f"all {len(self.arrays)} arrays of parameters ({sum(a.size for a in self.arrays.values())} numbers)"
         if self.run is None:
-            return f"{what} of {self.path}"
+            return f"{what} of {self.path}, which does not say what its columns and frames were"
         model, source = self.run.config.model.name.upper(), self.run.config.data.source
         return f"{what} of {self.path}, an {model} trained on {source}, epoch {self.run.best_epoch}"
 
@@ -112,7 +116,7 @@ def start_from(path: str | os.PathLike[str]) -> Start:
     model, run = _read(path)
     if not isinstance(model, SequenceModel):
         raise checkpoint.CheckpointError(f"{path}: holds a {type(model).__name__}; expected a sequence model")
-    return Start(path, {p.name: engine.to_numpy(p) for p in model.params}, run)
+    return Start(path, model, run)
 
 
 def inherited(settings: Config, start: Start) -> Config:
@@ -144,11 +148,13 @@ def inherited(settings: Config, start: Start) -> Config:
     return settings.replaced(changes)
 
 
-def check_start(start: Start, data: Dataset) -> None:
-    """Raise ValueError unless the columns of the data mean what they meant in the run that a training starts from."""
-    if start.run is None:
-        return
-    if (there := start.run.model.n_visible) != data.n_visible:
-        raise ValueError(f"{data.name}: has {data.n_visible} columns, but the model of {start.path} has {there}")
-    if columns := start.run.kind.mismatch(data.kind).columns:
-        raise ValueError(f"{data.name}: {columns} as for the model of {start.path}; convert the data to its columns")
+def check_model(start: Start, model: SequenceModel) -> None:
+    """Raise CheckpointError unless the model that a training starts from is made as the one to train.
+
+    Parameters of equal shapes could mean something else in a model of other cells or units.
+    """
+    if difference := model_file.difference(start.model, model):
+        raise checkpoint.CheckpointError(
+            f"{start.path}: belongs to another model: {difference}; choose the settings of [model] that it was made "
+            "with"
+        )

@@ -7,13 +7,13 @@ code of their 2018 paper, at one commit. `rnnrbm.datasets.load` reads them.
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnrbm.files import cache_folder, read_bytes
+from rnnrbm.warn import warn
 
 __all__ = ["ADDRESS", "BENCHMARK_SETS", "DATA_VARIABLE", "BenchmarkSet", "locate"]
 
@@ -91,10 +91,7 @@ def locate(name: str) -> Path:
     for path in own:
         if path.is_file():
             if hashlib.sha256(read_bytes(path, "a published data set")).hexdigest() != BENCHMARK_SETS[name].sha256:
-                warnings.warn(
-                    f"{path}: is not the published file of {name!r} (its SHA-256 differs), and is used as it is",
-                    stacklevel=2,
-                )
+                warn(f"{path}: is not the published file of {name!r} (its SHA-256 differs), and is used as it is")
             return path
     return _fetch(name, own)
 

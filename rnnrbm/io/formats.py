@@ -30,6 +30,7 @@ __all__ = [
     "write_npz",
 ]
 
+_LONGEST = 10_000  # characters of a name, or of the record of a kind of frame
 _PIECE = 200  # bytes that an array and its name take, whatever they hold
 
 
@@ -95,6 +96,8 @@ def _check_text(array: np.ndarray, where: str) -> None:
     codes = np.empty(0, np.uint32)
     if array.dtype.kind == "U":
         codes = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).ravel().view(np.uint32)
+    if array.dtype.itemsize > 4 * _LONGEST:
+        raise ValueError(f"{where} has room for texts of {array.dtype.itemsize // 4} characters; expected {_LONGEST}")
     if array.dtype.kind != "U" or (codes > 0x10FFFF).any() or (codes >> 11 == 0x1B).any():  # the latter are surrogates
         raise ValueError(f"{where} is an array of {array.dtype}, or damaged; expected texts")
 

@@ -21,6 +21,10 @@ _INT32, _UINT32, _MATRIX, _COMPRESSED = 5, 6, 14, 15
 _CLASSES, _CELL, _TEXT, _NUMBERS, _OPAQUE, _COMPLEX = range(1, 18), 1, 4, range(6, 16), 17, 0x800
 
 
+#: Most elements in one: cells, which are pieces, of an array. The largest benchmark set has a thousandth of it.
+_MOST_ELEMENTS = 2**19
+
+
 def read_mat(path: Path) -> Contents:
     """Read a MATLAB 5 file in the layout of the published sets.
 
@@ -127,6 +131,8 @@ def _split(data: memoryview, order: str) -> list[tuple[int, memoryview]]:
         if kind not in _TYPES or start + size > min(at, len(data)):
             raise ValueError(f"an element of type {kind} and {size} bytes")
         found.append((kind, data[start : start + size]))
+        if len(found) > _MOST_ELEMENTS:
+            raise ValueError(f"more than {_MOST_ELEMENTS} elements in one, such as cells of an array")
     return found
 
 

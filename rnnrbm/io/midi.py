@@ -15,23 +15,20 @@ The format is that of the MIDI Manufacturers Association, *Standard MIDI Files 1
 """
 
 import os
-import warnings
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from rnnrbm.arguments import whole_number
-from rnnrbm.files import atomic
-from rnnrbm.io import midi_grid
+from rnnrbm.arguments import truth, whole_number
+from rnnrbm.io import midi_grid, rolls
+from rnnrbm.io.midi_grid import DEFAULT_STEPS
 from rnnrbm.io.midi_score import RULES, MidiError, Score, check_rule, parse
-from rnnrbm.io.rolls import check_roll
-
-if TYPE_CHECKING:
-    import mido
+from rnnrbm.io.midi_write import WriteOptions, check_tempo, check_writing, to_mido, writable_tempo, write
+from rnnrbm.warn import warn
 
 __all__ = [
+    "DEFAULT_STEPS",
     "RULES",
     "MidiError",
     "ReadOptions",
@@ -41,6 +38,7 @@ __all__ = [
     "check_reading",
     "check_rule",
     "check_tempo",
+    "check_writing",
     "in_range",
     "parse",
     "read",
@@ -52,15 +50,8 @@ __all__ = [
     "write",
 ]
 
-#: Most frames of a roll that is read or written: of eighth notes, 70 hours of music. A roll of 88 notes takes 88 MB.
-#: For more, set ``rnnrbm.io.midi.MAX_FRAMES``.
-MAX_FRAMES = 1_000_000
 #: Beats of a note above which `read` warns that the file may be damaged.
 LONG_NOTE = 1_000
-#: Tempi that a file can state, in beats per minute: it holds whole microseconds per beat in 24 bits.
-SLOWEST, FASTEST = 60e6 / (2**24 - 1), 60e6
-_MOST_DELTA = 2**28 - 1  # ticks between two events of a file
-DEFAULT_STEPS = 4  # per beat: a frame is a sixteenth note
 PUBLISHED_STEPS = 2  # a frame of the published rolls is an eighth note
 DRUM_CHANNEL = 9  # counted from 0; usually called channel 10
 
@@ -75,19 +66,6 @@ class ReadOptions(TypedDict, total=False):
     high: int
     drums: bool
     pedal: bool
-
-
-class WriteOptions(TypedDict, total=False):
-    """The options of `write`, for functions that pass them on."""
-
-    low: int
-    steps_per_beat: int | None
-    seconds_per_frame: float | None
-    tempo: float
-    legato: bool
-    restrike: int
-    velocity: int
-    program: int
 
 
 def read(
@@ -151,7 +129,8 @@ def read(
         If the file does not exist, is a directory or cannot be read.
     MidiError
         If the file cannot be parsed (see `parse`), holds no note, or only drums or notes outside `low` to `high`, or
-        would make a roll of more than :data:`MAX_FRAMES` frames, or a silent roll with the rule ``"published"``.
+        would make a roll of more than :data:`rnnrbm.io.rolls.MAX_FRAMES` frames, or a silent roll with the rule
+        ``"published"``.
     ValueError
         If both grids are given, or one that the rule excludes, the rule is unknown, or a grid, `low` or `high` is
         invalid.
@@ -195,8 +174,10 @@ def check_reading(
         drums=drums or None,
         pedal=pedal or None,
     )
+    truth("drums", drums)
+    truth("pedal", pedal)
     check_range(low, high)
-    return _grid(PUBLISHED_STEPS if rule == "published" else steps_per_beat, seconds_per_frame)
+    return midi_grid.check_grid(PUBLISHED_STEPS if rule == "published" else steps_per_beat, seconds_per_frame)
 
 
 def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarray:
@@ -208,7 +189,6 @@ def to_roll(score: Score, path: str, **options: Unpack[ReadOptions]) -> np.ndarr
             fit,
             finer="read it with steps_per_beat={}",
             none="its notes may follow no beat: read it with seconds_per_frame",
-            stacklevel=4,
         )
     return roll
 
@@ -249,11 +229,11 @@ def to_roll_and_fit(
     else:
         end = np.maximum(end, start + 1)
     n_frames = int(end.max())
-    if n_frames > MAX_FRAMES:
+    if n_frames > rolls.MAX_FRAMES:
         raise MidiError(
             f"{path}: would make a roll of {n_frames} frames ({n_frames * (high - low + 1)} cells), expected at most "
-            f"{MAX_FRAMES} frames; use a coarser grid, leave the file out if its times are damaged, or raise "
-            "rnnrbm.io.midi.MAX_FRAMES"
+            f"{rolls.MAX_FRAMES} frames; use a coarser grid, leave the file out if its times are damaged, or raise "
+            "rnnrbm.io.rolls.MAX_FRAMES"
         )
     if not (start < end).any():
         raise MidiError(
@@ -263,9 +243,7 @@ def to_roll_and_fit(
     longest = int((notes["end"] - notes["start"]).argmax())
     beats = (notes["end"] - notes["start"])[longest] / score.ticks_per_beat
     if beats > LONG_NOTE:
-        warnings.warn(
-            f"{path}: note {notes['pitch'][longest]} lasts {beats:.0f} beats; the file may be damaged", stacklevel=2
-        )
+        warn(f"{path}: note {notes['pitch'][longest]} lasts {beats:.0f} beats; the file may be damaged")
     roll = np.zeros((n_frames, high - low + 1), np.uint8)
     # Notes of one pitch that overlap are merged first: thousands of long ones in a small file would take hours.
     order = np.lexsort((start, notes["pitch"]))
@@ -283,17 +261,6 @@ def usable_tempo(score: Score) -> float | None:
     return writable_tempo(score.beats_per_minute())
 
 
-def check_tempo(tempo: float) -> None:
-    """Raise ValueError unless a file can state a tempo, in beats per minute."""
-    if not SLOWEST <= tempo <= FASTEST:
-        raise ValueError(f"tempo={tempo}: expected beats per minute, 3.6 to 60 000 000")
-
-
-def writable_tempo(tempo: float) -> float | None:
-    """Return a tempo in beats per minute, or None if no file can state it."""
-    return tempo if SLOWEST <= tempo <= FASTEST else None
-
-
 def in_range(pitches: np.ndarray, low: int, high: int, path: object, what: str = "notes") -> np.ndarray:
     """Return which pitches lie within `low` to `high`; warn if some do not, and raise MidiError if none does."""
     inside = np.asarray((low <= pitches) & (pitches <= high))
@@ -302,7 +269,7 @@ def in_range(pitches: np.ndarray, low: int, high: int, path: object, what: str =
         span = f"note numbers {outside.min()} to {outside.max()}, expected {low} to {high}"
         if len(outside) == len(pitches):
             raise MidiError(f"{path}: all {len(pitches)} {what} are out of range: {span}; widen it")
-        warnings.warn(f"{path}: dropped {len(outside)} of {len(pitches)} {what}, out of range: {span}", stacklevel=3)
+        warn(f"{path}: dropped {len(outside)} of {len(pitches)} {what}, out of range: {span}")
     return inside
 
 
@@ -320,155 +287,3 @@ def _frame(score: Score, ticks: np.ndarray, steps: int | None, seconds: float) -
         return (2 * ticks * steps + score.ticks_per_beat) // (2 * score.ticks_per_beat)
     frames = np.floor(score.seconds(ticks) / seconds + 0.5)
     return np.minimum(frames, 2.0**62).astype(np.int64)
-
-
-def _grid(steps_per_beat: int | None, seconds_per_frame: float | None) -> tuple[int | None, float]:
-    """Check the grid and return (steps per beat, 0.0) or (None, seconds per frame)."""
-    if seconds_per_frame is None:
-        steps = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
-        return whole_number("steps_per_beat", steps, 1, 32767), 0.0
-    if steps_per_beat is not None:
-        raise ValueError(
-            f"steps_per_beat={steps_per_beat} and seconds_per_frame={seconds_per_frame}: a frame "
-            "is part of a beat or a number of seconds; give one of the two"
-        )
-    if not 0 < seconds_per_frame < float("inf"):
-        raise ValueError(f"seconds_per_frame={seconds_per_frame}: expected a positive number")
-    return None, float(seconds_per_frame)
-
-
-def write(path: str | os.PathLike[str], roll: ArrayLike, **options: Unpack[WriteOptions]) -> None:
-    """Write a piano-roll as a MIDI file (format 0), in one step: see `rnnrbm.files.atomic`.
-
-    `read` with the same grid, `low` and a suitable `high` gives the roll back, up to trailing silence. The file stores
-    trailing silence as the time of its end-of-track event, so a roll without notes makes a valid file of its length.
-    `read` rejects that file because it holds no note.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to write, usually ``.mid``. Its folder must exist.
-    roll : array_like, shape (T, n)
-        0 or 1; ``roll[t, j]`` is 1 if MIDI note number ``low + j`` sounds in frame t.
-    low : int
-        MIDI note number of the first column, by default 21; ``low + n`` is at most 128.
-    steps_per_beat : int, optional
-        Frames in a beat (quarter note). The default is 4, unless `seconds_per_frame` is given.
-    seconds_per_frame : float, optional
-        Duration of a frame in seconds, at least two ticks of 1/960 beat. Give at most one of the two.
-    tempo : float
-        Beats per minute, by default 120; 3.6 to 60 000 000 (the file stores whole microseconds per beat). On a grid of
-        seconds it sets where beats are displayed, not when notes sound.
-    legato : bool
-        True (default): a note that sounds in consecutive frames is one held note. False: it is struck again every
-        `restrike` frames.
-    restrike : int
-        With ``legato=False``, frames between strikes (default 1), counted from frame 0 of the roll. The value of
-        `steps_per_beat` strikes held notes again on every beat.
-    velocity : int
-        Velocity of every note, 1 to 127; by default 80.
-    program : int
-        General MIDI instrument, 0 to 127; 0 (default) is the acoustic grand piano.
-
-    Raises
-    ------
-    OSError
-        If the folder does not exist or the file cannot be written; an earlier file then stays.
-    ValueError
-        If the roll is not a matrix of 0 and 1 with at least one frame and columns within the MIDI note numbers, or
-        another argument is out of range.
-    """
-    file = to_mido(roll, **options)
-    with atomic(path) as temporary:
-        file.save(temporary)
-
-
-def to_mido(
-    roll: ArrayLike,
-    *,
-    low: int = 21,
-    steps_per_beat: int | None = None,
-    seconds_per_frame: float | None = None,
-    tempo: float = 120.0,
-    legato: bool = True,
-    restrike: int = 1,
-    velocity: int = 80,
-    program: int = 0,
-) -> "mido.MidiFile":
-    """Return the roll as a MIDI file in memory; for arguments see `write`."""
-    import mido
-
-    steps, seconds = _grid(steps_per_beat, seconds_per_frame)
-    array = _check(roll, low)
-    low = int(low)
-    if len(array) > MAX_FRAMES:
-        raise ValueError(
-            f"a roll of {len(array)} frames, expected at most {MAX_FRAMES}, which `read` accepts too; write it in "
-            "parts, or raise rnnrbm.io.midi.MAX_FRAMES"
-        )
-    check_tempo(tempo)
-    beat = round(60e6 / tempo)
-    restrike = whole_number("restrike", restrike, 1)
-    velocity = whole_number("velocity", velocity, 1, 127)
-    program = whole_number("program", program, 0, 127)
-    lines = np.arange(len(array) + 1)
-    if steps is not None:
-        # Every grid line is a whole number of ticks, and a beat has at least 480 of them, which suits sequencers.
-        ticks_per_beat = steps * -(-480 // steps)
-        ticks = lines * (ticks_per_beat // steps)
-    else:
-        ticks_per_beat = 960
-        frame = seconds * 1e6 * ticks_per_beat / beat
-        if frame < 2:
-            raise ValueError(
-                f"seconds_per_frame={seconds}: shorter than two ticks of a MIDI file at "
-                f"tempo={tempo} (0.002 beats); use longer frames or a faster tempo"
-            )
-        ticks = np.floor(lines * frame + 0.5).astype(np.int64)
-
-    # A strike is a cell that sounds and did not before, or is struck again. A note stops after a sounding cell if the
-    # next cell is silent or a strike. Both are in order of column, then time, so the n-th strike and the n-th stop
-    # belong to one note.
-    sounds = np.zeros((len(array) + 1, array.shape[1]), bool)
-    sounds[:-1] = array
-    held = np.zeros_like(sounds)
-    held[1:] = sounds[1:] & sounds[:-1]
-    if not legato:
-        held[::restrike] = False
-    columns, strikes = np.nonzero((sounds & ~held).T)
-    stops = np.nonzero((sounds[:-1] & ~held[1:]).T)[1] + 1
-    events = [(tick, 1, note) for tick, note in zip(ticks[strikes], columns + low, strict=True)]
-    events += [(tick, 0, note) for tick, note in zip(ticks[stops], columns + low, strict=True)]
-    events.sort()  # at one tick, notes end before they start again
-
-    track = mido.MidiTrack()
-    track.append(mido.MetaMessage("set_tempo", tempo=beat))
-    track.append(mido.Message("program_change", program=program))
-    now = 0
-
-    def wait(tick: int) -> int:
-        """Return the ticks until an event, after events without effect where there are more than a file can hold."""
-        nonlocal now
-        while tick - now > _MOST_DELTA:
-            track.append(mido.MetaMessage("text", time=_MOST_DELTA))
-            now += _MOST_DELTA
-        delta, now = tick - now, tick
-        return delta
-
-    for tick, strike, note in events:
-        kind, force = ("note_on", velocity) if strike else ("note_off", 0)
-        track.append(mido.Message(kind, note=int(note), velocity=force, time=wait(int(tick))))
-    track.append(mido.MetaMessage("end_of_track", time=wait(int(ticks[-1]))))
-    return mido.MidiFile(type=0, ticks_per_beat=ticks_per_beat, tracks=[track])
-
-
-def _check(roll: ArrayLike, low: int) -> np.ndarray:
-    """Return a roll of 0 and 1 as uint8; raise ValueError for other values."""
-    array = check_roll(roll)
-    whole_number("low", low, 0, 127)
-    if not 0 <= low <= low + array.shape[1] <= 128:
-        raise ValueError(
-            f"low={low} and a roll of {array.shape[1]} columns are MIDI note numbers {low} to "
-            f"{low + array.shape[1] - 1}, expected 0 to 127; pass the low that the roll was made with"
-        )
-    return array

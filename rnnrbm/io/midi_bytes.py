@@ -5,10 +5,20 @@ end-of-track event and the next chunk show where a track really ends. Such a fil
 """
 
 import os
-import warnings
 from collections.abc import Iterator
 
-__all__ = ["CONTROL", "END_OF_TRACK", "NOTE_OFF", "NOTE_ON", "SET_TEMPO", "MidiError", "chunks", "events"]
+from rnnrbm.warn import warn
+
+__all__ = [
+    "CONTROL",
+    "END_OF_TRACK",
+    "NOTE_OFF",
+    "NOTE_ON",
+    "SET_TEMPO",
+    "MidiError",
+    "chunks",
+    "events",
+]
 
 # Status bytes without the channel in the low four bits; meta events start with 0xFF.
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, PRESSURE = 0x80, 0x90, 0xB0, 0xC0, 0xD0
@@ -64,6 +74,7 @@ def chunks(path: str | os.PathLike[str], data: bytes) -> tuple[int, list[bytes]]
     if division == 0:
         raise MidiError(f"{path}: 0 ticks per beat, expected 1 to 32767; the file is damaged")
     tracks: list[bytes] = []
+    mended: list[str] = []
     position = 8 + size
     while position < len(data):
         name, start = data[position : position + 4], position + 8
@@ -71,7 +82,7 @@ def chunks(path: str | os.PathLike[str], data: bytes) -> tuple[int, list[bytes]]
         whole = start <= len(data)
         end = start + size
         if whole and name == b"MTrk":
-            end = _end(path, data, start, size, len(tracks))
+            end = _end(path, data, start, size, len(tracks), mended)
         elif whole and len(tracks) >= n_tracks and not (name.isalnum() and end <= len(data)):
             break  # what follows the last track is no chunk
         if not whole or end > len(data):
@@ -90,14 +101,14 @@ def chunks(path: str | os.PathLike[str], data: bytes) -> tuple[int, list[bytes]]
             f"{len(data)} bytes has {len(tracks) or 'none'}; get another copy"
         )
     if len(tracks) != n_tracks:
-        warnings.warn(
-            f"{path}: the header promises {n_tracks} track(s), the file has {len(tracks)}; all of them are read",
-            stacklevel=4,
-        )
+        warn(f"{path}: the header promises {n_tracks} track(s), the file has {len(tracks)}; all of them are read")
+    if mended:
+        more = f"; {len(mended) - 1} other track(s) too" if len(mended) > 1 else ""
+        warn(f"{path}: {mended[0]}; it is read whole{more}")
     return division, tracks
 
 
-def _end(path: str | os.PathLike[str], data: bytes, start: int, size: int, track: int) -> int:
+def _end(path: str | os.PathLike[str], data: bytes, start: int, size: int, track: int, mended: list[str]) -> int:
     """Return where a track ends: where its length says, unless only its end-of-track event leads to the next chunk."""
     stated = start + size
     if stated == len(data) or data[stated : stated + 4] == b"MTrk":
@@ -115,24 +126,24 @@ def _end(path: str | os.PathLike[str], data: bytes, start: int, size: int, track
         return stated
     if actual == stated or actual != following:
         return stated
-    warnings.warn(
-        f"{path}: track {track + 1} says that it has {size} bytes, but ends after {actual - start}; it is read whole",
-        stacklevel=5,
-    )
+    mended.append(f"track {track + 1} says that it has {size} bytes, but ends after {actual - start}")
     return actual
 
 
-def events(path: str | os.PathLike[str], track: int, chunk: bytes) -> Iterator[tuple[int, int, bytes]]:
+def events(
+    path: str | os.PathLike[str], track: int, chunk: bytes, skipped: list[str]
+) -> Iterator[tuple[int, int, bytes]]:
     """Yield (tick, status, data bytes) of every event of a track; a meta event has status 0xFFkk.
 
-    Messages for instruments, such as the active sensing of a recorded performance, are skipped with a warning.
+    Messages for instruments, such as the active sensing of a recorded performance, are skipped; how many is added to
+    `skipped`, in words, at the end of the track.
 
     Raises
     ------
     MidiError
         If the track is damaged, or ends after tick :data:`MAX_TICK`.
     """
-    skipped = 0
+    n_skipped = 0
     for tick, status, payload, _ in _scan(path, track, chunk):
         if tick > MAX_TICK:
             raise MidiError(
@@ -140,14 +151,12 @@ def events(path: str | os.PathLike[str], track: int, chunk: bytes) -> Iterator[t
                 "damaged: get another copy"
             )
         if status in _SYSTEM:
-            skipped += 1
+            n_skipped += 1
         else:
             yield tick, status, payload
-    if skipped:
-        warnings.warn(
-            f"{path}: track {track + 1} holds {skipped} message(s) for instruments, which do not belong into a file; "
-            "they are skipped",
-            stacklevel=4,
+    if n_skipped:
+        skipped.append(
+            f"track {track + 1} holds {n_skipped} message(s) for instruments, which do not belong into a file"
         )
 
 

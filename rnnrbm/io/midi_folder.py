@@ -1,6 +1,5 @@
 """A folder of MIDI files as training, validation and test sets."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
@@ -9,8 +8,9 @@ import numpy as np
 
 from rnnrbm.arguments import whole_number
 from rnnrbm.io import midi, midi_grid
-from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents
+from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_size
 from rnnrbm.progress import Progress, silent
+from rnnrbm.warn import warn
 
 __all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder"]
 
@@ -29,28 +29,14 @@ def load_folder(
 ) -> Contents:
     """Read the MIDI files of a folder and divide them; see :func:`rnnrbm.datasets.load` for the parameters."""
     # check options before reading files: a wrong option is not the files' fault
-    steps_per_beat, seconds_per_frame = options.get("steps_per_beat"), options.get("seconds_per_frame")
-    rule, drums = options.get("rule", "sounding"), options.get("drums", False)
-    pedal = options.get("pedal", False)
-    midi.check_rule(
-        rule,
-        steps_per_beat=steps_per_beat,
-        seconds_per_frame=seconds_per_frame,
-        drums=drums or None,
-        pedal=pedal or None,
-    )
     reading = options.copy()
-    if rule == "published":
-        steps_per_beat = midi.PUBLISHED_STEPS
-    elif seconds_per_frame is None:
-        steps_per_beat = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
-        reading["steps_per_beat"] = steps_per_beat = whole_number("steps_per_beat", steps_per_beat, 1, 32767)
-    elif steps_per_beat is not None:
-        raise ValueError("steps_per_beat and seconds_per_frame exclude each other; give one")
-    elif not 0 < seconds_per_frame < float("inf"):
-        raise ValueError(f"seconds_per_frame={seconds_per_frame}: expected a positive number")
-    low, high = options.get("low", PIANO[0]), options.get("high", PIANO[1])
-    midi.check_range(low, high)
+    given = {options.get(name) for name in ("steps_per_beat", "seconds_per_frame")}
+    if options.get("rule") != "published" and given == {None}:
+        reading["steps_per_beat"] = DEFAULT_STEPS
+    steps_per_beat, seconds = midi.check_reading(**reading)
+    seconds_per_frame = None if steps_per_beat else seconds
+    drums, pedal, low = options.get("drums", False), options.get("pedal", False), options.get("low", PIANO[0])
+    seed = whole_number("seed", seed, 0)
     fractions = np.asarray(split, float)
     if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
         raise ValueError(f"split={split}: expected three positive fractions that add up to 1")
@@ -110,19 +96,21 @@ def _read_midi(
     pieces: dict[str, np.ndarray] = {}
     tempi: list[float | None] = []
     fits: list[midi_grid.GridFit] = []
-    reason = ""
+    reason, size = "", 0
     for i, path in enumerate(paths):
         progress("read", i, len(paths), None)
         try:
             score = midi.parse(path, rule=options.get("rule", "sounding"))
             roll, fit = midi.to_roll_and_fit(score, str(path), **options)
             pieces[path.relative_to(folder).as_posix()] = roll
+            size += roll.nbytes
             tempi.append(midi.usable_tempo(score))
             fits += [] if fit is None else [fit]
         except Exception as error:  # options were checked before, so it is the file, whatever went wrong
             reason = str(error)
             named = reason if str(path) in reason else f"{path}: {reason}"
-            warnings.warn(f"left out a MIDI file: {named}", stacklevel=4)
+            warn(f"left out a MIDI file: {named}")
+        check_size(size, folder, f"the rolls of {len(pieces)} of {len(paths)} MIDI files take")
     progress("read", len(paths), len(paths), None)
     if not pieces:
         raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
@@ -133,7 +121,6 @@ def _read_midi(
             what=f"notes in {len(fits)} MIDI files",
             finer="read them with steps_per_beat={} (data.steps_per_beat in settings)",
             none="they may follow no beat: read them with seconds_per_frame (data.seconds_per_frame in settings)",
-            stacklevel=5,
         )
     known = [tempo for tempo in tempi if tempo is not None]
     return pieces, float(np.median(known)) if known else None

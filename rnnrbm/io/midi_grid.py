@@ -5,13 +5,17 @@ frame and sound together. A note counts as off the grid if it begins a quarter o
 frame, so that the small deviations of a player on a keyboard do not count.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["MOST_OFF", "GridFit", "GridWarning", "fit", "total", "warn"]
+from rnnrbm.arguments import number, whole_number
+from rnnrbm.warn import warn as emit
+
+__all__ = ["DEFAULT_STEPS", "MOST_OFF", "GridFit", "GridWarning", "check_grid", "fit", "total", "warn"]
+
+DEFAULT_STEPS = 4  # per beat: a frame is a sixteenth note
 
 #: Share of the notes off the grid above which reading warns.
 MOST_OFF = 0.05
@@ -35,6 +39,19 @@ class GridFit(NamedTuple):
 
     n_notes: int
     off: dict[int, int]
+
+
+def check_grid(steps_per_beat: int | None, seconds_per_frame: float | None) -> tuple[int | None, float]:
+    """Check the grid and return (steps per beat, 0.0) or (None, seconds per frame)."""
+    if seconds_per_frame is None:
+        steps = DEFAULT_STEPS if steps_per_beat is None else steps_per_beat
+        return whole_number("steps_per_beat", steps, 1, 32767), 0.0
+    if steps_per_beat is not None:
+        raise ValueError(
+            f"steps_per_beat={steps_per_beat} and seconds_per_frame={seconds_per_frame}: a frame "
+            "is part of a beat or a number of seconds; give one of the two"
+        )
+    return None, number("seconds_per_frame", seconds_per_frame, "a positive number", above=0.0)
 
 
 def fit(start: np.ndarray, ticks_per_beat: int, steps_per_beat: int) -> GridFit:
@@ -62,7 +79,7 @@ def total(fits: Sequence[GridFit]) -> GridFit:
     return GridFit(sum(each.n_notes for each in fits), {s: sum(each.off[s] for each in fits) for s in fits[0].off})
 
 
-def warn(where: str, found: GridFit, *, what: str = "notes", finer: str, none: str, stacklevel: int = 3) -> None:
+def warn(where: str, found: GridFit, *, what: str = "notes", finer: str, none: str) -> None:
     """Warn if more than :data:`MOST_OFF` of the notes begin off the grid.
 
     Parameters
@@ -74,8 +91,6 @@ def warn(where: str, found: GridFit, *, what: str = "notes", finer: str, none: s
         Whose notes they are.
     finer, none : str
         What to do if a finer grid suits, with a place for its frames in a beat, and if none does.
-    stacklevel : int
-        As for :func:`warnings.warn`.
     """
     steps, off = next(iter(found.off.items()))
     most = MOST_OFF * found.n_notes
@@ -86,12 +101,11 @@ def warn(where: str, found: GridFit, *, what: str = "notes", finer: str, none: s
         if left <= most:
             advice = f"{finer.format(other)}, which leaves {_percent(left, found.n_notes) if left else 'none'}"
             break
-    warnings.warn(
+    emit(
         f"{where}: {off} of {found.n_notes} {what} ({_percent(off, found.n_notes)}) begin between the frames of "
         f"steps_per_beat={steps}, expected at most {_percent(MOST_OFF, 1)}; each moves to the nearest frame, and "
         f"notes that follow each other may become a chord; {advice}",
         GridWarning,
-        stacklevel=stacklevel,
     )
 
 

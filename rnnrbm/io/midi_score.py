@@ -1,7 +1,6 @@
 """The notes of a Standard MIDI File as they are, in ticks: a parser that survives what real files contain."""
 
 import os
-import warnings
 from collections import defaultdict
 from typing import Any, NamedTuple
 
@@ -9,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.files import read_bytes
+from rnnrbm.io import rolls
 from rnnrbm.io.midi_bytes import CONTROL, NOTE_OFF, NOTE_ON, SET_TEMPO, MidiError, chunks, events
+from rnnrbm.warn import warn
 
 __all__ = ["RULES", "MidiError", "Score", "check_rule", "parse"]
 
@@ -124,20 +125,25 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
         instruments are skipped.
     """
     check_rule(rule)
-    one_at_a_time = rule == "published"
     # This parser replaces mido's. mido 1.3.3 loses the time before an unknown meta event, which shifts all later notes
     # (pretty_midi uses mido and does the same), and one malformed key signature or foreign chunk makes it reject the
     # file. pretty_midi also allows at most 10 million ticks, gives seconds instead of ticks, and uses the tempo changes
     # of only one track.
-    data = read_bytes(path, "a MIDI file")
+    data = read_bytes(path, "a MIDI file", most=rolls.MAX_MIDI_BYTES)
+    return _parsed(path, data, one_at_a_time=rule == "published")
+
+
+def _parsed(path: str | os.PathLike[str], data: bytes, *, one_at_a_time: bool) -> Score:
+    """Return the notes and the tempo map of the bytes of a file; see `parse`."""
     resolution, tracks = chunks(path, data)
     notes: list[tuple[int, int, int, int, int, int]] = []
     tempo = [(0, 500_000)]
     pedal: list[tuple[int, int, int]] = []
     unended = last = 0
+    skipped: list[str] = []
     for track, chunk in enumerate(tracks):
         sounding: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-        for tick, status, payload in events(path, track, chunk):
+        for tick, status, payload in events(path, track, chunk, skipped):
             last = max(last, tick)
             if status == SET_TEMPO and len(payload) == 3:
                 tempo.append((tick, int.from_bytes(payload, "big")))
@@ -162,7 +168,10 @@ def parse(path: str | os.PathLike[str], *, rule: str = "sounding") -> Score:
             key[:] = key[len(ended) :]
         unended += sum(map(len, sounding.values()))
     if unended:
-        warnings.warn(f"{path}: dropped {unended} note(s) that the file never ends", stacklevel=2)
+        warn(f"{path}: dropped {unended} note(s) that the file never ends")
+    if skipped:
+        more = f"; so are those of {len(skipped) - 1} other track(s)" if len(skipped) > 1 else ""
+        warn(f"{path}: {skipped[0]}; they are skipped{more}")
     # Of several tempi at one tick the last one is used; the sort is stable, in order of tracks.
     changes = dict(sorted(tempo, key=lambda change: change[0]))
     return Score(

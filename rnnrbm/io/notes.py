@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from rnnrbm.io.midi import check_range
-from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_size, unreadable
+from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, TooLarge, check_size, unreadable
 
 __all__ = ["read_json", "read_pickle"]
 
 #: Most entries of a frame in a file of notes: there are 128 notes, and voices may share one.
 MOST_NOTES = 1000
 
+_LIST, _VALUE = 120, 40  # bytes that a list takes, and a number or a text with its place in a list
 _REFERENCE = 8  # bytes that a list takes for each of its values
 
 
@@ -45,6 +46,7 @@ def read_json(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Contents
     """
     check_size(path.stat().st_size, path, "has")
     text = path.read_bytes()
+    check_size(_LIST * (text.count(b"[") + text.count(b"{")) + _VALUE * text.count(b","), path)
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -74,6 +76,8 @@ def read_pickle(path: Path, low: int = PIANO[0], high: int = PIANO[1]) -> Conten
     pickled = path.read_bytes()
     try:
         data = _NotesUnpickler(io.BytesIO(pickled), encoding="latin1").load()
+    except TooLarge as error:
+        raise TooLarge(f"{path}: {error}") from None
     except _Refused as error:
         raise ValueError(
             f"{path}: {error}; expected lists, tuples, dictionaries and whole numbers only. Nothing of it was run. "
@@ -109,6 +113,23 @@ def _with_plain_keys(code: bytes) -> Callable[[Any], None]:
     return load
 
 
+def _counted(code: bytes) -> Callable[[Any], None]:
+    """Return an instruction that makes a value, and counts the memory that values take."""
+    size = _LIST if code in _LISTS else _VALUE
+
+    def load(machine: Any) -> None:
+        machine.size += size
+        check_size(machine.size, "its values")
+        pickle._Unpickler.dispatch[code[0]](machine)
+
+    return load
+
+
+# Instructions that make a list, a tuple, a dictionary, or a place among those that are under way; and numbers.
+_LISTS = [bytes([code]) for code in b"]})ldt(\x85\x86\x87"]
+_VALUES = [bytes([code]) for code in b"IJLGFM\x8a\x8bpqr\x94"]
+
+
 class _NotesUnpickler(pickle._Unpickler):
     """Unpickles plain values and NumPy's whole numbers; all that a pickle can call is below.
 
@@ -119,8 +140,10 @@ class _NotesUnpickler(pickle._Unpickler):
     dispatch = (
         pickle._Unpickler.dispatch
         | dict.fromkeys(_NEEDLESS, _refuse)
+        | {code[0]: _counted(code) for code in _LISTS + _VALUES}
         | {code[0]: _with_plain_keys(code) for code in _KEYS}
     )
+    size = 0
 
     def find_class(self, module: str, name: str) -> Any:
         made = _CALLABLES.get((module, name))

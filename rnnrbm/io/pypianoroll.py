@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from rnnrbm.arguments import whole_number
-from rnnrbm.io import midi
+from rnnrbm.io import midi, rolls
 from rnnrbm.io.rolls import check_size
 
 __all__ = ["RollOptions", "is_pypianoroll", "to_roll"]
@@ -23,6 +23,7 @@ __all__ = ["RollOptions", "is_pypianoroll", "to_roll"]
 _INFO = "info.json"
 _RESOLUTIONS = ("resolution", "beat_resolution")  # since version 1.0, and before
 _N_NOTES = 128
+_CELL = 40  # bytes that a sounding cell takes: its frame and its note, by itself and among all tracks, and masks
 _TRACK = re.compile(r"pianoroll_(\d{1,9})_csc_(?:data|indices|indptr|shape)")
 _AGAIN = "write the file again with pypianoroll"
 
@@ -69,7 +70,7 @@ def to_roll(
     ------
     ValueError
         If `low` or `high` is invalid, the file is damaged or of another layout, holds no note, or only drums or notes
-        outside `low` to `high`, or has more than :data:`rnnrbm.io.midi.MAX_FRAMES` frames.
+        outside `low` to `high`, or has more than :data:`rnnrbm.io.rolls.MAX_FRAMES` frames.
 
     Warns
     -----
@@ -79,6 +80,8 @@ def to_roll(
     midi.check_range(low, high)
     steps_per_beat, is_drum = _info(path, data)
     n_frames, cells = 0, []
+    n_cells = sum(data[key].size for track in is_drum if (key := f"pianoroll_{track}_csc_indices") in data)
+    check_size(_CELL * n_cells, path)
     for track in is_drum:
         frames, pitches, length = _track(path, data, f"pianoroll_{track}_csc")
         n_frames = max(n_frames, length)
@@ -158,10 +161,10 @@ def _track(path: Path, data: Mapping[str, np.ndarray], key: str) -> tuple[np.nda
     if shape.size != 2 or shape[1] != _N_NOTES or shape[0] < 0:
         raise ValueError(f"{path}: {key}_shape is {shape.tolist()[:4]}; expected frames x {_N_NOTES} notes; {_AGAIN}")
     length = int(shape[0])
-    if length > midi.MAX_FRAMES:
+    if length > rolls.MAX_FRAMES:
         raise ValueError(
-            f"{path}: {key}_shape is {shape.tolist()}, expected at most {midi.MAX_FRAMES} frames; leave the file out "
-            "if it is damaged, or raise rnnrbm.io.midi.MAX_FRAMES"
+            f"{path}: {key}_shape is {shape.tolist()}, expected at most {rolls.MAX_FRAMES} frames; leave the file out "
+            "if it is damaged, or raise rnnrbm.io.rolls.MAX_FRAMES"
         )
     ends = indptr.astype(np.int64)
     if len(ends) != _N_NOTES + 1 or ends[0] != 0 or (ends[1:] < ends[:-1]).any():

@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rnnrbm.arguments import plain
 from rnnrbm.files import first_line
 
 __all__ = [
     "MAX_BYTES",
+    "MAX_FRAMES",
+    "MAX_MIDI_BYTES",
     "PIANO",
     "PIANO_ROLL",
     "SPLITS",
@@ -26,6 +29,13 @@ PIANO_ROLL = "piano-roll"  # name of the kind of frame in records
 #: Most bytes that a file of data may take, or expand to. The largest benchmark set takes a fifth of it. For more, set
 #: ``rnnrbm.io.rolls.MAX_BYTES``.
 MAX_BYTES = 2**30
+#: Most frames of a roll that is read from or written to a MIDI file: of eighth notes, 70 hours of music. A roll of 88
+#: notes takes 88 MB. For more, set ``rnnrbm.io.rolls.MAX_FRAMES``.
+MAX_FRAMES = 1_000_000
+
+
+#: Most bytes of a MIDI file, of which a large one has a tenth. For more, set ``rnnrbm.io.rolls.MAX_MIDI_BYTES``.
+MAX_MIDI_BYTES = 2**24
 
 
 class TooLarge(ValueError):
@@ -95,8 +105,9 @@ def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = ""
         numeric, or holds NaN or other values than 0 and 1.
     """
     prefix = f"{where}: " if where else ""
+    roll = plain(roll, where or "roll")
     try:
-        array = np.asarray(roll.toarray() if hasattr(roll, "toarray") else roll)
+        array = np.asarray(roll)
     except ValueError as error:
         raise ValueError(f"{prefix}rows of different lengths; expected an array of frames x notes") from error
     if array.ndim != 2:

@@ -3,15 +3,19 @@
 import os
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rnnrbm import memory
+from rnnrbm.arguments import as_array, check_options, whole_number
 from rnnrbm.files import atomic
-from rnnrbm.io import midi
+from rnnrbm.io import midi, midi_grid
 
-__all__ = ["synthesize", "write_wav"]
+__all__ = ["check_size", "synthesize", "write_wav"]
+
+_MOST_SAMPLES = 2**31 - 64  # a WAV file counts its bytes, two for a sample, by 32 bits
 
 
 def synthesize(
@@ -51,12 +55,16 @@ def synthesize(
     ImportError
         If a sound font is given and FluidSynth is not installed.
     ValueError
-        If the roll or another argument is not valid for `rnnrbm.midi.write`, or `sample_rate` is below 1000.
+        If the roll or another argument is not valid for `rnnrbm.midi.write`, or `sample_rate` is below 1000
+        or above 1 000 000; see also `check_size`.
     """
     import pretty_midi
 
-    if sample_rate != int(sample_rate) or sample_rate < 1000:
-        raise ValueError(f"sample_rate={sample_rate}: expected whole hertz, at least 1000")
+    check_options("synthesize", options, midi.WriteOptions.__annotations__)
+    sample_rate = whole_number("sample_rate", sample_rate, 1000, 10**6)
+    timing = ("steps_per_beat", "seconds_per_frame", "tempo")
+    grid: Any = {name: value for name, value in options.items() if name in timing}
+    check_size(len(as_array(roll, "roll")), sample_rate=sample_rate, **grid)
     file = midi.to_mido(roll, **options)
     ticks = sum(event.time for event in file.tracks[0])  # pretty_midi makes them absolute
     duration = ticks * file.tracks[0][0].tempo / 1e6 / file.ticks_per_beat
@@ -78,6 +86,40 @@ def synthesize(
     audio[: len(played)] = played
     # a peak of 0.8 leaves headroom: after resampling, a wave may peak between the samples
     return audio * np.float32(0.8 / (np.abs(audio).max() or 1.0))
+
+
+def check_size(
+    n_frames: int,
+    *,
+    sample_rate: int = 22050,
+    steps_per_beat: int | None = None,
+    seconds_per_frame: float | None = None,
+    tempo: float = 120.0,
+) -> None:
+    """Raise an error unless the sound of so many frames can be made and written; see `rnnrbm.midi.write`.
+
+    Raises
+    ------
+    ValueError
+        If a frame is shorter than two samples, or the sound longer than a WAV file can be.
+    MemoryError
+        If it would take more memory than there is.
+    """
+    steps, seconds = midi_grid.check_grid(steps_per_beat, seconds_per_frame)
+    midi.check_tempo(tempo)
+    frame = (seconds if steps is None else 60.0 / (tempo * steps)) * sample_rate
+    if frame < 2:
+        raise ValueError(
+            f"a frame lasts {frame / sample_rate:.2g} seconds, less than two samples of sound; choose a slower tempo "
+            "or longer frames"
+        )
+    if (size := n_frames * frame) > _MOST_SAMPLES:
+        raise ValueError(
+            f"{n_frames} frames last {size / sample_rate / 3600:.0f} hours, longer than a WAV file can be; write them "
+            "in parts, or choose a faster tempo"
+        )
+    # the tones in double precision, their sum, and the copy that is scaled
+    memory.check(24 * size, f"the sound of {n_frames} frames", "write it in parts, or choose a faster tempo")
 
 
 def _tone(phase: np.ndarray, attack: int) -> np.ndarray:

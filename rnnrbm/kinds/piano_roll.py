@@ -191,7 +191,7 @@ class PianoRoll:
         """Write MIDI and WAV files; nothing if the columns are no notes. The tempo is that of the data, else 100."""
         if self.low is None:
             return []
-        tempo = tempo or self.tempo or USUAL_TEMPO
+        tempo = self._tempo(tempo)
         files = [folder / f"{name}.mid"]  # not with_suffix: the name may contain a dot
         midi.write(files[0], piece, low=self.low, tempo=tempo, **self.grid)
         if sound:
@@ -199,8 +199,16 @@ class PianoRoll:
             wav.write_wav(files[1], piece, low=self.low, tempo=tempo, **self.grid)
         return files
 
-    def read(self, path: Path, n_visible: int) -> np.ndarray:
-        """Read a MIDI file; by the rule "sounding", since "published" omits the first frame."""
+    def _tempo(self, tempo: float | None) -> float:
+        return next(each for each in (tempo, self.tempo, USUAL_TEMPO) if each is not None)
+
+    def check_writing(self, n_frames: int, tempo: float | None = None) -> None:
+        if self.low is not None:
+            midi.check_writing(n_frames, tempo=self._tempo(tempo), **self.grid)
+            wav.check_size(n_frames, tempo=self._tempo(tempo), **self.grid)
+
+    def read(self, path: Path, n_visible: int) -> tuple[np.ndarray, float | None]:
+        """Read a MIDI file and its tempo; by the rule "sounding", since "published" omits the first frame."""
         if self.low is None:
             raise ValueError(f"{path}: the columns are not MIDI notes, so no MIDI file can be read as such frames")
         high = self.low + n_visible - 1
@@ -215,10 +223,7 @@ class PianoRoll:
                 finer="continue another piece, or with a model of {} frames per beat",
                 none="its notes may follow no beat: continue another piece",
             )
-        return roll
-
-    def tempo_of(self, path: Path) -> float | None:
-        return midi.usable_tempo(midi.parse(path))
+        return roll, midi.usable_tempo(score)
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
         options = {**self.grid, "drums": self.drums, "pedal": self.pedal}

@@ -174,7 +174,11 @@ class Vectors:
             np.save(temporary, piece, allow_pickle=False)
         return [path]
 
-    def read(self, path: Path, n_visible: int) -> np.ndarray:
+    def check_writing(self, n_frames: int, tempo: float | None = None) -> None:
+        if tempo is not None:
+            raise ValueError(f"tempo={tempo:g}: {self.name} have no tempo; leave it out")
+
+    def read(self, path: Path, n_visible: int) -> tuple[np.ndarray, None]:
         """Read a ``.npy`` file of shape (T, n_visible)."""
         check_regular(path, "an .npy file")
         with open(path, "rb") as file:
@@ -184,10 +188,7 @@ class Vectors:
                     raise ValueError("an archive of arrays")
             except Exception as error:  # NumPy raises many kinds of errors for a damaged file
                 raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of {self.name}") from error
-        return self.check(piece, n_visible=n_visible, where=str(path))
-
-    def tempo_of(self, path: Path) -> None:
-        return None
+        return self.check(piece, n_visible=n_visible, where=str(path)), None
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
         raise ValueError(f"a folder of MIDI files holds piano-rolls, not {self.name}; give an .npz file")

@@ -18,11 +18,12 @@ To add one: a function like those below, and a line in :data:`MODELS`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack, get_args, get_type_hints
 
 import numpy as np
 
+from rnnrbm import memory
 from rnnrbm.arguments import nearest
 from rnnrbm.backend.random import Seed, generator
 from rnnrbm.densities import Independent
@@ -231,6 +232,8 @@ def build(
         If there is no such model, it has no such option, or an option is impossible.
     TypeError
         If `seed` is neither a whole number nor a generator, or a size no whole number.
+    MemoryError
+        If the parameters would take more memory than there is.
     """
     rng = generator(seed)
     if name not in MODELS:
@@ -251,4 +254,17 @@ def build(
             options[layer] = unit
         elif unit != Bernoulli():
             raise ValueError(f"{name} has binary {layer} units, not {unit}")
+    _check_memory(name, n_visible, known | options)
     return MODELS[name](n_visible, seed=rng, b_v=b_v, dtype=dtype, **options)
+
+
+def _check_memory(name: str, n_visible: int, options: Mapping[str, Any]) -> None:
+    """Raise MemoryError if a model of such sizes could not be made: weights are drawn in double precision."""
+    sizes = {key: int(value) for key, value in {"n_visible": n_visible, **options}.items() if type(value) is int}
+    n_hidden, n_recurrent = sizes.get("n_hidden", 1), sizes.get("n_recurrent", 0)
+    n_inputs = n_visible if "reach" not in sizes else 2 * sizes["reach"] + 1
+    n_weights = n_hidden * n_inputs * sizes.get("window", 1) + n_visible * n_inputs
+    n_weights += sizes.get("n_layers", 1) * 4 * n_recurrent * (n_recurrent + n_inputs)
+    n_weights += n_recurrent * (n_hidden + n_inputs) + sizes.get("n_pitch_conv", 0) * n_inputs
+    shown = ", ".join(f"{key}={value}" for key, value in sizes.items() if value > 1)
+    memory.check(8 * n_weights, f"{name} with {shown}", "choose smaller sizes")

@@ -85,7 +85,7 @@ def statistics(
     longest = max(0.05, *(np.nan_to_num(repeated_frame_rate(arrays)) for _, arrays in sets))
     axes[1, 0].set(xlabel="frames equal to the one before (share)", xlim=(0, 1.15 * longest), ylim=(1.6, -0.6))
     axes[1, 0].set_yticks([0, 1], ["data", "samples"])
-    axes[1, 0].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes[1, 0].xaxis.set_major_formatter(PercentFormatter(1.0))
     axes[1, 1].set(xlabel="pitch class", ylabel="share of notes")
     axes[1, 1].set_xticks(range(12), PITCH_CLASSES)
     for ax in axes.flat:

@@ -26,7 +26,8 @@ import numpy as np
 import pytensor.tensor as pt
 from numpy.typing import ArrayLike
 
-from rnnrbm.arguments import as_array, as_list, as_pieces
+from rnnrbm import memory
+from rnnrbm.arguments import as_array, as_list, as_pieces, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
 from rnnrbm.progress import Progress, silent
@@ -192,6 +193,7 @@ def frequent_states(pieces: Sequence[ArrayLike] | np.ndarray, at_most: int = 500
     ValueError, TypeError
         As :func:`rnnrbm.arguments.as_pieces`.
     """
+    at_most = whole_number("at_most", at_most, 0)
     if at_most < 1 or not as_list(pieces):
         return None
     frames = np.concatenate(as_pieces(pieces))
@@ -210,6 +212,27 @@ def usable_states(
     if isinstance(density, NormalizedDensity) or not density.visible.is_binary:
         return None
     return frequent_states(pieces, at_most)
+
+
+#: Chains (frames x runs) that run at a time.
+ROWS = 2048
+
+
+def check_memory(model: SequenceModel, n_chains: int, n_temperatures: int, *, prefix: str = "") -> None:
+    """Raise MemoryError if chains or temperatures would take more memory than there is.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    n_chains, n_temperatures : int
+    prefix : str
+        Before the names of the two in the message.
+    """
+    units = sum(b.type.shape[-1] for b in (getattr(model.density, name) for name in model.density.biases))
+    # states of all units and numbers of as many; of each chain of a frame, how often it is drawn in each resampling
+    size = 4 * np.dtype(model.dtype).itemsize * units * max(n_chains, ROWS) + 8 * _RESAMPLINGS * n_chains
+    memory.check(size, f"{prefix}n_chains={n_chains}", "choose fewer chains")
+    memory.check(32 * n_temperatures, f"{prefix}n_temperatures={n_temperatures}", "choose fewer temperatures")
 
 
 class Evaluator:
@@ -234,7 +257,6 @@ class Evaluator:
         Chains (frames x runs) at a time: limits memory, and fits caches.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
-        See :func:`rnnrbm.backend.engine.function`.
 
     Raises
     ------
@@ -253,7 +275,7 @@ class Evaluator:
         n_temperatures: int = 500,
         schedule: str | np.ndarray = "linear",
         exact_states: np.ndarray | None = None,
-        rows: int = 2048,
+        rows: int = ROWS,
         mode: Any = None,
     ) -> None:
         model = as_sequence_model(model)
@@ -269,8 +291,10 @@ class Evaluator:
             raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
         if normalized and method != "exact":
             raise ValueError(f"{method} estimates log Z, and a {type(model.density).__name__} has none; use exact")
-        if n_chains < 2:
-            raise ValueError(f"n_chains must be at least 2, got {n_chains}")
+        n_chains = whole_number("n_chains", n_chains, 2)
+        if isinstance(schedule, str):
+            n_temperatures = whole_number("n_temperatures", n_temperatures, 2)
+        check_memory(model, n_chains, n_temperatures)
         self.betas = betas = partition.annealing_schedule(schedule, n_temperatures)
         self.density: Any = model.density
         self.n_visible, self.dtype = model.n_visible, model.dtype

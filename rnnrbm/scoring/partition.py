@@ -39,6 +39,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from rnnrbm.arguments import whole_number
 from rnnrbm.backend.random import Rng
 from rnnrbm.rbm import RBM
 from rnnrbm.units import Unit
@@ -258,8 +259,7 @@ def annealing_schedule(spacing: str | np.ndarray, n_temperatures: int) -> np.nda
         If the schedule is unknown or does not rise from above 0 to 1.
     """
     if isinstance(spacing, str):
-        if n_temperatures < 2:
-            raise ValueError(f"n_temperatures must be at least 2, got {n_temperatures}")
+        n_temperatures = whole_number("n_temperatures", n_temperatures, 2)
         if spacing == "linear":
             return np.linspace(0.0, 1.0, n_temperatures + 1)[1:]
         if spacing == "geometric":

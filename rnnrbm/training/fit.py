@@ -28,6 +28,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from rnnrbm import checkpoint
 from rnnrbm.backend import engine, sharding
+from rnnrbm.backend.random import as_seed
 from rnnrbm.densities import FrameDensity
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
@@ -75,6 +76,8 @@ class State:
         it to False. The schedules of the settings are then those of the new number of epochs.
     variables : dict of str to shared variable
         Everything that changes from step to step, live.
+    others : dict of str to numpy.ndarray
+        Arrays of the caller's own, which are saved and loaded with the state.
     """
 
     epoch: int = 0
@@ -87,17 +90,17 @@ class State:
     partial: list[list[float]] = field(default_factory=list)
     best: dict[str, np.ndarray] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, np.ndarray] = field(default_factory=dict)
     _loaded: dict[str, np.ndarray] = field(default_factory=dict)
     _source: str = ""
 
+    _GROUPS = ("best", "others")
     _PLAIN = ("epoch", "batch", "best_epoch", "best_ll", "seconds", "finished", "rows", "partial")
 
     def save(self, path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None) -> None:
         """Write a checkpoint, in one step; `meta` (JSON) goes with it."""
-        arrays = self._values()
-        arrays |= {f"best.{name}": value for name, value in self.best.items()}
         plain = {name: getattr(self, name) for name in self._PLAIN}
-        checkpoint.save(path, arrays, {"state": plain, **(meta or {})})
+        checkpoint.save(path, self.arrays, {"state": plain, **(meta or {})})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> tuple[State, dict[str, Any]]:
@@ -114,8 +117,22 @@ class State:
                     f"{path}: its training state is damaged: {name} is {value!r}, expected a value like "
                     f"{getattr(fresh, name)!r}"
                 )
-        best = {name[5:]: arrays.pop(name) for name in list(arrays) if name.startswith("best.")}
-        return cls(**plain, best=best, _loaded=arrays, _source=str(path)), meta
+        if damage := _damage(plain):
+            raise checkpoint.CheckpointError(f"{path}: its training state is damaged: {damage}")
+        state = cls(**plain, _source=str(path))
+        for name, value in arrays.items():
+            group, _, rest = name.partition(".")
+            if rest and group in cls._GROUPS:
+                getattr(state, group)[rest] = value
+            else:
+                state._loaded[name] = value
+        return state, meta
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name, as they are saved: those of `best` and `others` have ``best.`` and ``others.`` before."""
+        groups = {f"{prefix}.{name}": x for prefix in self._GROUPS for name, x in getattr(self, prefix).items()}
+        return self._values() | groups
 
     @property
     def is_new(self) -> bool:
@@ -139,6 +156,28 @@ class State:
             own = {name: v for name, v in self.variables.items() if name in self.best}
             best = own | {p.name: p for p in parameters(as_trainable(model))}
             checkpoint.assign(best, self.best, where="best parameters")
+
+
+def _damage(plain: Mapping[str, Any]) -> str:
+    """Say what is impossible in the plain values of a state; empty if nothing is."""
+    rows, partial = plain["rows"], plain["partial"]
+    if math.isnan(plain["best_ll"]) or not 0 <= plain["seconds"] < math.inf:
+        return f"best_ll is {plain['best_ll']}, seconds {plain['seconds']}"
+    if len(rows) not in (0, plain["epoch"]) or plain["best_epoch"] > plain["epoch"]:
+        return f"{plain['epoch']} epochs, of which {plain['best_epoch']} is the best, have {len(rows)} rows of metrics"
+    if not all(isinstance(row, dict) and all(map(_is_number, row.values())) for row in rows):
+        return "rows of metrics hold something else than numbers"
+    if len({tuple(row) for row in rows}) > 1:
+        return "rows of metrics differ in their columns"
+    if len(partial) != plain["batch"] or not all(isinstance(x, list) and all(map(_is_number, x)) for x in partial):
+        return f"{plain['batch']} batches have {len(partial)} results, or some that are no numbers"
+    if len({len(x) for x in partial}) > 1:
+        return "results of batches differ in length"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
 
 
 def _set_bias(model: SequenceModel, train: Sequence[np.ndarray]) -> None:
@@ -173,6 +212,8 @@ def fit(
 ) -> Epochs:
     """Train a model in place, epoch by epoch: iterate over the result.
 
+    A model must not be trained by two calls in two threads at the same time.
+
     Arguments are checked at once; training happens in the loop, ``for row in fit(...)``, or in ``list(fit(...))``.
 
     When training finishes or stops early, the model holds its best parameters: those with the highest valid
@@ -205,7 +246,8 @@ def fit(
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     **changes
-        Settings by name, instead of `settings`: ``fit(model, train, epochs=10, k=5)``.
+        Settings by name, instead of `settings`: ``fit(model, train, epochs=10, k=5)``. `seed` may be a
+        numpy.random.Generator too.
 
     Returns
     -------
@@ -239,12 +281,22 @@ def fit(
             "single ones by name, "
             "as in fit(model, train, epochs=10)"
         )
+    if isinstance(changes.get("seed"), np.random.Generator):
+        changes["seed"] = as_seed(changes["seed"])
     settings = settings or Training.named(changes, where="fit")
     alone = not isinstance(model, SequenceModel)
     rolls = checked_pieces(trained, train, name="train piece")
     n_frames = sum(map(len, rolls))
     settings = suitable_settings(trained, settings, single_frames=alone, n_frames=n_frames)
     state = State() if state is None else state
+    waited = state.epoch - state.best_epoch
+    if state.finished and state.epoch < settings.epochs and not 0 < settings.patience <= waited:
+        warnings.warn(
+            f"this state is finished after {state.epoch} epochs, so nothing is trained; to train on to epoch "
+            f"{settings.epochs}, set state.finished = False first",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     if valid is None or (isinstance(valid, (Sequence, np.ndarray)) and len(valid) == 0):
         held_out = []
     else:

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnnrbm import memory
+
 __all__ = ["PackedBatch", "PackedDataset", "transposed"]
 
 
@@ -92,7 +94,8 @@ class PackedDataset:
         self.row_length, self.context, self.n_visible, self._align = row_length, context, width, align
         self.lengths = np.array([len(p) for p in pieces])
         # silent columns on both sides make a transposed frame a window; one silent frame serves as padding
-        self._margin = max(-transpose_range[0], transpose_range[1])
+        # (a piece can move by fewer columns than it has)
+        self._margin = min(max(-transpose_range[0], transpose_range[1]), width - 1)
         self._width = width + 2 * self._margin
         self._first = np.concatenate([[0], np.cumsum(self.lengths)])
         cells = int(self._first[-1] + 1) * self._width
@@ -105,6 +108,11 @@ class PackedDataset:
         self._shifts = np.array([self._shift_range(p, *transpose_range) for p in pieces])
         rows = len(self._pack(np.random.default_rng(0)))
         self.batch_size = min(batch_size, rows)
+        memory.check(
+            self.batch_size * row_length * (4 * width + 9),
+            f"a batch of {self.batch_size} rows of {row_length} frames",
+            "choose a smaller row_length or batch_size",
+        )
 
     @staticmethod
     def _shift_range(piece: np.ndarray, low: int, high: int) -> tuple[int, int]:

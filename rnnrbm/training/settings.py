@@ -8,7 +8,7 @@ import math
 import operator
 from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -24,7 +24,20 @@ from pydantic import (
 
 from rnnrbm.arguments import suggestion
 
-__all__ = ["ConfigError", "Count", "Float", "Int", "Note", "Positive", "Settings", "Training", "explain"]
+__all__ = [
+    "AtLeastTwo",
+    "ConfigError",
+    "Count",
+    "Float",
+    "Int",
+    "Note",
+    "Number",
+    "Positive",
+    "Seed",
+    "Settings",
+    "Training",
+    "explain",
+]
 
 T = TypeVar("T", int, float)
 
@@ -43,9 +56,15 @@ Float = Annotated[float, BeforeValidator(_number)]
 
 Rate = Annotated[Float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[Float, Field(gt=0.0)]
-Count = Annotated[Int, Field(ge=1)]
+#: what counts units, steps and frames; programs count by 32 bits
+Count = Annotated[Int, Field(ge=1, le=2**31 - 1)]
+Number = Annotated[Int, Field(ge=0, le=2**31 - 1)]
+#: TOML has whole numbers of 64 bits
+Seed = Annotated[Int, Field(ge=0, le=2**63 - 1)]
+AtLeastTwo = Annotated[Int, Field(ge=2, le=2**31 - 1)]
 Share = Annotated[Float, Field(ge=0.0, le=1.0, strict=True)]
 Note = Annotated[Int, Field(ge=0, le=127)]
+Shift = Annotated[Int, Field(gt=-(2**31), lt=2**31)]
 
 
 class ConfigError(ValueError):
@@ -64,7 +83,29 @@ def _plain(annotation: Any) -> Any:
     return get_origin(annotation)[inner]
 
 
-class Settings(BaseModel):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class _Meta(ModelMetaclass):
+    """Lets ``Training(epoch=1)`` raise the errors of :meth:`Settings.named`."""
+
+    def __call__(cls, **values: Any) -> Any:
+        try:
+            return super().__call__(**values)
+        except ValidationError as error:
+            raise _in_words(error, cls.__name__, list(getattr(cls, "model_fields"))) from None  # noqa: B009
+
+
+def _in_words(error: ValidationError, where: str, known: list[str]) -> ConfigError:
+    """Return the error of settings that were given by name."""
+    messages = [explain(e, unknown="setting", known=known, table="settings") for e in error.errors()]
+    return ConfigError(f"{where}: {'; '.join(messages)}")
+
+
+class Settings(BaseModel, metaclass=_Meta):
     """Settings that are validated and then never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -155,14 +196,14 @@ class Training(Settings):
         Seed of all random numbers.
     """
 
-    epochs: Annotated[Int, Field(ge=0)] = 120
-    pretrain_density: Annotated[Int, Field(ge=0)] = 0
-    pretrain_network: Annotated[Int, Field(ge=0)] = 0
+    epochs: Number = 120
+    pretrain_density: Number = 0
+    pretrain_network: Number = 0
     batch_size: Count = 6
     row_length: Count = 96
-    context: Annotated[Int, Field(ge=0)] = 16
+    context: Number = 16
     k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
-    n_proposals: Annotated[Int, Field(ge=0)] = 0
+    n_proposals: Number = 0
     persistent: bool = False
     n_betas: Count = 1
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
@@ -177,15 +218,15 @@ class Training(Settings):
     averaging: Rate = 0.0
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1
-    transpose_range: tuple[int, int] | None = None
+    transpose_range: tuple[Shift, Shift] | None = None
     transpose_prob: Share | list[tuple[Rate, Share]] = [(0.0, 1.0), (0.75, 0.5)]
-    patience: Annotated[Int, Field(ge=0)] = 40
+    patience: Number = 40
     valid_every: Count = 5
-    valid_n_frames: Annotated[Int, Field(ge=0)] = 500
-    valid_n_chains: Annotated[Int, Field(ge=2)] = 5
-    valid_n_temperatures: Annotated[Int, Field(ge=2)] = 200
-    valid_n_exact_states: Annotated[Int, Field(ge=0)] = 5000
-    seed: Annotated[Int, Field(ge=0)] = 0
+    valid_n_frames: Number = 500
+    valid_n_chains: AtLeastTwo = 5
+    valid_n_temperatures: AtLeastTwo = 200
+    valid_n_exact_states: Number = 5000
+    seed: Seed = 0
 
     @field_validator("k", "transpose_prob", mode="wrap")
     @classmethod
@@ -246,9 +287,7 @@ class Training(Settings):
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
-            known = list(cls.model_fields)
-            messages = [explain(e, unknown="setting", known=known, table="settings") for e in error.errors()]
-            raise ConfigError(f"{where}: {'; '.join(messages)}") from None
+            raise _in_words(error, where, list(cls.model_fields)) from None
 
     def single_frames(self, batch_size: int) -> Self:
         """Return these settings for frames that are independent: `batch_size` of them in a batch, in random order."""

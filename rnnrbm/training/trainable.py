@@ -194,7 +194,7 @@ def check_names(variables: Sequence[Any], kind: str) -> None:
             )
         if variable.name in seen:
             raise ValueError(f"two variables of {kind} have the same name {variable.name!r}; names must be unique")
-        if variable.name in ("file", "allow_pickle", "_meta") or variable.name.startswith("best."):
+        if variable.name in ("file", "allow_pickle", "_meta") or variable.name.startswith(("best.", "others.")):
             raise ValueError(f"a variable of {kind} has the name {variable.name!r}, which checkpoints reserve")
         seen.add(variable.name)
 

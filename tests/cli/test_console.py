@@ -3,9 +3,13 @@
 import gc
 import io
 import math
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -129,3 +133,78 @@ def test_other_errors_of_callbacks_are_reported(monkeypatch):
         gc.callbacks.append(callback)
         gc.collect()
     assert seen == [OverflowError]
+
+
+# --- output that nobody reads -----------------------------------------------------------------------
+
+PRINTS = """
+import sys
+import typer
+from rnnrbm.cli.console import ProgressBar, friendly, say, tell
+
+try:
+    with friendly():
+        with ProgressBar() as bar:
+            for i in range(3):
+                bar.report("train", i, 2)
+                bar.report("note", 0, 0, {"text": "note"})
+        for _ in range(3):
+            say("x" * 100_000)
+except typer.Exit as end:
+    sys.exit(end.exit_code)
+open(sys.argv[1], "w").write("whole")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("how", ["pipe", "full"])
+def test_output_that_nobody_reads_stops_no_work(tmp_path, stream, how):
+    if how == "pipe":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open("/dev/full", os.O_WRONLY)
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: writing}
+    done = subprocess.run([sys.executable, "-c", PRINTS, str(tmp_path / "a")], text=True, **streams)
+    os.close(writing)
+    if stream == "stderr":
+        assert done.returncode == 0
+        assert (tmp_path / "a").read_text() == "whole"
+        return
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line != "note" and not line.startswith("Training")]
+    expected = ["error: standard output cannot be written (No space left on device); files are not affected"]
+    assert errors == (expected if how == "full" else [])
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+HEADINGS = ("model", "LL", "by piece", "ACC", "precision", "how")
+ROWS = [
+    (
+        "this RNN-RBM",
+        "-6.968 \u00b1 0.003",
+        "-6.900",
+        "30.12",
+        "40.34",
+        "AIS, 10 chains x 500 temperatures, 5000 frames enumerated",
+    ),
+    ("  lower side", "-6.980 \u00b1 0.004", "", "", "", "RAISE, 10 chains x 500 temperatures, of 300 random frames"),
+]
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 200])
+def test_no_number_of_a_table_is_cut(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(console.sys.stdout, "isatty", lambda: True, raising=False)
+    console.say_table("A title", HEADINGS, ROWS)
+    said = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, said.splitlines())) <= width
+    words = " ".join(said.replace("\u2502", " ").split())
+    for row in ROWS:
+        for cell in row[:-1]:
+            assert cell.strip() in words
+    assert "\u2026" not in said
+    lines = "LL -6.968 \u00b1 0.003, by piece" in words
+    assert lines == (width <= 60)

@@ -149,8 +149,8 @@ def test_nothing_is_replaced_silently(place):
     ("arguments", "message"),
     [
         (["tune.mid", "a.txt"], r"a.txt: expected a name ending in .npz, or in .mid"),
-        (["tune.mid", "a.mid"], r"tune.mid: not one piano-roll in an .npz file"),
-        (["bach", "a.mid"], r"bach: not one piano-roll"),
+        (["tune.mid", "a.mid"], r"tune.mid: is no file of one piano-roll, so .* cannot be made of it"),
+        (["bach", "a.mid"], r"bach: is no file of one piano-roll"),
         (["none.mid", "a.npz"], r"none\.mid: there is no such file; give the path of a MIDI file$"),
         (["none.npz", "a.npz"], r"none.npz: there is no such file or folder"),
         (["bahc", "a.npz"], r"did you mean 'bach'"),
@@ -231,7 +231,7 @@ def test_the_grid_of_a_run_is_a_warning_when_it_is_trained_not_later(tmp_path):
         expected = load_data(data)
     (folder / "bad.mid").write_bytes(b"no MIDI")
     with pytest.warns(UserWarning, match="left out a MIDI file") as seen:
-        found = own_data(SimpleNamespace(config=SimpleNamespace(data=data)))
+        found = own_data(SimpleNamespace(config=SimpleNamespace(data=data), folder=tmp_path, data_hash=None), "")
     assert [warning.category for warning in seen] == [UserWarning]
     assert_same(found, expected)
 

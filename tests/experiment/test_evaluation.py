@@ -196,7 +196,9 @@ def test_what_was_kept_of_something_else_is_not_used(tmp_path: Path, change: str
 def test_what_cannot_be_evaluated(trained: run.Run) -> None:
     with pytest.raises(ValueError, match="split 'tests' is none of train, valid, test"):
         evaluate(trained, toy(), split="tests")
-    with pytest.raises(ValueError, match=r"was trained on 6 visible units, but toy\.npz has 5"):
+    with pytest.raises(
+        ValueError, match=r"toy\.npz: has 5 columns, but the RNN-RBM of .* has 6; give data of the same columns"
+    ):
         evaluate(trained, toy(5))
     with pytest.raises(ValueError, match="n_bracket_frames must be at least 2, or None for all, got 1"):
         evaluate(trained, toy(), n_bracket_frames=1)

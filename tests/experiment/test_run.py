@@ -314,14 +314,18 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path, data):
         "samples/sample-1.mp3",
         "samples/sample-1b.mid",
         "figures/a.png",
-        "generated/seed0-1.mid",
+        "generated/mine.mid",
     }
     of_the_run = {"samples/sample-12.wav", "figures/learning_curves.png", "metrics.csv", "evaluations/toy-test.json"}
+    of_the_run |= {"generated/seed0-1.mid", "generated/a tune-seed12-3.png", "pretraining.npz"}
     of_the_run |= {"evaluations/toy-valid-raise-0123abcd.npz", "results.json"}
     for name in mine | of_the_run:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("old")
-    with pytest.raises(FileExistsError, match=r"\(metrics\.csv, results\.json, figures, samples, evaluations\)"):
+    with pytest.raises(
+        FileExistsError,
+        match=r"\(metrics\.csv, pretraining\.npz, results\.json, figures, samples, evaluations, generated\)",
+    ):
         run.train(tiny(data), tmp_path)
     run.train(tiny(data, **{"training.epochs": 0, "generation.n_samples": 1}), tmp_path, overwrite=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -651,7 +655,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, whole):
         ({"config": {"model": {"n_hidden": -3}}}, r"model\.n_hidden"),
         ({"config": {"model": 3}}, "model"),
         ({"n_visible": "12"}, "n_visible is '12', expected int"),
-        ({"n_visible": -3}, "n_visible.* must be at least 1"),
+        ({"n_visible": -3}, "n_visible=-3: expected a whole number, at least 1"),
         ({"n_visible": 10**12}, r"n_visible is 1000000000000, the parameters allow at most \d+"),
         ({"config": {"model": {"n_hidden": 10**9}}}, "n_hidden is 1000000000, the parameters allow"),
         (

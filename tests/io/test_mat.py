@@ -9,6 +9,7 @@ import scipy.io
 from helpers import assert_damage_is_named, write_mat
 
 from rnnrbm.datasets import load
+from rnnrbm.io import mat as mat_files
 from rnnrbm.io import rolls
 
 
@@ -128,3 +129,11 @@ def test_files_of_scipy_are_read_in_both_forms(tmp_path):
     for compress in (False, True):
         scipy.io.savemat(tmp_path / "a.mat", variables | {"notes": {"a": 1, "b": "text"}}, do_compression=compress)
         np.testing.assert_array_equal(load(tmp_path / "a.mat").test[1], np.ones((2, 3)))
+
+
+def test_an_array_of_very_many_cells_is_refused(tmp_path, monkeypatch):
+    path = write_mat(tmp_path / "a.mat", traindata=[np.eye(3)] * 50, validdata=[np.eye(3)], testdata=[np.eye(3)])
+    load(path)
+    monkeypatch.setattr(mat_files, "_MOST_ELEMENTS", 40)
+    with pytest.raises(ValueError, match="more than 40 elements in one, such as cells of an array"):
+        load(path)

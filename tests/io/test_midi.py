@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.io import loadmat
 
 from rnnrbm.io import midi, midi_bytes
+from rnnrbm.io import rolls as limits
 from rnnrbm.io.midi import MidiError
 from rnnrbm.io.rolls import transpose
 
@@ -989,7 +991,7 @@ def test_a_note_after_a_silence_longer_than_a_delta_can_be(tmp_path):
 
 
 def test_no_roll_is_written_that_is_too_long_to_be_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(midi, "MAX_FRAMES", 10)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 10)
     midi.write(tmp_path / "ten.mid", np.ones((10, 1), np.uint8))
     assert len(midi.read(tmp_path / "ten.mid")) == 10
     with pytest.raises(ValueError, match="a roll of 11 frames, expected at most 10"):
@@ -1022,3 +1024,46 @@ def test_numbers_to_read_by_are_whole(save, options):
     (name,) = options
     with pytest.raises((ValueError, TypeError), match=f"^{name}=.*expected a whole number"):
         midi.read(save(two()), **options)
+
+
+# --- files that would take long ---------------------------------------------------------------------
+
+
+def test_many_tracks_make_few_warnings(save):
+    """One of each kind for a file, not one for each of a thousand tracks."""
+    noisy = on(0, 60) + number(0) + b"\xfe" + off(4, 60) + END
+    data = bytearray(smf(*[noisy] * 1000))
+    for at in [i for i in range(len(data)) if data[i : i + 4] == b"MTrk"]:
+        data[at + 4 : at + 8] = (len(noisy) + 3).to_bytes(4, "big")
+    path = save(bytes(data))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert len(midi.parse(path).notes) == 1000
+    said = "\n".join(str(warning.message) for warning in seen)
+    assert len(seen) == 2, said
+    assert re.search(r"track 1 says that it has \d+ bytes.*; it is read whole; 999 other track\(s\) too", said)
+    assert "track 1 holds 1 message(s)" in said
+    assert "they are skipped; so are those of 999 other track(s)" in said
+    assert {warning.filename for warning in seen} == {__file__}
+
+
+def test_a_file_of_midi_has_a_limit(save, monkeypatch):
+    path = save(smf(on(0, 60) + off(4, 60) + END))
+    monkeypatch.setattr(limits, "MAX_MIDI_BYTES", 20)
+    with pytest.raises(ValueError, match=r"has \d+ bytes, expected at most 20 of a MIDI file"):
+        midi.parse(path)
+
+
+def test_what_cannot_be_written_is_known_before_there_is_a_roll():
+    midi.check_writing(10, steps_per_beat=2, tempo=100)
+    for wrong, message in (
+        ({"tempo": 1}, "tempo=1: expected beats per minute"),
+        ({"seconds_per_frame": 1e-9}, "shorter than two ticks"),
+        ({"steps_per_beat": 2, "seconds_per_frame": 1}, "give one of the two"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            midi.check_writing(10, **wrong)
+    with pytest.raises(TypeError, match="tempo='x': expected beats per minute"):
+        midi.check_writing(10, tempo="x")
+    with pytest.raises(ValueError, match="a roll of 1000001 frames, expected at most 1000000"):
+        midi.check_writing(10**6 + 1)

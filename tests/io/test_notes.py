@@ -360,3 +360,24 @@ def test_a_key_that_takes_forever_to_hash_is_refused(tmp_path, key, made):
         ValueError, match=r"keys\.pkl: (has tuples as keys|holds sets or objects).* Nothing of it was run"
     ):
         load(tmp_path / "keys.pkl")
+
+
+# --- small files that would take all memory ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b'{"train": [' + b"[]," * 10_000 + b"[]]}"),
+        ("a.json", b'{"train": [[[' + b"1," * 30_000 + b"1]]]}"),
+        ("a.pickle", b"\x80\x02(" + b"]" * 10_000 + b"l."),
+        ("a.pickle", b"\x80\x02(" + b"}" * 10_000 + b"l."),
+        ("a.pickle", b"\x80\x02(" + b"M\xff\xff" * 30_000 + b"l."),
+        ("a.pickle", b"(" * 10_000 + b"."),
+    ],
+)
+def test_many_values_are_counted_before_they_take_all_memory(tmp_path, monkeypatch, name, content):
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(rolls, "MAX_BYTES", 10**6)
+    with pytest.raises(rolls.TooLarge, match=rf"{name}: .*expand.* \d+ bytes or more, expected at most 1000000"):
+        load(tmp_path / name)

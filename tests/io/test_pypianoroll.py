@@ -280,3 +280,11 @@ def test_a_roll_that_expands_to_too_much_is_refused(tune, monkeypatch):
 
 def test_damaged_files_are_read_or_named(tune):
     assert_damage_is_named(load_roll, tune)
+
+
+def test_cells_are_counted_before_they_are_widened(tmp_path, monkeypatch):
+    arrays = arrays_of([track({60: range(N_FRAMES), 64: range(N_FRAMES)})])
+    write(tmp_path / "a.npz", arrays, info_of(1))
+    monkeypatch.setattr(rolls, "MAX_BYTES", 60 * N_FRAMES)
+    with pytest.raises(rolls.TooLarge, match=r"a\.npz: expands to \d+ bytes or more"):
+        load_roll(tmp_path / "a.npz")

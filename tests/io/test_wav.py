@@ -10,6 +10,7 @@ import pretty_midi
 import pytest
 from scipy.io import wavfile
 
+from rnnrbm import memory
 from rnnrbm.io import wav
 
 
@@ -67,7 +68,7 @@ def test_sound_font_needs(tmp_path):
 
 
 def test_sample_rate_is_checked():
-    with pytest.raises(ValueError, match="sample_rate=10: expected whole hertz"):
+    with pytest.raises(ValueError, match="sample_rate=10: expected a whole number, 1000 to 1000000"):
         wav.synthesize(np.eye(4), sample_rate=10)
 
 
@@ -121,3 +122,28 @@ def test_import_loads_nothing_heavy():
     code = f"import sys, rnnrbm.io.wav; print(*{heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "options", "error", "message"),
+    [
+        (4, {"tempo": 6e7}, ValueError, "less than two samples of sound; choose a slower tempo"),
+        (4, {"seconds_per_frame": 1e-5}, ValueError, "less than two samples of sound"),
+        (10**6, {"tempo": 4}, ValueError, "1000000 frames last .* hours, longer than a WAV file can be"),
+        (10**6, {"tempo": 1200}, MemoryError, "the sound of 1000000 frames would take"),
+        (4, {"tempo": True}, TypeError, "tempo=True: expected beats per minute"),
+    ],
+)
+def test_sounds_that_cannot_be_made(monkeypatch, n_frames, options, error, message):
+    monkeypatch.setattr(memory, "available", lambda: 2**32)
+    with pytest.raises(error, match=message):
+        wav.check_size(n_frames, **options)
+    if n_frames == 4:
+        with pytest.raises(error, match=message):
+            wav.synthesize(np.eye(4, dtype=np.uint8), **options)
+
+
+def test_a_fast_sound_holds_numbers():
+    audio = wav.synthesize(np.eye(4, dtype=np.uint8), tempo=1e5, steps_per_beat=4)
+    assert np.isfinite(audio).all()
+    assert np.abs(audio).max() == pytest.approx(0.8)

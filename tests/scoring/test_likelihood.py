@@ -183,8 +183,8 @@ def test_pieces_that_cannot_be_scored(pieces, message):
     ("options", "message"),
     [
         ({"method": "guess"}, "method 'guess' is none of ais, raise, exact"),
-        ({"n_chains": 1}, "n_chains must be at least 2, got 1"),
-        ({"n_temperatures": 1}, "n_temperatures must be at least 2, got 1"),
+        ({"n_chains": 1}, "n_chains=1: expected a whole number, at least 2"),
+        ({"n_temperatures": 1}, "n_temperatures=1: expected a whole number, at least 2"),
         ({"schedule": "steep"}, "annealing schedule 'steep' is none of"),
         ({"exact_states": np.zeros((4, 2))}, r"exact_states has shape \(4, 2\), expected frames, \(1 or more, 3\)"),
         ({"exact_states": np.zeros((0, 3))}, r"exact_states has shape \(0, 3\), expected"),

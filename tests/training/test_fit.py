@@ -568,6 +568,7 @@ def test_biases_that_were_given_or_trained_stay():
 def test_a_finished_state_trains_on():
     model, state = rnn_rbm(6, n_hidden=3, n_recurrent=2, seed=0), State()
     assert len(list(fit(model, TRAIN, epochs=2, state=state))) == 2
-    assert list(fit(model, TRAIN, epochs=4, state=state)) == []
+    with pytest.warns(RuntimeWarning, match="finished after 2 epochs.*to epoch 4, set state.finished = False first"):
+        assert list(fit(model, TRAIN, epochs=4, state=state)) == []
     state.finished = False
     assert [row["epoch"] for row in fit(model, TRAIN, epochs=4, state=state)] == [3, 4]
