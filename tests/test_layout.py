@@ -23,7 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "io": {"files", "arguments", "memory", "progress", "warn"},
     "checkpoint": {"files"},
     "model_file": {"files", "backend", "checkpoint"},
-    "science": {"files", "arguments", "memory", "progress", "warn", "backend", "model_file"},
+    "science": {"files", "arguments", "memory", "progress", "backend", "model_file"},
     "models": {"files", "arguments", "memory", "backend", "science"},
     "scoring": {"files", "arguments", "memory", "progress", "warn", "backend", "io", "science"},
     "training": {"files", "arguments", "memory", "progress", "warn", "checkpoint", "backend", "science", "scoring"},

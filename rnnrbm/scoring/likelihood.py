@@ -17,7 +17,6 @@ their terms of Z are summed exactly, and only the rest of Z is estimated.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -35,6 +34,7 @@ from rnnrbm.rbm import RBM
 from rnnrbm.scoring import partition
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
+from rnnrbm.warn import warn
 from rnnrbm.weights import as_rbm
 
 __all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_states", "log_likelihood", "usable_states"]
@@ -545,5 +545,5 @@ def log_likelihood(
     )
     scored = evaluate(pieces, seed=seed, progress=progress)
     if diagnostics := scored.diagnostics():
-        warnings.warn(diagnostics, stacklevel=2)
+        warn(diagnostics)
     return scored

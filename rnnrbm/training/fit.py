@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +43,7 @@ from rnnrbm.training.trainable import (
     suitable_settings,
 )
 from rnnrbm.training.validation import Validation, check_validation, validation
+from rnnrbm.warn import warn
 
 __all__ = ["Diverged", "Epochs", "State", "fit"]
 
@@ -291,11 +291,10 @@ def fit(
     state = State() if state is None else state
     waited = state.epoch - state.best_epoch
     if state.finished and state.epoch < settings.epochs and not 0 < settings.patience <= waited:
-        warnings.warn(
+        warn(
             f"this state is finished after {state.epoch} epochs, so nothing is trained; to train on to epoch "
             f"{settings.epochs}, set state.finished = False first",
             RuntimeWarning,
-            stacklevel=2,
         )
     if valid is None or (isinstance(valid, (Sequence, np.ndarray)) and len(valid) == 0):
         held_out = []
@@ -329,11 +328,10 @@ class Epochs(Iterator[Row]):
 
     def __del__(self) -> None:
         if not getattr(self, "_begun", True):
-            warnings.warn(
+            warn(
                 "fit(...) was called but not iterated over, so nothing was trained; write 'for row in fit(...):' or "
                 "list(fit(...))",
                 RuntimeWarning,
-                stacklevel=2,
             )
 
 
