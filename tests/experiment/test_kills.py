@@ -299,7 +299,12 @@ class Place:
         elif not (at.startswith("^open") and len(signals) == 2 and done.code in (1, -signal.SIGSEGV)):
             # jaxlib fails, or crashes as Python ends, if its import is interrupted
             assert done.code == 130, (strike, done)
-            assert re.search("Resume the run: |run the same command to continue", done.said), (strike, done)
+            said = "Resume the run: |run the same command to continue"
+            if not (self.run / "config.toml").exists():  # a second signal came before anything was written
+                said = "no checkpoint had been saved yet"
+            elif "--overwrite" in arguments:  # or before the old run was touched
+                said += "|the run in run is as it was"
+            assert re.search(said, done.said), (strike, done)
         return done.code
 
 
