@@ -360,8 +360,13 @@ def write(path: str | os.PathLike[str], config: Config, *, run: Mapping[str, Any
 
 
 def template() -> str:
-    """Return a configuration with all settings, their meanings and defaults; settings without one are commented out."""
-    lines = []
+    """Return a configuration with all settings, their meanings and defaults; settings without one are commented out.
+
+    The model chooses some; shown are the choices of the default model.
+    """
+    from rnnrbm.models.registry import options_of  # loads PyTensor, which other uses of settings need not
+
+    lines, usual = [], options_of(Model().name)
     for table, field in Config.model_fields.items():
         settings: Any = field.annotation
         lines.append(f"[{table}]")
@@ -370,7 +375,14 @@ def template() -> str:
             lines += ["", *textwrap.wrap(text, 116, initial_indent="# ", subsequent_indent="# ")]
             values = {name: getattr(settings(), name) for name in names}
             # of strings, numbers, truth values and lists of them, JSON is TOML
-            lines += [f"# {n} = ...  ({kind})" if v is None else f"{n} = {json.dumps(v)}" for n, v in values.items()]
+            lines += [
+                f"# {name} = {json.dumps(usual[name])}  ({Model().name}; {kind})"
+                if value is None and table == "model" and name in usual
+                else f"# {name} = ...  ({kind})"
+                if value is None
+                else f"{name} = {json.dumps(value)}"
+                for name, value in values.items()
+            ]
         lines.append("")
     return "\n".join(lines)
 
