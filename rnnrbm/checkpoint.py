@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm.files import atomic, check_regular, load_arrays
+from rnnrbm.files import atomic, check_path, check_regular, load_arrays
 
 __all__ = ["CheckpointError", "assign", "load", "save"]
 
@@ -54,6 +54,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     OSError
         If it cannot be opened.
     """
+    check_path(path, "a checkpoint")
     check_regular(path, "a checkpoint")
     with open(path, "rb") as file:
         most = os.fstat(file.fileno()).st_size

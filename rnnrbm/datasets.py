@@ -20,7 +20,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnrbm.arguments import as_list, nearest
-from rnnrbm.files import as_text, check_regular, hash_of
+from rnnrbm.files import as_text, check_path, check_regular, hash_of
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
@@ -106,7 +106,12 @@ class Dataset:
                 "Vectors() for real numbers"
             )
         object.__setattr__(self, "name", as_text(str(self.name)))
-        if isinstance(self.names, Mapping):
+        if self.names is not None:
+            if not isinstance(self.names, Mapping):
+                raise TypeError(
+                    f"{self.name}: names is a {type(self.names).__name__}; expected a dictionary from each of "
+                    f"{', '.join(SPLITS)} to one name per piece"
+                )
             names = {split: [as_text(str(name)) for name in of_split] for split, of_split in self.names.items()}
             object.__setattr__(self, "names", names)
         for split in SPLITS:  # an array becomes a list of pieces
@@ -245,6 +250,7 @@ def load(
     """
     choices: dict[str, Any] = {"original_key": original_key or None, "split": split, "seed": seed, **midi}
     given = {name: value for name, value in choices.items() if value is not None}
+    check_path(source, "a data set, or its name")
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
         return _load_bach(given.get("steps_per_beat", _BACH_STEPS), original_key)
@@ -348,6 +354,8 @@ def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
     OSError
         If the file cannot be written.
     """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"dataset is a {type(dataset).__name__}; expected a Dataset, of lists of pieces")
     kind = dataset.kind
     arrays = {"name": np.array(dataset.name), "kind": np.array(json.dumps(to_record(kind)))}
     for split in SPLITS:

@@ -25,8 +25,10 @@ __all__ = [
     "atomic",
     "cache_folder",
     "check_folder",
+    "check_path",
     "check_regular",
     "check_writable",
+    "file_name",
     "first_line",
     "folder_for",
     "hash_of",
@@ -45,6 +47,12 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("rnnrbm", appauthor=False)
+
+
+def check_path(path: Any, what: str) -> None:
+    """Raise TypeError unless something is a path, to `what`."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{path!r:.60} of type {type(path).__name__}: expected the path of {what}")
 
 
 def check_regular(path: str | os.PathLike[str], what: str) -> None:
@@ -72,6 +80,7 @@ def read_bytes(path: str | os.PathLike[str], what: str, *, most: int | None = No
     ValueError
         If it has more than `most` bytes.
     """
+    check_path(path, what)
     check_regular(path, what)
     try:
         if most is not None and (size := Path(path).stat().st_size) > most and not Path(path).is_dir():
@@ -195,6 +204,16 @@ def as_text(name: str) -> str:
     return " ".join(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split("\n"))
 
 
+def file_name(text: str) -> str:
+    """Return a text as the beginning of a file's name.
+
+    If it is long, or has characters that some system does not allow, a hash of it is added, so that names of different
+    texts differ.
+    """
+    name = re.sub(r"[^\w .,+()\[\]#&'=@~-]", "_", text)[:80].strip() or "unnamed"
+    return name if name == text else f"{name}-{hashlib.sha256(os.fsencode(text)).hexdigest()[:8]}"
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise PermissionError unless this user may write into a folder, or into the one in which it would be made."""
     path = Path(path)
@@ -250,6 +269,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> target.read_text()
     'whole'
     """
+    check_path(path, "a file to write")
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: the folder {str(target.parent)!r} does not exist; create it first")

@@ -134,6 +134,8 @@ def load(path: PathName, classes: Sequence[type] = ()) -> Any:
     OSError
         If it cannot be read.
     """
+    if isinstance(classes, str) or not all(isinstance(kind, type) for kind in classes):
+        raise TypeError(f"classes={classes!r:.60}: expected a list of classes, not of their names")
     arrays, meta = checkpoint.load(path)
     description = meta.get("model")
     # a value or a parameter alone is no model

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+import rnnrbm
 from rnnrbm.arguments import as_array, as_pieces, nearest, number, suggestion, whole_number
+from rnnrbm.datasets import Dataset, PianoRoll, Vectors, save
 from rnnrbm.io import midi
 from rnnrbm.io.rolls import check_roll
 
@@ -190,3 +192,31 @@ def test_options_that_are_not_there_and_truth():
     for wrong in ("yes", 1, None):
         with pytest.raises(TypeError, match=f"drums={wrong!r}: expected True or False"):
             midi.read("a.mid", drums=wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, [], {}])
+def test_what_is_no_path_is_named(wrong):
+    calls = [rnnrbm.load, rnnrbm.load_model, rnnrbm.State.load, rnnrbm.State().save, midi.read]
+    for call in [*calls, lambda path: midi.write(path, [[1]])]:
+        with pytest.raises(TypeError, match=r"of type \w+: expected the path of a"):
+            call(wrong)
+
+
+def test_other_types_are_named(tmp_path):
+    model = rnnrbm.build("rnn-rbm", 3, n_hidden=2, n_recurrent=2, seed=0)
+    model.save(tmp_path / "m.npz")
+    ones = [np.ones((4, 3), np.uint8)]
+    for call, message in (
+        (lambda: rnnrbm.fit(model, ones, state="x"), r"state is a str; expected a State, which State\.load"),
+        (lambda: rnnrbm.fit(model, ones, stop=range(3)), "stop is a range; expected a function"),
+        (lambda: Dataset("x", ones, ones, ones, PianoRoll(), names="x"), "names is a str; expected a dictionary"),
+        (lambda: save("z.npz", None), "dataset is a NoneType; expected a Dataset"),
+        (
+            lambda: rnnrbm.load_model(tmp_path / "m.npz", classes=["x"]),
+            "expected a list of classes, not of their names",
+        ),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+    with pytest.raises(ValueError, match=r"x, train\[0\]: 1 values are masked"):
+        Dataset("x", [np.ma.array([[1.0, 2.0]], mask=[[0, 1]])], [], [], Vectors())

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, path_given, say, say_table, tell
-from rnnrbm.files import as_text, check_folder, folder_for
+from rnnrbm.files import check_folder, file_name, folder_for
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
 
@@ -170,6 +170,7 @@ def generate(
 
         from rnnrbm import sampling as sample
         from rnnrbm.experiment import run
+        from rnnrbm.experiment.run_folder import using
         from rnnrbm.scoring.likelihood import usable_states
 
         if prime is None and prime_frames is not None:
@@ -177,7 +178,7 @@ def generate(
         trained = run.load(run_folder)
         folder = out or run_folder / "generated"
         check_folder(folder, "the samples")
-        name = f"seed{seed}" if prime is None else f"{as_text(prime.stem)}-seed{seed}"
+        name = f"seed{seed}" if prime is None else f"{file_name(prime.stem)}-seed{seed}"
         present = [*folder.glob(f"{glob.escape(name)}-*")] if folder.is_dir() else []
         if present and not overwrite:
             raise FileExistsError(
@@ -202,7 +203,10 @@ def generate(
         trained.kind.check_writing(
             n_frames + (0 if primer is None else len(primer)), usual.tempo if tempo is None else tempo
         )
-        with ProgressBar() as bar, folder_for(folder, "the samples"):
+        place = using(run_folder, "generated") if out is None else folder_for(folder, "the samples")
+        with ProgressBar() as bar, place:
+            if out is None:
+                trained.check_present()
             changed = "Gibbs chains start from other frames, and samples differ"
             missing = "Gibbs chains start from the frame before, and samples differ"
             own = own_data(trained, changed, missing, bar.report) if number and not trained.model.normalized else None

@@ -13,6 +13,7 @@ import numpy as np
 from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.datasets import Dataset
+from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.run_folder import replaces
 from rnnrbm.experiment.setup import build_model, model_options
@@ -51,6 +52,18 @@ class Run:
     kind: FrameKind
     best_epoch: int
     data_hash: str | None = None
+
+    def check_present(self) -> None:
+        """Raise CheckpointError if the folder holds another run by now, into which nothing of this one should come."""
+        path = self.folder / "config.toml"
+        if not path.exists():  # a checkpoint alone
+            return
+        own, there = (config.flat(settings.model_dump()) for settings in (self.config, config.read(path)))
+        if other := [key for key in own if own[key] != there[key] and not config.may_change(key)]:
+            raise checkpoint.CheckpointError(
+                f"{self.folder}: holds another run than the one that was read: {other[0]} is {there[other[0]]!r}, was "
+                f"{own[other[0]]!r}; run this again"
+            )
 
     def check_columns(self, data: Dataset) -> None:
         """Raise ValueError unless the columns of some data mean what they meant in training."""

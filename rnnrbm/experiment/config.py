@@ -48,6 +48,7 @@ __all__ = [
     "check_name",
     "facts_of_run",
     "flat",
+    "may_change",
     "read",
     "template",
     "write",
@@ -286,6 +287,11 @@ def check_name(key: str, name: str, known: Iterable[str]) -> None:
 def _all_keys() -> list[str]:
     tables = Config.model_fields.items()
     return [f"{t}.{name}" for t, field in tables for name in field.annotation.model_fields]  # type: ignore[union-attr]
+
+
+def may_change(key: str) -> bool:
+    """Return whether a setting may change when a run is resumed: how long it trains, and what follows training."""
+    return key in ("training.epochs", "training.patience") or key.startswith(("evaluation.", "generation."))
 
 
 def read(path: str | os.PathLike[str]) -> Config:

@@ -14,13 +14,11 @@ import numpy as np
 from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
-from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run
-from rnnrbm.experiment.resume import may_change
 from rnnrbm.experiment.run import Interrupted
-from rnnrbm.experiment.run_folder import evaluating
+from rnnrbm.experiment.run_folder import using
 from rnnrbm.experiment.setup import comparable
-from rnnrbm.files import atomic, to_json
+from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import predict
 from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states
@@ -219,9 +217,9 @@ def evaluate(
         raise ValueError(f"{data.name} has no piece in {split}")
     run.check_columns(data)
     names = data.names_of(split)
-    name = f"{Path(data.name).stem}-{split}"
-    with evaluating(run.folder) as folder:
-        _check_present(run)
+    name = f"{file_name(data.name)}-{split}"
+    with using(run.folder, "evaluations") as folder:
+        run.check_present()
         results: dict[str, Any] = {
             "run": str(run.folder),
             "model": run.config.model.name,
@@ -296,19 +294,6 @@ def _below(all_frames: LogLikelihood, scored: LogLikelihood, chosen: np.ndarray)
         "settings": f"{scored.settings}, of {len(gap)} random frames",
         "by_piece": None,
     }
-
-
-def _check_present(run: Run) -> None:
-    """Raise CheckpointError if the folder of a run holds another one, whose results would be mistaken for its own."""
-    path = run.folder / "config.toml"
-    if not path.exists():  # a checkpoint alone
-        return
-    own, there = (config.flat(settings.model_dump()) for settings in (run.config, config.read(path)))
-    if other := [key for key in own if own[key] != there[key] and not may_change(key)]:
-        raise checkpoint.CheckpointError(
-            f"{run.folder}: holds another run than the one that was read: {other[0]} is {there[other[0]]!r}, was "
-            f"{own[other[0]]!r}; evaluate it anew"
-        )
 
 
 def _prediction(

@@ -17,12 +17,7 @@ from rnnrbm.experiment.run_folder import write_metrics
 from rnnrbm.progress import Progress
 from rnnrbm.training.fit import State
 
-__all__ = ["extended", "may_change", "resumed"]
-
-
-def may_change(key: str) -> bool:
-    """Return whether a setting may change when a run is resumed: how long it trains, and what follows training."""
-    return key in ("training.epochs", "training.patience") or key.startswith(("evaluation.", "generation."))
+__all__ = ["extended", "resumed"]
 
 
 def extended(settings: Config, changes: Mapping[str, Any], *, resume: bool) -> Config:
@@ -37,7 +32,7 @@ def extended(settings: Config, changes: Mapping[str, Any], *, resume: bool) -> C
     """
     if changes and not resume:
         raise ValueError(f"changes ({', '.join(changes)}) are for a run that is resumed; change the settings instead")
-    if wrong := [key for key in changes if not may_change(key)]:
+    if wrong := [key for key in changes if not config.may_change(key)]:
         raise config.ConfigError(
             "a run resumes with its own settings, of which only training.epochs, training.patience and those of "
             f"evaluation and generation may change; leave out {', '.join(wrong)}, or start a new run"
@@ -72,7 +67,7 @@ def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Prog
     began = then.get("data") if then else _hash_in(facts, "data")
     before, now = (config.flat(json.loads(json.dumps(x))) for x in (then.get("config", {}), meta["config"]))
     changed = [key for key in {**now, **before} if before.get(key) != now.get(key)] if then else []
-    if other := [key for key in changed if not may_change(key)]:
+    if other := [key for key in changed if not config.may_change(key)]:
         key = other[0]
         more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
         raise checkpoint.CheckpointError(
@@ -99,7 +94,7 @@ def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Prog
     elif changed:
         _extend(state, Config.from_dict(then["config"]).training, settings.training, str(saved), progress)
     recorded = config.flat(config.read(written).model_dump())
-    if any(recorded[key] != now[key] for key in recorded if may_change(key)):
+    if any(recorded[key] != now[key] for key in recorded if config.may_change(key)):
         config.write(written, settings, run=facts)
     if state.rows:  # a kill may have come between the checkpoint and this file
         write_metrics(folder / "metrics.csv", state.rows)

@@ -340,6 +340,9 @@ def _finish(
     samples = list(kind.from_samples(sampled))
     (folder / "samples").mkdir(exist_ok=True)
     files = write_samples(run, samples, folder / "samples", progress=progress)
+    for path in run_files(folder):  # of another number of samples
+        if path.parent.name == "samples" and path not in files:
+            path.unlink()
     results: dict[str, Any] = {
         "model": settings.model.name,
         "data": data.name,

@@ -15,13 +15,12 @@ from typing import Any
 
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
-from rnnrbm.files import atomic, check_folder, check_regular, check_writable, temporary_target
+from rnnrbm.files import atomic, check_folder, check_regular, check_writable, make_folder, temporary_target
 
 __all__ = [
     "begin",
     "check_spared",
     "clear",
-    "evaluating",
     "finish_clearing",
     "free_folder",
     "locked",
@@ -31,6 +30,7 @@ __all__ = [
     "replacing",
     "run_files",
     "sweep",
+    "using",
     "write_metrics",
 ]
 
@@ -39,9 +39,12 @@ _WRITTEN = {
     ".": r"config\.toml|metrics\.csv|(checkpoint|pretraining)\.npz|results\.json",
     "figures": r"(learning_curves|filters|sample|statistics)\.png",
     "samples": r"sample-[0-9]+\.(mid|wav|npy|png)",
-    "evaluations": r".+-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
+    "evaluations": r".*-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
     "generated": r"(.+-)?seed[0-9]+-[0-9]+\.(mid|wav|npy|png)",
 }
+
+#: folders in which other processes write what they make of a run
+_USED = ("evaluations", "generated")
 
 #: a fact of a run whose folder may still hold files of the run that it replaces
 _REPLACES = "replaces_a_run"
@@ -170,13 +173,13 @@ def clear(folder: Path, *, keep: str = "") -> None:
 def sweep(folder: Path, parts: Iterable[str] = _WRITTEN) -> None:
     """Delete the temporary files that a killed process has left; see :func:`rnnrbm.files.atomic`.
 
-    Those of evaluations stay while another process evaluates the run: they may be its own.
+    Those of what is made of a run stay while another process makes it: they may be its own.
     """
     for part in parts:
         place = folder / part
         if not place.is_dir():
             continue
-        with _lock(place) if part == "evaluations" else contextlib.nullcontext(True) as alone:
+        with _lock(place) if part in _USED else contextlib.nullcontext(True) as alone:
             for path in place.glob(".*"):
                 target = temporary_target(path)
                 if alone and target and re.fullmatch(_WRITTEN[part], target) and path.is_file():
@@ -185,7 +188,7 @@ def sweep(folder: Path, parts: Iterable[str] = _WRITTEN) -> None:
 
 @contextmanager
 def _lock(folder: Path, *, shared: bool = False) -> Iterator[bool]:
-    """Lock a folder, and yield whether no other process has locked it. The lock ends with the process.
+    """Lock a folder, and yield whether that has succeeded. The lock ends with the process.
 
     Systems that cannot lock folders, such as Windows, are not protected. Many processes can hold a shared lock at once.
     """
@@ -203,6 +206,10 @@ def _lock(folder: Path, *, shared: bool = False) -> Iterator[bool]:
             alone = False
         except OSError:  # some network file systems have no locks
             pass
+        try:  # another process may have deleted the folder before it was locked, and made it again
+            alone = alone and os.path.samestat(os.fstat(handle), os.stat(folder))
+        except FileNotFoundError:
+            alone = False
         yield alone
     finally:
         os.close(handle)
@@ -226,24 +233,33 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(folder: Path) -> Iterator[Path]:
-    """Make and yield the folder of a run's evaluations, without what killed ones have left there.
+def using(folder: Path, part: str) -> Iterator[Path]:
+    """Make and yield a folder in that of a run for what a command makes of the run, while the run is not replaced.
 
-    Several processes can evaluate a run at the same time; meanwhile it is not replaced.
+    Several processes can use a run at the same time. What killed evaluations have left there is deleted.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        That of the run.
+    part : {"evaluations", "generated"}
 
     Raises
     ------
     FileExistsError
         If another process is replacing the run.
     """
-    place = folder / "evaluations"
-    place.mkdir(exist_ok=True)
-    sweep(folder, ["evaluations"])
+    place = folder / part
     for last in (False,) * 9 + (True,):
-        with _lock(place, shared=True) as free:
-            if free:
-                yield place
-                return
+        make_folder(place, "the results")
+        sweep(folder, [part])
+        try:
+            with _lock(place, shared=True) as free:
+                if free:
+                    yield place
+                    return
+        finally:
+            _remove_unused(place)
         if last:
             raise FileExistsError(f"{folder}: another process is replacing the run there; wait for the new one")
         time.sleep(0.1)  # one that deletes what killed ones have left holds the lock for a moment
@@ -251,25 +267,36 @@ def evaluating(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[None]:
-    """Keep other processes from evaluating a run that is to be replaced.
+    """Keep other processes from evaluating a run that is to be replaced, and from sampling it into its folder.
 
     Raises
     ------
     FileExistsError
-        If another process evaluates it.
+        If another process does that.
     """
-    place = folder / "evaluations"
-    place.mkdir(exist_ok=True)
-    with _lock(place) as alone:
-        if not alone:
-            raise FileExistsError(
-                f"{folder}: another process is evaluating the run there; wait for it, or choose another folder by --out"
-            )
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # it holds files, or has been deleted
-                place.rmdir()
+    with contextlib.ExitStack() as stack:
+        for part in _USED:
+            place = folder / part
+            place.mkdir(exist_ok=True)
+            if not stack.enter_context(_lock(place)):
+                raise FileExistsError(
+                    f"{folder}: another process is evaluating or sampling the run there; wait for it, or choose "
+                    "another folder by --out"
+                )
+            stack.callback(_remove_empty, place)
+        yield
+
+
+def _remove_unused(folder: Path) -> None:
+    """Delete an empty folder that no process has locked."""
+    with contextlib.suppress(FileNotFoundError), _lock(folder) as alone:
+        if alone:
+            _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # it holds files, or has been deleted
+        folder.rmdir()
 
 
 def machine() -> str:

@@ -15,7 +15,7 @@ from rnnrbm.datasets import is_folder
 from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, load, load_checkpoint
 from rnnrbm.experiment.config import Config
-from rnnrbm.files import hash_of
+from rnnrbm.files import check_path, hash_of
 from rnnrbm.sequence import SequenceModel
 
 __all__ = ["Start", "check_model", "inherited", "load_model", "start_from"]
@@ -50,6 +50,7 @@ def load_model(path: str | os.PathLike[str], classes: Sequence[type] = ()) -> An
     >>> model.save("model.npz")  # doctest: +SKIP
     >>> model = rnnrbm.load_model("model.npz")  # doctest: +SKIP
     """
+    check_path(path, "a model")
     return _read(Path(path), classes)[0]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnnrbm.arguments import as_pieces
+from rnnrbm.arguments import as_pieces, plain
 from rnnrbm.files import atomic, check_regular, load_arrays
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
 from rnnrbm.io.rolls import check_size
@@ -80,8 +80,9 @@ class Vectors:
 
     def check(self, piece: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
         prefix = f"{where}: " if where else ""
+        piece = plain(piece, where or "piece")
         try:
-            array = np.asarray(piece.toarray() if hasattr(piece, "toarray") else piece)
+            array = np.asarray(piece)
         except ValueError as error:
             raise ValueError(f"{prefix}rows of different lengths; expected an array of frames x columns") from error
         if array.ndim != 2 or 0 in array.shape:

@@ -289,6 +289,11 @@ def fit(
     n_frames = sum(map(len, rolls))
     settings = suitable_settings(trained, settings, single_frames=alone, n_frames=n_frames)
     state = State() if state is None else state
+    if not isinstance(state, State):
+        raise TypeError(f"state is a {type(state).__name__}; expected a State, which State.load(path)[0] reads")
+    for name, function in (("stop", stop), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} is a {type(function).__name__}; expected a function")
     waited = state.epoch - state.best_epoch
     if state.finished and state.epoch < settings.epochs and not 0 < settings.patience <= waited:
         warn(

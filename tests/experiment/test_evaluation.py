@@ -13,7 +13,7 @@ from rnnrbm.datasets import Dataset, PianoRoll
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Model
 from rnnrbm.experiment.evaluation import evaluate, read_partial, score
-from rnnrbm.experiment.run_folder import evaluating, sweep
+from rnnrbm.experiment.run_folder import sweep, using
 from rnnrbm.sampling import predict
 from rnnrbm.scoring import baselines, metrics
 from rnnrbm.scoring.likelihood import Evaluator, frequent_states, log_likelihood
@@ -33,7 +33,7 @@ def toy(width: int = WIDTH) -> Dataset:
     lengths = {"train": [20, 7, 40], "valid": [9, 5], "test": [700, 3, 40]}
     rolls = {name: some_pieces(n, i, width) for i, (name, n) in enumerate(lengths.items())}
     names = {name: [f"{name} {i}" for i in range(len(n))] for name, n in lengths.items()}
-    return Dataset("toy.npz", *rolls.values(), PianoRoll(60, 2), names)
+    return Dataset("toy", *rolls.values(), PianoRoll(60, 2), names)
 
 
 @cache
@@ -197,7 +197,7 @@ def test_what_cannot_be_evaluated(trained: run.Run) -> None:
     with pytest.raises(ValueError, match="split 'tests' is none of train, valid, test"):
         evaluate(trained, toy(), split="tests")
     with pytest.raises(
-        ValueError, match=r"toy\.npz: has 5 columns, but the RNN-RBM of .* has 6; give data of the same columns"
+        ValueError, match=r"toy: has 5 columns, but the RNN-RBM of .* has 6; give data of the same columns"
     ):
         evaluate(trained, toy(5))
     with pytest.raises(ValueError, match="n_bracket_frames must be at least 2, or None for all, got 1"):
@@ -205,7 +205,7 @@ def test_what_cannot_be_evaluated(trained: run.Run) -> None:
     empty = toy()
     empty.names["valid"].clear()
     empty.valid.clear()
-    with pytest.raises(ValueError, match=r"toy\.npz has no piece in valid"):
+    with pytest.raises(ValueError, match=r"toy has no piece in valid"):
         evaluate(trained, empty, split="valid")
     assert not (trained.folder / "evaluations").exists()
 
@@ -243,11 +243,11 @@ def test_what_killed_evaluations_have_left_is_deleted_unless_another_is_at_work(
             path.write_text("")
 
     write()
-    with evaluating(tmp_path) as folder:
+    with using(tmp_path, "evaluations") as folder:
         assert folder == place
         assert not any(path.exists() for path in left)
         write()
-        with evaluating(tmp_path):
+        with using(tmp_path, "evaluations"):
             sweep(tmp_path)
             assert all(path.exists() for path in left)
     sweep(tmp_path)

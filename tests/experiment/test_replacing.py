@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,9 @@ needs_locks = pytest.mark.skipif(os.name == "nt", reason="no locks of folders")
 @needs_locks
 def test_a_run_is_not_replaced_while_it_is_evaluated(old, data):
     before = contents(old)
-    with run_folder.evaluating(old), pytest.raises(FileExistsError, match="another process is evaluating the run"):
-        run.train(new(data), old, overwrite=True)
+    for part in ("evaluations", "generated"):
+        with run_folder.using(old, part), pytest.raises(FileExistsError, match="another process is evaluating or samp"):
+            run.train(new(data), old, overwrite=True)
     assert contents(old) == before
 
 
@@ -113,9 +115,25 @@ def test_a_run_is_not_evaluated_while_it_is_replaced(old, data):
     loaded = run.load(old)
     with run_folder.replacing(old), pytest.raises(FileExistsError, match="another process is replacing the run"):
         evaluation.evaluate(loaded, datasets.load(data))
+    with run_folder.replacing(old):
+        assert "another process is replacing the run there" in refused("generate", old, "--seed", 5)
     with contextlib.ExitStack() as stack:  # several may evaluate
         for _ in range(3):
-            stack.enter_context(run_folder.evaluating(old))
+            stack.enter_context(run_folder.using(old, "evaluations"))
+
+
+def test_folders_of_results_are_deleted_if_they_stay_empty(tmp_path):
+    with run_folder.using(tmp_path, "generated") as place:
+        with run_folder.using(tmp_path, "generated"):
+            pass
+        assert place.is_dir()  # still in use
+    assert list(tmp_path.iterdir()) == []
+    with run_folder.replacing(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with run_folder.using(tmp_path, "evaluations") as place:
+        (place / "a").touch()
+    assert (tmp_path / "evaluations" / "a").exists()
 
 
 def test_results_of_a_run_do_not_come_into_another(old, data):
@@ -125,7 +143,7 @@ def test_results_of_a_run_do_not_come_into_another(old, data):
         CheckpointError, match=r"holds another run than the one that was read: training\.seed is 1, was 0"
     ):
         evaluation.evaluate(loaded, datasets.load(data))
-    assert list((old / "evaluations").iterdir()) == []
+    assert not (old / "evaluations").exists()
 
 
 # --- what would fail only at the end ------------------------------------------------------------------
@@ -181,13 +199,14 @@ def test_scores_and_samples_can_be_made_anew_with_other_settings(old):
     changes = {"generation.n_samples": 3, "generation.tempo": 72, "evaluation.test": True}
     results = run.train(None, old, resume=True, changes=changes)
     assert len([name for name in results["samples"] if name.endswith(".mid")]) == 3
+    (old / "samples" / "mine.mid").touch()
     assert midi.parse(old / "samples" / "sample-1.mid").beats_per_minute() == pytest.approx(72, abs=1e-3)
     assert results["test_ll"] is not None
     assert config.read(old / "config.toml").generation.n_samples == 3
     written = old / "config.toml"
     written.write_text(written.read_text().replace("n_frames = 10", "n_frames = 5"))
-    run.train(None, old, resume=True)
-    assert np.load(old / "checkpoint.npz").files
+    run.train(None, old, resume=True, changes={"generation.n_samples": 1})
+    assert {path.name for path in (old / "samples").glob("*.mid")} == {"sample-1.mid", "mine.mid"}
     with pytest.raises(ValueError, match="generation: tempo=1"):
         run.train(None, old, resume=True, changes={"generation.tempo": 1})
 
@@ -333,3 +352,17 @@ def test_data_that_changed_are_noticed(tmp_path, trained, data):
     assert re.search(r"warning: .* cannot be read .*, so Gibbs chains start from the frame before, .* restore", said)
     line = refused("evaluate", folder, *quick)
     assert re.search(r"the run's training data cannot be read .*; restore .*, or give other data by --data", line)
+
+
+def test_each_data_set_has_results_of_its_own(old, data):
+    loaded, toy = run.load(old), datasets.load(data)
+    shutil.rmtree(old / "evaluations")
+    names = ["toy", "toy.v2", "toy.v3", "", "a/b", "a_b", "a\0b", "L" * 300, "é" * 120, "two\nlines"]
+    for name in names:
+        evaluation.evaluate(
+            loaded, replace(toy, name=name), n_chains=2, n_temperatures=2, n_draws=1, k=1, bracket=False
+        )
+    written = [json.loads(path.read_text()) for path in (old / "evaluations").glob("*.json")]
+    assert sorted(results["data"] for results in written) == sorted(name.replace("\n", " ") for name in names)
+    run_folder.clear(old)
+    assert not (old / "evaluations").exists()
