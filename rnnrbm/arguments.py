@@ -216,4 +216,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'epochs'?`` or, if nothing is near, ``known are epochs, seed``."""
     known = list(known)
     near = nearest(name, known)
-    return f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
+    if not near:
+        return f"known are {', '.join(known)}"
+    # of the same last name in several tables
+    alike = [k for k in known if k.rpartition(".")[2] == near.rpartition(".")[2]] if "." not in name else [near]
+    return f"did you mean {' or '.join(map(repr, alike))}?"

@@ -287,6 +287,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
+    except PermissionError as error:
+        raise PermissionError(f"{target}: cannot be written, permission is denied; choose another folder") from error
     except OSError as error:
         if error.errno not in _FULL:
             raise

@@ -244,3 +244,14 @@ def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"pipe: a pipe or a device"), atomic(tmp_path / "pipe"):
         pass
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_without_permission_the_file_is_named_and_not_its_temporary_one(monkeypatch, tmp_path):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", str(tmp_path / ".a.0123abcd.txt"))
+
+    with pytest.raises(
+        PermissionError, match=r"a\.txt: cannot be written, permission is denied; choose another folder"
+    ), atomic(tmp_path / "a.txt"):
+        refuse()
+    assert list(tmp_path.iterdir()) == []

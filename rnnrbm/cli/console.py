@@ -235,16 +235,11 @@ def own_data(trained: Run, changed: str, missing: str = "", progress: Progress =
 
     The texts say what follows if the data have changed, and if they are missing, which is an error without a text.
     """
-    import warnings
-
     from rnnrbm.experiment import run
-    from rnnrbm.io.midi_grid import GridWarning
 
     source = trained.config.data.source
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", GridWarning)  # it was given when the run was trained, on the same grid
-            data = run.load_data(trained.config.data, progress, trained.folder)
+        data = run.load_data(trained.config.data, progress, trained.folder)
     except (OSError, ValueError) as error:
         message = f"the run's training data cannot be read ({error})"
         remedy = f"restore {source!r}, or run this command in the folder from which the path is right"
@@ -286,7 +281,8 @@ def _console() -> Console:
     from rich.console import Console
 
     # a name such as set[1] is no markup
-    return Console(width=None if sys.stdout.isatty() else 130, markup=False, highlight=False)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 130
+    return Console(width=width, markup=False, highlight=False)
 
 
 def say_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

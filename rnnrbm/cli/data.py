@@ -96,6 +96,7 @@ def convert(
         from dataclasses import replace
 
         from rnnrbm import datasets
+        from rnnrbm.files import read_bytes
         from rnnrbm.io import formats
         from rnnrbm.io.midi import check_tempo
         from rnnrbm.io.midi_folder import MIDI_SUFFIXES
@@ -138,6 +139,8 @@ def convert(
             else:
                 _save_roll(target, roll, kind, transpose, path)
         elif to_midi:
+            if path.suffix.lower() == ".npz":
+                read_bytes(path, "an .npz file of one piano-roll")  # says if it is missing
             raise ValueError(
                 f"{path}: is no file of one piano-roll, so {target} cannot be made of it; a data set has many pieces: "
                 "write the one you want by rnnrbm.midi.write in Python"

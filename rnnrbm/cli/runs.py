@@ -100,6 +100,10 @@ def train(
             if out is None:
                 raise configs.ConfigError("--resume needs --out, the folder of the run to resume")
         else:
+            if config is not None and (config.suffix.lower() != ".toml" and (config.is_dir() or not config.exists())):
+                raise configs.ConfigError(
+                    f"{config}: is no configuration, a TOML file; for a data set: --data {config}"
+                )
             settings = configs.read(config) if config is not None else configs.Config()
             settings = settings.replaced(changes)
 

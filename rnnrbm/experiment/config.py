@@ -382,9 +382,9 @@ def template() -> str:
             values = {name: getattr(settings(), name) for name in names}
             # of strings, numbers, truth values and lists of them, JSON is TOML
             lines += [
-                f"# {name} = {json.dumps(usual[name])}  ({Model().name}; {kind})"
+                f"# {name} = {json.dumps(usual[name])}  # {Model().name}; {kind}"
                 if value is None and table == "model" and name in usual
-                else f"# {name} = ...  ({kind})"
+                else f"# {name} = ...  # {kind}"
                 if value is None
                 else f"{name} = {json.dumps(value)}"
                 for name, value in values.items()

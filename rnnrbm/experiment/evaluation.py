@@ -21,7 +21,7 @@ from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import predict
-from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states
+from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states, with_error
 
 __all__ = ["evaluate", "fingerprint", "read_partial", "score"]
 
@@ -183,7 +183,8 @@ def evaluate(
     stop : callable or None
         Called now and then. If it returns True, the results so far are saved in ``evaluations/`` of the run.
     progress : callable
-        See :data:`rnnrbm.progress.Progress`; stages are ais, raise, exact, prediction, baselines.
+        See :data:`rnnrbm.progress.Progress`; stages are ais, raise, exact, prediction, baselines, and note,
+        which gives each score as soon as it is known.
 
     Returns
     -------
@@ -271,6 +272,7 @@ def evaluate(
             if frames is not None:
                 summary |= _below(headline, scored, chosen_frames(pieces, seed, frames))
             results["raise" if stage == "raise" else "log_likelihood"] = summary
+            progress("note", 0, 0, {"text": f"{scored.settings}: {with_error(scored.mean, scored.standard_error)}"})
         results["prediction"] = _prediction(run, pieces, k, n_draws, seed, mode, stop, progress)
         progress("baselines", 0, 1, None)
         results["baselines"] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
 from rnnrbm.frames import FrameKind
+from rnnrbm.io.midi_grid import GridWarning
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
@@ -87,10 +89,14 @@ def versions(mode: Any) -> dict[str, str]:
 def load_data(settings: config.Data, progress: Progress = silent, run_folder: Path | None = None) -> datasets.Dataset:
     """Load what the configuration names, with all options that are set; one that a source does not have is refused.
 
-    With the folder of a run, a relative path is that of where the run was started; see :func:`located`.
+    With the folder of a run, they are read again: a relative path is that of where the run was started (see
+    :func:`located`), and there is no warning of the grid of frames, which was given when the run was trained.
     """
     source = located(settings.source, run_folder) if datasets.is_path(settings.source) else settings.source
-    return datasets.load(source, progress=progress, **_options(settings))
+    with warnings.catch_warnings():
+        if run_folder is not None:
+            warnings.simplefilter("ignore", GridWarning)
+        return datasets.load(source, progress=progress, **_options(settings))
 
 
 def started_in(folder: Path) -> str:

@@ -152,6 +152,7 @@ def test_nothing_is_replaced_silently(place):
         (["tune.mid", "a.mid"], r"tune.mid: is no file of one piano-roll, so .* cannot be made of it"),
         (["bach", "a.mid"], r"bach: is no file of one piano-roll"),
         (["none.mid", "a.npz"], r"none\.mid: there is no such file; give the path of a MIDI file$"),
+        (["none.npz", "a.mid"], "none.npz: there is no such file; give the path of an .npz file of one piano-roll"),
         (["none.npz", "a.npz"], r"none.npz: there is no such file or folder"),
         (["bahc", "a.npz"], r"did you mean 'bach'"),
         (["tune.mid", "nowhere/a.npz"], r"folder 'nowhere' does not exist"),

@@ -165,6 +165,9 @@ def test_options_change_settings(place):
     ("arguments", "message"),
     [
         (["--set", "training.epoch=3"], r"unknown key 'training\.epoch'; did you mean 'training\.epochs'\?"),
+        (["--set", "k=3"], r"'k' is no setting; did you mean 'training\.k' or 'generation\.k'\?"),
+        (["bach"], r"bach: is no configuration, a TOML file; for a data set: --data bach"),
+        (["."], r"\.: is no configuration, a TOML file; for a data set: --data \."),
         (["--set", "epochs=3"], r"'epochs' is no setting; did you mean 'training\.epochs'\?"),
         (["--set", "training.epochs"], r"--set training\.epochs: expected KEY=VALUE, as in training\.epochs=20"),
         (["--set", "training.epochs=many"], r"training\.epochs: .*got 'many'"),

@@ -2,6 +2,7 @@
 
 import inspect
 import pydoc
+import re
 import tomllib
 
 import pytest
@@ -57,6 +58,10 @@ def test_the_template_is_the_defaults_explained(tmp_path):
             assert lines[rows[0]].startswith("# ") == (value is None)
             assert any(line.startswith("# ") for line in lines[max(0, rows[0] - 4) : rows[0]])
     assert not any(":func:" in line or "``" in line for line in lines)
+    # a default of the model needs nothing but its mark of a comment taken away
+    path.write_text(re.sub(r"(?m)^# (\w+ = [^.])", r"\1", path.read_text(encoding="utf-8")), encoding="utf-8")
+    assert config.read(path).model.n_hidden == 256
+    assert config.read(path).model.cell == "gru"
 
 
 def test_written_and_read_back(tmp_path):

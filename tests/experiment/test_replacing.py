@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rnnrbm.checkpoint import CheckpointError
 from rnnrbm.experiment import config, evaluation, run, run_folder
 from rnnrbm.experiment.config import ConfigError
 from rnnrbm.io import midi
+from rnnrbm.io.midi_grid import GridWarning
 
 QUICK = {"evaluation.test": False, "generation.n_samples": 1}
 
@@ -366,3 +368,29 @@ def test_each_data_set_has_results_of_its_own(old, data):
     assert sorted(results["data"] for results in written) == sorted(name.replace("\n", " ") for name in names)
     run_folder.clear(old)
     assert not (old / "evaluations").exists()
+
+
+def test_what_was_said_of_the_grid_is_not_said_again(tmp_path):
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for i in range(6):
+        midi.write(songs / f"{i}.mid", np.eye(12, dtype=np.uint8), low=LOW, steps_per_beat=4)
+    settings = tiny(songs, **QUICK, **{"data.steps_per_beat": 1, "data.low": LOW, "data.high": LOW + 11})
+    with pytest.warns(GridWarning, match="steps_per_beat=1"):
+        run.train(settings, tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.train(None, tmp_path / "run", resume=True, changes={"training.epochs": 4})
+
+
+def test_each_score_is_said_as_soon_as_it_is_known(old, data):
+    said = []
+
+    def progress(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
+        said.append(row["text"] if stage == "note" and row else f"{stage} {done}/{total}")
+
+    options = {"n_chains": 3, "n_temperatures": 3, "n_draws": 1, "k": 1}
+    results = evaluation.evaluate(run.load(old), datasets.load(data), progress=progress, **options)
+    (ais,) = [i for i, text in enumerate(said) if text.startswith("AIS, 3 chains x 3 temperatures")]
+    assert f"{results['log_likelihood']['micro']:.3f}" in said[ais]
+    assert "raise 0/14" in said[ais:]
