@@ -10,6 +10,7 @@ add a line to :data:`rnnrbm.kinds.registry.KINDS`; CONTRIBUTING.md leads through
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -62,7 +63,10 @@ class ScoreColumn(NamedTuple):
 def is_number(value: Any) -> bool:
     """Return whether a value is a finite real number; truth values and texts from a file are not."""
     numeric = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return numeric and bool(np.isfinite(value))
+    try:
+        return numeric and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 class FrameKind(Protocol):

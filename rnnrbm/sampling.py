@@ -219,8 +219,8 @@ class Sampler:
         # padded to a multiple of the devices; the sample of a row does not depend on later rows
         size = n_samples if n_samples < n_devices else -(-n_samples // n_devices) * n_devices
         spread = sharding.Sharding(size, self._mode)
-        self._rng.key.set_value(random.key_from_seed(random.as_seed(seed)))
-        with spread.replicated(self._variables):
+        key = random.key_from_seed(random.as_seed(seed))
+        with spread.replicated(self._variables, {self._rng.key: key}):
             u = self._begin()
             last = np.zeros(self.n_visible, self.dtype)
             if beginning is not None:
@@ -353,6 +353,9 @@ def predict(
     ValueError
         If there are no pieces, or one does not fit the model.
     """
+    if not isinstance(model, SequenceModel):
+        raise TypeError(f"expected a SequenceModel, got {type(model).__name__}")
+    n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", k, 1, 2**31 - 1)
     n_visible, dtype = model.n_visible, model.dtype
     pieces = check_pieces(pieces, model.density)
     seed = random.as_seed(seed)
@@ -370,8 +373,8 @@ def predict(
         frames = np.empty((len(before), n_visible), dtype)
         for rows, u in history.blocks(pieces, size):
             filled = np.resize(np.arange(len(rows)), size)  # pads the last block
-            rng.key.set_value(random.key_from_seed(seed, rows[0] // size + i * (len(before) // size + 1)))
-            with spread.replicated([*engine.shared_inputs(model.params), rng.key, rng.draw]):
+            key = random.key_from_seed(seed, rows[0] // size + i * (len(before) // size + 1))
+            with spread.replicated([*engine.shared_inputs(model.params), rng.key, rng.draw], {rng.key: key}):
                 sampled = step(spread.shard(u[filled]), spread.shard(before[rows[filled]]))
             frames[rows] = engine.to_numpy(sampled)[: len(rows)]
         yield np.split(frames, np.cumsum(lengths)[:-1])

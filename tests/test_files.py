@@ -250,8 +250,9 @@ def test_without_permission_the_file_is_named_and_not_its_temporary_one(monkeypa
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied", str(tmp_path / ".a.0123abcd.txt"))
 
-    with pytest.raises(
-        PermissionError, match=r"a\.txt: cannot be written, permission is denied; choose another folder"
-    ), atomic(tmp_path / "a.txt"):
+    with (
+        pytest.raises(PermissionError, match=r"a\.txt: cannot be written, permission is denied; choose another folder"),
+        atomic(tmp_path / "a.txt"),
+    ):
         refuse()
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """Sampling: against NumPy with the same uniforms, by seed, from a primer."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,7 @@ from rnnrbm import sampling
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import key_from_seed
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.sampling import Sampler, generate
+from rnnrbm.sampling import Sampler, generate, predict
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Gaussian, Softmax
 
@@ -212,3 +213,23 @@ def test_more_gibbs_steps_than_can_be_counted_are_refused():
     model = rnn_rbm(3, n_hidden=4, n_recurrent=2, seed=0)
     with pytest.raises(ValueError, match=r"^k=1000000000000: expected a whole number, 1 to 2147483647$"):
         generate(model, 1, k=10**12)
+
+
+def test_threads_may_share_a_sampler():
+    _, sampler, _ = make()
+    expected = [sampler(2, seed=i) for i in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        for a, b in zip(expected, pool.map(lambda i: sampler(2, seed=i), range(12)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_predict_checks_its_arguments():
+    model, _, _ = make()
+    for wrong, message in (
+        ({"k": 1.5}, "k=1.5: expected a whole"),
+        ({"n_samples": 0}, "n_samples=0: expected a whole"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            next(predict(model, [PRIME], **wrong))
+    with pytest.raises(TypeError, match="expected a SequenceModel, got str"):
+        next(predict("x", [PRIME]))

@@ -12,7 +12,8 @@ threads of one small pool: on 2 cores we saw a deadlock, after which XLA aborts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +38,9 @@ def _cores_only(mode: Any) -> bool:
     import jax
 
     return jax.default_backend() == "cpu"
+
+
+_ONE_THREAD = threading.RLock()
 
 
 class Sharding:
@@ -88,19 +92,24 @@ class Sharding:
                 variable.container.storage[0] = self._place(variable.get_value(borrow=True), None)
 
     @contextmanager
-    def replicated(self, variables: Iterable[Any]) -> Iterator[None]:
+    def replicated(self, variables: Iterable[Any], values: Mapping[Any, Any] | None = None) -> Iterator[None]:
         """Replicate shared variables within the block; afterwards they hold their earlier arrays.
 
-        For functions that update none of them. A user's own functions then find the variables unchanged.
+        For functions that update none of them. A user's own functions then find the variables unchanged. One thread at
+        a time is in such a block, since threads may share a model, or an object with a random stream; `values` are
+        assigned there first.
         """
-        variables = list(variables)
-        before = [variable.container.storage[0] for variable in variables]
-        self.replicate(variables)
-        try:
-            yield
-        finally:
-            for variable, value in zip(variables, before, strict=True):
-                variable.container.storage[0] = value
+        with _ONE_THREAD:
+            variables = list(variables)
+            for variable, value in (values or {}).items():
+                variable.set_value(value)
+            before = [variable.container.storage[0] for variable in variables]
+            self.replicate(variables)
+            try:
+                yield
+            finally:
+                for variable, value in zip(variables, before, strict=True):
+                    variable.container.storage[0] = value
 
 
 def release(variables: Iterable[Any]) -> None:

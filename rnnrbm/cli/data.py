@@ -139,6 +139,10 @@ def convert(
             else:
                 _save_roll(target, roll, kind, transpose, path)
         elif to_midi:
+            if path.suffix.lower() in MIDI_SUFFIXES and not path.is_dir():
+                raise ValueError(
+                    f"{path}: is MIDI already; convert it to a piano-roll first, *.npz, and that to {target}"
+                )
             if path.suffix.lower() == ".npz":
                 read_bytes(path, "an .npz file of one piano-roll")  # says if it is missing
             raise ValueError(
@@ -235,7 +239,7 @@ def _shift(roll: np.ndarray, semitones: int, low: int | None, where: str) -> np.
         columns = f"notes {low} to {low + roll.shape[1] - 1}" if low is not None else f"{roll.shape[1]} columns"
         raise ValueError(
             f"{where}: --transpose {semitones} moves {lost} of {roll.sum()} sounding cells out of its {columns}; "
-            "choose fewer semitones, or more notes by --low and --high"
+            "choose fewer semitones, or, of MIDI, more notes by --low and --high"
         )
     return shifted
 

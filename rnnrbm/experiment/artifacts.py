@@ -15,7 +15,7 @@ from rnnrbm.backend import engine
 from rnnrbm.datasets import Dataset
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
-from rnnrbm.experiment.run_folder import replaces
+from rnnrbm.experiment.run_folder import lock, replaces
 from rnnrbm.experiment.setup import build_model, model_options
 from rnnrbm.files import temporary_target
 from rnnrbm.frames import FrameKind
@@ -61,8 +61,16 @@ class Run:
         own, there = (config.flat(settings.model_dump()) for settings in (self.config, config.read(path)))
         if other := [key for key in own if own[key] != there[key] and not config.may_change(key)]:
             raise checkpoint.CheckpointError(
-                f"{self.folder}: holds another run than the one that was read: {other[0]} is {there[other[0]]!r}, was "
-                f"{own[other[0]]!r}; run this again"
+                f"{self.folder}: its config.toml is of another run than the checkpoint that was read: {other[0]} is "
+                f"{there[other[0]]!r}, was {own[other[0]]!r}; if another run has just taken its place, run this again, "
+                "else restore the file that was changed"
+            )
+        data = config.facts_of_run(path).get("data")
+        recorded = data.get("sha256") if isinstance(data, dict) else None
+        if self.data_hash is not None and recorded is not None and recorded != self.data_hash:
+            raise checkpoint.CheckpointError(
+                f"{self.folder}: its config.toml is of a run on other data than the checkpoint that was read; if "
+                "another run has just taken its place, run this again, else restore the file that was changed"
             )
 
     def check_columns(self, data: Dataset) -> None:
@@ -181,9 +189,10 @@ def write_samples(
 
     files = []
     stems = {f"{name}-{i}"[-50:] for i in range(1, len(samples) + 1)}
-    for path in folder.glob(".*"):  # of a killed process
-        if (target := temporary_target(path)) and Path(target).stem in stems:
-            path.unlink()
+    with lock(folder) as alone:
+        for path in folder.glob(".*"):  # of a killed process, if no other one is at work here
+            if alone and (target := temporary_target(path)) and Path(target).stem in stems:
+                path.unlink()
     tempo = run.config.generation.tempo if tempo is None else tempo
     for i, sample in enumerate(samples, 1):
         stem = f"{name}-{i}"

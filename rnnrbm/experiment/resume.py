@@ -93,6 +93,8 @@ def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Prog
         part, state = Part(then["part"], state), State()
     elif changed:
         _extend(state, Config.from_dict(then["config"]).training, settings.training, str(saved), progress)
+        if state.finished:  # nothing will be saved again, and the checkpoint says how to sample the run
+            state.save(saved, meta)
     recorded = config.flat(config.read(written).model_dump())
     if any(recorded[key] != now[key] for key in recorded if config.may_change(key)):
         config.write(written, settings, run=facts)

@@ -270,7 +270,13 @@ def _train(
             raise Interrupted(f"stopped after training, which is finished and saved in {folder}")
         progress(stage, done, total, row)
 
-    return _finish(folder, settings, data, model, state, mode, progress_or_stop)
+    results = _finish(folder, settings, data, model, state, mode, progress_or_stop)
+    if missing := [name for name in ("config.toml", "checkpoint.npz") if not (folder / name).exists()]:
+        raise FileNotFoundError(
+            f"{folder}: {' and '.join(missing)} was deleted while the run was scored and sampled, so it cannot be used "
+            "again; train it anew by --overwrite"
+        )
+    return results
 
 
 def _pretrain(

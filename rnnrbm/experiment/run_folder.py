@@ -23,6 +23,7 @@ __all__ = [
     "clear",
     "finish_clearing",
     "free_folder",
+    "lock",
     "locked",
     "machine",
     "prepare",
@@ -179,7 +180,7 @@ def sweep(folder: Path, parts: Iterable[str] = _WRITTEN) -> None:
         place = folder / part
         if not place.is_dir():
             continue
-        with _lock(place) if part in _USED else contextlib.nullcontext(True) as alone:
+        with lock(place) if part in _USED else contextlib.nullcontext(True) as alone:
             for path in place.glob(".*"):
                 target = temporary_target(path)
                 if alone and target and re.fullmatch(_WRITTEN[part], target) and path.is_file():
@@ -187,7 +188,7 @@ def sweep(folder: Path, parts: Iterable[str] = _WRITTEN) -> None:
 
 
 @contextmanager
-def _lock(folder: Path, *, shared: bool = False) -> Iterator[bool]:
+def lock(folder: Path, *, shared: bool = False) -> Iterator[bool]:
     """Lock a folder, and yield whether that has succeeded. The lock ends with the process.
 
     Systems that cannot lock folders, such as Windows, are not protected. Many processes can hold a shared lock at once.
@@ -224,7 +225,7 @@ def locked(folder: Path) -> Iterator[None]:
     FileExistsError
         If another process holds the lock.
     """
-    with _lock(folder) as alone:
+    with lock(folder) as alone:
         if not alone:
             raise FileExistsError(
                 f"{folder}: another process is training there; wait for it, or choose another folder by --out"
@@ -254,7 +255,7 @@ def using(folder: Path, part: str) -> Iterator[Path]:
         make_folder(place, "the results")
         sweep(folder, [part])
         try:
-            with _lock(place, shared=True) as free:
+            with lock(place, shared=True) as free:
                 if free:
                     yield place
                     return
@@ -278,7 +279,7 @@ def replacing(folder: Path) -> Iterator[None]:
         for part in _USED:
             place = folder / part
             place.mkdir(exist_ok=True)
-            if not stack.enter_context(_lock(place)):
+            if not stack.enter_context(lock(place)):
                 raise FileExistsError(
                     f"{folder}: another process is evaluating or sampling the run there; wait for it, or choose "
                     "another folder by --out"
@@ -289,7 +290,7 @@ def replacing(folder: Path) -> Iterator[None]:
 
 def _remove_unused(folder: Path) -> None:
     """Delete an empty folder that no process has locked."""
-    with contextlib.suppress(FileNotFoundError), _lock(folder) as alone:
+    with contextlib.suppress(FileNotFoundError), lock(folder) as alone:
         if alone:
             _remove_empty(folder)
 

@@ -80,10 +80,11 @@ def read_npz(path: Path) -> Contents:
                 "it again with `save`"
             )
         check_size(_PIECE * max(len(lengths), len(labels)), path)
-        if lengths.sum() != len(frames) or (lengths < 0).any():
+        if (lengths < 0).any() or (lengths > len(frames)).any() or lengths.sum() != len(frames):
+            span = f" (from {lengths.min()} to {lengths.max()})" if len(lengths) else ""
             raise ValueError(
-                f"{path}: {split} has {len(frames)} frames but its lengths add up to "
-                f"{lengths.sum()}; write it again with `save`"
+                f"{path}: {split} has {len(frames)} frames but its lengths{span} add up to {sum(map(int, lengths))}; "
+                "write it again with `save`"
             )
         ends = np.cumsum(lengths)
         pieces[split] = [frames[end - length : end] for end, length in zip(ends, lengths, strict=True)]

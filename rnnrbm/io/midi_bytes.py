@@ -111,7 +111,8 @@ def chunks(path: str | os.PathLike[str], data: bytes) -> tuple[int, list[bytes]]
 def _end(path: str | os.PathLike[str], data: bytes, start: int, size: int, track: int, mended: list[str]) -> int:
     """Return where a track ends: where its length says, unless only its end-of-track event leads to the next chunk."""
     stated = start + size
-    if stated == len(data) or data[stated : stated + 4] == b"MTrk":
+    fits = stated == len(data) or data[stated : stated + 4] == b"MTrk"
+    if fits and data.find(b"MTrk", start, stated) < 0:  # else it may claim the bytes of other tracks
         return stated
     # only as far as the next chunk: from many tracks to the end of a large file would take hours
     following = data.find(b"MTrk", start)
@@ -144,12 +145,14 @@ def events(
         If the track is damaged, or ends after tick :data:`MAX_TICK`.
     """
     n_skipped = 0
-    for tick, status, payload, _ in _scan(path, track, chunk):
+    for tick, status, payload, position in _scan(path, track, chunk):
         if tick > MAX_TICK:
             raise MidiError(
                 f"{path}: track {track + 1} lasts {tick} ticks or more, expected at most {MAX_TICK}; its times are "
                 "damaged: get another copy"
             )
+        if status == END_OF_TRACK and chunk[position:].strip(b"\0"):
+            skipped.append(f"track {track + 1} has {len(chunk) - position} bytes after its end-of-track event")
         if status in _SYSTEM:
             n_skipped += 1
         else:

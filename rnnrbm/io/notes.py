@@ -208,7 +208,12 @@ def _note_contents(path: Path, data: Any, low: int, high: int) -> Contents:
     for split in SPLITS:
         if not isinstance(data[split], list | tuple):
             raise ValueError(f"{path}: {split} is a {type(data[split]).__name__}; expected {layout}")
-        check_size(sum(_room(piece, width) for piece in data[split]), path)  # a pickle may hold one piece many times
+        size, rooms = 0, {}  # a pickle may hold one piece many times
+        for piece in data[split]:
+            if id(piece) not in rooms:
+                rooms[id(piece)] = _room(piece, width)
+            size += rooms[id(piece)]
+            check_size(size, path)
         rolls[split] = [_roll(f"{path}, {split}[{i}]", piece, low, high) for i, piece in enumerate(data[split])]
     names = {split: [f"{split}[{i}]" for i in range(len(rolls[split]))] for split in SPLITS}
     return Contents(path.stem, rolls, names, {"kind": PIANO_ROLL, "low": low})

@@ -405,8 +405,8 @@ class Evaluator:
             yield Chunk(rows, values[:, : len(rows)], n)
 
     def _anneal(self, u: np.ndarray, v: np.ndarray, seed: int, stream: int) -> list[np.ndarray]:
-        self._rng.key.set_value(random.key_from_seed(seed, stream))
-        with self._spread.replicated([*self.variables, self._rng.key, self._rng.draw]):
+        key = random.key_from_seed(seed, stream)
+        with self._spread.replicated([*self.variables, self._rng.key, self._rng.draw], {self._rng.key: key}):
             return [engine.to_numpy(x) for x in self._score(*(self._spread.shard(x) for x in (u, v)))]
 
     def _score_static(self, v: np.ndarray, seed: int) -> Chunk:

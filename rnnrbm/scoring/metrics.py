@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnrbm.arguments import as_array, as_pieces
+from rnnrbm.io.rolls import check_roll
 
 __all__ = [
     "Nearest",
@@ -30,6 +31,11 @@ __all__ = [
 Pieces = Sequence[np.ndarray]
 
 _ROWS = 2048  # frames at a time, so that a block stays in the processor's cache
+
+
+def _rolls(pieces: Pieces) -> list[np.ndarray]:
+    """Return pieces as a list of rolls of 0 and 1."""
+    return [check_roll(piece, where=f"piece {i}") for i, piece in enumerate(as_pieces(pieces))]
 
 
 def previous(piece: np.ndarray) -> np.ndarray:
@@ -67,8 +73,7 @@ def accuracy(predicted: Pieces, true: Pieces) -> dict[str, float]:
         ``frame``: mean of :func:`frame_accuracy` over all frames. ``bay``: TP / (TP + FP + FN) over all notes of
         all frames. ``precision``, ``recall``: over all notes. Values are fractions, not percent; NaN for 0 / 0.
     """
-    true = as_pieces(true)
-    p, t = np.concatenate(list(predicted)) > 0, np.concatenate(list(true)) > 0
+    p, t = (np.concatenate(_rolls(pieces)) > 0 for pieces in (predicted, true))
     return shares(frame_accuracy(p, t), float((p & t).sum()), float(p.sum()), float(t.sum()))
 
 
@@ -121,6 +126,9 @@ def expected_accuracy(p: np.ndarray, true: np.ndarray) -> np.ndarray:
     -------
     numpy.ndarray, shape (frames,)
     """
+    p, true = as_array(p, "p"), as_array(true, "true")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p holds values from {p.min()} to {p.max()}; expected probabilities, 0 to 1")
     parts = []
     for start in range(0, len(true), _ROWS):
         t = true[start : start + _ROWS].T > 0
@@ -138,19 +146,19 @@ def expected_accuracy(p: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 def copy_previous(pieces: Pieces) -> list[np.ndarray]:
     """Predict each frame as a copy of the previous one, and the first frame as silent."""
-    pieces = as_pieces(pieces)
+    pieces = _rolls(pieces)
     return [previous(p) for p in pieces]
 
 
 def notes_per_frame(pieces: Pieces) -> np.ndarray:
     """Number of notes in each frame of all pieces, shape (frames,)."""
-    pieces = as_pieces(pieces)
+    pieces = _rolls(pieces)
     return np.concatenate([np.asarray(p) > 0 for p in pieces]).sum(axis=1)
 
 
 def note_lengths(pieces: Pieces) -> np.ndarray:
     """Length in frames of each note of all pieces, without a break, including notes at the ends."""
-    pieces = as_pieces(pieces)
+    pieces = _rolls(pieces)
     lengths = []
     for piece in pieces:
         on = np.pad(np.asarray(piece) > 0, ((1, 1), (0, 0)))
@@ -207,8 +215,8 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
     ValueError
         If the rolls differ in length, or no piece is as long as they are.
     """
-    rolls = as_pieces(rolls)
-    pieces = as_pieces(pieces)
+    rolls = _rolls(rolls)
+    pieces = _rolls(pieces)
     n_steps = len(rolls[0])
     if any(len(roll) != n_steps for roll in rolls):
         raise ValueError(f"rolls have {sorted({len(roll) for roll in rolls})} frames, expected one length")
@@ -258,8 +266,8 @@ def longest_copy(roll: np.ndarray, pieces: Pieces, transpose_range: tuple[int, i
 
 def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, int] = (0, 0)) -> list[int]:
     """As :func:`longest_copy` for several rolls, faster than one by one."""
-    rolls = as_pieces(rolls)
-    pieces = as_pieces(pieces)
+    rolls = _rolls(rolls)
+    pieces = _rolls(pieces)
     number: dict[bytes, int] = {}
     frames = []
     for piece in pieces:
@@ -289,7 +297,7 @@ def longest_copies(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
 
 def repeated_frame_rate(pieces: Pieces) -> float:
     """Fraction of non-silent frames that equal the previous frame; NaN if there are none."""
-    pieces = as_pieces(pieces)
+    pieces = _rolls(pieces)
     equal = np.concatenate([(p[1:] == p[:-1]).all(axis=1) for p in pieces])
     sounds = np.concatenate([p[1:].any(axis=1) for p in pieces])
     return float((equal & sounds).sum() / sounds.sum()) if sounds.any() else float("nan")
@@ -311,7 +319,7 @@ def pitch_histogram(pieces: Pieces, *, low: int = 21, classes: bool = False) -> 
     numpy.ndarray
         Sums to 1; zeros if nothing sounds.
     """
-    pieces = as_pieces(pieces)
+    pieces = _rolls(pieces)
     counts = sum((np.asarray(p) > 0).sum(axis=0).astype(float) for p in pieces)
     if classes:
         counts = np.bincount((low + np.arange(counts.size)) % 12, weights=counts, minlength=12)

@@ -142,7 +142,8 @@ def test_results_of_a_run_do_not_come_into_another(old, data):
     loaded = run.load(old)
     run.train(new(data), old, overwrite=True)
     with pytest.raises(
-        CheckpointError, match=r"holds another run than the one that was read: training\.seed is 1, was 0"
+        CheckpointError,
+        match=r"its config.toml is of another run than the checkpoint that was read: training\.seed is 1, was 0",
     ):
         evaluation.evaluate(loaded, datasets.load(data))
     assert not (old / "evaluations").exists()
@@ -209,6 +210,8 @@ def test_scores_and_samples_can_be_made_anew_with_other_settings(old):
     written.write_text(written.read_text().replace("n_frames = 10", "n_frames = 5"))
     run.train(None, old, resume=True, changes={"generation.n_samples": 1})
     assert {path.name for path in (old / "samples").glob("*.mid")} == {"sample-1.mid", "mine.mid"}
+    sampling = run.load(old).config.generation  # as the run is now
+    assert (sampling.n_samples, sampling.n_frames, sampling.tempo) == (1, 5, 72)
     with pytest.raises(ValueError, match="generation: tempo=1"):
         run.train(None, old, resume=True, changes={"generation.tempo": 1})
 

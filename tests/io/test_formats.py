@@ -44,7 +44,7 @@ def test_a_file_that_cannot_be_opened_is_an_os_error(tmp_path):
         ({"kind": '{"kind": "vectors", "seconds_per_frame": -1}'}, "seconds_per_frame=-1"),
         ({"train_lengths": 3}, "dimensions"),
         ({"train_lengths": [1.5, 1.5]}, "lengths of float64"),
-        ({"train_lengths": [9, -4]}, "train has 5 frames but its lengths add up to 5"),
+        ({"train_lengths": [9, -4]}, "train has 5 frames but its lengths .* add up to 5"),
         ({"train_lengths": [5, 0]}, r"train\[1\]: no frames"),
         ({"train": np.zeros(5)}, "1, 1 and 1 dimensions"),
         ({"train": np.full((5, 4), 2)}, r"train\[0\]: 8 values are neither 0 nor 1"),
@@ -106,7 +106,7 @@ def test_a_text_in_the_archive_is_no_array_of_the_file(tmp_path):
     np.savez(tmp_path / "bad.npz", **rest)
     with zipfile.ZipFile(tmp_path / "bad.npz", "a") as archive:
         archive.writestr("train_lengths", "1, 2")
-    with pytest.raises(ValueError, match=r"bad\.npz: train has 5 frames but its lengths add up to \d+"):
+    with pytest.raises(ValueError, match=r"bad\.npz: train has 5 frames but its lengths .* add up to \d+"):
         load(tmp_path / "bad.npz")
 
 

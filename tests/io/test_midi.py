@@ -1067,3 +1067,25 @@ def test_what_cannot_be_written_is_known_before_there_is_a_roll():
         midi.check_writing(10, tempo="x")
     with pytest.raises(ValueError, match="a roll of 1000001 frames, expected at most 1000000"):
         midi.check_writing(10**6 + 1)
+
+
+def test_a_track_that_claims_the_bytes_of_others_loses_none(save):
+    first, second, third = (on(0, note) + off(4, note) + END for note in (60, 64, 67))
+    data = bytearray(smf(first, second, third))
+    at = data.index(b"MTrk")
+    for claimed in (len(first) + 8 + len(second), len(data) - at - 8, len(first) + 5):
+        data[at + 4 : at + 8] = claimed.to_bytes(4, "big")
+        with pytest.warns(
+            UserWarning, match=r"track 1 says that it has \d+ bytes, but ends after 12; it is read whole"
+        ):
+            assert sounding(midi.read(save(bytes(data)))) == {60: [0, 1, 2, 3], 64: [0, 1, 2, 3], 67: [0, 1, 2, 3]}
+
+
+def test_what_follows_the_end_of_a_track_is_not_read_without_a_word(save):
+    track = on(0, 60) + off(4, 60) + END
+    path = save(smf(track + on(0, 64) + off(4, 64) + END))
+    with pytest.warns(UserWarning, match=r"track 1 has 12 bytes after its end-of-track event; they are skipped"):
+        assert sounding(midi.read(path)) == {60: [0, 1, 2, 3]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # padding says nothing
+        midi.read(save(smf(track + bytes(5))))

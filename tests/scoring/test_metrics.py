@@ -256,3 +256,15 @@ def test_several_rolls_are_laid_as_one_by_one():
     assert got[-1] == metrics.Nearest(0.0, 2, 3, 0)
     with pytest.raises(ValueError, match=r"rolls have \[5, 6\] frames, expected one length"):
         metrics.nearest_pieces([rolls[0], rolls[1][:5]], pieces)
+
+
+@pytest.mark.parametrize("wrong", [2.0, -1.0, np.nan, np.inf])
+def test_only_rolls_are_measured(wrong):
+    roll, bad = np.eye(4), np.eye(4) * wrong if np.isfinite(wrong) else np.full((4, 4), wrong)
+    calls = [metrics.notes_per_frame, metrics.note_lengths, metrics.repeated_frame_rate, metrics.pitch_histogram]
+    for call in [*calls, lambda pieces: metrics.accuracy(pieces, [roll])]:
+        with pytest.raises(ValueError, match="values are neither 0 nor 1"):
+            call([bad])
+    with pytest.raises(ValueError, match="expected probabilities, 0 to 1"):
+        metrics.expected_accuracy(bad, roll)
+    np.testing.assert_allclose(metrics.expected_accuracy(roll.tolist(), roll.tolist()), 1.0)
