@@ -278,6 +278,8 @@ class SequenceModel(NamedTuple):
 
 def as_sequence_model(model: Any) -> Any:
     """Return a frame density as a sequence model without a past, sharing its parameters; anything else as it is."""
+    if isinstance(model, type):
+        raise TypeError(f"expected a model, got the class {model.__name__}; make one, as by rnnrbm.build")
     if isinstance(model, (EnergyDensity, NormalizedDensity)):
         return SequenceModel(Memoryless(model.b_v.dtype), model)
     return model

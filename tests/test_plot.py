@@ -296,3 +296,22 @@ def test_other_suffixes_are_refused(roll, tmp_path, name):
     with pytest.raises(ValueError, match=rf"{name}: expected a file name ending in"):
         plot.save(plot.piano_roll(roll), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: plot.piano_roll(np.eye(4), beats_per_bar=0), ValueError, "beats_per_bar=0: expected a whole number"),
+        (lambda: plot.piano_roll(np.eye(4), ax=3), TypeError, "ax is a int; expected axes of matplotlib"),
+        (lambda: plot.piano_roll(np.eye(4), primed=9), ValueError, "primed=9: expected a whole number, 0 to 4"),
+        (lambda: plot.piano_roll(np.eye(4), low="x"), TypeError, "low='x': expected a whole number, 0 to 127"),
+        (lambda: plot.piano_roll(np.eye(4), steps_per_beat="a"), TypeError, "steps_per_beat='a': expected a whole"),
+        (lambda: plot.learning_curves([1]), TypeError, "metrics is a list; expected a dictionary of columns"),
+        (lambda: plot.save(None, "a.png"), TypeError, "figure is a NoneType; expected a Figure"),
+        (lambda: plot.statistics([np.eye(4) * np.nan], [np.eye(4)]), ValueError, "samples holds NaN or infinity"),
+        (lambda: plot.column_statistics([np.eye(4)], [np.eye(4) * np.nan]), ValueError, "data holds NaN or infinity"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

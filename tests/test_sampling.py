@@ -12,6 +12,7 @@ from oracles import Params
 from rnnrbm import sampling
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import key_from_seed
+from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.sampling import Sampler, generate, predict
 from rnnrbm.sequence import SequenceModel
@@ -233,3 +234,8 @@ def test_predict_checks_its_arguments():
             next(predict(model, [PRIME], **wrong))
     with pytest.raises(TypeError, match="expected a SequenceModel, got str"):
         next(predict("x", [PRIME]))
+
+
+def test_a_class_is_no_model():
+    with pytest.raises(TypeError, match="expected a model, got the class RBM; make one"):
+        generate(RBM, 3)

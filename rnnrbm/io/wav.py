@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm import memory
-from rnnrbm.arguments import as_array, check_options, whole_number
+from rnnrbm.arguments import check_options, whole_number
 from rnnrbm.files import atomic
 from rnnrbm.io import midi, midi_grid
+from rnnrbm.io.rolls import check_roll
 
 __all__ = ["check_size", "synthesize", "write_wav"]
 
@@ -64,7 +65,7 @@ def synthesize(
     sample_rate = whole_number("sample_rate", sample_rate, 1000, 10**6)
     timing = ("steps_per_beat", "seconds_per_frame", "tempo")
     grid: Any = {name: value for name, value in options.items() if name in timing}
-    check_size(len(as_array(roll, "roll")), sample_rate=sample_rate, **grid)
+    check_size(len(check_roll(roll)), sample_rate=sample_rate, **grid)
     file = midi.to_mido(roll, **options)
     ticks = sum(event.time for event in file.tracks[0])  # pretty_midi makes them absolute
     duration = ticks * file.tracks[0][0].tempo / 1e6 / file.ticks_per_beat

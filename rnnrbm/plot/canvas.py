@@ -55,12 +55,19 @@ def save(figure: Figure | tuple[Figure, Any], path: str | os.PathLike[str], *, d
     suffix = Path(path).suffix.lower()
     if suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{path}: expected a file name ending in .png, .pdf or .svg")
+    drawn = figure[0] if isinstance(figure, tuple) and figure else figure
+    if not isinstance(drawn, Figure):
+        raise TypeError(
+            f"figure is a {type(figure).__name__}; expected a Figure, or what a function of this module returned"
+        )
     with atomic(path) as temporary:
-        (figure[0] if isinstance(figure, tuple) else figure).savefig(temporary, dpi=dpi, format=suffix[1:])
+        drawn.savefig(temporary, dpi=dpi, format=suffix[1:])
 
 
 def axes_of(ax: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return the axes to draw on, those of a new figure by default, and their figure."""
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"ax is a {type(ax).__name__}; expected axes of matplotlib, or None for a new figure")
     if ax is None:
         ax = Figure(figsize=figsize, layout="constrained").subplots()
     figure = ax.get_figure(root=True)
@@ -82,7 +89,10 @@ def named_sets(samples: Sequence[ArrayLike], data: Sequence[ArrayLike]) -> list[
         given = as_list(pieces, name)
         if not given:
             raise ValueError(f"{name} is empty: expected at least one array of shape (T, n)")
-        sets.append((name, [matrix(piece, name, "(T, n)") for piece in given]))
+        arrays = [matrix(piece, name, "(T, n)") for piece in given]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"{name} holds NaN or infinity: leave missing values out")
+        sets.append((name, arrays))
     widths = {array.shape[1] for _, arrays in sets for array in arrays}
     if len(widths) > 1:
         raise ValueError(f"pieces of {sorted(widths)} columns: expected one width for all")

@@ -48,6 +48,8 @@ def learning_curves(
     ValueError
         If no column can be drawn or the columns differ in length.
     """
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics is a {type(metrics).__name__}; expected a dictionary of columns")
     columns = {name: _numbers(column) for name, column in metrics.items() if _drawn(name)}
     columns = {name: column for name, column in columns.items() if np.isfinite(column).any()}
     epoch = columns.pop("epoch", None)

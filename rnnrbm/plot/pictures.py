@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike
 
+from rnnrbm.arguments import whole_number
 from rnnrbm.plot.canvas import FAINT, PITCH_CLASSES, axes_of, finish, mark_primed, matrix, note_axis
 
 __all__ = ["filters", "frames", "piano_roll"]
@@ -55,6 +56,10 @@ def piano_roll(
         If the roll is not a matrix with at least one frame and one column.
     """
     array = matrix(roll, "roll", "(T, n)")
+    low, beats_per_bar = whole_number("low", low, 0, 127), whole_number("beats_per_bar", beats_per_bar, 1, 10**6)
+    primed = whole_number("primed", primed, 0, len(array))
+    if steps_per_beat is not None:
+        steps_per_beat = whole_number("steps_per_beat", steps_per_beat, 1, 32767)
     figure, ax = axes_of(ax, (12, 4))
     used = np.flatnonzero(np.nan_to_num(array).any(axis=0))
     bottom, top = (used[0], used[-1]) if len(used) else (0, array.shape[1] - 1)

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from rnnrbm.arguments import as_pieces
+from rnnrbm.arguments import as_list, as_pieces
 from rnnrbm.io.rolls import check_roll
 from rnnrbm.scoring.metrics import Pieces, accuracy, copy_previous, expected_accuracy, previous, shares
 from rnnrbm.scoring.ngrams import Grams, Queries, note_grams
@@ -585,6 +585,7 @@ def table(train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
     ValueError
         If the training set or the test set has no piece.
     """
+    train, valid, test = (as_list(pieces) for pieces in (train, valid, test))
     for part, pieces in (("training", train), ("test", test)):
         if not len(pieces):
             raise ValueError(f"no piece in the {part} set; baselines need the training set and the pieces to score")

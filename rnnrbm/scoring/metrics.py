@@ -248,8 +248,10 @@ def nearest_pieces(rolls: Pieces, pieces: Pieces, transpose_range: tuple[int, in
 
 def _moved(roll: np.ndarray, transpose_range: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield each shift in a range and the shifted roll; notes that leave it are lost."""
-    if transpose_range[0] > transpose_range[1]:
-        raise ValueError(f"transpose_range must be a range such as (-5, 6), got {transpose_range}")
+    if not -128 <= transpose_range[0] <= transpose_range[1] <= 128:
+        raise ValueError(
+            f"transpose_range must be a range such as (-5, 6), of at most 128 columns, got {transpose_range}"
+        )
     margin, n = max(-transpose_range[0], transpose_range[1], 0), roll.shape[1]
     wide = np.pad(roll, ((0, 0), (margin, margin)))
     for shift in range(transpose_range[0], transpose_range[1] + 1):

@@ -268,3 +268,8 @@ def test_only_rolls_are_measured(wrong):
     with pytest.raises(ValueError, match="expected probabilities, 0 to 1"):
         metrics.expected_accuracy(bad, roll)
     np.testing.assert_allclose(metrics.expected_accuracy(roll.tolist(), roll.tolist()), 1.0)
+
+
+def test_a_range_of_very_many_columns_is_refused():
+    with pytest.raises(ValueError, match=r"of at most 128 columns, got \(-1000000000, 5\)"):
+        metrics.nearest_piece(np.eye(4), [np.eye(4)], (-(10**9), 5))
