@@ -150,7 +150,7 @@ def hash_of(arrays: "Iterable[tuple[str, np.ndarray]]", head: str = "") -> str:
 def first_line(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message, for a message of one line."""
     lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
+    return f"{type(error).__name__}: {as_text(lines[0][:200]) if lines else ''}"
 
 
 def check_folder(path: str | os.PathLike[str], what: str = "what is written") -> None:
@@ -201,7 +201,7 @@ def folder_for(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
 
 def as_text(name: str) -> str:
     """Return the name of a file in one line; what is no UTF-8 in it, which no format of text can hold, is replaced."""
-    return " ".join(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split("\n"))
+    return " ".join(re.sub("[\ud800-\udfff]", "\ufffd", name).split("\n"))
 
 
 def file_name(text: str) -> str:
@@ -211,7 +211,8 @@ def file_name(text: str) -> str:
     texts differ.
     """
     name = re.sub(r"[^\w .,+()\[\]#&'=@~-]", "_", text)[:80].strip() or "unnamed"
-    return name if name == text else f"{name}-{hashlib.sha256(os.fsencode(text)).hexdigest()[:8]}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return name if name == text else f"{name}-{digest[:8]}"
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -285,7 +285,7 @@ FORMATS: dict[str, Format] = {
         "folder/m.mid",
         read=f"{_READERS}:folder",
         beside=lambda: {f"{i}.mid": song for i, song in enumerate(_songs())},
-        **{**_MIDI, "errors": ()},
+        **{**_MIDI, "errors": ("TooLarge",)},
     ),
     "mat": Format("a.mat", _mats, lambda rng, seeds: matlab.mat_mutant(rng, _trees()), f"{_READERS}:data_set"),
     "npz": Format("a.npz", read=f"{_READERS}:data_set", **_zipped(_data_sets)),
