@@ -794,7 +794,7 @@ def test_a_folder_has_a_limit_too(monkeypatch, tmp_path):
     folder = numbered_midi(tmp_path / "songs", 4)
     monkeypatch.setattr(limits, "MAX_BYTES", 88 * 20)
     with pytest.raises(
-        limits.TooLarge, match=r"songs: the rolls of 3 of 4 MIDI files take \d+ bytes or more, expected"
+        limits.TooLarge, match=r"02\.mid: with it the rolls of 3 of 4 MIDI files take \d+ bytes or more, expected"
     ):
         load(folder)
 

@@ -110,7 +110,7 @@ def _read_midi(
             reason = str(error)
             named = reason if str(path) in reason else f"{path}: {reason}"
             warn(f"left out a MIDI file: {named}")
-        check_size(size, folder, f"the rolls of {len(pieces)} of {len(paths)} MIDI files take")
+        check_size(size, path, f"with it the rolls of {len(pieces)} of {len(paths)} MIDI files take")
     progress("read", len(paths), len(paths), None)
     if not pieces:
         raise ValueError(f"{folder}: none of its {len(paths)} MIDI files can be used; the last: {reason}")
