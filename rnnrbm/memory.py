@@ -4,9 +4,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["available", "check"]
+__all__ = ["TooMuch", "available", "check"]
 
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+class TooMuch(MemoryError):
+    """Something would take more memory than there is; the message says what, how much, and what to do."""
 
 
 def available() -> int:
@@ -29,7 +33,7 @@ def available() -> int:
 
 
 def check(size: float, what: str, advice: str) -> None:
-    """Raise MemoryError if something would take more memory than there is.
+    """Raise TooMuch, a MemoryError, if something would take more memory than there is.
 
     Parameters
     ----------
@@ -41,7 +45,7 @@ def check(size: float, what: str, advice: str) -> None:
         What to do instead.
     """
     if size > (most := available()):
-        raise MemoryError(
+        raise TooMuch(
             f"{what} would take {size / 2**30:,.1f} GiB of memory, and this process may have {most / 2**30:,.1f}; "
             f"{advice}"
         )

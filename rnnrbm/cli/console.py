@@ -37,7 +37,7 @@ def friendly() -> Iterator[None]:
     import warnings
 
     def short(message: Any, category: Any, *rest: Any, **more: Any) -> None:
-        tell(f"warning: {_one_line(message)}")
+        tell(f"warning: {as_text(str(message))}")
 
     shown, warnings.showwarning = warnings.showwarning, short
     try:
@@ -51,7 +51,7 @@ def friendly() -> Iterator[None]:
         elif isinstance(error, OSError) and error.errno:
             # of a compiler's temporary file, say
             message = f"{error.strerror}, in {tempfile.gettempdir()} or {cache_folder()}; free some space there"
-        tell(f"error: {_one_line(message)}")
+        tell(f"error: {as_text(str(message))}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         tell("stopped")
@@ -59,21 +59,16 @@ def friendly() -> Iterator[None]:
     except MemoryError as error:
         if os.environ.get("RNNRBM_TRACEBACK"):
             raise
-        message = _one_line(error or "no size is known")
-        if "; choose" not in message and "; sample" not in message and "; write" not in message:  # of NumPy, say
+        message = str(error)
+        if not isinstance(error, memory.TooMuch):  # of NumPy, say
             message = (
-                f"not enough memory ({message}); this process may have {memory.available() / 2**30:.0f} GiB. Choose a "
-                "smaller model, or fewer samples or frames"
+                f"not enough memory ({error or 'no size is known'}); this process may have "
+                f"{memory.available() / 2**30:.0f} GiB. Choose a smaller model, or fewer samples or frames"
             )
-        tell(f"error: {message}")
+        tell(f"error: {as_text(message)}")
         raise typer.Exit(1) from None
     finally:
         warnings.showwarning = shown
-
-
-def _one_line(message: object) -> str:
-    """Return a message in one line, whatever names are in it."""
-    return as_text(str(message))
 
 
 def _give_up_output() -> None:
@@ -244,7 +239,8 @@ def own_data(trained: Run, changed: str, missing: str = "", progress: Progress =
         message = f"the run's training data cannot be read ({error})"
         remedy = f"restore {source!r}, or run this command in the folder from which the path is right"
         if not missing:
-            raise type(error)(f"{message}; {remedy}, or give other data by --data") from None
+            kind = OSError if isinstance(error, OSError) else ValueError  # others cannot be made of a text alone
+            raise kind(f"{message}; {remedy}, or give other data by --data") from None
         tell(f"warning: {message}, so {missing}; to avoid that, {remedy}")
         return None
     if trained.data_hash is not None and data.fingerprint() != trained.data_hash:
