@@ -170,7 +170,7 @@ class SequenceModel(NamedTuple):
             :class:`rnnrbm.training.settings.Training`.
         input_dropout : float
             Probability that a note is removed from the network's input; the target frame stays complete. Remaining
-            notes are not scaled, since the network reads notes of 0 and 1 during generation.
+            notes are divided by its complement, so that the network reads as much as during generation.
         state_dropout : float
             Dropout rate of the network's output before it sets the biases.
         max_active : int or None
@@ -196,7 +196,7 @@ class SequenceModel(NamedTuple):
             v = pt.switch(is_counted, v, zero)
         if input_dropout:
             keep, rng = dropout_mask(v, input_dropout, rng)
-            network_input = network_input * keep
+            network_input = network_input * keep * np.asarray(1.0 / (1.0 - input_dropout), v.dtype)
         u = shifted_outputs(self.network, network_input, start)
         if state_dropout:
             n = u.type.shape[-1] - self.network.traits.n_direct  # direct biases (see Traits) are not dropped

@@ -114,6 +114,11 @@ class PackedDataset:
             "choose a smaller row_length or batch_size",
         )
 
+    def mean(self) -> np.ndarray:
+        """Mean frame of the data, not transposed: (n_visible,), float64."""
+        inside = self.frames[:-1, self._margin : self._margin + self.n_visible]
+        return np.asarray(inside.mean(axis=0, dtype=float))
+
     @staticmethod
     def _shift_range(piece: np.ndarray, low: int, high: int) -> tuple[int, int]:
         used = np.flatnonzero(piece.any(axis=0))

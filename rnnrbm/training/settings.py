@@ -169,6 +169,9 @@ class Training(Settings):
     weight_decay : float
         Decoupled weight decay: at every step, weights (not biases) shrink by this fraction times the learning rate
         (Loshchilov & Hutter, ICLR 2019).
+    centring : bool
+        Train the weights of an RBM on deviations of its units from their means; see
+        :mod:`rnnrbm.training.centring`.
     averaging : float
         Decay of an exponential moving average of the parameters, which is validated and saved; 0 turns it off.
     state_dropout, input_dropout : float
@@ -215,6 +218,7 @@ class Training(Settings):
     rnn_scale: Positive = 1.0
     clip: Annotated[Float, Field(ge=0.0)] = 1.0
     weight_decay: Annotated[Float, Field(ge=0.0)] = 0.0
+    centring: bool = True
     averaging: Rate = 0.0
     state_dropout: Rate = 0.4
     input_dropout: Rate = 0.1

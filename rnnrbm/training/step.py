@@ -17,6 +17,7 @@ from rnnrbm.backend.random import Rng
 from rnnrbm.batch import Batch, Loss
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training import optimisers
+from rnnrbm.training.centring import centring
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 from rnnrbm.training.trainable import check_names, float_type, has_own_rule, parameters, sequence_loss
@@ -100,6 +101,9 @@ class Steps:
             shape = rows if settings.n_betas == 1 else (settings.n_betas, *rows)
             particles = engine.shared(np.zeros(shape), "particles", self.dtype)
         self._particles = particles
+        self._centring = None
+        if settings.centring and isinstance(model, SequenceModel):
+            self._centring = centring(model.density, corpus.mean())
         self.state: list[Any] = []
         self.columns: list[str] = []
         self._graphs: dict[int, Any] = {}
@@ -182,6 +186,9 @@ class Steps:
         if both:
             raise ValueError(f"loss of {kind} updates its parameters {', '.join(both)}, which the optimiser does")
         grads: Any = pt.grad(loss.cost, params)
+        centred = self._centring
+        if centred is not None:
+            grads = centred.gradients(grads, params)
         if settings.clip:
             grads = optimisers.clip_by_global_norm(grads, settings.clip)
         make = optimisers.OPTIMISERS[settings.optimiser]
@@ -189,6 +196,8 @@ class Steps:
         if settings.weight_decay:
             shrink = np.asarray(settings.weight_decay, self.rate.dtype) * self.rate
             updates |= {p: updates[p] - shrink * p for p in params if p.ndim > 1}
+        if centred is not None:
+            updates = centred.plain(updates)
         return {"loss": loss.cost} | dict(loss.metrics), updates, list(loss.updates)
 
     def _by_own_rule(self, batch: Batch) -> tuple[dict[str, Any], Updates, list[Any]]:
