@@ -26,6 +26,7 @@ __all__ = [
     "FrameDensity",
     "Independent",
     "NormalizedDensity",
+    "at_temperature",
     "check_biases",
     "check_density",
     "clamped",
@@ -162,6 +163,11 @@ class Independent(NamedTuple):
     def surrogate(self, v: TensorVariable, rng: Rng, max_active: int | None = None) -> tuple[TensorVariable, Rng]:
         return -self.log_prob(v), rng
 
+    def at_temperature(self, temperature: float) -> Independent:
+        """The density with P(v) ** (1 / temperature), normalized."""
+        visible, grown = self.visible.at_temperature(temperature)
+        return Independent(self.b_v * np.asarray(1.0 / (temperature * grown), self.b_v.dtype), visible)
+
     def sample(self, like: TensorVariable, rng: Rng, clamp: TensorVariable | None = None) -> tuple[TensorVariable, Rng]:
         a = self.b_v if self.b_v.ndim == like.ndim else self.b_v + pt.zeros_like(like)
         v, rng = self.visible.sample(a, rng)
@@ -171,6 +177,33 @@ class Independent(NamedTuple):
 def clamped(v: TensorVariable, clamp: TensorVariable | None) -> TensorVariable:
     """Replace values of `v` by those of `clamp` (..., n_visible) where it is not NaN."""
     return v if clamp is None else pt.switch(pt.isnan(clamp), v, clamp)
+
+
+def at_temperature(density: Any, temperature: float) -> Any:
+    """Return a density at a temperature: the lower, the more probable are its probable frames.
+
+    An RBM and independent units have their energies divided by it. Of a NADE, which draws a frame unit by unit, the log
+    odds of each unit given those before are divided.
+
+    Parameters
+    ----------
+    density : FrameDensity
+    temperature : float
+        Positive; 1 is the density itself.
+
+    Raises
+    ------
+    TypeError
+        If the density has no method ``at_temperature`` and the temperature is not 1.
+    """
+    if temperature == 1.0:
+        return density
+    if not hasattr(density, "at_temperature"):
+        raise TypeError(
+            f"{type(density).__name__} has no at_temperature(temperature), so it can be sampled at temperature 1 only, "
+            f"got {temperature:g}"
+        )
+    return density.at_temperature(temperature)
 
 
 def map_biases(density: Any, change: Callable[[TensorVariable], TensorVariable]) -> Any:

@@ -133,6 +133,22 @@ class RBM(NamedTuple):
         """Input of the visible units: (..., n_hidden) -> (..., n_visible)."""
         return self.hidden.statistic(h) @ self.W.T + self.b_v
 
+    def at_temperature(self, temperature: float) -> RBM:
+        """The RBM of energy E(v, h) / temperature: below 1, probable states become more probable, above 1 less.
+
+        Its P(v) is proportional to the sum over h of exp(-E(v, h) / temperature), which is not P(v) ** (1 / temperature).
+        """
+        visible, hidden, scales = self.scales_at(temperature)
+        W, b_v, b_h = (x * scale for x, scale in zip(self.tensors(), scales, strict=True))
+        return RBM(W, b_v, b_h, visible, hidden)
+
+    def scales_at(self, temperature: float) -> tuple[Unit, Unit, tuple[np.ndarray, ...]]:
+        """Return the units at a temperature, and the factors of W, b_v and b_h; see :meth:`at_temperature`."""
+        visible, by_visible = self.visible.at_temperature(temperature)
+        hidden, by_hidden = self.hidden.at_temperature(temperature)
+        grown = (by_visible * by_hidden, by_visible, by_hidden)  # by the statistics of the new units
+        return visible, hidden, tuple(np.asarray(1.0 / (temperature * g), self.W.dtype) for g in grown)
+
     def _own_energy(self, unit: Unit, x: TensorVariable, b: TensorVariable) -> TensorVariable:
         energy = -(unit.statistic(x) * b)
         base = unit.base(x)

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import memory
-from rnnrbm.arguments import as_array, whole_number
+from rnnrbm.arguments import as_array, number, whole_number
 from rnnrbm.backend import engine, random, sharding
-from rnnrbm.densities import FrameDensity
+from rnnrbm.densities import FrameDensity, at_temperature
 from rnnrbm.networks import final_state
 from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
@@ -61,6 +61,10 @@ class _RowRBM(NamedTuple):
     def pseudo_log_likelihood(self, v: TensorVariable, rng: random.Rng) -> tuple[TensorVariable, random.Rng]:
         return self.rbm.pseudo_log_likelihood(v, rng)
 
+    def at_temperature(self, temperature: float) -> _RowRBM:
+        visible, hidden, (by, by_v, by_h) = self.rbm.scales_at(temperature)
+        return _RowRBM(self.W * by, self.b_v * by_v, self.b_h * by_h, self.W_T * by, visible, hidden)
+
     def gibbs_step(self, v: TensorVariable, rng: random.Rng) -> tuple[TensorVariable, random.Rng]:
         """As :meth:`rnnrbm.rbm.RBM.gibbs_step`."""
         h, rng = self.hidden.sample(self.visible.statistic(v) @ self.W_T.T + self.b_h, rng)
@@ -86,6 +90,8 @@ class Sampler:
         chain starts instead, sampled in proportion to their current probability under the model. If a model has narrow
         modes, a chain that starts from the previous frame stays long in one of them. Ignored for a normalized density,
         whose samples are exact.
+    temperature : float
+        Below 1, probable frames become more probable, and above 1 less; see :func:`rnnrbm.densities.at_temperature`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     """
@@ -97,6 +103,7 @@ class Sampler:
         *,
         k: int = 25,
         init_states: ArrayLike | None = None,
+        temperature: float = 1.0,
         mode: Any = None,
     ) -> None:
         model = as_sequence_model(model)
@@ -105,6 +112,8 @@ class Sampler:
         n_frames, k = whole_number("n_frames", n_frames, 1), whole_number("k", k, 1, 2**31 - 1)
         self.n_visible, self.dtype = model.n_visible, model.dtype
         self._model, self._n_steps, self._k, self._mode = model, n_frames, k, mode
+        self._temperature = number("temperature", temperature, "a positive number", above=0.0)
+        at_temperature(model.density, self._temperature)  # raises where it cannot be
         self._block = min(n_frames, BLOCK)
         self._init_states = None
         if init_states is not None and not model.normalized:
@@ -160,7 +169,14 @@ class Sampler:
             clamp = pt.tensor("clamp", dtype=self.dtype, shape=(self._block, self.n_visible)) if clamps else None
             rng = random.Rng(self._rng.key, draw)
             sequence, u_next, rng = model.generate(
-                self._block, u, v, rng=rng, k=self._k, init_states=self._init_states, clamp=clamp
+                self._block,
+                u,
+                v,
+                rng=rng,
+                k=self._k,
+                init_states=self._init_states,
+                clamp=clamp,
+                temperature=self._temperature,
             )
             inputs = [u, v, draw, *([] if clamp is None else [clamp])]
             outputs = [sequence, u_next, sequence[-1], rng.draw]
@@ -275,6 +291,7 @@ def generate(
     seed: random.Seed = 0,
     prime: ArrayLike | None = None,
     init_states: ArrayLike | None = None,
+    temperature: float = 1.0,
     clamp: ArrayLike | None = None,
     mode: Any = None,
     progress: Progress = silent,
@@ -298,6 +315,8 @@ def generate(
         Frames, such as :func:`rnnrbm.scoring.likelihood.usable_states` of the training set, from which each frame's
         chain starts instead of the previous frame, sampled in proportion to their current probability under the model.
         A chain may hardly leave the previous frame.
+    temperature : float
+        Below 1, probable frames become more probable, and above 1 less; see :func:`rnnrbm.densities.at_temperature`.
     clamp : array of shape (n_frames, n_visible) or None
         Fixed values of units, NaN for units to sample.
     mode : str or None
@@ -314,7 +333,7 @@ def generate(
     ValueError
         If a setting is impossible, or an array does not fit the model.
     """
-    return Sampler(model, n_frames, k=k, init_states=init_states, mode=mode)(
+    return Sampler(model, n_frames, k=k, init_states=init_states, temperature=temperature, mode=mode)(
         n_samples, seed=seed, prime=prime, clamp=clamp, progress=progress
     )
 

@@ -24,7 +24,7 @@ from rnnrbm import model_file
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
-from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, check_density
+from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, at_temperature, check_density
 from rnnrbm.networks import Memoryless, Network, shifted_outputs
 from rnnrbm.recurrence import flatten
 from rnnrbm.samplers import NegativePhase, draw_frame
@@ -227,6 +227,7 @@ class SequenceModel(NamedTuple):
         k: int = 25,
         init_states: TensorVariable | None = None,
         clamp: TensorVariable | None = None,
+        temperature: float = 1.0,
     ) -> tuple[TensorVariable, TensorVariable, Rng]:
         """Build the graph that samples sequences frame by frame.
 
@@ -247,6 +248,8 @@ class SequenceModel(NamedTuple):
         clamp : TensorVariable or None, shape (n_frames, n_visible)
             Fixed values of units, NaN for units to sample. Each frame is sampled given the frames before it and its own
             fixed values.
+        temperature : float
+            Of each frame's density; see :func:`rnnrbm.densities.at_temperature`.
 
         Returns
         -------
@@ -261,7 +264,7 @@ class SequenceModel(NamedTuple):
             fixed, (v, u, draw, key, *rest) = (args[0], args[1:]) if clamp is not None else (None, args)
             model = self.with_params(rest[: len(params)])
             states = rest[len(params)] if init_states is not None else None
-            density = model.conditional(model.network.output(u))
+            density = at_temperature(model.conditional(model.network.output(u)), temperature)
             v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, init_states=states, clamp=fixed)
             return [v, model.network.step(v, u), inner.draw]
 

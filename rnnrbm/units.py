@@ -11,9 +11,10 @@ where ``A = log_partition``. There is no class per pairing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import pytensor.tensor as pt
@@ -86,6 +87,9 @@ class Unit(Protocol):
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         """Sample a value given the activation; return it and the advanced random stream."""
 
+    def at_temperature(self, temperature: float) -> tuple[Self, float]:
+        """Return the units whose base energy is divided by a temperature, and by what factor their statistic grows."""
+
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         """Biases (n,) at which independent units have the mean of all frames of pieces (T, n).
 
@@ -119,6 +123,9 @@ class Bernoulli:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         u, rng = rng.uniform(a)
         return pt.lt(u, pt.sigmoid(a)).astype(a.dtype), rng
+
+    def at_temperature(self, temperature: float) -> tuple[Bernoulli, float]:
+        return self, 1.0
 
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
@@ -163,6 +170,9 @@ class Gaussian:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         z, rng = rng.normal(a)
         return a + _const(self.sigma, a) * z.astype(a.dtype), rng
+
+    def at_temperature(self, temperature: float) -> tuple[Gaussian, float]:
+        return Gaussian(self.sigma * math.sqrt(temperature)), 1.0 / temperature
 
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
@@ -230,6 +240,9 @@ class Softmax:
             return one_hot.reshape((*engine.leading(a), -1 if a.type.shape[-1] is None else a.type.shape[-1])), rng
         return one_hot.reshape(a.shape), rng
 
+    def at_temperature(self, temperature: float) -> tuple[Softmax, float]:
+        return self, 1.0
+
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
         return np.log((total + 1.0) / (frames + self.n_states))
@@ -237,36 +250,54 @@ class Softmax:
 
 @dataclass(frozen=True)
 class ReLU:
-    """Non-negative real units with energy x**2 / 2 - x a: a normal distribution of mean `a`, truncated below zero.
+    """Non-negative real units: a normal distribution of mean `a` and standard deviation `sigma`, truncated below zero.
 
-    The mean is a smooth rectifier. This is the exact exponential family, not the noisy rectifier that
-    approximates a sum of shifted binary units (Nair & Hinton, ICML 2010).
+    The energy is that of a :class:`Gaussian`, and the mean a smooth rectifier. This is the exact exponential family,
+    not the noisy rectifier that approximates a sum of shifted binary units (Nair & Hinton, ICML 2010).
     """
+
+    sigma: float = 1.0
 
     is_binary = False
     is_discrete = False
     group_size = 1
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise ValueError(f"sigma must be positive, got {self.sigma}")
 
     def validate(self, values: np.ndarray) -> str:
         return _not_finite(values) or _wrong_values(
             values, values < 0, "no negative number, as the units are rectified"
         )
 
+    def _times(self, x: TensorVariable, power: int) -> TensorVariable:
+        """Multiply by a power of sigma."""
+        return x if self.sigma == 1.0 else x * _const(self.sigma**power, x)
+
     def statistic(self, x: TensorVariable) -> TensorVariable:
-        return x
+        return self._times(x, -2)
 
     def base(self, x: TensorVariable) -> TensorVariable:
-        return pt.sqr(x) * _const(0.5, x)
+        return self._times(pt.sqr(x) * _const(0.5, x), -2)
 
     def log_partition(self, a: TensorVariable) -> TensorVariable:
-        # log int_0^inf exp(x a - x**2/2) dx = a**2/2 + log( sqrt(2 pi) Q(-a) )
-        return _scaled_log_tail(-a) + _const(_HALF_LOG_2PI, a)
+        # of sigma 1: log int_0^inf exp(x a - x**2/2) dx = a**2/2 + log( sqrt(2 pi) Q(-a) )
+        return _scaled_log_tail(self._times(-a, -1)) + _const(_HALF_LOG_2PI + math.log(self.sigma), a)
 
     def mean(self, a: TensorVariable) -> TensorVariable:
-        # the derivative of log_partition: a + phi(a) / Phi(a)
-        return a + pt.exp(-self.log_partition(a))
+        # of sigma 1: the derivative of log_partition, a + phi(a) / Phi(a)
+        return a + self._times(pt.exp(-self.log_partition(a)), 2)
 
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        x, rng = self._standard(self._times(a, -1), rng)
+        return self._times(x, 1), rng
+
+    def at_temperature(self, temperature: float) -> tuple[ReLU, float]:
+        return ReLU(self.sigma * math.sqrt(temperature)), 1.0 / temperature
+
+    def _standard(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Sample units of sigma 1."""
         # x = z + a where z solves Q(z) = (1 - u) Q(-a) for the normal tail probability Q
         u, rng = rng.uniform(a)
         u = (np.float32(1.0) - u).astype(a.dtype)
@@ -285,14 +316,14 @@ class ReLU:
 
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
-        mean = np.maximum(total / frames, 1e-3)
+        mean = np.maximum(total / frames / self.sigma, 1e-3)
         # `mean` rises from a, and is below -1/a for a < 0: bisect between
         low, high = -1.0 / mean, mean
         for _ in range(60):
             a = 0.5 * (low + high)
             above = a + np.exp(-0.5 * a**2 - _HALF_LOG_2PI - log_ndtr(a)) > mean
             low, high = np.where(above, low, a), np.where(above, a, high)
-        return low
+        return low * self.sigma
 
 
 _HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)

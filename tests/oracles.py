@@ -63,13 +63,11 @@ class UnitRef(NamedTuple):
     sigma: float = 1.0
 
     def statistic(self, x: np.ndarray) -> np.ndarray:
-        return x / self.sigma**2 if self.kind == "gaussian" else x
+        return x / self.sigma**2 if self.kind in ("gaussian", "relu") else x
 
     def base(self, x: np.ndarray) -> np.ndarray:
         """Energy without bias, one number for each unit."""
-        if self.kind == "gaussian":
-            return x**2 / (2.0 * self.sigma**2)
-        return x**2 / 2.0 if self.kind == "relu" else np.zeros_like(x)
+        return x**2 / (2.0 * self.sigma**2) if self.kind in ("gaussian", "relu") else np.zeros_like(x)
 
     def nodes(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """All joint values of `n` units and the log of their weights: an enumeration or a quadrature grid."""
@@ -80,7 +78,7 @@ class UnitRef(NamedTuple):
             points = np.array([np.concatenate(rows) for rows in itertools.product(*groups)])
         else:
             x, w = np.polynomial.legendre.leggauss(160)
-            low, high = (0.0, 24.0) if self.kind == "relu" else (-24.0 * self.sigma, 24.0 * self.sigma)
+            low, high = (0.0 if self.kind == "relu" else -24.0 * self.sigma), 24.0 * self.sigma
             x, w = (high - low) / 2 * x + (high + low) / 2, (high - low) / 2 * w
             points = np.array(list(itertools.product(*[x] * n)))
             return points, np.log(np.array(list(itertools.product(*[w] * n)))).sum(axis=1)
@@ -92,7 +90,7 @@ class UnitRef(NamedTuple):
             return float(np.logaddexp(0.0, a))
         if self.kind == "gaussian":
             return a**2 / (2.0 * self.sigma**2) + 0.5 * np.log(2.0 * np.pi * self.sigma**2)
-        return float(log_ndtr(a) + a**2 / 2.0 + 0.5 * np.log(2.0 * np.pi))
+        return float(log_ndtr(a / self.sigma) + (a / self.sigma) ** 2 / 2.0 + 0.5 * np.log(2.0 * np.pi * self.sigma**2))
 
 
 BERNOULLI = UnitRef("bernoulli")

@@ -14,7 +14,7 @@ from scipy import stats
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import uniform_numpy
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
-from rnnrbm.rbm import RBM
+from rnnrbm.rbm import RBM, gibbs
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 from rnnrbm.weights import log_weights
 
@@ -23,7 +23,7 @@ VISIBLE: dict[str, tuple[Unit, UnitRef, int]] = {
     "bernoulli": (Bernoulli(), UnitRef("bernoulli"), 4),
     "softmax": (Softmax(3), UnitRef("softmax", 3), 6),
     "gaussian": (Gaussian(0.7), UnitRef("gaussian", sigma=0.7), 2),
-    "relu": (ReLU(), UnitRef("relu"), 2),
+    "relu": (ReLU(0.8), UnitRef("relu", sigma=0.8), 2),
 }
 HIDDEN: dict[str, tuple[Unit, UnitRef, int]] = {
     "bernoulli": (Bernoulli(), UnitRef("bernoulli"), 3),
@@ -290,3 +290,29 @@ def test_states_are_weighed_where_hidden_units_saturate():
     states = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)
     found = engine.to_numpy(engine.function([], log_weights(rbm, pt.as_tensor(states)))())
     np.testing.assert_allclose(found, [440, 450, 115, 100], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("visible", "hidden"), PAIRS)
+@pytest.mark.parametrize("temperature", [0.4, 3.0])
+def test_an_rbm_at_a_temperature_has_its_energy_divided_by_it(visible, hidden, temperature):
+    (unit_v, ref_v, n_v), (unit_h, ref_h, n_h) = VISIBLE[visible], HIDDEN[hidden]
+    p, rng = parameters(3, n_v, n_h), np.random.default_rng(4)
+    v, h = values(ref_v, n_v, rng), values(ref_h, n_h, rng)
+    rbm = RBM(*(pt.as_tensor(x) for x in single(p)), visible=unit_v, hidden=unit_h).at_temperature(temperature)
+    energy = rbm.energy(pt.as_tensor(v.astype(np.float32)), pt.as_tensor(h.astype(np.float32)))
+    close(engine.function([], energy)(), np.diag(oracles.energy(p, v, h, ref_v, ref_h)) / temperature)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_chains_at_a_temperature_stay_exact(temperature):
+    """Started from exact samples of the joint energy divided by the temperature, and counted over all states."""
+    n_v, n_h, n = 4, 3, 40_000
+    p = parameters(5, n_v, n_h)
+    exact = oracles.probabilities(p, beta=1 / temperature)
+    start = oracles.all_states(n_v)[np.random.default_rng(6).choice(2**n_v, n, p=exact)]
+    rng = random.shared(7)
+    rbm = RBM(*(pt.as_tensor(x) for x in single(p))).at_temperature(temperature)
+    end, after = gibbs(rbm, pt.as_tensor(start.astype(np.float32)), rng, 3)
+    counts = np.bincount(oracles.state_index(np.asarray(engine.function([], end, after.updates())())), minlength=2**n_v)
+    assert stats.chisquare(counts, n * exact).pvalue > 1e-4
+    assert stats.chisquare(counts, n * oracles.probabilities(p)).pvalue < 1e-12

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import oracles
@@ -12,11 +13,12 @@ from oracles import Params
 from rnnrbm import sampling
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import key_from_seed
+from rnnrbm.densities import Independent
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.sampling import Sampler, generate, predict
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import Gaussian, Softmax
+from rnnrbm.units import Bernoulli, Gaussian, Softmax
 
 N_VISIBLE, N_HIDDEN, N_RECURRENT, STEPS, K = 5, 4, 3, 6, 2
 PRIME = np.array([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1]], np.uint8)
@@ -239,3 +241,47 @@ def test_predict_checks_its_arguments():
 def test_a_class_is_no_model():
     with pytest.raises(TypeError, match="expected a model, got the class RBM; make one"):
         generate(RBM, 3)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_samples_at_a_temperature_are_those_of_numpy(count):
+    """Every parameter of the RBM at every frame divided by the temperature; the network reads as before."""
+    model, _, p = make("gru")
+    warm = Sampler(model, STEPS, k=K, temperature=0.5)
+    scaled = p | {name: 2 * p[name] for name in ("W", "b_v", "b_h", "W_uv", "W_uh")}
+    np.testing.assert_array_equal(warm(count, seed=5), reference("gru", scaled, count, 5))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "error"), [(0, ValueError), (-1.0, ValueError), (np.nan, ValueError), ("hot", TypeError)]
+)
+def test_impossible_temperatures_are_refused(temperature, error):
+    with pytest.raises(error, match="temperature"):
+        Sampler(make("gru")[0], 2, temperature=temperature)
+
+
+def test_a_density_without_a_temperature_says_so():
+    class Plain(NamedTuple):
+        b_v: Any
+        visible: Any = Bernoulli()
+        biases = ("b_v",)
+
+        def tensors(self):
+            return [self.b_v]
+
+        def with_tensors(self, tensors):
+            return Plain(*tensors)
+
+        def log_prob(self, v, max_active=None):
+            return Independent(self.b_v).log_prob(v)
+
+        def surrogate(self, v, rng, max_active=None):
+            return -self.log_prob(v), rng
+
+        def sample(self, like, rng, clamp=None):
+            return Independent(self.b_v).sample(like, rng, clamp)
+
+    density = Plain(engine.shared(np.zeros(3), "b_v"))
+    assert generate(density, 4).shape == (1, 4, 3)
+    with pytest.raises(TypeError, match=r"Plain has no at_temperature\(temperature\)"):
+        generate(density, 4, temperature=2.0)

@@ -199,7 +199,7 @@ def test_units_of_a_layer_and_rows_of_a_batch_are_independent() -> None:
     assert 2 * stats.norm.sf(abs(np.corrcoef(x[1:, 0], x[:-1, 0])[0, 1]) * np.sqrt(19_999)) > ALPHA
 
 
-@pytest.mark.parametrize("unit", [Bernoulli(), Gaussian(), Gaussian(0.3), ReLU(), Softmax(2)])
+@pytest.mark.parametrize("unit", [Bernoulli(), Gaussian(), Gaussian(0.3), ReLU(), ReLU(0.3), Softmax(2)])
 def test_float32_stays_float32_and_float64_stays_float64(unit: Unit) -> None:
     for dtype in ("float32", "float64"):
         a = pt.matrix("a", dtype=dtype, shape=(3, 4))
@@ -226,13 +226,21 @@ def test_impossible_units_are_refused() -> None:
     for sigma in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="sigma must be positive"):
             Gaussian(sigma)
+        with pytest.raises(ValueError, match="sigma must be positive"):
+            ReLU(sigma)
     with pytest.raises(ValueError, match="at least 2"):
         Softmax(1)
 
 
 @pytest.mark.parametrize(
     ("unit", "low", "high"),
-    [(Bernoulli(), 0, 2), (Gaussian(0.5), -3.0, 3.0), (ReLU(), 0.0, 4.0), (Softmax(3), None, None)],
+    [
+        (Bernoulli(), 0, 2),
+        (Gaussian(0.5), -3.0, 3.0),
+        (ReLU(), 0.0, 4.0),
+        (ReLU(0.2), 0.0, 4.0),
+        (Softmax(3), None, None),
+    ],
     ids=str,
 )
 def test_fitted_biases_give_the_mean_of_the_frames(unit, low, high):
@@ -248,3 +256,33 @@ def test_fitted_biases_give_the_mean_of_the_frames(unit, low, high):
     assert np.isfinite(bias).all()
     if unit == Bernoulli():
         np.testing.assert_allclose(1 / (1 + np.exp(-bias)), (frames.sum(axis=0) + 1) / 5002)
+
+
+@pytest.mark.parametrize("unit", [Bernoulli(), Gaussian(0.6), ReLU(0.8), Softmax(3)], ids=str)
+@pytest.mark.parametrize("temperature", [0.3, 2.0])
+def test_units_at_a_temperature_have_their_energy_divided_by_it(unit, temperature):
+    """base - statistic * a, with the activation that goes with the new statistic."""
+    x = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
+    a = np.array([[0.4, -1.0, 2.0], [3.0, 0.1, -0.7]], np.float32)
+    new, grown = unit.at_temperature(temperature)
+
+    def energy(u, activation):
+        base = u.base(pt.as_tensor(x))
+        return (0 if base is None else base) - u.statistic(pt.as_tensor(x)) * activation
+
+    one, other = engine.function([], [energy(unit, a), energy(new, a / np.float32(temperature * grown))])()
+    np.testing.assert_allclose(other, np.asarray(one) / temperature, rtol=1e-5)
+
+
+def test_a_relu_with_a_sigma_is_the_standard_one_scaled():
+    sigma, values = np.float32(0.4), np.array(ACTIVATIONS, np.float32)
+    wide, standard = ReLU(0.4), ReLU()
+    log_partition, mean = engine.function(
+        [], [wide.log_partition(pt.as_tensor(values)), wide.mean(pt.as_tensor(values))]
+    )()
+    scaled = pt.as_tensor(values / sigma)
+    expected = engine.function([], [standard.log_partition(scaled), standard.mean(scaled)])()
+    np.testing.assert_allclose(log_partition, np.asarray(expected[0]) + np.log(0.4), rtol=1e-5)
+    np.testing.assert_allclose(mean, 0.4 * np.asarray(expected[1]), rtol=1e-3, atol=1e-6)
+    a = np.tile(np.array([-2.0, 0.3, 1.0], np.float32), (50, 1))
+    np.testing.assert_allclose(draw(wide, a, 3), 0.4 * draw(standard, a / sigma, 3), rtol=1e-4, atol=1e-7)

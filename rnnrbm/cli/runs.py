@@ -158,8 +158,16 @@ def generate(
             "their probability under the model. With 0, chains start from the frame before. By default as in the run.",
         ),
     ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="Below 1, probable frames become more probable, so samples are plainer; above 1 they are more varied. "
+            "By default as in the run, usually 1."
+        ),
+    ] = None,
     prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, or .npy if frames are vectors.")] = None,
     prime_frames: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
+    drop_prime: Annotated[bool, typer.Option("--drop-prime", help="Leave the primer out of the files.")] = False,
     tempo: Annotated[
         float | None,
         typer.Option(help="Tempo in beats per minute; by default that of the primer, or else of the run."),
@@ -177,8 +185,9 @@ def generate(
         from rnnrbm.experiment.run_folder import using
         from rnnrbm.scoring.likelihood import usable_states
 
-        if prime is None and prime_frames is not None:
-            raise ValueError("--prime-frames needs --prime, the MIDI file to begin with")
+        if prime is None and (prime_frames is not None or drop_prime):
+            option = "--prime-frames" if prime_frames is not None else "--drop-prime"
+            raise ValueError(f"{option} needs --prime, the file to continue")
         trained = run.load(run_folder)
         folder = out or run_folder / "generated"
         check_folder(folder, "the samples")
@@ -195,18 +204,18 @@ def generate(
             tempo = own_tempo if tempo is None else tempo
             say(f"primed by {len(primer)} frames of {prime}")
         usual = trained.config.generation
-        number, n_frames, n_samples, k = (
+        number, n_frames, n_samples, k, temperature = (
             default if given is None else given
             for given, default in (
                 (n_init_states, usual.n_init_states),
                 (n_frames, usual.n_frames),
                 (n_samples, usual.n_samples),
                 (k, usual.k),
+                (temperature, usual.temperature),
             )
         )
-        trained.kind.check_writing(
-            n_frames + (0 if primer is None else len(primer)), usual.tempo if tempo is None else tempo
-        )
+        primed = 0 if primer is None or drop_prime else len(primer)
+        trained.kind.check_writing(n_frames + primed, usual.tempo if tempo is None else tempo)
         place = using(run_folder, "generated") if out is None else folder_for(folder, "the samples")
         with ProgressBar() as bar, place:
             if out is None:
@@ -222,12 +231,12 @@ def generate(
                 seed=seed,
                 prime=primer,
                 init_states=None if own is None else usable_states(trained.model, own.train, number),
+                temperature=temperature,
                 mode=mode,
                 progress=bar.report,
             )
             new = list(trained.kind.from_samples(sampled))
-            pieces = new if primer is None else [np.concatenate([primer, frames]) for frames in new]
-            primed = 0 if primer is None else len(primer)
+            pieces = new if not primed else [np.concatenate([primer, frames]) for frames in new]
             files = run.write_samples(
                 trained, pieces, folder, name=name, primed=primed, tempo=tempo, progress=bar.report
             )

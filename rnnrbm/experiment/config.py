@@ -196,6 +196,9 @@ class Generation(Settings):
         Number of the most frequent training frames from which Gibbs chains start, sampled in proportion to their
         probability under the model. With 0, chains start from the previous frame. See
         :class:`rnnrbm.sampling.Sampler`.
+    temperature : float
+        Below 1, probable frames become more probable, so samples are plainer; above 1 they are more varied. See
+        :func:`rnnrbm.densities.at_temperature`.
     tempo : float
         Tempo of MIDI and WAV files, in beats per minute; by default that of the data, or 100 if they have none.
     """
@@ -204,6 +207,7 @@ class Generation(Settings):
     n_frames: Count = 64
     k: Count = 50
     n_init_states: Number = 5000
+    temperature: Positive = 1.0
     tempo: Positive | None = None
 
 

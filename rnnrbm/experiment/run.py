@@ -340,6 +340,7 @@ def _finish(
         k=settings.generation.k,
         seed=settings.training.seed,
         init_states=_at_most(states, generation.n_init_states),
+        temperature=generation.temperature,
         mode=mode,
         progress=progress,
     )

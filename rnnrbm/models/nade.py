@@ -206,6 +206,11 @@ class NADE(NamedTuple):
         number = pt.maximum(target.sum(axis=-1, acc_dtype=self.W.dtype), one)
         return loss * np.asarray(n + 1, self.W.dtype) / number, rng
 
+    def at_temperature(self, temperature: float) -> NADE:
+        """Divide the log odds of each unit, given those before it, by a temperature."""
+        scale = np.asarray(1.0 / temperature, self.W.dtype)
+        return self._replace(V=self.V * scale, b_v=self.b_v * scale)
+
     @property
     def fixed_order(self) -> Sequence[int] | None:
         """The order of sampling, if training used only this order."""

@@ -120,6 +120,11 @@ class TiedNADE(NamedTuple):
     def surrogate(self, v: TensorVariable, rng: Rng, max_active: int | None = None) -> tuple[TensorVariable, Rng]:
         return -self.log_prob(v), rng
 
+    def at_temperature(self, temperature: float) -> TiedNADE:
+        """Divide the log odds of each note, given those below it, by a temperature."""
+        scale = np.asarray(1.0 / temperature, self.W.dtype)
+        return self._replace(V=self.V * scale, b_v=self.b_v * scale)
+
     @property
     def fixed_order(self) -> Sequence[int]:
         """Notes from low to high."""
@@ -230,6 +235,11 @@ class TiedRBM(NamedTuple):
 
     def pseudo_log_likelihood(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         return self.rbm.pseudo_log_likelihood(v, rng)
+
+    def at_temperature(self, temperature: float) -> TiedRBM:
+        """The RBM of energy E(v, h) / temperature; see :meth:`rnnrbm.rbm.RBM.at_temperature`."""
+        _, _, scales = self.rbm.scales_at(temperature)
+        return TiedRBM(*(x * scale for x, scale in zip(self.tensors(), scales, strict=True)))
 
 
 def tied_rnn_rbm(

@@ -1,9 +1,10 @@
-"""Centring: the weights of an RBM learn deviations of the units from offsets, and not their mean activity too.
+"""Centring: the weights of an RBM learn how its units deviate from offsets, and not their mean activity too.
 
-A centred RBM has the energy -(v - mu) W (h - lambda) - b_v v - b_h h. It is the same family of distributions: with the
-biases b_v - W lambda and b_h - mu W, up to a constant, it is a plain RBM. So nothing but training knows of it here. The
-gradient is taken in the centred parameters, the optimiser makes a step in them, and the step is turned into one of the
-plain parameters. Since a network adds its output to the biases, the same holds for every frame of an RNN-RBM.
+A centred RBM has the energy -(v - mu) W (h - lambda) - v b_v - h b_h. With the biases b_v - W lambda and b_h - mu W it
+is a plain RBM, up to a constant, so both are the same family of distributions, and nothing but training knows of the
+centred one. The gradient is taken in the centred parameters, the optimiser makes a step in them, and the step is turned
+into one of the plain parameters. Since a network adds its output to the biases, the same holds for every frame of an
+RNN-RBM.
 
 (Montavon & Mueller, "Deep Boltzmann machines and the centering trick", 2012; Melchior, Fischer & Wiskott, "How to
 center deep Boltzmann machines", JMLR 2016.)
@@ -27,38 +28,57 @@ __all__ = ["Centring", "centring"]
 
 
 class Centring(NamedTuple):
-    """The parameters of an RBM and the offsets of its units.
+    """An RBM and the offsets of its units.
 
     Attributes
     ----------
-    W, b_v, b_h : shared variables
+    density : RBM, or a density with an attribute ``rbm``
+        Its fields W, b_v and b_h are shared variables.
     mu : numpy.ndarray, shape (n_visible,)
     lam : numpy.ndarray, shape (n_hidden,)
     """
 
-    W: Any
-    b_v: Any
-    b_h: Any
+    density: Any
     mu: np.ndarray
     lam: np.ndarray
 
+    def _shifts(self, W: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
+        """What the offsets add to the plain biases: W lambda and mu W, which are linear in W."""
+        whole = _whole(self.density._replace(W=W)).W
+        return whole @ pt.as_tensor(self.lam), pt.as_tensor(self.mu) @ whole
+
     def gradients(self, grads: Sequence[TensorVariable], params: Sequence[Any]) -> list[TensorVariable]:
-        """Return gradients with respect to the centred parameters, of which only that of W differs."""
+        """Return gradients with respect to the centred parameters, of which only that of W differs.
+
+        Parameters
+        ----------
+        grads : sequence of TensorVariable
+            With respect to the plain parameters.
+        params : sequence of shared variables
+        """
         of = dict(zip(params, grads, strict=True))
-        of[self.W] = of[self.W] - pt.outer(pt.as_tensor(self.mu), of[self.b_h]) - pt.outer(of[self.b_v], pt.as_tensor(self.lam))
+        W, b_v, b_h = self.density.W, self.density.b_v, self.density.b_h
+        by_v, by_h = self._shifts(W)
+        product = (by_v * of[b_v]).sum() + (by_h * of[b_h]).sum()
+        of[W] = of[W] - pt.grad(product, W, consider_constant=[of[b_v], of[b_h]])
         return [of[p] for p in params]
 
     def plain(self, updates: Mapping[Any, Any]) -> Updates:
         """Return updates of the plain parameters for those of the centred ones."""
-        step = updates[self.W] - self.W
-        return dict(updates) | {
-            self.b_v: updates[self.b_v] - step @ pt.as_tensor(self.lam),
-            self.b_h: updates[self.b_h] - pt.as_tensor(self.mu) @ step,
-        }
+        W, b_v, b_h = self.density.W, self.density.b_v, self.density.b_h
+        by_v, by_h = self._shifts(updates[W] - W)
+        return dict(updates) | {b_v: updates[b_v] - by_v, b_h: updates[b_h] - by_h}
+
+
+def _whole(density: Any) -> Any:
+    """The RBM that a density is, with all its weights; the density itself if it is no RBM in disguise."""
+    return getattr(density, "rbm", density)
 
 
 def centring(density: Any, mean: np.ndarray) -> Centring | None:
     """Return how to centre a density, or None for one whose parameters are not those of an RBM.
+
+    The offsets are the mean of the data, and that of hidden units without input.
 
     Parameters
     ----------
@@ -66,11 +86,10 @@ def centring(density: Any, mean: np.ndarray) -> Centring | None:
     mean : numpy.ndarray, shape (n_visible,)
         Mean frame of the training set.
     """
-    if not isinstance(density, RBM) or not all(isinstance(p, SharedVariable) for p in density.tensors()):
+    if not isinstance(_whole(density), RBM) or not all(isinstance(p, SharedVariable) for p in density.tensors()):
         return None
-    dtype, n_hidden = density.W.dtype, density.W.type.shape[1]
-    # of the hidden units of an RBM that has learned nothing, and of the visible ones in the data
-    idle = density.hidden.statistic(density.hidden.mean(pt.zeros((n_hidden,), dtype)))
-    seen = density.visible.statistic(pt.as_tensor(mean.astype(dtype)))
+    rbm = _whole(density)
+    idle = rbm.hidden.statistic(rbm.hidden.mean(pt.zeros((rbm.W.type.shape[1],), rbm.W.dtype)))
+    seen = rbm.visible.statistic(pt.as_tensor(mean.astype(rbm.W.dtype)))
     mu, lam = engine.function([], [seen, idle], mode="FAST_COMPILE")()
-    return Centring(density.W, density.b_v, density.b_h, mu, lam)
+    return Centring(density, np.asarray(mu), np.asarray(lam))

@@ -100,6 +100,7 @@ _OF_SEQUENCES = (
     "n_proposals",
     "persistent",
     "n_betas",
+    "centring",
     "density_scale",
     "rnn_scale",
     "state_dropout",

@@ -139,3 +139,11 @@ def test_contract():
 def test_impossible_ones_are_refused(sizes, options, message):
     with pytest.raises(ValueError, match=message):
         NADE.init(*sizes, seed=0, **options)
+
+
+@pytest.mark.parametrize("orderless", [False, True])
+def test_at_a_temperature_the_log_odds_of_each_unit_are_divided(orderless):
+    nade, p = make(orderless, ORDERS[1])
+    log_p = engine.function([], nade.at_temperature(0.5).log_prob(pt.as_tensor(STATES.astype(np.float32))))()
+    colder = p | {"V": 2 * p["V"], "b_v": 2 * p["b_v"]}
+    np.testing.assert_allclose(np.asarray(log_p), [reference(colder, s, ORDERS[1]) for s in STATES], atol=5e-6)

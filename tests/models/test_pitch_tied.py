@@ -154,3 +154,16 @@ def test_a_chord_learned_in_c_is_known_in_d(name):
 def test_impossible_sizes(name, options, message):
     with pytest.raises(ValueError, match=message):
         build(name, 5, seed=0, **options)
+
+
+def test_at_a_temperature_log_odds_and_energies_are_divided():
+    states = pt.as_tensor(oracles.all_states(4).astype(np.float32))
+    nade, rbm = TiedNADE.init(4, 3, seed=0), TiedRBM.init(4, 2, seed=0, reach=2)
+    for density, which in ((nade, ("V", "b_v")), (rbm, ("W", "b_v", "b_h"))):
+        p = scrambled(density.tensors())
+        value = density.log_prob if density is nade else density.free_energy
+        colder = density.at_temperature(0.5)
+        got = np.asarray(engine.function([], (colder.log_prob if density is nade else colder.free_energy)(states))())
+        for t in density.tensors():
+            t.set_value((p[t.name] * (2 if t.name in which else 1)).astype(np.float32))
+        np.testing.assert_allclose(got, engine.function([], value(states))(), rtol=1e-5)
