@@ -390,16 +390,22 @@ def _unknown_name(name: str) -> str:
     )
 
 
-def _bach_file() -> Traversable:
-    """Return the embedded file: in an installed package, or beside it in a checkout."""
-    installed = package_files("rnnrbm") / "data" / "bach.npz"
-    checkout = Path(__file__).resolve().parent.parent / "data" / "bach.npz"
+def embedded_file(name: str) -> Traversable:
+    """Return a file that comes with the library: in an installed package, or beside it in a checkout.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is missing.
+    """
+    installed = package_files("rnnrbm") / "data" / name
+    checkout = Path(__file__).resolve().parent.parent / "data" / name
     for file in (installed, checkout):
         if file.is_file():
             return file
     raise FileNotFoundError(
-        f"the embedded data set is missing: neither {installed} nor {checkout} exists; install "
-        "rnnrbm again, or restore data/bach.npz in the checkout"
+        f"a file that comes with rnnrbm is missing: neither {installed} nor {checkout} exists; install rnnrbm again, "
+        f"or restore data/{name} in the checkout"
     )
 
 
@@ -410,7 +416,7 @@ def _load_bach(steps_per_beat: int, original_key: bool) -> Dataset:
             f"steps_per_beat={steps_per_beat!r} for 'bach': expected 1 (quarter notes), 2 (eighth "
             "notes) or 4 (sixteenth notes)"
         )
-    with _bach_file().open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with embedded_file("bach.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         data = {key: arrays[key] for key in arrays.files}
     rolls: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     names: dict[str, list[str]] = {split: [] for split in SPLITS}

@@ -79,6 +79,8 @@ class FrameKind(Protocol):
     name: ClassVar[str]
     #: whether a frame has a probability, not a density; only such models as agree compare with the baselines
     is_discrete: ClassVar[bool]
+    #: what :meth:`levels` counts, such as ``"notes per frame"``
+    level_name: ClassVar[str]
     #: columns of the table of prediction scores, and a sentence that explains them
     score_columns: ClassVar[tuple[ScoreColumn, ...]]
     score_note: ClassVar[str]
@@ -126,6 +128,9 @@ class FrameKind(Protocol):
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
         """Return a few numbers that show whether samples resemble the data."""
+
+    def levels(self, pieces: Pieces) -> list[np.ndarray]:
+        """Return a number (T,) for each frame by which one sees long samples drift; see :mod:`rnnrbm.scoring.drift`."""
 
     def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
         """Compare predicted frames with the true ones; keys are those of :attr:`score_columns`."""

@@ -136,7 +136,8 @@ class RBM(NamedTuple):
     def at_temperature(self, temperature: float) -> RBM:
         """The RBM of energy E(v, h) / temperature: below 1, probable states become more probable, above 1 less.
 
-        Its P(v) is proportional to the sum over h of exp(-E(v, h) / temperature), which is not P(v) ** (1 / temperature).
+        Its P(v) is proportional to the sum over h of exp(-E(v, h) / temperature), which differs from
+        P(v) ** (1 / temperature).
         """
         visible, hidden, scales = self.scales_at(temperature)
         W, b_v, b_h = (x * scale for x, scale in zip(self.tensors(), scales, strict=True))

@@ -111,6 +111,11 @@ def test_statistics_and_pictures(example, tmp_path):
     numbers = kind.statistics(test)
     assert numbers
     assert all(np.isfinite(value) for value in numbers.values())
+    levels = kind.levels(test)
+    assert [level.shape for level in levels] == [(len(piece),) for piece in test]
+    by_hand = test[0].sum(axis=1) if kind.name == "piano-roll" else np.sqrt((test[0] ** 2).mean(axis=1))
+    np.testing.assert_allclose(levels[0], by_hand, rtol=1e-6)
+    assert kind.level_name
     drawn = [
         kind.draw(test[0], primed=3, title="a piece"),
         kind.draw_filters(np.random.default_rng(0).normal(size=(WIDTH, 4))),

@@ -138,7 +138,12 @@ def train(
 
 
 def generate(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
+    run_folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Folder that 'rnnrbm train' wrote; or bach, a model that comes with the library."
+        ),
+    ],
     n_frames: Annotated[
         int | None, typer.Option(min=1, help="Frames of each sample; by default as the run's own.")
     ] = None,
@@ -204,14 +209,14 @@ def generate(
             tempo = own_tempo if tempo is None else tempo
             say(f"primed by {len(primer)} frames of {prime}")
         usual = trained.config.generation
-        number, n_frames, n_samples, k, temperature = (
+        temperature = usual.temperature if temperature is None else temperature
+        number, n_frames, n_samples, k = (
             default if given is None else given
             for given, default in (
                 (n_init_states, usual.n_init_states),
                 (n_frames, usual.n_frames),
                 (n_samples, usual.n_samples),
                 (k, usual.k),
-                (temperature, usual.temperature),
             )
         )
         primed = 0 if primer is None or drop_prime else len(primer)
@@ -236,6 +241,9 @@ def generate(
                 progress=bar.report,
             )
             new = list(trained.kind.from_samples(sampled))
+            if departure := trained.departure(new):
+                bar.close()
+                tell(f"warning: {departure}")
             pieces = new if not primed else [np.concatenate([primer, frames]) for frames in new]
             files = run.write_samples(
                 trained, pieces, folder, name=name, primed=primed, tempo=tempo, progress=bar.report

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from rnnrbm import checkpoint
 from rnnrbm.backend import engine
-from rnnrbm.datasets import Dataset
+from rnnrbm.datasets import Dataset, embedded_file
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.run_folder import lock, replaces
@@ -21,6 +22,7 @@ from rnnrbm.files import temporary_target
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.registry import from_record
 from rnnrbm.progress import Progress, silent
+from rnnrbm.scoring import drift
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import State
 from rnnrbm.training.packing import transposed
@@ -44,6 +46,8 @@ class Run:
         Epoch of the parameters.
     data_hash : str or None
         Fingerprint of the data that it was trained on; see :meth:`rnnrbm.datasets.Dataset.fingerprint`.
+    levels : mapping
+        Levels of windows of the training set; see :func:`rnnrbm.scoring.drift.ranges`. Empty if they are not known.
     """
 
     folder: Path
@@ -52,6 +56,7 @@ class Run:
     kind: FrameKind
     best_epoch: int
     data_hash: str | None = None
+    levels: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     def check_present(self) -> None:
         """Raise CheckpointError if the folder holds another run by now, into which nothing of this one should come."""
@@ -73,6 +78,19 @@ class Run:
                 "another run has just taken its place, run this again, else restore the file that was changed"
             )
 
+    def departure(self, samples: Sequence[np.ndarray]) -> str:
+        """Say which samples leave what the training set holds; empty if none does."""
+        found = drift.departures(self.kind.levels(samples), self.levels)
+        if found is None:
+            return ""
+        low, high = found.usual
+        how_many = "the sample leaves" if len(samples) == 1 else f"{found.n_samples} of {len(samples)} samples leave"
+        return (
+            f"{how_many} what the training set holds: sample {found.sample + 1} has {found.level:.2f} "
+            f"{self.kind.level_name} in frames {found.frame + 1} to {found.frame + found.size}, and training pieces "
+            f"have {low:.2f} to {high:.2f} in as many frames"
+        )
+
     def check_columns(self, data: Dataset) -> None:
         """Raise ValueError unless the columns of some data mean what they meant in training."""
         n_visible, name = self.model.n_visible, self.config.model.name.upper()
@@ -87,8 +105,25 @@ class Run:
             )
 
 
+#: Trained models that come with the library: name -> file.
+EMBEDDED = {"bach": "bach-rnn-rbm.npz"}
+
+
+def embedded(name: str | os.PathLike[str]) -> Run | None:
+    """Return a run that comes with the library, or None if it has none of that name.
+
+    Its folder, in which commands write, is one of that name in the current folder. A run that is there comes first.
+    """
+    if str(name) not in EMBEDDED or Path(name).is_file() or (Path(name) / "checkpoint.npz").exists():
+        return None
+    with as_file(embedded_file(EMBEDDED[str(name)])) as path:
+        return replace(load_checkpoint(path), folder=Path(name))
+
+
 def load(folder: str | os.PathLike[str]) -> Run:
     """Read a run back: its settings, and its model with the best parameters.
+
+    ``load("bach")`` reads the model that comes with the library, unless a folder of that name holds a run.
 
     Raises
     ------
@@ -100,6 +135,8 @@ def load(folder: str | os.PathLike[str]) -> Run:
         If it cannot be read or belongs to another model.
     """
     folder = Path(folder)
+    if (own := embedded(folder)) is not None:
+        return own
     if folder.is_file():
         other = (
             f"such as {folder.parent}"
@@ -137,7 +174,16 @@ def load_checkpoint(path: Path) -> Run:
         raise checkpoint.CheckpointError(f"{where}{error}; the checkpoint is damaged, or of another version") from None
     checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
     recorded = meta.get("data")
-    return Run(path.parent, settings, model, frames, state.best_epoch, recorded if isinstance(recorded, str) else None)
+    data_hash = recorded if isinstance(recorded, str) else None
+    return Run(path.parent, settings, model, frames, state.best_epoch, data_hash, _levels(meta.get("levels"), path))
+
+
+def _levels(recorded: Any, path: Path) -> dict[int, tuple[float, float]]:
+    """Return the levels that a checkpoint records, none if it has none."""
+    try:
+        return {int(size): (float(low), float(high)) for size, (low, high) in (recorded or {}).items()}
+    except (ValueError, TypeError, AttributeError):
+        raise checkpoint.CheckpointError(f"{path}: is damaged: levels is {recorded!r:.60}") from None
 
 
 def _check_sizes(options: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:

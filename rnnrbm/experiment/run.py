@@ -53,6 +53,7 @@ from rnnrbm.experiment.start import check_model, inherited, start_from
 from rnnrbm.files import atomic, make_folder, to_json
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.progress import Progress, silent
+from rnnrbm.scoring import drift
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import check_pieces
 from rnnrbm.training import pretraining
@@ -185,6 +186,7 @@ def train(
         meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
         about: dict[str, Any] = {"data": facts(data)}
         meta["data"] = about["data"]["sha256"]
+        meta["levels"] = {str(size): usual for size, usual in drift.ranges(data.kind.levels(data.train)).items()}
         if start is not None:
             meta["init"] = start.fingerprint
             about["init"] = {"sha256": start.fingerprint}
@@ -345,8 +347,10 @@ def _finish(
         progress=progress,
     )
     kind = data.kind
-    run = Run(folder, settings, model, kind, state.best_epoch)
+    run = Run(folder, settings, model, kind, state.best_epoch, levels=drift.ranges(kind.levels(data.train)))
     samples = list(kind.from_samples(sampled))
+    if departure := run.departure(samples):
+        progress("note", 0, 0, {"text": f"warning: {departure}"})
     (folder / "samples").mkdir(exist_ok=True)
     files = write_samples(run, samples, folder / "samples", progress=progress)
     for path in run_files(folder):  # of another number of samples

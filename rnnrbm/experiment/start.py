@@ -13,7 +13,7 @@ from rnnrbm import checkpoint, model_file
 from rnnrbm.backend import engine
 from rnnrbm.datasets import is_folder
 from rnnrbm.experiment import config
-from rnnrbm.experiment.artifacts import Run, load, load_checkpoint
+from rnnrbm.experiment.artifacts import Run, embedded, load, load_checkpoint
 from rnnrbm.experiment.config import Config
 from rnnrbm.files import check_path, hash_of
 from rnnrbm.sequence import SequenceModel
@@ -28,7 +28,7 @@ def load_model(path: str | os.PathLike[str], classes: Sequence[type] = ()) -> An
     ----------
     path : path-like
         A file that ``model.save`` wrote, the folder of a run, or the checkpoint in it. Of a run, the model has the best
-        parameters.
+        parameters. ``"bach"`` is the model of chorales that comes with the library.
     classes : sequence of type
         Classes of the model's parts that are not of this library.
 
@@ -62,6 +62,8 @@ def _read(path: Path, classes: Sequence[type] = ()) -> tuple[Any, Run | None]:
 
 def _run_of(path: Path) -> Run | None:
     """Return the run in a folder or of a checkpoint; None if the file holds a model alone."""
+    if (own := embedded(path)) is not None:
+        return own
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such run, checkpoint or file of a model")
     if path.is_dir():

@@ -51,6 +51,7 @@ class PianoRoll:
 
     name: ClassVar[str] = "piano-roll"
     is_discrete: ClassVar[bool] = True
+    level_name: ClassVar[str] = "notes per frame"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (
         ScoreColumn("frame", "ACC", percent=True),
         ScoreColumn("bay", "ACC (Bay)", percent=True),
@@ -165,6 +166,9 @@ class PianoRoll:
             "notes_per_frame": float(metrics.notes_per_frame(pieces).mean()),
             "repeated_frame_rate": metrics.repeated_frame_rate(pieces),
         }
+
+    def levels(self, pieces: Pieces) -> list[np.ndarray]:
+        return [np.asarray(piece).sum(axis=1, dtype=float) for piece in pieces]
 
     def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
         return metrics.accuracy(predicted, true)

@@ -40,6 +40,7 @@ class Vectors:
 
     name: ClassVar[str] = "vectors"
     is_discrete: ClassVar[bool] = False
+    level_name: ClassVar[str] = "root mean square of a frame"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (ScoreColumn("rmse", "RMSE"), ScoreColumn("r2", "R2"))
     score_note: ClassVar[str] = (
         "RMSE: root of the mean squared difference of a sampled value from the true one; R2: 1 - its square over the "
@@ -143,6 +144,9 @@ class Vectors:
             "standard_deviation": float(values.std(axis=0).mean()),
             "autocorrelation": product / squares if squares else float("nan"),
         }
+
+    def levels(self, pieces: Pieces) -> list[np.ndarray]:
+        return [np.sqrt(np.mean(np.square(piece, dtype=float), axis=1)) for piece in pieces]
 
     def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
         p, t = (np.concatenate(as_pieces(pieces)).astype(float) for pieces in (predicted, true))

@@ -23,6 +23,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.rbm import RBM
+from rnnrbm.weights import as_rbm
 
 __all__ = ["Centring", "centring"]
 
@@ -44,7 +45,7 @@ class Centring(NamedTuple):
 
     def _shifts(self, W: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
         """What the offsets add to the plain biases: W lambda and mu W, which are linear in W."""
-        whole = _whole(self.density._replace(W=W)).W
+        whole = as_rbm(self.density._replace(W=W)).W
         return whole @ pt.as_tensor(self.lam), pt.as_tensor(self.mu) @ whole
 
     def gradients(self, grads: Sequence[TensorVariable], params: Sequence[Any]) -> list[TensorVariable]:
@@ -70,11 +71,6 @@ class Centring(NamedTuple):
         return dict(updates) | {b_v: updates[b_v] - by_v, b_h: updates[b_h] - by_h}
 
 
-def _whole(density: Any) -> Any:
-    """The RBM that a density is, with all its weights; the density itself if it is no RBM in disguise."""
-    return getattr(density, "rbm", density)
-
-
 def centring(density: Any, mean: np.ndarray) -> Centring | None:
     """Return how to centre a density, or None for one whose parameters are not those of an RBM.
 
@@ -86,9 +82,9 @@ def centring(density: Any, mean: np.ndarray) -> Centring | None:
     mean : numpy.ndarray, shape (n_visible,)
         Mean frame of the training set.
     """
-    if not isinstance(_whole(density), RBM) or not all(isinstance(p, SharedVariable) for p in density.tensors()):
+    if not isinstance(as_rbm(density), RBM) or not all(isinstance(p, SharedVariable) for p in density.tensors()):
         return None
-    rbm = _whole(density)
+    rbm = as_rbm(density)
     idle = rbm.hidden.statistic(rbm.hidden.mean(pt.zeros((rbm.W.type.shape[1],), rbm.W.dtype)))
     seen = rbm.visible.statistic(pt.as_tensor(mean.astype(rbm.W.dtype)))
     mu, lam = engine.function([], [seen, idle], mode="FAST_COMPILE")()

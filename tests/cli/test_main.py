@@ -505,6 +505,29 @@ def test_generate_from_a_primer(place, trained):
         roll = midi.read(place / f"primed{n}" / "primer-seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
         np.testing.assert_array_equal(roll[:n], primer[:n])
         assert n < len(roll) <= n + 6
+    primed = ("generate", "whole", *options, "--prime", "primer.mid", "--out")
+    rnnrbm(*primed, "dropped", "--drop-prime", cwd=place)
+    alone = midi.read(place / "dropped" / "primer-seed0-1.mid", low=LOW, high=LOW + WIDTH - 1, steps_per_beat=2)
+    np.testing.assert_array_equal(alone, roll[n:])
+    assert "--drop-prime needs --prime" in refused("generate", "whole", *options, "--drop-prime", cwd=place)
+
+
+def test_generate_at_a_temperature(place, trained):
+    options = ["generate", "whole", "--n-frames", "30", "--n-samples", "3", "--k", "2"]
+    said = {}
+    for name, extra in (("usual", []), ("one", ["--temperature", "1"]), ("hot", ["--temperature", "20"])):
+        said[name] = rnnrbm(*options, *extra, "--out", name, cwd=place)
+    files = {name: (place / name / "seed0-1.mid").read_bytes() for name in said}
+    assert files["usual"] == files["one"] != files["hot"]
+    # so hot, half of the notes sound
+    assert re.search(
+        r"warning: 3 of 3 samples leave what the training set holds: sample \d has [\d.]+ notes per frame in frames "
+        r"1 to 16, and training pieces have [\d.]+ to [\d.]+ in as many frames",
+        said["hot"].stderr,
+    )
+    for wrong in ("0", "-1", "nan"):
+        assert "temperature" in refused(*options, "--temperature", wrong, "--out", "wrong", cwd=place)
+    assert not (place / "wrong").exists()
 
 
 @pytest.mark.parametrize(
