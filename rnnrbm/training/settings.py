@@ -184,7 +184,8 @@ class Training(Settings):
     transpose_prob : float or list of (float, float)
         Fraction of the pieces that are transposed, drawn anew every epoch. It is constant or, like `k`, in stages.
         Transposed pieces reduce overfitting. If a data set is in one key, as the benchmark sets are, a value below 1
-        teaches the model that key. By default all pieces are transposed at first, and half in the last quarter.
+        teaches the model that key. By default half of the pieces are transposed at first, and a fifth in the last
+        quarter.
     patience : int
         Stop after this many epochs without a better validation; 0 never stops early.
     valid_every : int
@@ -202,30 +203,30 @@ class Training(Settings):
     epochs: Number = 120
     pretrain_density: Number = 0
     pretrain_network: Number = 0
-    batch_size: Count = 6
-    row_length: Count = 96
+    batch_size: Count = 12
+    row_length: Count = 48
     context: Number = 16
     k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
     n_proposals: Number = 0
     persistent: bool = False
     n_betas: Count = 1
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
-    learning_rate: Positive = 3e-3
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    learning_rate: Positive = 8e-3
+    schedule: Literal["cosine", "linear", "constant"] = "linear"
     final_rate: Annotated[Float, Field(ge=0.0, le=1.0)] = 0.02
     warmup: Rate = 0.02
-    density_scale: Positive = 1.0
+    density_scale: Positive = 2.0
     rnn_scale: Positive = 1.0
     clip: Annotated[Float, Field(ge=0.0)] = 1.0
     weight_decay: Annotated[Float, Field(ge=0.0)] = 0.0
     centring: bool = True
-    averaging: Rate = 0.0
-    state_dropout: Rate = 0.4
-    input_dropout: Rate = 0.1
+    averaging: Rate = 0.998
+    state_dropout: Rate = 0.3
+    input_dropout: Rate = 0.2
     transpose_range: tuple[Shift, Shift] | None = None
-    transpose_prob: Share | list[tuple[Rate, Share]] = [(0.0, 1.0), (0.75, 0.5)]
+    transpose_prob: Share | list[tuple[Rate, Share]] = [(0.0, 0.5), (0.75, 0.2)]
     patience: Number = 40
-    valid_every: Count = 5
+    valid_every: Count = 10
     valid_n_frames: Number = 500
     valid_n_chains: AtLeastTwo = 5
     valid_n_temperatures: AtLeastTwo = 200

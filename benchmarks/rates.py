@@ -1,0 +1,107 @@
+"""Learning rates and dropout of every model, on the embedded chorales.
+
+    python benchmarks/rates.py [--models rnn-rbm rtrbm ...] [--out benchmarks/rates.csv]
+    python benchmarks/rates.py --show
+
+Trains each model of the registry at three learning rates and two pairs of dropout rates, with two seeds, all else by
+default, and appends a row to a CSV file: log-likelihood of the valid set and seconds of processor time. Rows that the
+file has already are left out, so an interrupted table goes on. Several processes may share the work: give each its own
+models. ``--show`` prints the means over the seeds as a table.
+"""
+
+import argparse
+import csv
+import statistics
+import time
+from pathlib import Path
+
+import rnnrbm
+from rnnrbm.models.registry import MODELS
+
+RATES = (3e-3, 8e-3, 2e-2)
+DROPOUTS = ((0.3, 0.2), (0.5, 0.3))  # of the network's outputs, and of its inputs
+SEEDS = (0, 1)
+#: epochs of models that take longer for each
+EPOCHS = {"tied-rnn-rbm": 20, "tied-rnn-nade": 20}
+COLUMNS = ["model", "epochs", "learning_rate", "state_dropout", "input_dropout", "seed", "valid_ll", "cpu_seconds"]
+
+
+def run(name: str, rate: float, dropouts: tuple[float, float], seed: int) -> dict[str, object]:
+    """Train once, and return the row."""
+    data = rnnrbm.load("bach")
+    model = rnnrbm.build(name, data.n_visible, seed=seed)
+    settings = rnnrbm.Training(
+        epochs=EPOCHS.get(name, 120),
+        learning_rate=rate,
+        state_dropout=dropouts[0],
+        input_dropout=dropouts[1],
+        transpose_range=(-5, 6),
+        seed=seed,
+    )
+    began = time.process_time()
+    list(rnnrbm.fit(model, data.train, None, settings))
+    took = time.process_time() - began
+    if model.normalized:
+        scored = rnnrbm.log_likelihood(model, data.valid)
+    else:
+        states = rnnrbm.frequent_states(data.train)
+        scored = rnnrbm.log_likelihood(model, data.valid, n_chains=5, n_temperatures=300, exact_states=states)
+    values = (name, settings.epochs, rate, *dropouts, seed, round(scored.mean, 4), round(took))
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def show(rows: list[dict[str, str]]) -> None:
+    """Print the means over seeds, the best of a model in bold."""
+    columns = [(rate, dropouts) for dropouts in DROPOUTS for rate in RATES]
+    print("| model | " + " | ".join(f"{rate:g}, {a}/{b}" for rate, (a, b) in columns) + " | seconds |")
+    print("| --- |" + " ---: |" * (len(columns) + 1))
+    for name in MODELS:
+        mine = [row for row in rows if row["model"] == name]
+        means = {}
+        for rate, dropouts in columns:
+            key = (rate, *dropouts)
+            same = [
+                float(row["valid_ll"])
+                for row in mine
+                if key == tuple(float(row[c]) for c in ("learning_rate", "state_dropout", "input_dropout"))
+            ]
+            if same:
+                means[key] = statistics.fmean(same)
+        best = max(means.values(), default=0.0)
+        cells = [f"{m:.3f}" if (m := means.get((rate, *dropouts))) is not None else "" for rate, dropouts in columns]
+        cells = [f"**{cell}**" if cell and float(cell) == round(best, 3) else cell for cell in cells]
+        seconds = statistics.fmean(float(row["cpu_seconds"]) for row in mine) if mine else 0.0
+        print(f"| `{name}` | " + " | ".join(cells) + f" | {seconds:.0f} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("rates.csv"))
+    parser.add_argument("--show", action="store_true")
+    args = parser.parse_args()
+    if args.show:
+        show(read(args.out))
+        raise SystemExit
+    for seed in SEEDS:
+        for name in args.models:
+            for dropouts in DROPOUTS if name not in ("rbm", "nade") else DROPOUTS[:1]:  # no network, nothing dropped
+                for rate in RATES:
+                    key = [name, f"{rate}", *map(str, dropouts), str(seed)]
+                    chosen = ("model", "learning_rate", "state_dropout", "input_dropout", "seed")
+                    if any([row[c] for c in chosen] == key for row in read(args.out)):
+                        continue
+                    row = run(name, rate, dropouts, seed)
+                    with open(args.out, "a", encoding="utf-8", newline="") as file:
+                        writer = csv.DictWriter(file, COLUMNS)
+                        if file.tell() == 0:
+                            writer.writeheader()
+                        writer.writerow(row)
+                    print(row, flush=True)
