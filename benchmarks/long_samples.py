@@ -48,9 +48,7 @@ def measure(levels: np.ndarray, train: np.ndarray, usual: float) -> tuple[dict[s
 
 
 def main(folders: list[str], n_samples: int, n_frames: int) -> int:
-    print(
-        f"| windows of {WINDOW} frames | farthest mean | last two | 5th to 95th percentile | 1st to 99th of training | |"
-    )
+    print(f"| windows of {WINDOW} frames | mean | ends | 5th to 95th percentile | 1st to 99th of training | |")
     print("| --- | ---: | ---: | ---: | ---: | --- |")
     failed = False
     for folder in folders:

@@ -1,10 +1,13 @@
-"""How much memory this process may have, and a refusal of what would need more, before it is made."""
+"""How much memory this process may have, a refusal of what would need more, and the return of what was freed."""
 
+import ctypes
+import functools
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["TooMuch", "available", "check"]
+__all__ = ["TooMuch", "available", "check", "give_back"]
 
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -49,3 +52,23 @@ def check(size: float, what: str, advice: str) -> None:
             f"{what} would take {size / 2**30:,.1f} GiB of memory, and this process may have {most / 2**30:,.1f}; "
             f"{advice}"
         )
+
+
+@functools.cache
+def _trim() -> Callable[[int], int] | None:
+    """Return the function of the GNU C library that gives freed memory back, None where there is another library."""
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return None
+    return trim
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, which the GNU C library would keep.
+
+    Compiling and scoring take much memory for a short time, and what is freed in between is too scattered to be used
+    again, so that a process would grow with every turn.
+    """
+    if (trim := _trim()) is not None:
+        trim(0)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pytensor.compile.sharedvalue import SharedVariable
 
-from rnnrbm import checkpoint
+from rnnrbm import checkpoint, memory
 from rnnrbm.backend import engine, sharding
 from rnnrbm.backend.random import as_seed
 from rnnrbm.densities import FrameDensity
@@ -424,6 +424,7 @@ def _epochs(
         state.partial += [[float(x) for x in numbers] for numbers in results]
         _check_finite(state, steps, epoch)
         took = time.perf_counter() - began
+        memory.give_back()
         state.epoch, state.batch = epoch + 1, 0
         means = np.mean(state.partial, axis=0)
         state.partial = []
@@ -437,6 +438,7 @@ def _epochs(
         if judged.measure is not None and (last or state.epoch % settings.valid_every == 0):
             with steps.averaged():
                 measured = judged.measure()
+            memory.give_back()
             row |= dict(zip(judged.columns, measured, strict=True))
             score = judged.sign * measured[0]
         if judged.measure is None or score > state.best_ll:
