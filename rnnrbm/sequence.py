@@ -224,7 +224,7 @@ class SequenceModel(NamedTuple):
         v: TensorVariable,
         *,
         rng: Rng,
-        k: int = 25,
+        k: int = 50,
         init_states: TensorVariable | None = None,
         clamp: TensorVariable | None = None,
         temperature: float = 1.0,

@@ -271,11 +271,16 @@ def _keep_best(table: Path, row: dict[str, Any], folder: Path) -> None:
         return
     kept = table / "checkpoints" / Path(row["data"]).stem
     kept.mkdir(parents=True, exist_ok=True)
+    keep(folder, kept / "checkpoint.npz")
+    shutil.copyfile(folder / "config.toml", kept / "config.toml")
+
+
+def keep(folder: Path, path: Path) -> None:
+    """Write the checkpoint of a run without the state of its training, which is three times as large."""
     state, meta = State.load(folder / "checkpoint.npz")
     State(epoch=state.epoch, best_epoch=state.best_epoch, best_ll=state.best_ll, finished=True, best=state.best).save(
-        kept / "checkpoint.npz", meta
+        path, meta
     )
-    shutil.copyfile(folder / "config.toml", kept / "config.toml")
 
 
 def report(table: Path, page: Path) -> str:
