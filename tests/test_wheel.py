@@ -35,6 +35,7 @@ print(rnnrbm.__file__)
 for command in (
     "train small.toml --out run",
     "generate run --n-frames 8 --n-samples 1 --out new",
+    "generate bach --n-frames 8 --n-samples 1 --k 2",
 ):
     sys.argv = ["rnnrbm", *command.split()]
     try:
@@ -59,7 +60,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_module_and_the_embedded_data(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("rnnrbm/")}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rnnrbm").rglob("*.py")}
-    data = {"rnnrbm/data/bach.npz", "rnnrbm/data/build_bach.py", "rnnrbm/data/README.md"}
+    data = {
+        "rnnrbm/data/bach.npz",
+        "rnnrbm/data/bach-rnn-rbm.npz",
+        "rnnrbm/data/build_bach.py",
+        "rnnrbm/data/README.md",
+    }
     assert sources | data | {"rnnrbm/py.typed"} == held
 
 

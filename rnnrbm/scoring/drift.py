@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["SIZES", "Departure", "departures", "ranges", "window_means"]
+__all__ = ["SIZES", "TOLERANCE", "Departure", "departures", "ranges", "window_means"]
 
 #: Frames of a window; the largest one that a sample has is used.
 SIZES = (16, 64, 256)
+
+#: Fraction by which a level may lie outside the range of the training set.
+TOLERANCE = 0.05
 
 Levels = Sequence[np.ndarray]
 Ranges = Mapping[int, tuple[float, float]]
@@ -71,7 +74,9 @@ class Departure(NamedTuple):
 
 
 def departures(levels: Levels, usual: Ranges) -> Departure | None:
-    """Return which samples leave the range of the training set, or None if none does or all are too short to tell.
+    """Return which samples leave the range of the training set by more than :data:`TOLERANCE`.
+
+    It is None if none does, or if they are too short to tell.
 
     Parameters
     ----------
@@ -85,7 +90,7 @@ def departures(levels: Levels, usual: Ranges) -> Departure | None:
         return None
     low, high = usual[size]
     means = [window_means([level], size) for level in levels]
-    outside = [np.maximum(x - high, low - x) for x in means]  # positive outside
+    outside = [np.maximum(x - (1 + TOLERANCE) * high, (1 - TOLERANCE) * low - x) for x in means]  # positive outside
     n_samples = sum(bool(x.max() > 0) for x in outside)
     if not n_samples:
         return None

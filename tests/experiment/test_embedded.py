@@ -1,6 +1,7 @@
 """The model that comes with the library."""
 
 import os
+from importlib.resources import as_file
 
 import numpy as np
 import pytest
@@ -23,9 +24,9 @@ def test_it_is_a_run_on_the_embedded_data():
     assert set(trained.levels) == {16, 64, 256}
     states = frequent_states(data.train)
     pieces = data.valid[:6]
-    assert log_likelihood(trained.model, pieces, n_chains=5, n_temperatures=100, exact_states=states).mean > -5.9
+    assert log_likelihood(trained.model, pieces, n_chains=10, n_temperatures=500, exact_states=states).mean > -5.9
     for name in EMBEDDED.values():
-        with datasets.as_file(datasets.embedded_file(name)) as path:
+        with as_file(datasets.embedded_file(name)) as path:
             assert path.stat().st_size < 3e6
     model = load_model("bach")
     for p, q in zip(model.params, trained.model.params, strict=True):

@@ -35,6 +35,9 @@ def test_samples_outside_are_told_with_the_worst_window():
     # a sample of 20 frames is judged by windows of 16, one of 12 by none
     assert departures([np.full(20, 4.5)], usual) == Departure(1, 0, 0, 16, 4.5, (2.0, 4.0))
     assert departures([np.full(12, 9.0)], usual) is None
+    assert departures([np.full(70, 3.5 * 1.049), np.full(70, 2.5 * 0.951)], usual) is None
+    assert departures([np.full(70, 3.5 * 1.051)], usual) is not None
+    assert departures([np.full(70, 2.5 * 0.949)], usual) is not None
     late = np.full(200, 3.0)
     late[128:192] = 1.0
     found = departures([late], usual)
