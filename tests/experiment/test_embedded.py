@@ -15,6 +15,7 @@ from rnnrbm.io import midi
 from rnnrbm.scoring.likelihood import frequent_states
 
 
+@pytest.mark.filterwarnings("ignore:.*effective sample size")
 def test_it_is_a_run_on_the_embedded_data():
     trained = run.load("bach")
     data = datasets.load("bach")
