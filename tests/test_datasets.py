@@ -228,7 +228,7 @@ def test_the_embedded_file_is_the_one_the_readme_describes():
     readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     digest = hashlib.sha256((ROOT / "data" / "bach.npz").read_bytes()).hexdigest()
     assert digest in readme
-    assert sum(p.stat().st_size for p in (ROOT / "data").iterdir() if p.is_file()) < 300_000
+    assert sum(p.stat().st_size for p in (ROOT / "data").iterdir() if p.is_file()) < 3_000_000
 
 
 def build_module():

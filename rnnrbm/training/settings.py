@@ -168,12 +168,13 @@ class Training(Settings):
         Greatest norm of the whole gradient; a longer gradient is scaled down. 0 turns clipping off.
     weight_decay : float
         Decoupled weight decay: at every step, weights (not biases) shrink by this fraction times the learning rate
-        (Loshchilov & Hutter, ICLR 2019).
+        (Loshchilov & Hutter, ICLR 2019). By default it is on for sequence models and frame densities only.
     centring : bool
         Train the weights of an RBM on deviations of its units from their means; see
         :mod:`rnnrbm.training.centring`.
     averaging : float
-        Decay of an exponential moving average of the parameters, which is validated and saved; 0 turns it off.
+        Decay of an exponential moving average of the parameters, which is validated and saved; 0 turns it off. By
+        default it is on for sequence models and frame densities only.
     state_dropout, input_dropout : float
         Dropout rates of a network's outputs and of its inputs during training; see
         :meth:`rnnrbm.sequence.SequenceModel.loss`.

@@ -112,6 +112,8 @@ _OF_SEQUENCES = (
 )
 #: Settings of the optimiser.
 _OF_OPTIMISER = ("optimiser", "learning_rate", "schedule", "final_rate", "warmup", "clip", "weight_decay")
+#: Settings that are off by default for other models: what is good for the weights of these may be wrong for those.
+_OF_WEIGHTS = ("averaging", "weight_decay")
 
 
 def has_own_rule(model: Any) -> bool:
@@ -208,6 +210,9 @@ def float_type(params: Sequence[Any]) -> str:
 def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
     """Return the settings with which a model is trained.
 
+    Averaging and weight decay, which are on by default, are off for a model that is no sequence model, unless they are
+    set: they would change what its own rule or loss says.
+
     Parameters
     ----------
     model
@@ -236,6 +241,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
                 else ("that is for sequence models and frame densities")
             )
             raise ValueError(f"{', '.join(changed)}: {kind} has no use for this setting; {why}")
+        kept = settings.model_fields_set
+        settings = settings.model_copy(update={name: 0.0 for name in _OF_WEIGHTS if name not in kept})
     elif settings.pretrain_density or settings.pretrain_network:
         raise ValueError(
             f"pretrain_density ({settings.pretrain_density}) and pretrain_network ({settings.pretrain_network}) are "

@@ -137,8 +137,8 @@ def test_a_row_survives_a_setting_that_is_off_and_no_other():
 
     mark = reproduce._mark(config.Config())
     assert all(reproduce._mark(Later(brand_new=off)) == mark for off in (False, None, 0, 0.0))
-    assert known["training"]["averaging"] == 0.0
-    for changes in ({"brand_new": True}, {"brand_new": 0.1}, {"averaging": 0.5}, {"epochs": 1}, {"patience": 0}):
+    assert known["training"]["n_proposals"] == 0
+    for changes in ({"brand_new": True}, {"brand_new": 0.1}, {"n_proposals": 5}, {"epochs": 1}, {"patience": 0}):
         assert reproduce._mark(Later(**changes)) != mark, changes
 
 

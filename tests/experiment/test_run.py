@@ -463,8 +463,8 @@ def test_a_run_whose_settings_or_data_changed_is_not_resumed(tmp_path, change):
     text = (folder / "config.toml").read_text()
     rolls = datasets.load(source)
     if change == "settings":
-        (folder / "config.toml").write_text(text.replace("learning_rate = 0.003", "learning_rate = 0.002"))
-        message = r"training\.learning_rate is 0\.002, was 0\.003; undo the change"
+        (folder / "config.toml").write_text(text.replace("learning_rate = 0.008", "learning_rate = 0.002"))
+        message = r"training\.learning_rate is 0\.002, was 0\.008; undo the change"
     elif change == "emptied":
         (folder / "config.toml").write_text(f"[data]\nsource = {str(source)!r}\n")
         message = r"config\.toml: its settings differ .* \(and \d+ more\)"

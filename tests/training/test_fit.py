@@ -40,6 +40,10 @@ PLAIN = {
     "state_dropout": 0.0,
     "input_dropout": 0.0,
     "optimiser": "sgd",
+    "density_scale": 1.0,
+    "centring": False,
+    "weight_decay": 0.0,
+    "averaging": 0.0,
     "valid_n_chains": 2,
     "valid_n_temperatures": 5,
 }

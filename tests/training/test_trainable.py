@@ -24,7 +24,7 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import Diverged
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
-from rnnrbm.training.trainable import as_trainable, checked_pieces
+from rnnrbm.training.trainable import as_trainable, checked_pieces, suitable_settings
 from rnnrbm.units import Bernoulli, Gaussian, ReLU
 
 # --- the models ---------------------------------------------------------------------------------------
@@ -322,6 +322,20 @@ def test_a_hopfield_net_stores_patterns(batch_size):
     np.testing.assert_array_equal(np.sign(PATTERNS @ W), PATTERNS)
     assert float(engine.to_numpy(net.patterns)) == 7.0
     assert list(rows[0]) == ["epoch", "energy", "seconds", "frames_per_second"]
+
+
+def test_what_is_on_by_default_for_sequence_models_is_off_for_others():
+    """Unless it is chosen."""
+    usual = Training()
+    assert usual.averaging > 0
+    assert usual.weight_decay > 0
+    others = suitable_settings(Hopfield(4), usual, single_frames=True, n_frames=40)
+    assert (others.averaging, others.weight_decay) == (0.0, 0.0)
+    chosen = suitable_settings(Hopfield(4), Training(averaging=0.5), single_frames=True, n_frames=40)
+    assert (chosen.averaging, chosen.weight_decay) == (0.5, 0.0)
+    model = as_trainable(RBM.init(4, 3, seed=0))
+    kept = suitable_settings(model, usual, single_frames=True, n_frames=40)
+    assert (kept.averaging, kept.weight_decay) == (usual.averaging, usual.weight_decay)
 
 
 def test_a_score_of_the_models_own_chooses_the_best_parameters():
