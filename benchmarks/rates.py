@@ -31,7 +31,7 @@ def run(name: str, rate: float, dropouts: tuple[float, float], seed: int) -> dic
     data = rnnrbm.load("bach")
     model = rnnrbm.build(name, data.n_visible, seed=seed)
     settings = rnnrbm.Training(
-        epochs=EPOCHS.get(name, 180),
+        epochs=EPOCHS.get(name, 200),
         learning_rate=rate,
         state_dropout=dropouts[0],
         input_dropout=dropouts[1],

@@ -424,7 +424,6 @@ def _epochs(
         state.partial += [[float(x) for x in numbers] for numbers in results]
         _check_finite(state, steps, epoch)
         took = time.perf_counter() - began
-        memory.give_back()
         state.epoch, state.batch = epoch + 1, 0
         means = np.mean(state.partial, axis=0)
         state.partial = []
@@ -436,6 +435,7 @@ def _epochs(
         last = state.epoch == settings.epochs
         score = math.nan
         if judged.measure is not None and (last or state.epoch % settings.valid_every == 0):
+            memory.give_back()  # not in every epoch, since the next steps must ask for it again
             with steps.averaged():
                 measured = judged.measure()
             memory.give_back()

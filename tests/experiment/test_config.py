@@ -336,7 +336,7 @@ def test_the_signature_of_the_training():
     parameters = inspect.signature(config.Training).parameters
     shown = {name: str(parameters[name]) for name in ("epochs", "k", "optimiser", "transpose_range")}
     assert shown == {
-        "epochs": "epochs: int = 180",
+        "epochs": "epochs: int = 200",
         "k": "k: int | list[tuple[float, int]] = [(0.0, 2), (0.4, 5), (0.8, 10)]",
         "optimiser": "optimiser: Literal['adam', 'rmsprop', 'momentum', 'sgd'] = 'adam'",
         "transpose_range": "transpose_range: tuple[int, int] | None = None",
