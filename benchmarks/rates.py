@@ -13,6 +13,7 @@ import argparse
 import csv
 import statistics
 import time
+from itertools import product
 from pathlib import Path
 
 import rnnrbm
@@ -24,6 +25,8 @@ SEEDS = (0, 1)
 #: epochs of models that take longer for each
 EPOCHS = {"tied-rnn-rbm": 20, "tied-rnn-nade": 20}
 COLUMNS = ["model", "epochs", "learning_rate", "state_dropout", "input_dropout", "seed", "valid_ll", "cpu_seconds"]
+#: those that tell rows apart
+CHOSEN = ["model", "learning_rate", "state_dropout", "input_dropout", "seed"]
 
 
 def run(name: str, rate: float, dropouts: tuple[float, float], seed: int) -> dict[str, object]:
@@ -55,6 +58,14 @@ def read(path: Path) -> list[dict[str, str]]:
         return []
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def append(path: Path, row: dict[str, object]) -> None:
+    with open(path, "a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def show(rows: list[dict[str, str]]) -> None:
@@ -90,18 +101,12 @@ if __name__ == "__main__":
     if args.show:
         show(read(args.out))
         raise SystemExit
-    for seed in SEEDS:
-        for name in args.models:
-            for dropouts in DROPOUTS if name not in ("rbm", "nade") else DROPOUTS[:1]:  # no network, nothing dropped
-                for rate in RATES:
-                    key = [name, f"{rate}", *map(str, dropouts), str(seed)]
-                    chosen = ("model", "learning_rate", "state_dropout", "input_dropout", "seed")
-                    if any([row[c] for c in chosen] == key for row in read(args.out)):
-                        continue
-                    row = run(name, rate, dropouts, seed)
-                    with open(args.out, "a", encoding="utf-8", newline="") as file:
-                        writer = csv.DictWriter(file, COLUMNS)
-                        if file.tell() == 0:
-                            writer.writeheader()
-                        writer.writerow(row)
-                    print(row, flush=True)
+    for seed, name, dropouts, rate in product(SEEDS, args.models, DROPOUTS, RATES):
+        if name in ("rbm", "nade") and dropouts != DROPOUTS[0]:  # no network, so nothing is dropped
+            continue
+        key = [name, f"{rate}", *map(str, dropouts), str(seed)]
+        if key in [[row[column] for column in CHOSEN] for row in read(args.out)]:
+            continue
+        row = run(name, rate, dropouts, seed)
+        append(args.out, row)
+        print(row, flush=True)

@@ -182,8 +182,8 @@ def clamped(v: TensorVariable, clamp: TensorVariable | None) -> TensorVariable:
 def at_temperature(density: Any, temperature: float) -> Any:
     """Return a density at a temperature: the lower, the more probable are its probable frames.
 
-    An RBM and independent units have their energies divided by it. Of a NADE, which draws a frame unit by unit, the log
-    odds of each unit given those before are divided.
+    An RBM and independent units have their energies divided by it. A NADE draws a frame unit by unit, and the log odds
+    of each unit given those before are divided.
 
     Parameters
     ----------

@@ -242,8 +242,7 @@ def generate(
             )
             new = list(trained.kind.from_samples(sampled))
             if departure := trained.departure(new):
-                bar.close()
-                tell(f"warning: {departure}")
+                bar.report("note", 0, 0, {"text": f"warning: {departure}"})
             pieces = new if not primed else [np.concatenate([primer, frames]) for frames in new]
             files = run.write_samples(
                 trained, pieces, folder, name=name, primed=primed, tempo=tempo, progress=bar.report

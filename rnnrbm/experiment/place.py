@@ -55,7 +55,7 @@ class Place:
     def __init__(
         self, folder: Path, settings: Config, meta: dict[str, Any], facts: Mapping[str, Any] | None = None
     ) -> None:
-        self.folder, self._settings, self._meta, self._facts = folder, settings, meta, facts
+        self.folder, self.meta, self._settings, self._facts = folder, meta, settings, facts
         if not run_files(folder):
             self._begin()
 
@@ -78,7 +78,7 @@ class Place:
     def save(self, state: State) -> None:
         """Save the state of the joint training, and its metrics."""
         self._begin()
-        state.save(self.folder / "checkpoint.npz", self._meta)
+        state.save(self.folder / "checkpoint.npz", self.meta)
         write_metrics(self.folder / "metrics.csv", state.rows)
         (self.folder / "pretraining.npz").unlink(missing_ok=True)
 
@@ -86,4 +86,4 @@ class Place:
         """Save the training of a part, and the parameters of the whole model."""
         self._begin()
         part.state.others = {p.name: np.array(engine.to_numpy(p)) for p in model.params}
-        part.state.save(self.folder / "pretraining.npz", self._meta | {"part": part.name})
+        part.state.save(self.folder / "pretraining.npz", self.meta | {"part": part.name})

@@ -186,7 +186,7 @@ def train(
         meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
         about: dict[str, Any] = {"data": facts(data)}
         meta["data"] = about["data"]["sha256"]
-        meta["levels"] = {str(size): usual for size, usual in drift.ranges(data.kind.levels(data.train)).items()}
+        meta["levels"] = drift.ranges(data.kind.levels(data.train))
         if start is not None:
             meta["init"] = start.fingerprint
             about["init"] = {"sha256": start.fingerprint}
@@ -272,7 +272,7 @@ def _train(
             raise Interrupted(f"stopped after training, which is finished and saved in {folder}")
         progress(stage, done, total, row)
 
-    results = _finish(folder, settings, data, model, state, mode, progress_or_stop)
+    results = _finish(place, settings, data, model, state, mode, progress_or_stop)
     if missing := [name for name in ("config.toml", "checkpoint.npz") if not (folder / name).exists()]:
         raise FileNotFoundError(
             f"{folder}: {' and '.join(missing)} was deleted while the run was scored and sampled, so it cannot be used "
@@ -309,7 +309,7 @@ def _pretrain(
 
 
 def _finish(
-    folder: Path,
+    place: Place,
     settings: Config,
     data: datasets.Dataset,
     model: SequenceModel,
@@ -321,7 +321,7 @@ def _finish(
     from rnnrbm.sampling import generate
     from rnnrbm.scoring.likelihood import log_likelihood, usable_states
 
-    evaluation, generation = settings.evaluation, settings.generation
+    folder, evaluation, generation = place.folder, settings.evaluation, settings.generation
     states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
     scored = None
     if settings.evaluation.test:
@@ -347,7 +347,7 @@ def _finish(
         progress=progress,
     )
     kind = data.kind
-    run = Run(folder, settings, model, kind, state.best_epoch, levels=drift.ranges(kind.levels(data.train)))
+    run = Run(folder, settings, model, kind, state.best_epoch, levels=place.meta["levels"])
     samples = list(kind.from_samples(sampled))
     if departure := run.departure(samples):
         progress("note", 0, 0, {"text": f"warning: {departure}"})

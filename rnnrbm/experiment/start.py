@@ -27,7 +27,7 @@ def load_model(path: str | os.PathLike[str], classes: Sequence[type] = ()) -> An
     Parameters
     ----------
     path : path-like
-        A file that ``model.save`` wrote, the folder of a run, or the checkpoint in it. Of a run, the model has the best
+        A file that ``model.save`` wrote, the folder of a run, or the checkpoint in it. The model of a run has the best
         parameters. ``"bach"`` is the model of chorales that comes with the library.
     classes : sequence of type
         Classes of the model's parts that are not of this library.
