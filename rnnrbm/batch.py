@@ -13,7 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend.random import Rng
 from rnnrbm.recurrence import flatten
 
-__all__ = ["Batch", "Loss", "dropout_mask", "masked_mean", "overlaid"]
+__all__ = ["Batch", "Loss", "dropout_mask", "masked_mean"]
 
 
 class Batch(NamedTuple):
@@ -72,33 +72,3 @@ def dropout_mask(x: TensorVariable, rate: float, rng: Rng) -> tuple[TensorVariab
         raise ValueError(f"a dropout rate must be at least 0 and below 1, got {rate}")
     u, rng = rng.uniform(x)
     return pt.ge(u, np.float32(rate)).astype(x.dtype), rng
-
-
-def overlaid(x: TensorVariable, frames: TensorVariable, share: float, rng: Rng) -> tuple[TensorVariable, Rng]:
-    """Return a network's input in which some frames have the units of a second frame too.
-
-    Rows are chosen with probability `share`. In such a row, each frame has a second one with a probability that is
-    drawn for the row, uniformly between 0 and 1. A unit takes the value farther from zero, so that a unit that is on in
-    either frame is on.
-
-    Parameters
-    ----------
-    x : TensorVariable, shape (T, B, n_visible)
-        What the network would read.
-    frames : TensorVariable, shape (T, B, n_visible)
-        The second frames are drawn from these.
-    share : float
-    rng : Rng
-    """
-    if not 0.0 <= share < 1.0:
-        raise ValueError(f"a share of rows must be at least 0 and below 1, got {share}")
-    row, cell = x[:1, :, 0], x[:, :, 0]
-    chosen, rng = rng.uniform(row)
-    often, rng = rng.uniform(row)
-    place, rng = rng.uniform(cell)
-    second, rng = rng.uniform(cell)
-    pool = frames.reshape((-1, frames.shape[2]))
-    index = pt.minimum(pt.floor(place * pool.shape[0]).astype("int32"), pool.shape[0] - 1)
-    is_double = pt.and_(pt.lt(chosen, np.float32(share)), pt.lt(second, often))
-    other = pool[index] * is_double[:, :, None].astype(x.dtype)
-    return pt.switch(pt.gt(pt.abs(other), pt.abs(x)), other, x), rng

@@ -22,7 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import model_file
 from rnnrbm.backend.random import Rng, Seed, generator
-from rnnrbm.batch import Loss, dropout_mask, masked_mean, overlaid
+from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, at_temperature, check_density
 from rnnrbm.networks import Memoryless, Network, shifted_outputs
@@ -149,7 +149,6 @@ class SequenceModel(NamedTuple):
         negative_phase: NegativePhase = NegativePhase(),  # noqa: B008  an immutable value
         input_dropout: float = 0.0,
         state_dropout: float = 0.0,
-        overlay: float = 0.0,
         max_active: int | None = None,
     ) -> Loss:
         """Build the loss of a batch: contrastive divergence for an energy, -log p for a normalized density.
@@ -174,10 +173,6 @@ class SequenceModel(NamedTuple):
             notes are divided by its complement, so that the network reads as much as during generation.
         state_dropout : float
             Dropout rate of the network's output before it sets the biases.
-        overlay : float
-            Fraction of the rows in whose input some frames are laid over others of the batch, so that the network reads
-            frames that are fuller than the data; see :func:`rnnrbm.batch.overlaid`. It learns to explain the next frame
-            after these too, and a long sample that grows too full finds its way back.
         max_active : int or None
             Greatest number of units that are on in any frame, if known; a NADE is faster with fewer.
 
@@ -201,11 +196,7 @@ class SequenceModel(NamedTuple):
             v = pt.switch(is_counted, v, zero)
         if input_dropout:
             keep, rng = dropout_mask(v, input_dropout, rng)
-            network_input = network_input * keep
-        if overlay:
-            network_input, rng = overlaid(network_input, v, overlay, rng)
-        if input_dropout:
-            network_input = network_input * np.asarray(1.0 / (1.0 - input_dropout), v.dtype)
+            network_input = network_input * keep * np.asarray(1.0 / (1.0 - input_dropout), v.dtype)
         u = shifted_outputs(self.network, network_input, start)
         if state_dropout:
             n = u.type.shape[-1] - self.network.traits.n_direct  # direct biases (see Traits) are not dropped

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import key_from_seed, uniform_numpy
-from rnnrbm.batch import dropout_mask, masked_mean, overlaid
+from rnnrbm.batch import dropout_mask, masked_mean
 from rnnrbm.networks import shifted_outputs
 from rnnrbm.recurrence import flatten, initial_state
 from rnnrbm.rnnrbm import rnn_rbm
@@ -222,17 +222,15 @@ def test_impossible_dropout_is_refused(rate: float) -> None:
             model.loss(v, rng=random.shared(0), **{name: rate})
 
 
-@pytest.mark.parametrize("overlay", [0.0, 0.9])
-def test_noise_of_the_loss_equals_numpy(overlay: float) -> None:
-    """Inputs and states that remain are scaled up, and inputs have further notes; frames to explain do not change."""
+def test_dropout_of_the_loss_equals_numpy() -> None:
+    """Inputs and states that remain are scaled up; the frames to explain stay whole."""
     model, p = make("tanh")
     model.density.W.set_value(np.zeros((N_VISIBLE, N_HIDDEN), np.float32))  # then F(v) = -v b_v(t) + constant
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    noise = {"input_dropout": 0.3, "state_dropout": 0.4, "overlay": overlay}
-    loss = model.loss(v, rng=random.shared(16), negative_phase=NegativePhase(1), **noise)
+    loss = model.loss(v, rng=random.shared(16), negative_phase=NegativePhase(1), input_dropout=0.3, state_dropout=0.4)
     f = engine.function([v], [loss.cost, pt.grad(loss.cost, model.bias_weights[0])], loss.updates)
     key = key_from_seed(16)
-    draw = n_double = 0
+    draw = 0
 
     def uniform(*shape: int) -> np.ndarray:
         nonlocal draw
@@ -242,13 +240,7 @@ def test_noise_of_the_loss_equals_numpy(overlay: float) -> None:
     for i in range(2):
         x = batch(i).astype(np.float64)
         cost, g = f(x.astype(np.float32))
-        read = x * (uniform(T, B, N_VISIBLE) >= np.float32(0.3))
-        if overlay:
-            chosen, often, place, second = uniform(1, B), uniform(1, B), uniform(T, B), uniform(T, B)
-            is_double = (chosen < np.float32(overlay)) & (second < often)
-            n_double += is_double.sum()
-            read = np.maximum(read, x.reshape(T * B, -1)[(place * T * B).astype(int)] * is_double[:, :, None])
-        read /= 0.7
+        read = x * (uniform(T, B, N_VISIBLE) >= np.float32(0.3)) / 0.7
         u = oracles.batch_major(oracles.run_cell("tanh", p, read)[0])
         u = u * (uniform(T * B, N_RECURRENT) >= np.float32(0.4)) / 0.6
         uniform(T * B)  # the pseudo-likelihood
@@ -257,60 +249,6 @@ def test_noise_of_the_loss_equals_numpy(overlay: float) -> None:
         surplus = oracles.batch_major(x) - (uniform(T * B, N_VISIBLE) < expit(b_v))
         np.testing.assert_allclose(float(cost), -(surplus * b_v).sum() / (T * B), atol=3e-6)
         np.testing.assert_allclose(np.asarray(g), -u.T @ surplus / (T * B), atol=3e-6)
-    assert bool(n_double) == bool(overlay)
-
-
-# --------------------------------------------------------------------------------------------------- overlay
-
-
-def test_overlaid_equals_numpy() -> None:
-    """Only rows that are chosen change, each frame of them as often as was drawn for the row; signs survive."""
-    shape, share = (40, 60, 3), 0.3
-    x, frames = (pt.tensor(name, dtype="float32", shape=shape) for name in ("x", "frames"))
-    read, after = overlaid(x, frames, share, random.shared(5))
-    f = engine.function([x, frames], read, after.updates())
-    rng, key = np.random.default_rng(0), key_from_seed(5)
-    for i in range(2):
-        values = [rng.normal(size=shape).astype(np.float32) for _ in range(2)]
-        chosen, often, place, second = (
-            uniform_numpy(key, 4 * i + j, part) for j, part in enumerate([(1, 60), (1, 60), (40, 60), (40, 60)])
-        )
-        index = np.floor(place * np.float32(2400)).astype(int)
-        other = values[1].reshape(-1, 3)[index]
-        is_double = (chosen < share) & (second < often)
-        expected = np.where(is_double[:, :, None] & (abs(other) > abs(values[0])), other, values[0])
-        np.testing.assert_array_equal(np.asarray(f(*values)), expected)
-        assert 0.05 < is_double.mean() < 0.30  # about half the frames of the chosen rows
-
-
-@pytest.mark.parametrize("share", [1.0, -0.1, float("nan")])
-def test_impossible_overlay_is_refused(share: float) -> None:
-    model, _ = make("tanh")
-    v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    with pytest.raises(ValueError, match="share of rows must be at least 0 and below 1"):
-        model.loss(v, rng=random.shared(0), overlay=share)
-
-
-@pytest.mark.parametrize("garbage", [1.0, np.nan])
-def test_padding_is_laid_over_nothing(garbage: float) -> None:
-    results = []
-    for value in (0.0, garbage):
-        model, _ = make("gru")
-        data = batch()
-        data[MASK == 0] = value
-        v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-        loss = model.loss(
-            v,
-            pt.as_tensor(MASK),
-            pt.as_tensor(START),
-            rng=random.shared(2),
-            negative_phase=NegativePhase(1),
-            overlay=0.9,
-        )
-        f = engine.function([v], pt.grad(loss.cost, model.params))
-        results.append([np.asarray(g) for g in f(data)])
-    for one, two in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, two)
 
 
 # ------------------------------------------------------------------------------------------------ generation

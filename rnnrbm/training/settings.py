@@ -178,9 +178,6 @@ class Training(Settings):
     state_dropout, input_dropout : float
         Dropout rates of a network's outputs and of its inputs during training; see
         :meth:`rnnrbm.sequence.SequenceModel.loss`.
-    overlay : float
-        Fraction of the rows whose input is made fuller in training: some frames are laid over others. Long samples then
-        stay as full as the data. See :func:`rnnrbm.batch.overlaid`.
     transpose_range : (int, int) or None
         Range of the random transposition: all columns of a piece shift by the same number, drawn anew every epoch.
         (0, 0) turns it off. If it is not set, a run on notes transposes by (-5, 6); any other run, and
@@ -227,7 +224,6 @@ class Training(Settings):
     averaging: Rate = 0.998
     state_dropout: Rate = 0.3
     input_dropout: Rate = 0.2
-    overlay: Rate = 0.1
     transpose_range: tuple[Shift, Shift] | None = None
     transpose_prob: Share | list[tuple[Rate, Share]] = [(0.0, 0.9), (0.7, 0.2)]
     patience: Number = 40

@@ -105,7 +105,6 @@ _OF_SEQUENCES = (
     "rnn_scale",
     "state_dropout",
     "input_dropout",
-    "overlay",
     "valid_n_frames",
     "valid_n_chains",
     "valid_n_temperatures",
@@ -308,7 +307,6 @@ def sequence_loss(
             negative_phase=NegativePhase(k, settings.n_proposals, particles, settings.betas),
             input_dropout=settings.input_dropout,
             state_dropout=settings.state_dropout,
-            overlay=settings.overlay,
             max_active=max_active,
         )
 
