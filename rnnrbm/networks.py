@@ -78,10 +78,12 @@ class Network(Protocol):
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> Self:
         """A copy of the network with other tensors; the inverse of :meth:`tensors`."""
 
-    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+    def run(
+        self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+    ) -> TensorVariable:
         """States after each frame, (T, B, n_visible) -> (T, B, n_state).
 
-        For `start` see :func:`rnnrbm.recurrence.unroll`.
+        For `start` and `u_0`, states (B, n_state) in which pieces begin, see :func:`rnnrbm.recurrence.unroll`.
         """
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
@@ -145,10 +147,13 @@ class Stack(NamedTuple):
     def _passed(self, below: TensorVariable | None, h: TensorVariable) -> TensorVariable:
         return h if below is None or self.connections != "residual" else below + h
 
-    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+    def run(
+        self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+    ) -> TensorVariable:
         below, states = None, []
+        begin = [None] * len(self.layers) if u_0 is None else self._split(u_0)
         for i, layer in enumerate(self.layers):
-            states.append(unroll(layer, self._reads(i, v, below), start))
+            states.append(unroll(layer, self._reads(i, v, below), start, begin[i]))
             below = self._passed(below, output(layer, states[-1]))
         return _joined(states)
 
@@ -205,8 +210,10 @@ class Window(NamedTuple):
         W_vu, b_u = tensors
         return Window(W_vu, b_u, self.n_frames)
 
-    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-        return recent_frames(v, self.n_frames, start)
+    def run(
+        self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+    ) -> TensorVariable:
+        return recent_frames(v, self.n_frames, start, u_0)
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
         return push_frame(v, u, self.W_vu.type.shape[0] // self.n_frames)
@@ -215,11 +222,17 @@ class Window(NamedTuple):
         return pt.tanh(u @ self.W_vu + self.b_u)
 
 
-def recent_frames(v: TensorVariable, n_frames: int, start: TensorVariable | None = None) -> TensorVariable:
-    """Each frame and the frames before it in its piece, latest first: (T, B, n) -> (T, B, n_frames * n)."""
-    frames = [v]
-    for _ in range(n_frames - 1):
-        frames.append(shift(frames[-1], pt.zeros_like(v[0]), start))
+def recent_frames(
+    v: TensorVariable, n_frames: int, start: TensorVariable | None = None, before: TensorVariable | None = None
+) -> TensorVariable:
+    """Each frame and the frames before it in its piece, latest first: (T, B, n) -> (T, B, n_frames * n).
+
+    What is `before` a piece is (B, n_frames * n), or silent.
+    """
+    frames, n = [v], v.type.shape[2]
+    for i in range(n_frames - 1):
+        older = pt.zeros_like(v[0]) if before is None else before[:, i * n : (i + 1) * n]
+        frames.append(shift(frames[-1], older, start))
     return _joined(frames)
 
 
@@ -257,7 +270,9 @@ class Memoryless(NamedTuple):
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> Memoryless:
         return self
 
-    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+    def run(
+        self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+    ) -> TensorVariable:
         return v[..., :0]
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
@@ -271,7 +286,7 @@ class MetricalPosition(NamedTuple):
     """A network that also reads the position of the next frame in the bar.
 
     Its state holds a clock: frames since the beginning of the piece, modulo `period`. So all pieces must begin at the
-    same position in the bar.
+    same position in the bar, and the clock of an initial state is not read.
 
     Attributes
     ----------
@@ -307,7 +322,9 @@ class MetricalPosition(NamedTuple):
         """Append the one-hot positions (..., 1) of the next frames to frames (..., n): (..., n + period)."""
         return pt.concatenate([v, pt.eq(place, np.arange(self.period, dtype=v.dtype)).astype(v.dtype)], axis=-1)
 
-    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+    def run(
+        self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+    ) -> TensorVariable:
         frame = pt.arange(v.shape[0] if v.type.shape[0] is None else v.type.shape[0])
         since = frame[:, None]
         if start is not None:  # the latest start at or before each frame
@@ -315,7 +332,8 @@ class MetricalPosition(NamedTuple):
             since = since - pt.switch(begun, frame[:, None], 0).max(axis=1)
         place = ((since + 1) % self.period).astype(v.dtype)[:, :, None]
         place = pt.broadcast_to(place, (*v.shape[:2], 1)) if start is None else place
-        return pt.concatenate([place, self.network.run(self._with_position(v, place), start)], axis=-1)
+        inner = None if u_0 is None else u_0[:, 1:]
+        return pt.concatenate([place, self.network.run(self._with_position(v, place), start, inner)], axis=-1)
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
         place = (u[..., :1] + np.asarray(1, u.dtype)) % np.asarray(self.period, u.dtype)

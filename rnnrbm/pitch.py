@@ -75,13 +75,16 @@ class TiedParallel(NamedTuple):
         )
         return _seen(v, n, index, n + self.n_beyond, self.octave)
 
-    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+    def run(
+        self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+    ) -> TensorVariable:
         n_steps, n_batch = v.type.shape[:2]
         rows = None if n_batch is None else n_batch * self.n_visible
         x = self.seen(v)
         x = x.reshape((-1 if n_steps is None else n_steps, -1 if rows is None else rows, x.type.shape[-1]))
         starts = None if start is None else pt.repeat(start, self.n_visible, axis=1)
-        u = self.stack.run(x, starts)
+        begin = None if u_0 is None else pt.specify_shape(_rows(u_0, self.n_visible), (rows, None))
+        u = self.stack.run(x, starts, begin)
         return u.reshape((*engine.leading(v), self.n_visible * u.type.shape[-1]))
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
@@ -140,8 +143,13 @@ class PitchConv(NamedTuple):
         *others, W, b, w = tensors
         return self._replace(network=self.network.with_tensors(others), W=W, b=b, w=w)
 
-    def run(self, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
-        return pt.concatenate([self.network.run(v, start), recent_frames(v, self.n_frames, start)], axis=-1)
+    def run(
+        self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+    ) -> TensorVariable:
+        n = self.network.u_0.type.shape[0]
+        begin, before = (None, None) if u_0 is None else (u_0[:, :n], u_0[:, n:])
+        recent = recent_frames(v, self.n_frames, start, before)
+        return pt.concatenate([self.network.run(v, start, begin), recent], axis=-1)
 
     def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
         n = u.type.shape[-1] - self.n_frames * self.n_visible

@@ -48,7 +48,9 @@ def initial_state(u_0: TensorVariable, v: TensorVariable) -> TensorVariable:
     return pt.specify_shape(rows, (v.type.shape[1], u_0.type.shape[0]))
 
 
-def unroll(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -> TensorVariable:
+def unroll(
+    cell: Cell, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+) -> TensorVariable:
     """Run a cell over sequences and return the state after each frame: u(1) .. u(T).
 
     Parameters
@@ -57,14 +59,16 @@ def unroll(cell: Cell, v: TensorVariable, start: TensorVariable | None = None) -
     v : TensorVariable, shape (T, B, n_visible)
         The type needs T and B, as in ``pt.tensor(shape=(T, B, n))``: JAX mode needs them for the gradient.
     start : TensorVariable of bool or None, shape (T, B)
-        True where a new piece begins: there the cell restarts from its learned initial state. The first frame of
-        every column always begins a piece.
+        True where a new piece begins: there the cell restarts from its initial state. The first frame of every column
+        always begins a piece.
+    u_0 : TensorVariable or None, shape (B, n_state)
+        Initial state of each column; None: the learned one of the cell.
 
     Returns
     -------
     TensorVariable, shape (T, B, n_state)
     """
-    inputs = [unflatten(cell.project(flatten(v)), v), initial_state(cell.u_0, v), cell.W_uu]
+    inputs = [unflatten(cell.project(flatten(v)), v), initial_state(cell.u_0, v) if u_0 is None else u_0, cell.W_uu]
     inputs += [] if start is None else [start]
     n, n_blocks = n_outputs(cell), cell.W_uu.type.shape[1] // n_outputs(cell)
 

@@ -21,12 +21,13 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import model_file
+from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, at_temperature, check_density
 from rnnrbm.networks import Memoryless, Network, shifted_outputs
-from rnnrbm.recurrence import flatten
+from rnnrbm.recurrence import flatten, initial_state, shift
 from rnnrbm.samplers import NegativePhase, draw_frame
 
 __all__ = ["SequenceModel", "as_sequence_model"]
@@ -149,6 +150,7 @@ class SequenceModel(NamedTuple):
         negative_phase: NegativePhase = NegativePhase(),  # noqa: B008  an immutable value
         input_dropout: float = 0.0,
         state_dropout: float = 0.0,
+        carried: Any = None,
         max_active: int | None = None,
     ) -> Loss:
         """Build the loss of a batch: contrastive divergence for an energy, -log p for a normalized density.
@@ -173,6 +175,9 @@ class SequenceModel(NamedTuple):
             notes are divided by its complement, so that the network reads as much as during generation.
         state_dropout : float
             Dropout rate of the network's output before it sets the biases.
+        carried : shared variable or None, shape (n_rows, n_state)
+            States of the network in which pieces of the first `n_rows` rows begin, instead of the learned one. The
+            updates hold the states after the last frames with mask 1 of these rows, for the next batch.
         max_active : int or None
             Greatest number of units that are on in any frame, if known; a NADE is faster with fewer.
 
@@ -197,7 +202,7 @@ class SequenceModel(NamedTuple):
         if input_dropout:
             keep, rng = dropout_mask(v, input_dropout, rng)
             network_input = network_input * keep * np.asarray(1.0 / (1.0 - input_dropout), v.dtype)
-        u = shifted_outputs(self.network, network_input, start)
+        u, last = self._read(network_input, mask, start, carried)
         if state_dropout:
             n = u.type.shape[-1] - self.network.traits.n_direct  # direct biases (see Traits) are not dropped
             keep, rng = dropout_mask(u[:, :n], state_dropout, rng)
@@ -207,7 +212,7 @@ class SequenceModel(NamedTuple):
         nan = pt.as_tensor(np.asarray(np.nan, self.dtype))
         if isinstance(density, NormalizedDensity):
             losses, rng = density.surrogate(rows, rng, max_active)
-            return Loss(masked_mean(losses, mask), rng.updates(), {"pseudo_likelihood": nan})
+            return Loss(masked_mean(losses, mask), rng.updates() | last, {"pseudo_likelihood": nan})
         pseudo_ll = nan
         if density.visible.is_binary:  # to monitor training, for the price of two free energies
             pseudo, rng = density.pseudo_log_likelihood(rows, rng)
@@ -215,7 +220,20 @@ class SequenceModel(NamedTuple):
         row_mask = None if mask is None else flatten(mask)
         negative, updates = negative_phase.sample(density, rows, rng, row_mask)
         difference = density.free_energy(rows) - density.free_energy(negative)
-        return Loss(masked_mean(difference, mask), updates, {"pseudo_likelihood": pseudo_ll})
+        return Loss(masked_mean(difference, mask), dict(updates) | last, {"pseudo_likelihood": pseudo_ll})
+
+    def _read(
+        self, v: TensorVariable, mask: TensorVariable | None, start: TensorVariable | None, carried: Any
+    ) -> tuple[TensorVariable, Updates]:
+        """Return the network's outputs before each frame, and updates of the states that rows carry on."""
+        if carried is None:
+            return shifted_outputs(self.network, v, start), {}
+        n_steps, n_rows = v.type.shape[0], carried.type.shape[0]
+        begin = pt.concatenate([carried, initial_state(self.network.u_0, v)[n_rows:]])
+        states = self.network.run(v, start, begin)
+        last = n_steps - 1 - (0 if mask is None else mask[::-1, :n_rows].argmax(axis=0))
+        kept = pt.specify_shape(states[last, np.arange(n_rows)], carried.type.shape)
+        return self.network.output(flatten(shift(states, begin, start))), {carried: kept}
 
     def generate(
         self,

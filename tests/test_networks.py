@@ -10,6 +10,7 @@ import pytest
 from rnnrbm.backend import engine
 from rnnrbm.networks import Memoryless, Network, Stack, init_stack, init_window, shifted_outputs
 from rnnrbm.pitch import init_tied
+from rnnrbm.recurrence import flatten, shift
 from rnnrbm.rnnrbm import init_network
 
 T, B, N_VISIBLE, N = 6, 3, 4, 3
@@ -61,23 +62,30 @@ def frames(seed: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("start", [None, START], ids=["one piece", "starts"])
-def test_sequences_are_read_as_one_frame_after_the_other(name, start):
+@pytest.mark.parametrize("given", [False, True], ids=["learned", "given"])
+def test_sequences_are_read_as_one_frame_after_the_other(name, start, given):
     network = make(name)
     assert isinstance(network, Network)
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
     s = [] if start is None else [pt.tensor("start", dtype="bool", shape=(T, B))]
-    u = network.run(v, *s)
-    f = engine.function([v, *s], [u, network.output(u), shifted_outputs(network, v, *s)], on_unused_input="ignore")
+    n_state = network.u_0.type.shape[0]
+    u_0 = np.tile(np.asarray(engine.function([], network.u_0)()), (B, 1))
+    if given:
+        u_0 = RNG(7).normal(size=u_0.shape).astype(np.float32)
+        u_0[:, :1] *= network.traits.period == 1  # a clock begins with the piece
+    begin = pt.as_tensor(u_0) if given else None
+    u = network.run(v, *(s or [None]), begin)
+    before = network.output(flatten(shift(u, begin, *s))) if given else shifted_outputs(network, v, *s)
+    outputs = [u, network.output(u), before]
+    f = engine.function([v, *s], outputs, on_unused_input="ignore")
     states, outputs, earlier = (np.asarray(x) for x in f(frames(), *([] if start is None else [start])))
     earlier = oracles.time_major(earlier, T, B)
-    n_state = network.u_0.type.shape[0]
     assert states.shape == (T, B, n_state)
     assert outputs.shape == earlier.shape == (T, B, network.n_outputs)
     v_t = pt.tensor("v_t", dtype="float32", shape=(B, N_VISIBLE))
     u_t = pt.tensor("u_t", dtype="float32", shape=(B, n_state))
     step = engine.function([v_t, u_t], [network.step(v_t, u_t), network.output(u_t)], on_unused_input="ignore")
-    u_0 = np.asarray(engine.function([], network.u_0)())
-    now = np.tile(u_0, (B, 1))
+    now = u_0
     for t in range(T):
         if start is not None:
             now = np.where(start[t][:, None], u_0, now)

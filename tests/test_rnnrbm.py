@@ -251,6 +251,42 @@ def test_dropout_of_the_loss_equals_numpy() -> None:
         np.testing.assert_allclose(np.asarray(g), -u.T @ surplus / (T * B), atol=3e-6)
 
 
+# -------------------------------------------------------------------------------------------- carried states
+
+
+@pytest.mark.parametrize("kind", ["tanh", "lstm"])
+def test_carried_states_equal_numpy_over_batches(kind: str) -> None:
+    """Pieces of the first rows begin in the states that the last batch left, after its last counted frames."""
+    model, p = make(kind)
+    carried = engine.shared(np.random.default_rng(5).normal(size=(2, p["u_0"].size)), "carried", "float32")
+    v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
+    mask, start = pt.tensor("mask", dtype="float32", shape=(T, B)), pt.tensor("start", dtype="bool", shape=(T, B))
+    loss = model.loss(v, mask, start, rng=random.shared(6), negative_phase=NegativePhase(1), carried=carried)
+    f = engine.function([v, mask, start], loss.cost, loss.updates)
+    for i in range(3):
+        before = engine.to_numpy(carried).astype(np.float64)
+        x = batch(i).astype(np.float64)
+        f(x.astype(np.float32), MASK, START)
+        for row, n in enumerate(LENGTHS[:2]):
+            one = slice(row, row + 1)
+            _, after = oracles.run_cell(kind, p | {"u_0": before[row]}, x[:n, one], START[:n, one])
+            np.testing.assert_allclose(engine.to_numpy(carried)[row], after[-1, 0], atol=3e-6)
+
+
+def test_a_carried_row_has_the_loss_of_a_model_that_begins_there() -> None:
+    model, _ = make("gru")
+    states = np.random.default_rng(5).normal(size=(1, N_RECURRENT)).astype(np.float32)
+    v = pt.tensor("v", dtype="float32", shape=(T, 1, N_VISIBLE))
+    start = pt.as_tensor(START[:, :1])  # a piece begins in the middle of the row
+    found = []
+    for carried in (engine.shared(states, "carried", "float32"), None):
+        if carried is None:
+            next(p for p in model.params if p.name == "u_0").set_value(states[0])
+        loss = model.loss(v, None, start, rng=random.shared(6), negative_phase=NegativePhase(2), carried=carried)
+        found.append(np.asarray(engine.function([v], pt.grad(loss.cost, model.bias_weights[1]))(batch()[:, :1])))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 # ------------------------------------------------------------------------------------------------ generation
 
 

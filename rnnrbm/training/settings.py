@@ -178,6 +178,10 @@ class Training(Settings):
     state_dropout, input_dropout : float
         Dropout rates of a network's outputs and of its inputs during training; see
         :meth:`rnnrbm.sequence.SequenceModel.loss`.
+    carry : float
+        Fraction of the rows of a batch in which the network never begins anew: each piece follows the state at the end
+        of the batch before. Without such rows it meets no state that is older than a row, and a sample that is longer
+        leads it where it may write more and more notes.
     transpose_range : (int, int) or None
         Range of the random transposition: all columns of a piece shift by the same number, drawn anew every epoch.
         (0, 0) turns it off. If it is not set, a run on notes transposes by (-5, 6); any other run, and
@@ -224,6 +228,7 @@ class Training(Settings):
     averaging: Rate = 0.998
     state_dropout: Rate = 0.3
     input_dropout: Rate = 0.2
+    carry: Share = 0.25
     transpose_range: tuple[Shift, Shift] | None = None
     transpose_prob: Share | list[tuple[Rate, Share]] = [(0.0, 0.9), (0.7, 0.2)]
     patience: Number = 40

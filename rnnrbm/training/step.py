@@ -101,6 +101,11 @@ class Steps:
             shape = rows if settings.n_betas == 1 else (settings.n_betas, *rows)
             particles = engine.shared(np.zeros(shape), "particles", self.dtype)
         self._particles = particles
+        self._carried = None
+        if isinstance(model, SequenceModel) and model.network.n_outputs:
+            n_rows = round(settings.carry * corpus.batch_size)
+            states = np.zeros((n_rows, model.network.u_0.type.shape[0]))
+            self._carried = engine.shared(states, "carried", self.dtype) if n_rows else None
         self._centring = None
         if settings.centring and isinstance(model, SequenceModel):
             self._centring = centring(model.density, corpus.mean())
@@ -178,7 +183,8 @@ class Steps:
         rule, scales = model.loss, {}
         if isinstance(model, SequenceModel):
             active = self.corpus.max_active
-            rule = sequence_loss(model, settings, k=k, particles=self._particles, max_active=active)
+            chains, carried = self._particles, self._carried
+            rule = sequence_loss(model, settings, k=k, particles=chains, carried=carried, max_active=active)
             scales = {p.name: settings.rnn_scale for p in params}
             scales |= {p.name: settings.density_scale for p in model.density.tensors()}
         loss = build_loss(rule, batch, self.rng, kind)

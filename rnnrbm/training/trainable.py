@@ -105,6 +105,7 @@ _OF_SEQUENCES = (
     "rnn_scale",
     "state_dropout",
     "input_dropout",
+    "carry",
     "valid_n_frames",
     "valid_n_chains",
     "valid_n_temperatures",
@@ -283,7 +284,13 @@ def checked_pieces(model: Any, pieces: Any, *, name: str) -> list[np.ndarray]:
 
 
 def sequence_loss(
-    model: SequenceModel, settings: Training, *, k: int, particles: Any = None, max_active: int | None = None
+    model: SequenceModel,
+    settings: Training,
+    *,
+    k: int,
+    particles: Any = None,
+    carried: Any = None,
+    max_active: int | None = None,
 ) -> Callable[[Batch, Rng], Loss]:
     """Return ``loss(batch, rng)`` of a sequence model under the settings of training.
 
@@ -296,6 +303,8 @@ def sequence_loss(
         Gibbs steps.
     particles : shared variable or None
         Persistent chains; see :class:`rnnrbm.samplers.NegativePhase`.
+    carried : shared variable or None
+        States that rows carry on from batch to batch; see :meth:`rnnrbm.sequence.SequenceModel.loss`.
     max_active : int or None
         Greatest number of units that are on in a frame, if known.
     """
@@ -307,6 +316,7 @@ def sequence_loss(
             negative_phase=NegativePhase(k, settings.n_proposals, particles, settings.betas),
             input_dropout=settings.input_dropout,
             state_dropout=settings.state_dropout,
+            carried=carried,
             max_active=max_active,
         )
 

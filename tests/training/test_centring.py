@@ -133,7 +133,15 @@ def test_fit_centres_unless_told_otherwise():
     """One epoch of one batch, without anything else that changes the step."""
     pieces = [rows(i) for i in range(4)]
     options = {"optimiser": "sgd", "learning_rate": 0.1, "schedule": "constant", "warmup": 0.0, "clip": 0.0}
-    options |= {"epochs": 1, "k": 1, "state_dropout": 0.0, "input_dropout": 0.0, "context": 0, "averaging": 0.0}
+    options |= {
+        "epochs": 1,
+        "k": 1,
+        "state_dropout": 0.0,
+        "input_dropout": 0.0,
+        "carry": 0.0,
+        "context": 0,
+        "averaging": 0.0,
+    }
     options |= {"row_length": 40, "batch_size": 1}
     got = {}
     for centred in (True, False):
