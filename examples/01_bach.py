@@ -52,11 +52,15 @@ v = gather(frames, offset, data.n_visible, "float32")
 rng = random.shared(seed=0)
 learning_rate = engine.shared(8e-3, "learning_rate")
 adam: dict = {}  # the optimiser's state, shared by the functions below
+# Three of the twelve rows never begin anew: they go on from the state after the batch before. So the network learns to
+# leave old states, and a long sample does not fill with notes.
+carried = engine.shared(np.zeros((3, size)), "carried")
 scales = dict.fromkeys(("W", "b_v", "b_h"), 2.0)  # the RBM learns faster than the network
 
 
 def compile_step(k):
-    loss = model.loss(v, mask, start, rng=rng, negative_phase=NegativePhase(k), input_dropout=0.2, state_dropout=0.3)
+    noise = {"input_dropout": 0.2, "state_dropout": 0.3}
+    loss = model.loss(v, mask, start, rng=rng, negative_phase=NegativePhase(k), carried=carried, **noise)
     grads = centred.gradients(pt.grad(loss.cost, model.params), model.params)
     grads = optimisers.clip_by_global_norm(grads, 1.0)
     steps = optimisers.adam(grads, model.params, learning_rate, scales=scales, state=adam)
