@@ -66,11 +66,17 @@ def samples(
     ),
     count: Annotated[int, typer.Option(min=2, help="Samples of each model.")] = 16,
     steps: Annotated[int, typer.Option(min=16, help="Frames of each.")] = 96,
+    runs: Annotated[
+        list[str] | None, typer.Option("--run", help="Another run to sample: a folder, or bach. May be repeated.")
+    ] = None,
+    n_long: Annotated[int, typer.Option("--n-long", min=512, help="Frames of long samples.")] = 2048,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
-    """Sample the best model of each data set of a table, and write a page about the samples."""
+    """Sample the RNN-RBMs and RNN-NADEs of a table, and write a page about the samples."""
     with friendly():
-        write_gallery(table / "checkpoints", out, count=count, steps=steps, mode=mode, say=say)
+        write_gallery(
+            table / "checkpoints", out, also=runs or (), count=count, steps=steps, n_long=n_long, mode=mode, say=say
+        )
         say(f"written to {out} and {out.with_suffix('')}")
 
 

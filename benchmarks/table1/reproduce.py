@@ -2,7 +2,7 @@
 
 A table is a folder with one configuration for each row, ``DATA-MODEL.toml``. Results are stored next to the
 configurations: in ``results/`` the settings, epochs and scores of each row, and in ``checkpoints/`` the parameters of
-the best model of each data set, as a run folder that can be evaluated and sampled. The report uses only the results.
+RNN-RBMs and RNN-NADEs, as run folders that can be evaluated and sampled. The report uses only the results.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
     "rnn-nade (HF)": ((-7.05, 23.42), (-2.31, 71.50), (-5.60, 32.60), (-5.56, 32.50)),
 }
 DATA = ("piano-midi", "nottingham", "musedata", "jsb")
+
+#: Models whose parameters are kept.
+KEPT = ("rnn-rbm", "rnn-nade")
 
 #: Number of valid frames to score, the same for all models, and of test frames for RAISE, next to AIS of all frames.
 N_VALID_FRAMES = N_BRACKET_FRAMES = 5000
@@ -191,7 +194,11 @@ def make_row(
         shutil.copyfile(folder / "metrics.csv", saved.with_suffix(".csv"))
     with atomic(saved) as temporary:
         temporary.write_text(to_json(row), encoding="utf-8")
-    _keep_best(path.parent, row, folder)
+    if row["model"] in KEPT:
+        place = path.parent / "checkpoints" / path.stem
+        place.mkdir(parents=True, exist_ok=True)
+        keep(folder, place / "checkpoint.npz")
+        shutil.copyfile(folder / "config.toml", place / "config.toml")
     return row
 
 
@@ -262,17 +269,6 @@ def _read(table: Path) -> list[dict[str, Any]]:
     """Return the results of all finished rows, in their order."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(table.glob("results/*.json"))]
     return sorted(found, key=lambda row: _place(row["data"], row["model"]))
-
-
-def _keep_best(table: Path, row: dict[str, Any], folder: Path) -> None:
-    """Save the parameters of the best model of a data set, by *valid*, without the state of its training."""
-    rivals = [other["valid"] for other in _read(table) if other["data"] == row["data"]]
-    if row["valid"] is None or row["valid"] < max(valid for valid in rivals if valid is not None):
-        return
-    kept = table / "checkpoints" / Path(row["data"]).stem
-    kept.mkdir(parents=True, exist_ok=True)
-    keep(folder, kept / "checkpoint.npz")
-    shutil.copyfile(folder / "config.toml", kept / "config.toml")
 
 
 def keep(folder: Path, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Samples of the best models of a table: MIDI files and pictures, with statistics next to those of the data.
+"""Samples of trained models: MIDI files and pictures, with statistics next to those of the data.
 
 Two numbers measure copying, for samples and for excerpts of the test set of the same length. One is the number of cells
 per frame that differ between windows of a roll and the nearest position in the training set, in any key. The other is
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import long_samples
+from rnnrbm.datasets import Dataset
 from rnnrbm.experiment import run
 from rnnrbm.files import atomic
 from rnnrbm.sampling import generate
@@ -84,10 +86,9 @@ def statistics(
 _HEAD = """\
 # Samples
 
-`python -m benchmarks.table1 samples` makes this page. For each data set, the model with the highest validation
-log-likelihood wrote {count} samples of {steps} frames with the seed 0; the first {shown} are shown. The parameters of
-the models are in [`{folder}`]({link}). The tables compare the samples with as many excerpts of the test set, each of at
-most {steps} frames:
+`python -m benchmarks.table1 samples{also}` makes this page. Each model wrote {count} samples of {steps} frames with the
+seed 0; the first {shown} are shown. The parameters of the models are in [`{folder}`]({link}){embedded}.
+The tables compare the samples with as many excerpts of the test set, each of at most {steps} frames:
 
 * *notes a frame*: mean number of notes per frame;
 * *note length*: mean length of a note in frames;
@@ -100,6 +101,21 @@ most {steps} frames:
 * *longest copy*: number of successive frames that also occur in the training set (median of the longest ones).
 
 If the samples were copies, they would be nearer to the training set than the test set is.
+[Long samples](#long-samples) are at the end of the page.
+"""
+
+_LONG = """\
+## Long samples
+
+Each model wrote {count} samples of {steps:,} frames, far longer than a piece. They are cut into windows of {window}
+frames; the level of a window is its mean number of notes per frame.
+
+![Notes per frame along long samples of each model]({picture})
+
+Three rules say whether samples stay like the training set. *Mean*: the mean level of each window, over all samples, is
+within 15 % of the training set; the table has the window that is farthest from it. *Ends*: the last two windows are
+within 10 % of the first two. The 5th to 95th percentile of the levels lies between the 1st and 99th of the training
+set. As many windows drawn from the training set are held to the same rules.
 """
 
 
@@ -107,13 +123,15 @@ def write_gallery(
     checkpoints: Path,
     page: Path,
     *,
+    also: Sequence[str] = (),
     count: int = 16,
     steps: int = 96,
     shown: int = 2,
+    n_long: int = 2048,
     mode: Any = None,
     say: Callable[[str], None] | None = None,
 ) -> None:
-    """Sample every run in a folder of runs, write a page about the samples, and write the first samples.
+    """Sample every run in a folder of runs, write a page about the samples, and write some of them.
 
     Parameters
     ----------
@@ -121,10 +139,14 @@ def write_gallery(
         Run folders.
     page : pathlib.Path
         A Markdown file; MIDI files and pictures go into a folder with its name.
+    also : sequence of str
+        Further runs, which come first: folders, or bach.
     count, steps : int
         Samples of each model, and frames of each.
     shown : int
         Number of samples to write for each model.
+    n_long : int
+        Frames of long samples.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     say : callable or None
@@ -137,31 +159,45 @@ def write_gallery(
     ValueError
         If `page` is not a ``.md`` file.
     """
-    runs = sorted(path.parent for path in checkpoints.glob("*/checkpoint.npz"))
-    if not runs:
+    kept = sorted(path.parent for path in checkpoints.glob("*/checkpoint.npz"))
+    if not kept:
         raise FileNotFoundError(
-            f"{checkpoints}: no checkpoint there; 'python -m benchmarks.table1 reproduce' saves that of the best "
-            f"model when it makes a row"
+            f"{checkpoints}: no checkpoint there; 'python -m benchmarks.table1 reproduce' saves those of RNN-RBMs and "
+            f"RNN-NADEs when it makes their rows"
         )
     if page.suffix != ".md":
         raise ValueError(f"{page}: expected a Markdown file, such as docs/samples.md")
     folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     link = Path(os.path.relpath(checkpoints, page.parent)).as_posix()
-    lines = [_HEAD.format(folder=checkpoints.as_posix(), link=link, count=count, steps=steps, shown=shown)]
-    for i, place in enumerate(runs):
+    options = "".join(f" --run {place}" for place in also)
+    embedded = "; that of `bach` is in the library" if "bach" in also else ""
+    head = {"folder": checkpoints.as_posix(), "link": link, "also": options, "embedded": embedded}
+    lines = [_HEAD.format(**head, count=count, steps=steps, shown=shown)]
+    found = []
+    for i, place in enumerate([*map(Path, also), *kept]):
         if say is not None:
-            say(f"{place.name}, {i + 1} of {len(runs)}: {count} samples, and their distance to the training set")
-        lines += _section(place, folder, count, steps, shown, mode)
+            say(f"{place.name}, {i + 1} of {len(also) + len(kept)}: samples, and their distance to the training set")
+        trained = run.load(place)
+        data = run.load_data(trained.config.data, run_folder=trained.folder)
+        lines += _section(place.name, trained, data, folder, count, steps, shown, mode)
+        found += [(place.name, long_samples.levels(trained, data.train, n_frames=n_long, mode=mode))]
+    picture = folder / "long.png"
+    long_samples.draw(found, picture)
+    where = f"{folder.name}/{picture.name}"
+    window, n_samples = long_samples.WINDOW, len(found[0][1].levels)
+    lines += [_LONG.format(count=n_samples, steps=n_long, window=window, picture=where), *long_samples.HEAD]
+    lines += [line for name, levels in found for line in long_samples.lines(name, levels)]
+    lines += [""]
     with atomic(page) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode: Any) -> list[str]:
+def _section(
+    name: str, trained: run.Run, data: Dataset, folder: Path, count: int, steps: int, shown: int, mode: Any
+) -> list[str]:
     """Sample one run, write the first samples, and describe them."""
-    trained = run.load(place)
-    data = run.load_data(trained.config.data)
-    name, generation, training = place.name, trained.config.generation, trained.config.training
+    generation, training = trained.config.generation, trained.config.training
     sampled = generate(
         trained.model,
         steps,
@@ -172,7 +208,7 @@ def _section(place: Path, folder: Path, count: int, steps: int, shown: int, mode
     )
     rolls = trained.kind.from_samples(sampled)
     files = run.write_samples(trained, list(rolls[:shown]), folder, name=name, sound=False)
-    lines = [f"## {name}, {trained.config.model.name.upper()}", ""]
+    lines = [f"## {name}", "", f"Model: {trained.config.model.name.upper()}; data: {trained.config.data.source}.", ""]
     for picture in (path for path in files if path.suffix == ".png"):
         lines += [f"![{picture.stem}]({folder.name}/{picture.name})", ""]
     music = [path for path in files if path.suffix == ".mid"]
