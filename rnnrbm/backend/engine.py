@@ -242,14 +242,16 @@ def _keep_memory() -> None:
 
     A program on a CPU allocates its intermediate results in every call. By default glibc maps large ones from the
     system and returns them at once, and the system clears each page on first use: a third of the time of a step with
-    large results. A user's own ``MALLOC_...`` or ``GLIBC_TUNABLES`` take precedence.
+    large results. Those of 32 MB and more are mapped still: of a heap that has held them, a process would keep a
+    quarter of its memory for nothing. A user's own ``MALLOC_...`` or ``GLIBC_TUNABLES`` take precedence.
     """
     own = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
     if own or any(name.startswith("MALLOC_") for name in os.environ) or platform.libc_ver()[0] != "glibc":
         return
     mallopt = ctypes.CDLL(None).mallopt
-    # constants of malloc.h: no mmap; one heap for all threads, since others cannot hold large blocks; do not trim it
-    for option, value in ((-4, 0), (-8, 1), (-1, 2**31 - 1)):
+    # constants of malloc.h: mmap from 32 MB on; one heap for all threads, since others cannot hold large blocks; do not
+    # trim it
+    for option, value in ((-3, 2**25), (-8, 1), (-1, 2**31 - 1)):
         mallopt(option, value)
 
 
