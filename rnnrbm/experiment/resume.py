@@ -142,8 +142,11 @@ def _extend(state: State, before: Training, now: Training, where: str, progress:
     # a schedule is a function of the fraction of all epochs that is done
     rates = [x.rate_at(min(1.0, epoch / max(1, x.epochs))) for x in (now, before)]
     said = [f"learning rate {rates[0]:.2g}, was {rates[1]:.2g}"]
+    variants = [x.variant_at(min(epoch, max(0, x.epochs - 1))) for x in (now, before)]
     for name, values in (
-        ("k", [x.k_at(min(epoch, max(0, x.epochs - 1))) for x in (now, before)]),
+        ("k", [x.k for x in variants]),
+        ("input dropout", [x.input_dropout for x in variants]),
+        ("state dropout", [x.state_dropout for x in variants]),
         ("transposed pieces", [x.transpose_prob_at(min(epoch, max(0, x.epochs - 1))) for x in (now, before)]),
     ):
         if values[0] != values[1]:

@@ -401,8 +401,8 @@ def _epochs(
 
     while state.epoch < settings.epochs:
         began = time.perf_counter()
-        epoch, k = state.epoch, settings.k_at(state.epoch)
-        step = steps[k]
+        epoch, variant = state.epoch, settings.variant_at(state.epoch)
+        step = steps[variant]
         results: list[Any] = []
         frames = 0.0
         # the number of batches varies a little from epoch to epoch; the schedule counts by the first one
@@ -428,7 +428,7 @@ def _epochs(
         means = np.mean(state.partial, axis=0)
         state.partial = []
         row: Row = {"epoch": epoch + 1}
-        row |= {"k": math.nan if steps.model.normalized else k} if sequential else {}
+        row |= {"k": math.nan if steps.model.normalized else variant.k} if sequential else {}
         row |= {} if own_rule else {"learning_rate": float(steps.rate.get_value())}
         row |= {name: float(mean) for name, mean in zip(steps.columns, means, strict=True)}
         row |= dict.fromkeys(judged.columns, math.nan)

@@ -8,7 +8,19 @@ import math
 import operator
 from collections.abc import Mapping
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import (
     BaseModel,
@@ -36,6 +48,7 @@ __all__ = [
     "Seed",
     "Settings",
     "Training",
+    "Variant",
     "explain",
 ]
 
@@ -125,6 +138,14 @@ class Settings(BaseModel, metaclass=_Meta):
         )
 
 
+class Variant(NamedTuple):
+    """Settings of a step that have stages and need a program each: Gibbs steps and dropout rates."""
+
+    k: int
+    input_dropout: float = 0.0
+    state_dropout: float = 0.0
+
+
 class Training(Settings):
     """The training.
 
@@ -175,9 +196,10 @@ class Training(Settings):
     averaging : float
         Decay of an exponential moving average of the parameters, which is validated and saved; 0 turns it off. By
         default it is on for sequence models and frame densities only.
-    state_dropout, input_dropout : float
-        Dropout rates of a network's outputs and of its inputs during training; see
-        :meth:`rnnrbm.sequence.SequenceModel.loss`.
+    state_dropout, input_dropout : float or list of (float, float)
+        Dropout rates of a network's outputs and of its inputs during training, constant or, like `k`, in stages; see
+        :meth:`rnnrbm.sequence.SequenceModel.loss`. By default the last twentieth of the epochs has no dropout: a model
+        that has only been trained with it writes too many or too few notes without it.
     carry : float
         Fraction of the rows of a batch in which the network never begins anew: each piece follows the state at the end
         of the batch before. Without such rows it meets no state that is older than a row, and a sample that is longer
@@ -226,8 +248,8 @@ class Training(Settings):
     weight_decay: Annotated[Float, Field(ge=0.0)] = 0.02
     centring: bool = True
     averaging: Rate = 0.998
-    state_dropout: Rate = 0.3
-    input_dropout: Rate = 0.2
+    state_dropout: Rate | list[tuple[Rate, Rate]] = [(0.0, 0.3), (0.95, 0.0)]
+    input_dropout: Rate | list[tuple[Rate, Rate]] = [(0.0, 0.2), (0.95, 0.0)]
     carry: Share = 0.25
     transpose_range: tuple[Shift, Shift] | None = None
     transpose_prob: Share | list[tuple[Rate, Share]] = [(0.0, 0.9), (0.7, 0.2)]
@@ -239,13 +261,14 @@ class Training(Settings):
     valid_n_exact_states: Number = 5000
     seed: Seed = 0
 
-    @field_validator("k", "transpose_prob", mode="wrap")
+    @field_validator("k", "transpose_prob", "state_dropout", "input_dropout", mode="wrap")
     @classmethod
     def _stages(cls, value: Any, validate: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
+        rate = ("a number of at least 0 and less than 1", "[[0.0, 0.3], [0.95, 0.0]]")
         numbers, example = {
             "k": ("a whole number of at least 1", "[[0.0, 2], [0.5, 10]]"),
             "transpose_prob": ("a number between 0 and 1", "[[0.0, 1.0], [0.75, 0.5]]"),
-        }[field.field_name or ""]
+        }.get(field.field_name or "", rate)
         try:
             stages = validate(value)
         except ValidationError:  # pydantic would explain for both forms why the value does not match
@@ -328,6 +351,10 @@ class Training(Settings):
     def k_at(self, epoch: int) -> int:
         """Gibbs steps of CD-k in an epoch, counted from 0."""
         return self._at(self.k, epoch)
+
+    def variant_at(self, epoch: int) -> Variant:
+        """What of a step belongs to the stages of an epoch, counted from 0."""
+        return Variant(self.k_at(epoch), self._at(self.input_dropout, epoch), self._at(self.state_dropout, epoch))
 
     def transpose_prob_at(self, epoch: int) -> float:
         """Fraction of the pieces that are transposed in an epoch, counted from 0."""

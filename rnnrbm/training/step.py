@@ -19,7 +19,7 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.training import optimisers
 from rnnrbm.training.centring import centring
 from rnnrbm.training.packing import PackedDataset
-from rnnrbm.training.settings import Training
+from rnnrbm.training.settings import Training, Variant
 from rnnrbm.training.trainable import check_names, float_type, has_own_rule, parameters, sequence_loss
 
 __all__ = ["Steps", "build_loss", "gather", "symbolic_batch"]
@@ -65,7 +65,7 @@ def build_loss(rule: Callable[[Batch, Rng], Any], batch: Batch, rng: Rng, kind: 
 
 
 class Steps:
-    """The compiled training step, one program for each k, all on the same variables.
+    """The compiled training step, one program for each variant of it, all on the same variables.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ class Steps:
             self._centring = centring(model.density, corpus.mean())
         self.state: list[Any] = []
         self.columns: list[str] = []
-        self._graphs: dict[int, Any] = {}
-        self._programs: dict[int, Any] = {}
-        self._graph(self._variant(settings.k_at(0)))  # finds all state variables
+        self._graphs: dict[Variant, Any] = {}
+        self._programs: dict[Variant, Any] = {}
+        self._graph(self._needed(settings.variant_at(0)))  # finds all state variables
         check_names(list(self._listed()), type(model).__name__)
 
     def _listed(self) -> Iterator[Any]:
@@ -142,28 +142,32 @@ class Steps:
             for p, value in zip(self.params, before, strict=True):
                 p.container.storage[0] = value
 
-    def _variant(self, k: int) -> int:
-        """A model without Gibbs chains has one program for all epochs."""
-        return k if isinstance(self.model, SequenceModel) and not self.model.normalized else 1
+    def _needed(self, variant: Variant) -> Variant:
+        """The part of a variant that this model has: Gibbs chains, a network."""
+        model = self.model
+        if not isinstance(model, SequenceModel):
+            return Variant(1)
+        k = 1 if model.normalized else variant.k
+        return variant._replace(k=k) if model.network.n_outputs else Variant(k)
 
-    def __getitem__(self, k: int) -> Any:
-        k = self._variant(k)
-        if k not in self._programs:
-            inputs, outputs, updates = self._graph(k)
-            self._programs[k] = engine.function(  # a model without a past has no use for starts
+    def __getitem__(self, variant: Variant) -> Any:
+        variant = self._needed(variant)
+        if variant not in self._programs:
+            inputs, outputs, updates = self._graph(variant)
+            self._programs[variant] = engine.function(  # a model without a past has no use for starts
                 inputs, outputs, updates, mode=self.mode, trust_input=True, on_unused_input="ignore"
             )
-        return self._programs[k]
+        return self._programs[variant]
 
-    def _graph(self, k: int) -> Any:
+    def _graph(self, variant: Variant) -> Any:
         """Build the inputs, outputs and updates of the step."""
-        if k in self._graphs:
-            return self._graphs[k]
+        if variant in self._graphs:
+            return self._graphs[variant]
         inputs, batch = symbolic_batch(self.corpus, self.frames, self.dtype)
         if has_own_rule(self.model):
             metrics, updates, own = self._by_own_rule(batch)
         else:
-            metrics, updates, own = self._by_gradient(batch, k)
+            metrics, updates, own = self._by_gradient(batch, variant)
         if self.average:
             t = self.optimiser["average_t"]
             one, nine = (np.asarray(x, t.dtype) for x in (1.0, 9.0))
@@ -174,17 +178,17 @@ class Steps:
             updates |= {a: a + (one - decay) * (updates.get(p, p) - a) for a, p in pairs}
         self.columns = list(metrics)
         self.state = [v for v in own if v not in (*self.params, self.rng.key, self.rng.draw)]
-        self._graphs[k] = inputs, list(metrics.values()), updates
-        return self._graphs[k]
+        self._graphs[variant] = inputs, list(metrics.values()), updates
+        return self._graphs[variant]
 
-    def _by_gradient(self, batch: Batch, k: int) -> tuple[dict[str, Any], Updates, list[Any]]:
+    def _by_gradient(self, batch: Batch, variant: Variant) -> tuple[dict[str, Any], Updates, list[Any]]:
         """Minimize the loss: return metrics, updates, and the variables that the model itself updates."""
         model, settings, params, kind = self.model, self.settings, self.params, type(self.model).__name__
         rule, scales = model.loss, {}
         if isinstance(model, SequenceModel):
             active = self.corpus.max_active
             chains, carried = self._particles, self._carried
-            rule = sequence_loss(model, settings, k=k, particles=chains, carried=carried, max_active=active)
+            rule = sequence_loss(model, settings, variant, particles=chains, carried=carried, max_active=active)
             scales = {p.name: settings.rnn_scale for p in params}
             scales |= {p.name: settings.density_scale for p in model.density.tensors()}
         loss = build_loss(rule, batch, self.rng, kind)

@@ -42,7 +42,7 @@ from rnnrbm.batch import Batch, Loss
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import check_arrays, check_pieces
-from rnnrbm.training.settings import Training
+from rnnrbm.training.settings import Training, Variant
 from rnnrbm.units import Gaussian
 
 __all__ = [
@@ -286,8 +286,8 @@ def checked_pieces(model: Any, pieces: Any, *, name: str) -> list[np.ndarray]:
 def sequence_loss(
     model: SequenceModel,
     settings: Training,
+    variant: Variant,
     *,
-    k: int,
     particles: Any = None,
     carried: Any = None,
     max_active: int | None = None,
@@ -298,9 +298,9 @@ def sequence_loss(
     ----------
     model : SequenceModel
     settings : Training
-        Gives the dropout rates and the negative phase.
-    k : int
-        Gibbs steps.
+        Gives the proposals and temperatures of the negative phase.
+    variant : Variant
+        Gibbs steps and dropout rates.
     particles : shared variable or None
         Persistent chains; see :class:`rnnrbm.samplers.NegativePhase`.
     carried : shared variable or None
@@ -313,9 +313,9 @@ def sequence_loss(
         return model.loss(
             *batch,
             rng=rng,
-            negative_phase=NegativePhase(k, settings.n_proposals, particles, settings.betas),
-            input_dropout=settings.input_dropout,
-            state_dropout=settings.state_dropout,
+            negative_phase=NegativePhase(variant.k, settings.n_proposals, particles, settings.betas),
+            input_dropout=variant.input_dropout,
+            state_dropout=variant.state_dropout,
             carried=carried,
             max_active=max_active,
         )

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config, ConfigError, Training
+from rnnrbm.training.settings import Variant
 
 
 def test_defaults_are_valid_and_frozen():
@@ -126,7 +127,7 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\nlearning_rate = 0.0", r"training\.learning_rate: .*greater than 0, got 0\.0"),
         ("[training]\nlearning_rate = inf", r"training\.learning_rate: .*finite.*got inf"),
         ("[training]\nclip = nan", r"training\.clip: .*got nan"),
-        ("[training]\nstate_dropout = 1.0", r"training\.state_dropout: .*less than 1, got 1\.0"),
+        ("[training]\nstate_dropout = 1.0", r"training\.state_dropout: .*less than 1, or stages.*got 1\.0"),
         ("[training]\noptimiser = 'adamw'", r"training\.optimiser: .*'adam'.*'sgd'.*got 'adamw'"),
         ("[training]\nepochs = true", r"training\.epochs: expected a number, not true or false, got True"),
         ('[training]\nepochs = "3"', r"training\.epochs: expected a number, without quotes, got '3'"),
@@ -307,6 +308,8 @@ def test_k_at():
         0.25,
     ]
     assert Training(transpose_prob=0.4).transpose_prob_at(7) == 0.4
+    dropped = Training(epochs=20, k=3, state_dropout=0.4, input_dropout=[(0.0, 0.2), (0.95, 0.0)])
+    assert [dropped.variant_at(e) for e in (18, 19)] == [Variant(3, 0.2, 0.4), Variant(3, 0.0, 0.4)]
     assert Training(epochs=0, k=[(0.0, 3), (0.5, 4)]).k_at(0) in (3, 4)
 
 
