@@ -129,6 +129,19 @@ def test_the_share_of_transposed_pieces_is_that_of_the_epoch(monkeypatch):
     assert seen == [{1, 2, 3, 4, 5}] * 2 + [{3}] * 2
 
 
+def test_stages_of_dropout_are_used():
+    """A step without dropout draws no masks: the random stream tells which programs ran."""
+    model, state = make(), State()
+    draws = [0]
+
+    def progress(stage: str, done: int, total: int, row: Any) -> None:
+        draws.append(int(engine.to_numpy(state.variables["rng_draw"])))
+
+    stages = {"state_dropout": [(0.0, 0.5), (0.5, 0.0)], "input_dropout": [(0.0, 0.2), (0.75, 0.0)]}
+    list(fit(model, TRAIN, None, Training(**PLAIN | {"epochs": 4, "k": 1} | stages), state=state, progress=progress))
+    assert np.diff(draws).tolist() == [5, 5, 4, 3]
+
+
 def test_rows_have_the_documented_keys_and_stages_of_k_are_used():
     """Each Gibbs step draws twice, and the pseudo-likelihood once: the random stream counts the steps."""
     model, state = make(), State()
