@@ -195,10 +195,7 @@ def make_row(
     with atomic(saved) as temporary:
         temporary.write_text(to_json(row), encoding="utf-8")
     if row["model"] in KEPT:
-        place = path.parent / "checkpoints" / path.stem
-        place.mkdir(parents=True, exist_ok=True)
-        keep(folder, place / "checkpoint.npz")
-        shutil.copyfile(folder / "config.toml", place / "config.toml")
+        _keep_run(folder, path.parent / "checkpoints" / path.stem)
     return row
 
 
@@ -269,6 +266,15 @@ def _read(table: Path) -> list[dict[str, Any]]:
     """Return the results of all finished rows, in their order."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(table.glob("results/*.json"))]
     return sorted(found, key=lambda row: _place(row["data"], row["model"]))
+
+
+def _keep_run(folder: Path, place: Path) -> None:
+    """Keep the parameters and the settings of a run, without what was true of its folder and its machine only."""
+    place.mkdir(parents=True, exist_ok=True)
+    keep(folder, place / "checkpoint.npz")
+    facts = config.facts_of_run(folder / "config.toml")
+    facts = {key: value for key, value in facts.items() if key not in ("started_in", "platform")}
+    config.write(place / "config.toml", config.read(folder / "config.toml"), run=facts)
 
 
 def keep(folder: Path, path: Path) -> None:

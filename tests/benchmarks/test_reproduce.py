@@ -100,7 +100,11 @@ def test_parameters_are_kept_and_nothing_else(made):
     assert [path.name for path in (table / "checkpoints").iterdir()] == ["toy-rnn-rbm"]  # others are not kept
     kept, whole = table / "checkpoints" / "toy-rnn-rbm", folder / "runs/mine" / "toy-rnn-rbm"
     trained, again = run.load(whole), run.load(kept)
-    assert again.config.model.name == "rnn-rbm"
+    assert again.config == trained.config
+    text = (kept / "config.toml").read_text(encoding="utf-8")
+    assert "started_in" in (whole / "config.toml").read_text(encoding="utf-8")
+    assert "started_in" not in text  # a path of the machine that trained
+    assert "[run.data]" in text
     for ours, theirs in zip(trained.model.params, again.model.params, strict=True):
         np.testing.assert_array_equal(ours.get_value(), theirs.get_value())
     assert (kept / "checkpoint.npz").stat().st_size < 0.5 * (whole / "checkpoint.npz").stat().st_size
@@ -287,4 +291,6 @@ def test_the_committed_checkpoints_score_what_is_said(pytestconfig, name):
 
 
 def test_checkpoints_of_both_models_are_there():
-    assert {"jsb-rnn-nade", "musedata-rnn-nade", "nottingham-rnn-nade", "piano-midi-rnn-nade"} <= set(CHECKPOINTS)
+    assert {"jsb-rnn-rbm", "jsb-rnn-nade", "musedata-rnn-nade", "nottingham-rnn-nade", "piano-midi-rnn-nade"} <= set(
+        CHECKPOINTS
+    )
