@@ -69,10 +69,14 @@ class Levels(NamedTuple):
         return float(self.levels[:, -2:].mean() / self.levels[:, :2].mean() - 1)
 
     @property
+    def spread(self) -> tuple[float, float, float, float]:
+        """5th and 95th percentile of the levels, and the 1st and 99th of the training set."""
+        return (*np.percentile(self.levels, [5, 95]), *np.percentile(self.train, [1, 99]))
+
+    @property
     def passes(self) -> bool:
         """Whether the three rules hold."""
-        low, high = np.percentile(self.levels, [5, 95])
-        least, greatest = np.percentile(self.train, [1, 99])
+        low, high, least, greatest = self.spread
         close = abs(self.apart).max() <= MEAN and abs(self.ends) <= ENDS
         return bool(close and least <= low and high <= greatest)
 
@@ -82,7 +86,7 @@ class Levels(NamedTuple):
 
     def line(self, name: str) -> str:
         """A row of the table under :data:`HEAD`."""
-        (low, high), (least, greatest) = np.percentile(self.levels, [5, 95]), np.percentile(self.train, [1, 99])
+        low, high, least, greatest = self.spread
         return (
             f"| {name} | {self.apart[abs(self.apart).argmax()]:+.1%} | {self.ends:+.1%} | {low:.2f} to {high:.2f} | "
             f"{least:.2f} to {greatest:.2f} | {'passes' if self.passes else 'DOES NOT PASS'} |"

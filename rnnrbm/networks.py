@@ -31,6 +31,7 @@ __all__ = [
     "final_state",
     "init_stack",
     "init_window",
+    "outputs_before",
     "shifted_outputs",
 ]
 
@@ -352,7 +353,14 @@ def shifted_outputs(network: Network, v: TensorVariable, start: TensorVariable |
 
     Rows are those of :func:`rnnrbm.recurrence.flatten`, so a product with weights is one product for the whole batch.
     """
-    return network.output(flatten(shift(network.run(v, start), initial_state(network.u_0, v), start)))
+    return outputs_before(network, network.run(v, start), initial_state(network.u_0, v), start)
+
+
+def outputs_before(
+    network: Network, states: TensorVariable, u_0: TensorVariable, start: TensorVariable | None = None
+) -> TensorVariable:
+    """Network outputs before each frame, (B*T, n_outputs), for states after it (T, B, n_state) and initial ones."""
+    return network.output(flatten(shift(states, u_0, start)))
 
 
 def final_state(network: Network, v: TensorVariable) -> TensorVariable:

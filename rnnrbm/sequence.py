@@ -26,8 +26,8 @@ from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, at_temperature, check_density
-from rnnrbm.networks import Memoryless, Network, shifted_outputs
-from rnnrbm.recurrence import flatten, initial_state, shift
+from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
+from rnnrbm.recurrence import flatten, initial_state
 from rnnrbm.samplers import NegativePhase, draw_frame
 
 __all__ = ["SequenceModel", "as_sequence_model"]
@@ -233,7 +233,7 @@ class SequenceModel(NamedTuple):
         states = self.network.run(v, start, begin)
         last = n_steps - 1 - (0 if mask is None else mask[::-1, :n_rows].argmax(axis=0))
         kept = pt.specify_shape(states[last, np.arange(n_rows)], carried.type.shape)
-        return self.network.output(flatten(shift(states, begin, start))), {carried: kept}
+        return outputs_before(self.network, states, begin, start), {carried: kept}
 
     def generate(
         self,

@@ -8,9 +8,8 @@ import pytensor.tensor as pt
 import pytest
 
 from rnnrbm.backend import engine
-from rnnrbm.networks import Memoryless, Network, Stack, init_stack, init_window, shifted_outputs
+from rnnrbm.networks import Memoryless, Network, Stack, init_stack, init_window, outputs_before, shifted_outputs
 from rnnrbm.pitch import init_tied
-from rnnrbm.recurrence import flatten, shift
 from rnnrbm.rnnrbm import init_network
 
 T, B, N_VISIBLE, N = 6, 3, 4, 3
@@ -75,7 +74,7 @@ def test_sequences_are_read_as_one_frame_after_the_other(name, start, given):
         u_0[:, :1] *= network.traits.period == 1  # a clock begins with the piece
     begin = pt.as_tensor(u_0) if given else None
     u = network.run(v, *(s or [None]), begin)
-    before = network.output(flatten(shift(u, begin, *s))) if given else shifted_outputs(network, v, *s)
+    before = outputs_before(network, u, begin, *s) if given else shifted_outputs(network, v, *s)
     outputs = [u, network.output(u), before]
     f = engine.function([v, *s], outputs, on_unused_input="ignore")
     states, outputs, earlier = (np.asarray(x) for x in f(frames(), *([] if start is None else [start])))

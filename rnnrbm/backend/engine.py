@@ -243,7 +243,7 @@ def _keep_memory() -> None:
     A program on a CPU allocates its intermediate results in every call. By default glibc maps large ones from the
     system and returns them at once, and the system clears each page on first use: a third of the time of a step with
     large results. Those of 32 MB and more are mapped still: of a heap that has held them, a process would keep a
-    quarter of its memory for nothing. A user's own ``MALLOC_...`` or ``GLIBC_TUNABLES`` take precedence.
+    fifth of its memory for nothing. A user's own ``MALLOC_...`` or ``GLIBC_TUNABLES`` take precedence.
     """
     own = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
     if own or any(name.startswith("MALLOC_") for name in os.environ) or platform.libc_ver()[0] != "glibc":
