@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,7 +162,11 @@ def baselines(
             loaded.kind,
             [_baseline(row, loaded.kind) for row in rows],
         )
-        say("The scores of predicted frames are expectations over frames drawn given the true past.")
+        say(
+            "The scores of predicted frames are expectations over frames drawn given the true past. N, p and flip are "
+            "chosen on the validation set: a model of order N sees N - 1 earlier frames, p is added to every count, "
+            "and flip is the probability that a note differs from a frame of the training set."
+        )
 
 
 Row = tuple[str, ...]
@@ -168,9 +174,16 @@ Row = tuple[str, ...]
 
 def _baseline(row: dict[str, Any], kind: FrameKind) -> Row:
     likelihoods = ["" if row[key] is None else f"{row[key]:.3f}" for key in ("ll", "ll_pieces")]
-    named = {"N": "N {:d}", "log10_p": "p 10^{:.2f}", "flip": "flip {:.2g}"}
-    chosen = ", ".join(named[name].format(value) for name, value in row["settings"].items())
+    chosen = ", ".join(_SETTINGS[name](value) for name, value in row["settings"].items())
     return (row["model"], *likelihoods, *_scores(row, kind), chosen)
+
+
+#: how a baseline's settings are written
+_SETTINGS: dict[str, Callable[[Any], str]] = {
+    "N": "N {:d}".format,
+    "log10_p": lambda log10: f"p {Decimal(10) ** Decimal(log10):.2g}",  # a float may be too small
+    "flip": "flip {:.2g}".format,
+}
 
 
 def _evaluated(results: dict[str, Any], kind: FrameKind) -> list[Row]:
