@@ -16,8 +16,9 @@ A configuration is a TOML file of these settings. Settings that the file omits h
 `--set TABLE.NAME=VALUE` changes one setting: `rnnrbm train --set training.k=15`. `rnnrbm settings` prints this page as
 a TOML file to edit. The [guide](guide.md#settings) explains the most important settings.
 
-The data set or the model chooses the value of a setting that has no default; the table shows its type instead. The
-`config.toml` of a run records the choice.
+The data set or the model chooses the value of a setting that has no default; the table shows its type instead. Defaults
+of the model are those of the RNN-RBM; other models may have others, or lack the setting. The `config.toml` of a run
+records the choice.
 
 Some terms first. Z is the partition function of an RBM, the sum over all frames that makes probabilities add up to 1.
 Annealed importance sampling (AIS) estimates Z by chains that pass through several temperatures. A Gibbs step samples
@@ -46,10 +47,10 @@ def page() -> str:
             continue
         text, names, values = [], [], []
         for line in lines:
-            if unset := re.fullmatch(r"# (\w+) = \.\.\.  \((.*)\)", line):
-                kind = "text" if unset[2].startswith("{") else unset[2].removesuffix(" or None")
+            if unset := re.fullmatch(r"# (\w+) = (.*)  # (?:\S+; )?(.*)", line):
+                kind = "text" if unset[3].startswith("{") else unset[3].removesuffix(" or None")
                 names.append(unset[1])
-                values.append(f"*{kind}*")
+                values.append(f"*{kind}*" if unset[2] == "..." else f"`{unset[2]}`")
             elif line.startswith("# "):
                 text.append(line[2:])
             else:

@@ -10,6 +10,7 @@ from helpers import script
 
 import rnnrbm
 from rnnrbm.cells import CELLS
+from rnnrbm.experiment import config
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -87,6 +88,10 @@ def test_the_page_of_settings_is_up_to_date() -> None:
     spec.loader.exec_module(module)
     current = (DOCS / "settings.md").read_text(encoding="utf-8")
     assert current == module.page(), "docs/settings.md is out of date; run: python docs/make_settings.py"
+    rows = [line.split(" | ")[0] for line in current.splitlines() if line.startswith("| `")]
+    names = re.findall(r"`([\w.]+)`", " ".join(rows))
+    fields = config.Config.model_fields.items()
+    assert sorted(names) == sorted(f"{table}.{name}" for table, part in fields for name in part.annotation.model_fields)
 
 
 def test_the_version_has_one_value() -> None:
