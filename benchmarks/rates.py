@@ -25,7 +25,7 @@ DROPOUTS = ((0.3, 0.2), (0.5, 0.3))  # of the network's outputs, and of its inpu
 SEEDS = (0, 1)
 N_EPOCHS = 100
 #: epochs of models that take longer for each
-EPOCHS = {"tied-rnn-rbm": 12, "tied-rnn-nade": 12}
+EPOCHS = {"tied-rnn-rbm": 5, "tied-rnn-nade": 5}
 N_FRAMES = 1000  #: of the valid set
 COLUMNS = ["model", "epochs", "learning_rate", "state_dropout", "input_dropout", "seed", "valid_ll", "cpu_seconds"]
 #: those that tell rows apart
