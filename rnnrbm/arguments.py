@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -172,7 +173,8 @@ def number(
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name}={value!r}: expected {expected}") from None
     if not (math.isfinite(converted) and converted > above and least <= converted <= most):
-        raise ValueError(f"{name}={value!r}: expected {expected}")
+        finite = "" if math.isfinite(converted) else ", and finite"
+        raise ValueError(f"{name}={value!r}: expected {expected}{finite}")
     return converted
 
 
@@ -200,7 +202,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if not name:
         return None
     known, lower = list(known), name.lower()
+    letters = {re.sub(r"[^a-z0-9.]", "", k.lower()): k for k in known}
+    if same := letters.get(re.sub(r"[^a-z0-9.]", "", lower)):
+        return same
     last = lower.rpartition(".")[2]
+    if alike := [k for k in known if "." in lower and k.rpartition(".")[2] == last]:
+        return difflib.get_close_matches(lower, alike, 1, 0.0)[0]
     by_last_part = {k.rpartition(".")[2]: k for k in known}
     by_initials = {"".join(word[:1] for word in k.split("_")): full for k, full in by_last_part.items() if "_" in k}
     if exact := by_last_part.get(last) or by_initials.get(last):

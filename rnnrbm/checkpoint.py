@@ -62,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         def check_size(size: int) -> None:
             # `save` does not compress, so a checkpoint that expands is another file, which could fill all memory
             if size > most:
-                raise CheckpointError(f"{path}: expands to {size} bytes, so it is no checkpoint; nothing was loaded")
+                raise CheckpointError(f"{path}: is no checkpoint, since it expands to {size} bytes; nothing was loaded")
 
         try:
             found = load_arrays(file, check_size)

@@ -26,12 +26,13 @@ from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
 from rnnrbm.io.mat import read_mat
 from rnnrbm.io.midi import ReadOptions
-from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, load_folder
+from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, load_folder, midi_files
 from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.vectors import Vectors
 from rnnrbm.progress import Progress, silent
+from rnnrbm.warn import warn
 
 __all__ = [
     "SPLITS",
@@ -251,6 +252,8 @@ def load(
     choices: dict[str, Any] = {"original_key": original_key or None, "split": split, "seed": seed, **midi}
     given = {name: value for name, value in choices.items() if value is not None}
     check_path(source, "a data set, or its name")
+    if source in _NAMES and is_folder(f"./{source}") and midi_files(Path(source)):
+        warn(f"{source!r} is the name of a data set; for your own folder of that name, write ./{source}")
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
         return _load_bach(given.get("steps_per_beat", _BACH_STEPS), original_key)

@@ -275,7 +275,7 @@ def test_a_file_that_expands_is_refused(tmp_path):
     """Half a megabyte of zeros here, but it could be any size."""
     text = np.frombuffer(b'{"names": ["best.W"], "meta": {}}', np.uint8)
     np.savez_compressed(tmp_path / "a.npz", **{"_meta": text, "best.W": np.zeros(2**16)})
-    with pytest.raises(CheckpointError, match=r"a\.npz: expands to \d+ bytes, so it is no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"a\.npz: is no checkpoint, since it expands to \d+ bytes"):
         checkpoint.load(tmp_path / "a.npz")
 
 

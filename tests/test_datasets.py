@@ -645,9 +645,12 @@ def test_unknown_files(tmp_path):
 
 
 def test_a_folder_called_bach_is_reached_by_its_path(tmp_path, monkeypatch):
-    numbered_midi(tmp_path / "bach", 3)
     monkeypatch.chdir(tmp_path)
-    assert len(load("bach").train) == 276
+    (tmp_path / "bach").mkdir()
+    load("bach")  # nothing is in the folder that could be meant
+    numbered_midi(tmp_path / "bach", 3)
+    with pytest.warns(UserWarning, match=r"'bach' is the name of a data set; for your own folder .* write \./bach"):
+        assert len(load("bach").train) == 276
     assert len(load("./bach").train) == 1
 
 

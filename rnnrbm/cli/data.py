@@ -146,8 +146,8 @@ def convert(
             if path.suffix.lower() == ".npz":
                 read_bytes(path, "an .npz file of one piano-roll")  # says if it is missing
             raise ValueError(
-                f"{path}: is no file of one piano-roll, so {target} cannot be made of it; a data set has many pieces: "
-                "write the one you want by rnnrbm.midi.write in Python"
+                f"{path}: is not a file of one piano-roll, so {target} cannot be made of it; a data set has many "
+                "pieces: write the one you want by rnnrbm.midi.write in Python"
             )
         elif path.suffix.lower() in MIDI_SUFFIXES and not path.is_dir():
             roll, kind = _read_midi(path, options)

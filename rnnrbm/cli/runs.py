@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import math
 import shlex
@@ -100,7 +101,10 @@ def train(
             if out is None:
                 raise configs.ConfigError("--resume needs --out, the folder of the run to resume")
         else:
-            if config is not None and (config.suffix.lower() != ".toml" and (config.is_dir() or not config.exists())):
+            if overwrite and out is None:
+                raise configs.ConfigError("--overwrite needs --out, the folder of the run to replace")
+            known = config is not None and (config.suffix.lower() == ".toml" or _may_be_text(config))
+            if config is not None and not known:
                 raise configs.ConfigError(
                     f"{config}: is no configuration, a TOML file; for a data set: --data {config}"
                 )
@@ -145,7 +149,7 @@ def generate(
         ),
     ],
     n_frames: Annotated[
-        int | None, typer.Option(min=1, help="Frames of each sample; by default as the run's own.")
+        int | None, typer.Option(min=1, help="Frames of each sample after the primer; by default as the run's own.")
     ] = None,
     n_samples: Annotated[
         int | None, typer.Option(min=1, help="Number of samples; by default as the run's own.")
@@ -177,7 +181,9 @@ def generate(
         float | None,
         typer.Option(help="Tempo in beats per minute; by default that of the primer, or else of the run."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/generated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; by default RUN/generated, for bach runs/bach/generated.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
@@ -194,7 +200,9 @@ def generate(
             option = "--prime-frames" if prime_frames is not None else "--drop-prime"
             raise ValueError(f"{option} needs --prime, the file to continue")
         trained = run.load(run_folder)
-        folder = out or run_folder / "generated"
+        if trained.state:
+            tell(f"note: {trained.state}")
+        folder = out or trained.folder / "generated"
         check_folder(folder, "the samples")
         name = f"seed{seed}" if prime is None else f"{file_name(prime.stem)}-seed{seed}"
         present = [*folder.glob(f"{glob.escape(name)}-*")] if folder.is_dir() else []
@@ -221,7 +229,7 @@ def generate(
         )
         primed = 0 if primer is None or drop_prime else len(primer)
         trained.kind.check_writing(n_frames + primed, usual.tempo if tempo is None else tempo)
-        place = using(run_folder, "generated") if out is None else folder_for(folder, "the samples")
+        place = using(trained.folder, "generated") if out is None else folder_for(folder, "the samples")
         with ProgressBar() as bar, place:
             if out is None:
                 trained.check_present()
@@ -247,7 +255,10 @@ def generate(
             files = run.write_samples(
                 trained, pieces, folder, name=name, primed=primed, tempo=tempo, progress=bar.report
             )
-        say(", ".join(f"{_words(name)} {value:.3f}" for name, value in trained.kind.statistics(new).items()))
+        usual_statistics = {} if own is None else trained.kind.statistics(own.train)
+        for name, value in trained.kind.statistics(new).items():
+            beside = f", training set {usual_statistics[name]:.3f}" if name in usual_statistics else ""
+            say(f"{_words(name)}: samples {value:.3f}{beside}")
         for file in files:
             say(str(file))
 
@@ -275,8 +286,8 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     rows += [(name, f"{value:.3f}", "exact") for name, value in results["baselines"].items()]
     ll = math.inf if results["test_ll"] is None else results["test_ll"]
     if better := [f"{name} ({value:.3f})" for name, value in results["baselines"].items() if value > ll]:
-        last = results["best_epoch"] == results["epochs"]
-        advice = "it was still improving: train for more epochs" if last else "see the learning curves"
+        improving = _still_improving(folder / "metrics.csv")
+        advice = "it was still improving: train for more epochs" if improving else "see the learning curves"
         tell(f"warning: the model scores below {', '.join(better)}; {advice}")
     title = f"Test set of {results['data']}, {results['test_frames']} frames"
     say_table(title, ("model", "nats per frame", "how"), rows)
@@ -286,6 +297,20 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     say(f"samples:  {folder / 'samples'}")
     say(f"figures:  {folder / 'figures'}")
     say(f"more:     rnnrbm generate {shlex.quote(str(folder))} --seed 1")
+
+
+def _still_improving(metrics: Path) -> bool:
+    """Whether the last of several validations was the best."""
+    with open(metrics, encoding="utf-8", newline="") as file:
+        scores = [float(row.get("valid_ll") or "nan") for row in csv.DictReader(file)]
+    scores = [score for score in scores if not math.isnan(score)]
+    return len(scores) > 1 and scores[-1] > max(scores[:-1])
+
+
+def _may_be_text(path: Path) -> bool:
+    """Whether a file may be a configuration of another suffix: it is there, and of no kind that holds data."""
+    data = (".mid", ".midi", ".npz", ".npy", ".mat", ".json", ".pickle", ".pkl", ".wav")
+    return path.is_file() and path.suffix.lower() not in data
 
 
 def settings() -> None:

@@ -28,7 +28,12 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'rnnrbm train' wrote.")],
+    run_folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Folder that 'rnnrbm train' wrote; or bach, a model that comes with the library."
+        ),
+    ],
     data: Annotated[
         str | None, typer.Option(help="A data set, as for 'rnnrbm train'; by default the run's own.")
     ] = None,
@@ -73,7 +78,10 @@ def evaluate(
         from rnnrbm import datasets
         from rnnrbm.experiment import evaluation, run
 
+        evaluation.check_how(method, schedule)
         trained = run.load(run_folder)
+        if trained.state:
+            tell(f"note: {trained.state}")
         with ProgressBar(quiet=as_json) as bar, interruptible() as stop:
             own: Dataset | None
             if data is None:
@@ -116,7 +124,7 @@ def evaluate(
         if as_json:
             say(to_json(results))
             return
-        title = f"{results['data']}, {split}: {results['pieces']} pieces, {results['frames']} frames"
+        title = f"{results['data']}, {split}: {_pieces(results['pieces'])}, {results['frames']} frames"
         kind = trained.kind
         _print_table(title, kind, [*_evaluated(results, kind), *(_baseline(row, kind) for row in results["baselines"])])
         say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
@@ -158,15 +166,19 @@ def baselines(
             say(to_json({"data": loaded.name, "split": split, "frames": frames, "baselines": rows}))
             return
         _print_table(
-            f"Baselines on {loaded.name}, {split}: {len(pieces)} pieces, {frames} frames",
+            f"Baselines on {loaded.name}, {split}: {_pieces(len(pieces))}, {frames} frames",
             loaded.kind,
             [_baseline(row, loaded.kind) for row in rows],
         )
         say(
-            "The scores of predicted frames are expectations over frames drawn given the true past. N, p and flip are "
-            "chosen on the validation set: a model of order N sees N - 1 earlier frames, p is added to every count, "
-            "and flip is the probability that a note differs from a frame of the training set."
+            "The scores of predicted frames are expectations over frames drawn given the true past. An N-gram sees "
+            "N - 1 earlier frames, p is added to every count, and flip is the probability that a note differs from a "
+            "frame of the training set. The validation set chose p, flip and the N of N-grams, which is 2 or more."
         )
+
+
+def _pieces(n: int) -> str:
+    return f"{n} piece{'s' if n > 1 else ''}"
 
 
 Row = tuple[str, ...]

@@ -48,6 +48,8 @@ class Run:
         Fingerprint of the data that it was trained on; see :meth:`rnnrbm.datasets.Dataset.fingerprint`.
     levels : mapping
         Levels of windows of the training set; see :func:`rnnrbm.scoring.drift.ranges`. Empty if they are not known.
+    epochs : int or None
+        Epochs so far if the training has not ended.
     """
 
     folder: Path
@@ -57,6 +59,16 @@ class Run:
     best_epoch: int
     data_hash: str | None = None
     levels: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    epochs: int | None = None
+
+    @property
+    def state(self) -> str:
+        """Say that the training has not ended, and of which epoch the parameters are; empty if it has."""
+        if self.epochs is None:
+            return ""
+        return (
+            f"{self.folder}: the training was stopped in epoch {self.epochs}; the parameters are of {self.best_epoch}"
+        )
 
     def check_present(self) -> None:
         """Raise CheckpointError if the folder holds another run by now, into which nothing of this one should come."""
@@ -84,11 +96,11 @@ class Run:
         if found is None:
             return ""
         low, high = found.usual
-        how_many = "the sample leaves" if len(samples) == 1 else f"{found.n_samples} of {len(samples)} samples leave"
+        how_many = "the sample has" if len(samples) == 1 else f"{found.n_samples} of {len(samples)} samples have"
         return (
-            f"{how_many} what the training set holds: sample {found.sample + 1} has {found.level:.2f} "
-            f"{self.kind.level_name} in frames {found.frame + 1} to {found.frame + found.size}, and training pieces "
-            f"have {low:.2f} to {high:.2f} in as many frames"
+            f"{how_many} more or fewer {self.kind.level_name} than the training set: sample {found.sample + 1} has "
+            f"{found.level:.2f} in frames {found.frame + 1} to {found.frame + found.size}, and training pieces have "
+            f"between {low:.2f} and {high:.2f} in as many frames"
         )
 
     def check_columns(self, data: Dataset) -> None:
@@ -112,12 +124,12 @@ EMBEDDED = {"bach": "bach-rnn-rbm.npz"}
 def embedded(name: str | os.PathLike[str]) -> Run | None:
     """Return a run that comes with the library, or None if it has none of that name.
 
-    Its folder, in which commands write, is one of that name in the current folder. A run that is there comes first.
+    Its folder, in which commands write, is one of that name in ``runs/``. A run in a folder `name` comes first.
     """
     if str(name) not in EMBEDDED or Path(name).is_file() or (Path(name) / "checkpoint.npz").exists():
         return None
     with as_file(embedded_file(EMBEDDED[str(name)])) as path:
-        return replace(load_checkpoint(path), folder=Path(name))
+        return replace(load_checkpoint(path), folder=Path("runs", name))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
@@ -141,12 +153,15 @@ def load(folder: str | os.PathLike[str]) -> Run:
         other = (
             f"such as {folder.parent}"
             if folder.name == "checkpoint.npz"
-            else "or, of model.save, read it in Python by rnnrbm.load_model, or train from it by 'rnnrbm train --init'"
+            else "or, if model.save wrote the file, read it by rnnrbm.load_model, or start from it by 'train --init'"
         )
         raise FileExistsError(f"{folder}: is a file; give the folder that 'rnnrbm train' wrote, {other}")
     path = folder / "checkpoint.npz"
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; give the folder that 'rnnrbm train' wrote")
+        known = ", ".join(EMBEDDED)
+        raise FileNotFoundError(
+            f"{path}: no such file; give the folder that 'rnnrbm train' wrote, or {known}, a model of the library"
+        )
     return load_checkpoint(path)
 
 
@@ -175,7 +190,8 @@ def load_checkpoint(path: Path) -> Run:
     checkpoint.assign({p.name: p for p in model.params}, state.best, where=str(path))
     recorded = meta.get("data")
     data_hash = recorded if isinstance(recorded, str) else None
-    return Run(path.parent, settings, model, frames, state.best_epoch, data_hash, _levels(meta.get("levels"), path))
+    levels, epochs = _levels(meta.get("levels"), path), None if state.finished else state.epoch
+    return Run(path.parent, settings, model, frames, state.best_epoch, data_hash, levels, epochs)
 
 
 def _levels(recorded: Any, path: Path) -> dict[int, tuple[float, float]]:

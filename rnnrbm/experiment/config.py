@@ -230,7 +230,9 @@ class Config(Settings):
     def _chains_of_one_distribution(cls, training: Training, others: ValidationInfo) -> Training:
         name = others.data["model"].name if "model" in others.data else "rbm"
         if training.persistent and name != "rbm":
-            raise ValueError(f'persistent chains are of the model "rbm", whose biases stay, got "{name}"')
+            raise ValueError(
+                f'persistent chains need biases that are the same for all frames: model "rbm", not "{name}"'
+            )
         return training
 
     @classmethod

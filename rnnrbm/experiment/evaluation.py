@@ -22,8 +22,9 @@ from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import predict
 from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states, with_error
+from rnnrbm.scoring.partition import annealing_schedule
 
-__all__ = ["evaluate", "fingerprint", "read_partial", "score"]
+__all__ = ["check_how", "evaluate", "fingerprint", "read_partial", "score"]
 
 SAVE_EVERY = 10.0  # seconds between savings of what has been scored
 
@@ -206,9 +207,8 @@ def evaluate(
     Interrupted
         If `stop` returned True. Another call with the same settings resumes.
     """
+    check_how(method, schedule)
     method = method or ("exact" if run.model.normalized else "ais")
-    if method not in ("ais", "exact"):
-        raise ValueError(f"method {method!r} is neither ais nor exact; RAISE comes with ais, as its lower side")
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     if n_bracket_frames is not None and n_bracket_frames < 2:
@@ -285,6 +285,13 @@ def evaluate(
         return results
 
 
+def check_how(method: str | None, schedule: str | np.ndarray) -> None:
+    """Raise ValueError unless a run can be scored so; for the arguments see :func:`evaluate`."""
+    if method not in (None, "ais", "exact"):
+        raise ValueError(f"method {method!r} is neither ais nor exact; RAISE comes with ais, as its lower side")
+    annealing_schedule(schedule, 2)
+
+
 def _below(all_frames: LogLikelihood, scored: LogLikelihood, chosen: np.ndarray) -> dict[str, Any]:
     """What is known of the lower side if only some frames have one: how far it is below there, on average."""
     gap = np.concatenate(all_frames.frames)[chosen] - np.concatenate(scored.frames)
@@ -316,7 +323,7 @@ def _prediction(
         progress("prediction", len(each), n_draws, None)
         if stop is not None and stop():
             raise Interrupted("stopped while frames were sampled")
-    how = f"sampled given the true past, {n_draws} times"
+    how = f"sampled given the true past, {n_draws} time{'s' if n_draws > 1 else ''}"
     if not run.model.normalized:
-        how += f", {k} Gibbs steps from the frame before"
+        how += f", {k} Gibbs step{'s' if k > 1 else ''} from the frame before"
     return {key: float(np.mean([a[key] for a in each])) for key in each[0]} | {"how": how}

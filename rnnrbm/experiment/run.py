@@ -155,8 +155,15 @@ def train(
         if overwrite:
             check_spared(folder, start.path, "the model that it starts from")
         settings = inherited(settings, start)
-    if overwrite and datasets.is_path(settings.data.source):
-        check_spared(folder, Path(settings.data.source), "its data")
+    if datasets.is_path(settings.data.source):
+        source = Path(settings.data.source)
+        if overwrite:
+            check_spared(folder, source, "its data")
+        if not resume and source.is_dir() and source.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise ValueError(
+                f"{folder}: is in the folder of the data, of which the samples of the run would become a part; choose "
+                "another folder by --out"
+            )
     data = load_data(settings.data, progress, home)
     for split in SPLITS:
         if not getattr(data, split) and (split != "test" or settings.evaluation.test):

@@ -12,11 +12,20 @@ from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_size
 from rnnrbm.progress import Progress, silent
 from rnnrbm.warn import warn
 
-__all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder"]
+__all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder", "midi_files"]
 
 DEFAULT_SPLIT = (0.7, 0.15, 0.15)
 DEFAULT_STEPS = 2  # per beat: a frame is an eighth note
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+
+
+def midi_files(folder: Path) -> list[Path]:
+    """Return the MIDI files in a folder and below it."""
+    return sorted(
+        (p for p in folder.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file()),
+        # identically on every system, so that the seed gives the same split everywhere
+        key=lambda p: p.relative_to(folder).as_posix(),
+    )
 
 
 def load_folder(
@@ -41,11 +50,7 @@ def load_folder(
     if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
         raise ValueError(f"split={split}: expected three positive fractions that add up to 1")
 
-    # sorted by name identically on every system, so that the seed gives the same split everywhere
-    paths = sorted(
-        (p for p in folder.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file()),
-        key=lambda p: p.relative_to(folder).as_posix(),
-    )
+    paths = midi_files(folder)
     if not paths:
         raise ValueError(f"{folder}: no MIDI file ({', '.join(MIDI_SUFFIXES)}) in it or below it")
     present = [s for s in SPLITS if (folder / s).is_dir()]

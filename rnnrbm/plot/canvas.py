@@ -102,9 +102,10 @@ def named_sets(samples: Sequence[ArrayLike], data: Sequence[ArrayLike]) -> list[
 def mark_primed(ax: Axes, end: float) -> None:
     """Mark the end of the given frames."""
     ax.axvline(end, color=ACCENT, linewidth=1.5, zorder=3)
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}  # readable over notes
-    across, place = (end, 0.98), ("data", "axes fraction")
-    ax.annotate("given | sampled", across, xycoords=place, ha="center", va="top", color=ACCENT, bbox=box, zorder=4)
+    # above the axes, where it hides no note
+    ax.annotate(
+        "given | sampled", (end, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", color=ACCENT
+    )
 
 
 def note_axis(axis: Any, bottom: int, top: int) -> None:

@@ -150,7 +150,7 @@ def test_nothing_is_replaced_silently(place):
     [
         (["tune.mid", "a.txt"], r"a.txt: expected a name ending in .npz, or in .mid"),
         (["tune.mid", "a.mid"], r"tune.mid: is MIDI already; convert it to a piano-roll first"),
-        (["bach", "a.mid"], r"bach: is no file of one piano-roll"),
+        (["bach", "a.mid"], r"bach: is not a file of one piano-roll"),
         (["none.mid", "a.npz"], r"none\.mid: there is no such file; give the path of a MIDI file$"),
         (["none.npz", "a.mid"], "none.npz: there is no such file; give the path of an .npz file of one piano-roll"),
         (["none.npz", "a.npz"], r"none.npz: there is no such file or folder"),

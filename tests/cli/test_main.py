@@ -185,6 +185,8 @@ def test_options_change_settings(place):
         (["misspelt.toml"], r"misspelt\.toml: unknown key 'training\.epoch'; did you mean 'training\.epochs'\?"),
         (["broken.toml"], r"broken\.toml: not a TOML file"),
         (["--resume"], r"--resume needs --out"),
+        (["--overwrite"], r"--overwrite needs --out, the folder of the run to replace"),
+        (["song.mid"], r"song\.mid: is no configuration, a TOML file; for a data set: --data song\.mid"),
         (
             ["--data", "tiny.npz", "--out", "new"],
             r"tiny\.npz: cannot be read as an \.npz file, .* \(it holds no",
@@ -212,6 +214,7 @@ def test_options_change_settings(place):
 def test_what_cannot_be_trained_is_said_in_one_line(place, trained, arguments, message):
     (place / "misspelt.toml").write_text("[training]\nepoch = 3\n")
     (place / "tiny.npz").write_text("text")
+    (place / "song.mid").write_bytes(b"MThd")
     (place / "broken.toml").write_text("[training\n")
     before = {p: p.stat().st_mtime_ns for p in trained[0].rglob("*")}
     assert re.search(message, refused("train", *arguments, cwd=place))
@@ -521,8 +524,8 @@ def test_generate_at_a_temperature(place, trained):
     assert files["usual"] == files["one"] != files["hot"]
     # so hot, half of the notes sound
     assert re.search(
-        r"warning: 3 of 3 samples leave what the training set holds: sample \d has [\d.]+ notes per frame in frames "
-        r"1 to 16, and training pieces have [\d.]+ to [\d.]+ in as many frames",
+        r"warning: 3 of 3 samples have more or fewer notes per frame than the training set: sample \d has [\d.]+ in "
+        r"frames 1 to 16, and training pieces have between [\d.]+ and [\d.]+ in as many frames",
         said["hot"].stderr,
     )
     for wrong in ("0", "-1", "nan"):

@@ -37,10 +37,10 @@ def test_it_is_a_run_on_the_embedded_data():
 def test_it_makes_music_anywhere(tmp_path):
     options = ["generate", "bach", "--n-samples", "1", "--n-frames", "8", "--k", "5"]
     rnnrbm(*options, cwd=tmp_path)
-    assert sorted(os.listdir(tmp_path / "bach" / "generated")) == ["seed0-1.mid", "seed0-1.png", "seed0-1.wav"]
-    assert midi.read(tmp_path / "bach" / "generated" / "seed0-1.mid", steps_per_beat=1).sum() >= 16
+    assert sorted(os.listdir(tmp_path / "runs" / "bach" / "generated")) == ["seed0-1.mid", "seed0-1.png", "seed0-1.wav"]
+    assert midi.read(tmp_path / "runs" / "bach" / "generated" / "seed0-1.mid", steps_per_beat=1).sum() >= 16
     rnnrbm(*options, "--seed", "1", cwd=tmp_path)  # the folder that was written is no run
-    assert (tmp_path / "bach" / "generated" / "seed1-1.mid").exists()
+    assert (tmp_path / "runs" / "bach" / "generated" / "seed1-1.mid").exists()
 
 
 def test_a_run_of_that_name_comes_first(tmp_path, monkeypatch):

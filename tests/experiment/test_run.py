@@ -738,3 +738,26 @@ def test_frames_of_seconds(tmp_path, whole):
     assert [f.suffix for f in files] == [".mid", ".wav", ".png"]
     rate, sound = wavfile.read(files[1])
     assert len(sound) / rate == pytest.approx(2.0, abs=1e-3)
+
+
+def test_a_run_in_the_folder_of_its_data_is_refused(tmp_path):
+    """Its samples would be pieces of the next run."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        midi.write(mine / f"{i}.mid", (rng.random((20, 88)) < 0.05).astype(np.uint8), low=21, steps_per_beat=2)
+    for folder in (mine, mine / "runs" / "a"):
+        with pytest.raises(ValueError, match=r"is in the folder of the data.*choose another folder by --out"):
+            run.train(tiny(mine), folder)
+    assert sorted(p.name for p in mine.iterdir()) == [f"{i}.mid" for i in range(4)]
+
+
+def test_a_stopped_run_says_so(tmp_path):
+    settings = tiny(save_data(tmp_path / "toy.npz"), **{"training.epochs": 30, "training.valid_every": 1})
+    with pytest.raises(run.Interrupted):
+        run.train(settings, tmp_path / "a", stop=stop_after(12))
+    trained = run.load(tmp_path / "a")
+    assert re.search(r"a: stopped in epoch \d+ of its training; the parameters are of \d+$", trained.state)
+    run.train(None, tmp_path / "a", resume=True)
+    assert run.load(tmp_path / "a").state == ""
