@@ -66,9 +66,8 @@ class Run:
         """Say that the training has not ended, and of which epoch the parameters are; empty if it has."""
         if self.epochs is None:
             return ""
-        return (
-            f"{self.folder}: the training was stopped in epoch {self.epochs}; the parameters are of {self.best_epoch}"
-        )
+        stopped = f"the training stopped after epoch {self.epochs}"
+        return f"{self.folder}: {stopped}; the parameters are of epoch {self.best_epoch}"
 
     def check_present(self) -> None:
         """Raise CheckpointError if the folder holds another run by now, into which nothing of this one should come."""

@@ -758,6 +758,6 @@ def test_a_stopped_run_says_so(tmp_path):
     with pytest.raises(run.Interrupted):
         run.train(settings, tmp_path / "a", stop=stop_after(12))
     trained = run.load(tmp_path / "a")
-    assert re.search(r"a: stopped in epoch \d+ of its training; the parameters are of \d+$", trained.state)
+    assert re.search(r"a: the training stopped after epoch 3; the parameters are of epoch \d$", trained.state)
     run.train(None, tmp_path / "a", resume=True)
     assert run.load(tmp_path / "a").state == ""
