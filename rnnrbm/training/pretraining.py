@@ -15,6 +15,7 @@ from rnnrbm.densities import Independent
 from rnnrbm.networks import Memoryless
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.settings import Training
+from rnnrbm.training.trainable import usual_rate
 
 __all__ = ["Stage", "stages"]
 
@@ -55,7 +56,8 @@ def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
         neither early stopping nor averaging, and the density's batch has the same number of frames as single rows.
     """
     own = settings.without_pretraining()
-    part = own.model_copy(update={"patience": 0, "averaging": 0.0})
+    rate = settings.learning_rate or usual_rate(model)  # not that of the part by itself
+    part = own.model_copy(update={"patience": 0, "averaging": 0.0, "learning_rate": rate})
     if model.bias_weights and settings.pretrain_density:
         shuffled = part.single_frames(settings.row_length * settings.batch_size)
         density = SequenceModel(Memoryless(model.dtype), model.density)

@@ -37,6 +37,7 @@ from pydantic import (
 from rnnrbm.arguments import suggestion
 
 __all__ = [
+    "USUAL_RATE",
     "AtLeastTwo",
     "ConfigError",
     "Count",
@@ -53,6 +54,9 @@ __all__ = [
 ]
 
 T = TypeVar("T", int, float)
+
+#: Learning rate if none is set, of a model that has no other.
+USUAL_RATE = 8e-3
 
 
 def _number(value: Any) -> Any:
@@ -175,8 +179,9 @@ class Training(Settings):
         tempering off. Needs `persistent` and binary units. See :func:`rnnrbm.samplers.tempered`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
         Method of gradient descent; see :mod:`rnnrbm.training.optimisers`.
-    learning_rate : float
-        Initial learning rate.
+    learning_rate : float or None
+        Initial learning rate. If it is not set, the model chooses: 2e-2 for an RTRBM and for a model whose likelihood
+        is exact, such as an RNN-NADE, and 8e-3 for any other. See :func:`rnnrbm.training.trainable.usual_rate`.
     schedule : {"cosine", "linear", "constant"}
         Shape of the decay of the learning rate.
     final_rate : float
@@ -238,7 +243,7 @@ class Training(Settings):
     persistent: bool = False
     n_betas: Count = 1
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
-    learning_rate: Positive = 8e-3
+    learning_rate: Positive | None = None
     schedule: Literal["cosine", "linear", "constant"] = "linear"
     final_rate: Annotated[Float, Field(ge=0.0, le=1.0)] = 0.02
     warmup: Rate = 0.02
@@ -346,7 +351,7 @@ class Training(Settings):
     def rate_at(self, done: float) -> float:
         """Learning rate after a fraction of all steps, warmup aside."""
         left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * done)), "linear": 1.0 - done, "constant": 1.0}
-        return self.learning_rate * (self.final_rate + (1.0 - self.final_rate) * left[self.schedule])
+        return (self.learning_rate or USUAL_RATE) * (self.final_rate + (1.0 - self.final_rate) * left[self.schedule])
 
     def k_at(self, epoch: int) -> int:
         """Gibbs steps of CD-k in an epoch, counted from 0."""

@@ -42,7 +42,7 @@ from rnnrbm.batch import Batch, Loss
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import check_arrays, check_pieces
-from rnnrbm.training.settings import Training, Variant
+from rnnrbm.training.settings import USUAL_RATE, Training, Variant
 from rnnrbm.units import Gaussian
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "parameters",
     "sequence_loss",
     "suitable_settings",
+    "usual_rate",
 ]
 
 
@@ -208,11 +209,32 @@ def float_type(params: Sequence[Any]) -> str:
     return next((p.type.dtype for p in params if np.dtype(p.type.dtype).kind == "f"), pytensor.config.floatX)
 
 
+#: Learning rate of RTRBMs, and of models without a partition function: best of three on the embedded chorales, for each
+#: of them; see ``benchmarks/rates.csv``.
+USUAL_RATE_OF_OTHERS = 2e-2
+
+
+def usual_rate(model: Any) -> float:
+    """Return the learning rate with which a model is trained if none is set.
+
+    Parameters
+    ----------
+    model
+        The result of :func:`as_trainable`.
+    """
+    if not isinstance(model, SequenceModel):
+        return USUAL_RATE
+    density = {id(tensor) for tensor in model.density.tensors()}
+    tied = any(id(tensor) in density for tensor in model.network.tensors())  # the network of an RTRBM is an RBM
+    return USUAL_RATE_OF_OTHERS if tied or model.normalized else USUAL_RATE
+
+
 def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
     """Return the settings with which a model is trained.
 
-    Averaging and weight decay, which are on by default, are off for a model that is no sequence model, unless they are
-    set: they would change what its own rule or loss says.
+    The learning rate is that of :func:`usual_rate` if none is set. Averaging and weight decay, which are on by default,
+    are off for a model that is no sequence model, unless they are set: they would change what its own rule or loss
+    says.
 
     Parameters
     ----------
@@ -259,6 +281,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
             )
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
+    if settings.learning_rate is None:
+        settings = settings.model_copy(update={"learning_rate": usual_rate(model)})
     chosen = settings.model_fields_set
     if not single_frames or "row_length" in chosen:
         return settings

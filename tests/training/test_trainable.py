@@ -16,6 +16,7 @@ from rnnrbm import RBM, State, fit, rnn_rbm
 from rnnrbm.backend import engine, random
 from rnnrbm.batch import Loss, masked_mean
 from rnnrbm.checkpoint import CheckpointError
+from rnnrbm.models import registry
 from rnnrbm.models.nade import NADE
 from rnnrbm.networks import Memoryless
 from rnnrbm.recurrence import flatten
@@ -24,7 +25,7 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import Diverged
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
-from rnnrbm.training.trainable import as_trainable, checked_pieces, suitable_settings
+from rnnrbm.training.trainable import as_trainable, checked_pieces, suitable_settings, usual_rate
 from rnnrbm.units import Bernoulli, Gaussian, ReLU
 
 # --- the models ---------------------------------------------------------------------------------------
@@ -712,3 +713,18 @@ def test_pieces_of_whole_and_of_real_numbers_lose_nothing():
     assert [piece.dtype for piece in checked_pieces(model, pieces, name="piece")] == [np.float32, np.float32]
     rbm = as_trainable(RBM.init(1, 1, seed=0, visible=Gaussian()))
     assert [piece.dtype for piece in checked_pieces(rbm, pieces, name="piece")] == [np.float32, np.float32]
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [("rnn-rbm", 8e-3), ("rbm", 8e-3), ("tied-rnn-rbm", 8e-3), ("rtrbm", 2e-2), ("rnn-nade", 2e-2), ("nade", 2e-2)],
+)
+def test_a_model_chooses_its_learning_rate(name, rate):
+    model = registry.build(name, 12, n_hidden=3, seed=0)
+    assert usual_rate(model) == rate
+    pieces = [np.eye(12, dtype=np.uint8)]
+    settings = {"epochs": 1, "schedule": "constant", "warmup": 0.0, "centring": False, "valid_every": 5}
+    (row,) = fit(model, pieces, None, **settings)
+    assert row["learning_rate"] == pytest.approx(rate)
+    (row,) = fit(model, pieces, None, learning_rate=1e-4, **settings)
+    assert row["learning_rate"] == pytest.approx(1e-4)
