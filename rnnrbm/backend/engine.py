@@ -48,6 +48,7 @@ __all__ = [
     "check_process",
     "describe",
     "function",
+    "large_results_kept",
     "leading",
     "resolve_mode",
     "shared",
@@ -236,23 +237,46 @@ def _write_programs_whole() -> None:
     LRUCache.put = put_whole  # type: ignore[method-assign]
 
 
+# options of mallopt, from malloc.h
+_MMAP_MAX, _MMAP_THRESHOLD, _ARENA_MAX, _TRIM_THRESHOLD = -4, -3, -8, -1
+
+
 @functools.cache
-def _keep_memory() -> None:
-    """Let glibc's allocator reuse memory that programs free, up to 2 GB.
+def _keep_memory() -> Callable[[int, int], int] | None:
+    """Let glibc's allocator reuse memory that programs free, up to 2 GB, and return its ``mallopt`` if it is ours.
 
     A program on a CPU allocates its intermediate results in every call. By default glibc maps large ones from the
     system and returns them at once, and the system clears each page on first use: a third of the time of a step with
-    large results. Those of 32 MB and more are mapped still: of a heap that has held them, a process would keep a
-    fifth of its memory for nothing. A user's own ``MALLOC_...`` or ``GLIBC_TUNABLES`` take precedence.
+    large results. Those of 32 MB and more are mapped still, but for :func:`large_results_kept`: of a heap that has held
+    them, a process would keep a fifth of its memory for nothing. A user's own ``MALLOC_...`` or ``GLIBC_TUNABLES`` take
+    precedence.
     """
     own = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
     if own or any(name.startswith("MALLOC_") for name in os.environ) or platform.libc_ver()[0] != "glibc":
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    # constants of malloc.h: mmap from 32 MB on; one heap for all threads, since others cannot hold large blocks; do not
-    # trim it
-    for option, value in ((-3, 2**25), (-8, 1), (-1, 2**31 - 1)):
+        return None
+    mallopt: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
+    # one heap for all threads, since others cannot hold large blocks; it is not trimmed
+    for option, value in ((_MMAP_THRESHOLD, 2**25), (_ARENA_MAX, 1), (_TRIM_THRESHOLD, 2**31 - 1)):
         mallopt(option, value)
+    return mallopt
+
+
+@contextlib.contextmanager
+def large_results_kept() -> Iterator[None]:
+    """Within the block, keep the memory of results of any size for reuse: for a loop that needs them in every step.
+
+    The steps of a model with weights shared over pitch have results of hundreds of MB, and are half as long again if
+    these are mapped anew.
+    """
+    mallopt = _keep_memory()
+    if mallopt is None:
+        yield
+        return
+    mallopt(_MMAP_MAX, 0)
+    try:
+        yield
+    finally:
+        mallopt(_MMAP_MAX, 65536)  # glibc's default
 
 
 def _usable_cores() -> int:

@@ -408,19 +408,20 @@ def _epochs(
         # the number of batches varies a little from epoch to epoch; the schedule counts by the first one
         share = settings.transpose_prob_at(epoch)
         batches = list(corpus.epoch((settings.seed, epoch), transpose_prob=share, fill=not own_rule))
-        for i, batch in enumerate(batches):
-            if i < state.batch:
-                continue
-            steps.rate.set_value(np.asarray(rate(epoch * n_batches + min(i, n_batches - 1)), steps.rate.dtype))
-            results.append(step(*(spread.shard(x, axis=1) for x in batch)))
-            frames += float(batch.mask.sum())
-            progress("batch", i + 1, len(batches), None)
-            if stop is not None and i + 1 < len(batches) and stop():
-                state.partial += [[float(x) for x in numbers] for numbers in results]
-                state.batch = i + 1
-                state.seconds += time.perf_counter() - began
-                _check_finite(state, steps, epoch)
-                return
+        with engine.large_results_kept():
+            for i, batch in enumerate(batches):
+                if i < state.batch:
+                    continue
+                steps.rate.set_value(np.asarray(rate(epoch * n_batches + min(i, n_batches - 1)), steps.rate.dtype))
+                results.append(step(*(spread.shard(x, axis=1) for x in batch)))
+                frames += float(batch.mask.sum())
+                progress("batch", i + 1, len(batches), None)
+                if stop is not None and i + 1 < len(batches) and stop():
+                    state.partial += [[float(x) for x in numbers] for numbers in results]
+                    state.batch = i + 1
+                    state.seconds += time.perf_counter() - began
+                    _check_finite(state, steps, epoch)
+                    return
         state.partial += [[float(x) for x in numbers] for numbers in results]
         _check_finite(state, steps, epoch)
         took = time.perf_counter() - began
