@@ -87,7 +87,7 @@ for epoch in range(epochs):
 test = data.test[:2] if args.smoke else data.test
 print("note 1-gram          ", round(note.log_likelihood(test), 3))
 print("previous frame copied", round(baselines.NoteCopy.fit(data.train).log_likelihood(test), 3))
-scored = likelihood.log_likelihood(model, test, n_chains=10, n_temperatures=200, exact_states=states)
+scored = likelihood.log_likelihood(model, test, n_chains=10, n_temperatures=500, exact_states=states)
 print("this RNN-RBM         ", scored)
 
 # New chorales.

@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"files", "arguments", "memory", "progress", "warn", "checkpoint", "backend", "science", "scoring"},
     "plot": {"files", "arguments", "scoring"},
     "kinds": {"files", "arguments", "io", "science", "scoring", "plot"},
-    "datasets": {"files", "arguments", "progress", "io", "science", "kinds"},
+    "datasets": {"files", "arguments", "progress", "warn", "io", "science", "kinds"},
     "experiment": {
         "files",
         "arguments",

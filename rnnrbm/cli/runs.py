@@ -301,6 +301,8 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
 
 def _still_improving(metrics: Path) -> bool:
     """Whether the last of several validations was the best."""
+    if not metrics.exists():  # no epoch was trained
+        return False
     with open(metrics, encoding="utf-8", newline="") as file:
         scores = [float(row.get("valid_ll") or "nan") for row in csv.DictReader(file)]
     scores = [score for score in scores if not math.isnan(score)]

@@ -87,7 +87,8 @@ def resolved(data):
         "frames_per_bar": 0,
         "n_pitch_conv": 0,
     }
-    return tiny(data).replaced({f"model.{key}": value for key, value in own.items()})
+    chosen = {f"model.{key}": value for key, value in own.items()}
+    return tiny(data).replaced(chosen | {"training.learning_rate": 8e-3})
 
 
 def test_settings_are_resolved_and_versions_kept(whole, data):
