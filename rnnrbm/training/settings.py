@@ -180,8 +180,9 @@ class Training(Settings):
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
         Method of gradient descent; see :mod:`rnnrbm.training.optimisers`.
     learning_rate : float or None
-        Initial learning rate. If it is not set, the model chooses: 2e-2 for an RTRBM and for a model whose likelihood
-        is exact, such as an RNN-NADE, and 8e-3 for any other. See :func:`rnnrbm.training.trainable.usual_rate`.
+        Initial learning rate. If it is not set, the model chooses: 2e-2 for an RTRBM, for weights that are shared over
+        pitch, and for a model whose likelihood is exact, such as an RNN-NADE; 8e-3 for any other. See
+        :func:`rnnrbm.training.trainable.usual_rate`.
     schedule : {"cosine", "linear", "constant"}
         Shape of the decay of the learning rate.
     final_rate : float

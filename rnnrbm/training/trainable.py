@@ -39,11 +39,13 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.batch import Batch, Loss
+from rnnrbm.rbm import RBM
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import check_arrays, check_pieces
 from rnnrbm.training.settings import USUAL_RATE, Training, Variant
 from rnnrbm.units import Gaussian
+from rnnrbm.weights import as_rbm
 
 __all__ = [
     "Trainable",
@@ -209,8 +211,8 @@ def float_type(params: Sequence[Any]) -> str:
     return next((p.type.dtype for p in params if np.dtype(p.type.dtype).kind == "f"), pytensor.config.floatX)
 
 
-#: Learning rate of RTRBMs, and of models without a partition function: best of three on the embedded chorales, for each
-#: of them; see ``benchmarks/rates.csv``.
+#: Learning rate of RTRBMs, of models without a partition function, and of RBMs whose weights are shared over pitch: the
+#: best of three on the embedded chorales; see ``benchmarks/rates.csv``.
 USUAL_RATE_OF_OTHERS = 2e-2
 
 
@@ -226,7 +228,8 @@ def usual_rate(model: Any) -> float:
         return USUAL_RATE
     density = {id(tensor) for tensor in model.density.tensors()}
     tied = any(id(tensor) in density for tensor in model.network.tensors())  # the network of an RTRBM is an RBM
-    return USUAL_RATE_OF_OTHERS if tied or model.normalized else USUAL_RATE
+    shared = isinstance(as_rbm(model.density), RBM) and not isinstance(model.density, RBM)
+    return USUAL_RATE_OF_OTHERS if tied or model.normalized or shared else USUAL_RATE
 
 
 def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
