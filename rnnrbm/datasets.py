@@ -252,7 +252,7 @@ def load(
     choices: dict[str, Any] = {"original_key": original_key or None, "split": split, "seed": seed, **midi}
     given = {name: value for name, value in choices.items() if value is not None}
     check_path(source, "a data set, or its name")
-    if source in _NAMES and is_folder(f"./{source}") and midi_files(Path(source)):
+    if source in _NAMES and Path(source).is_dir() and midi_files(Path(source)):
         warn(f"{source!r} is the name of a data set; for your own folder of that name, write ./{source}")
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))

@@ -140,8 +140,7 @@ class Sampler:
         the vector width of a processor. Samples are the same.
         """
         model, rbm = self._model, self._model.density
-        tied = {id(t) for t in model.network.tensors()} & {id(t) for t in rbm.tensors()}
-        if not isinstance(rbm, RBM) or tied or not model.bias_weights:
+        if not isinstance(rbm, RBM) or model.is_tied or not model.bias_weights:
             return model
         idle = -rbm.W.type.shape[1] % 8 if rbm.hidden.is_binary else 0
         W_uv, W_uh = model.bias_weights

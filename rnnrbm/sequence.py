@@ -235,6 +235,12 @@ class SequenceModel(NamedTuple):
         kept = pt.specify_shape(states[last, np.arange(n_rows)], carried.type.shape)
         return outputs_before(self.network, states, begin, start), {carried: kept}
 
+    @property
+    def is_tied(self) -> bool:
+        """Whether the network and the density share parameters, as in an RTRBM."""
+        density = {id(t) for t in self.density.tensors()}
+        return any(id(t) in density for t in self.network.tensors())
+
     def generate(
         self,
         n_frames: int,

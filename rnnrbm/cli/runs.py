@@ -311,8 +311,10 @@ def _still_improving(metrics: Path) -> bool:
 
 def _may_be_text(path: Path) -> bool:
     """Whether a file may be a configuration of another suffix: it is there, and of no kind that holds data."""
-    data = (".mid", ".midi", ".npz", ".npy", ".mat", ".json", ".pickle", ".pkl", ".wav")
-    return path.is_file() and path.suffix.lower() not in data
+    from rnnrbm.io.formats import PLAIN, WITH_RANGE
+    from rnnrbm.io.midi_folder import MIDI_SUFFIXES
+
+    return path.is_file() and path.suffix.lower() not in {*MIDI_SUFFIXES, *PLAIN, *WITH_RANGE, ".npy", ".wav"}
 
 
 def settings() -> None:

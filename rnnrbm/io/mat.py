@@ -99,9 +99,9 @@ def _expand(data: Any, room: int, path: Path) -> bytes:
 def _check_elements(data: bytes, path: Path, wanted: set[bytes]) -> None:
     """Raise ValueError if the elements of a MATLAB 5 file are of unknown types, or do not fit into each other.
 
-    scipy looks types and classes up in tables without asking if they are in there, makes room for whatever shape it is
-    told, and takes the parts of an array for what they should be: a damaged file would end Python. Of variables that
-    are not wanted it reads the beginning.
+    scipy looks types and classes up in tables without checking them, allocates whatever shape the file states, and does
+    not check the type of an array's parts, so a damaged file would crash Python. Of variables that are not wanted,
+    scipy reads only the beginning.
     """
     order = "<" if data[126:128] == b"IM" else ">"
     room = limits.MAX_BYTES

@@ -23,7 +23,7 @@ __all__ = ["RollOptions", "is_pypianoroll", "to_roll"]
 _INFO = "info.json"
 _RESOLUTIONS = ("resolution", "beat_resolution")  # since version 1.0, and before
 _N_NOTES = 128
-_CELL = 40  # bytes that a sounding cell takes: its frame and its note, by itself and among all tracks, and masks
+_CELL = 40  # bytes for a sounding cell: frame and note numbers, in its track and in all tracks together, and masks
 _TRACK = re.compile(r"pianoroll_(\d{1,9})_csc_(?:data|indices|indptr|shape)")
 _AGAIN = "write the file again with pypianoroll"
 

@@ -56,7 +56,7 @@ def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
         neither early stopping nor averaging, and the density's batch has the same number of frames as single rows.
     """
     own = settings.without_pretraining()
-    rate = settings.learning_rate or usual_rate(model)  # not that of the part by itself
+    rate = settings.learning_rate or usual_rate(model)  # of the whole model; a part alone could choose another
     part = own.model_copy(update={"patience": 0, "averaging": 0.0, "learning_rate": rate})
     if model.bias_weights and settings.pretrain_density:
         shuffled = part.single_frames(settings.row_length * settings.batch_size)

@@ -226,10 +226,8 @@ def usual_rate(model: Any) -> float:
     """
     if not isinstance(model, SequenceModel):
         return USUAL_RATE
-    density = {id(tensor) for tensor in model.density.tensors()}
-    tied = any(id(tensor) in density for tensor in model.network.tensors())  # the network of an RTRBM is an RBM
-    shared = isinstance(as_rbm(model.density), RBM) and not isinstance(model.density, RBM)
-    return USUAL_RATE_OF_OTHERS if tied or model.normalized or shared else USUAL_RATE
+    shared_over_pitch = isinstance(as_rbm(model.density), RBM) and not isinstance(model.density, RBM)
+    return USUAL_RATE_OF_OTHERS if model.is_tied or model.normalized or shared_over_pitch else USUAL_RATE
 
 
 def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
