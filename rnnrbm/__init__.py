@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from rnnrbm.rbm import RBM
     from rnnrbm.rnnrbm import rnn_rbm, rtrbm
     from rnnrbm.sampling import generate
-    from rnnrbm.scoring.likelihood import LogLikelihood, frequent_states, log_likelihood
+    from rnnrbm.scoring.likelihood import frequent_states, log_likelihood
+    from rnnrbm.scoring.result import LogLikelihood
     from rnnrbm.sequence import SequenceModel
     from rnnrbm.training.fit import State, fit
     from rnnrbm.training.settings import Training
@@ -35,7 +36,7 @@ __version__ = "0.2.0"
 #: where the public names are
 _HOME = {
     "Dataset": "datasets",
-    "LogLikelihood": "scoring.likelihood",
+    "LogLikelihood": "scoring.result",
     "RBM": "rbm",
     "SequenceModel": "sequence",
     "State": "training.fit",

@@ -12,7 +12,7 @@ from benchmarks.table1.samples import write_gallery
 from rnnrbm.cli.console import ProgressBar, friendly, interruptible, say
 from rnnrbm.experiment import run
 from rnnrbm.files import atomic
-from rnnrbm.scoring.likelihood import with_error
+from rnnrbm.scoring.result import with_error
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 

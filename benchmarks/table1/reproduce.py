@@ -26,7 +26,8 @@ from rnnrbm.experiment.run_folder import machine
 from rnnrbm.files import atomic, to_json
 from rnnrbm.models.registry import MODELS
 from rnnrbm.progress import Progress, silent
-from rnnrbm.scoring.likelihood import Evaluator, usable_states, with_error
+from rnnrbm.scoring.likelihood import Evaluator, usable_states
+from rnnrbm.scoring.result import with_error
 from rnnrbm.training.fit import State
 
 __all__ = ["PUBLISHED", "finished", "make_row", "report", "rows"]
@@ -169,7 +170,7 @@ def make_row(
     )
     state, _ = State.load(folder / "checkpoint.npz")
     sides = {"ll": scored["log_likelihood"], "raise": scored.get("raise")}
-    fields = ("micro", "standard_error", "macro", "settings", "diagnostics")
+    fields = ("micro", "standard_error", "bias", "macro", "settings", "diagnostics")
     row = {
         "data": wanted.data.source,
         "model": wanted.model.name,

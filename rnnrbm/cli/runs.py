@@ -277,7 +277,7 @@ def _toml_value(text: str) -> Any:
 
 
 def _print_results(folder: Path, results: dict[str, Any]) -> None:
-    from rnnrbm.scoring.likelihood import with_error
+    from rnnrbm.scoring.result import with_error
 
     epoch, name = f"epoch {results['best_epoch']}", f"this {results['model'].upper()}"
     rows = [(name, "not scored", epoch)]

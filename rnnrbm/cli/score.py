@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -46,7 +45,10 @@ def evaluate(
         ),
     ] = None,
     n_chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and of RAISE for each frame.")] = 100,
-    n_temperatures: Annotated[int, typer.Option(min=2, help="Temperatures of each chain.")] = 1000,
+    n_temperatures: Annotated[
+        int | None,
+        typer.Option(min=2, help="Temperatures of each chain; 1000 by default, and 20000 for the one Z of an RBM."),
+    ] = None,
     schedule: Annotated[
         str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")
     ] = "linear",
@@ -128,16 +130,16 @@ def evaluate(
         kind = trained.kind
         _print_table(title, kind, [*_evaluated(results, kind), *(_baseline(row, kind) for row in results["baselines"])])
         say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
-        upper, lower = results["log_likelihood"], results.get("raise")
-        errors = math.hypot(upper["standard_error"], lower["standard_error"]) if lower else 0.0
-        if lower and lower["micro"] > upper["micro"] + 3 * errors:
+        if results["log_likelihood"]["bias"]:
             say(
-                "RAISE (lower side) is above AIS: the model does not fit these data, and annealing generates them more "
-                "readily than the model does."
+                "bias: how far the estimate is too high (AIS) or too low (RAISE) because the number of chains is "
+                "finite, half the variance of log Z; it is not subtracted."
             )
-        for key in ("log_likelihood", "raise"):
-            if diagnostics := results.get(key, {}).get("diagnostics"):
-                tell(f"warning: {diagnostics}")
+        if "bracket" in results:
+            if why := results["bracket"]["verdict"]:
+                tell(f"warning: AIS and RAISE are no bracket here. {why}")
+        elif why := results["log_likelihood"]["diagnostics"]:
+            tell(f"warning: {why}")
         say(f"written to {trained.folder / 'evaluations'}")
 
 
@@ -200,10 +202,11 @@ _SETTINGS: dict[str, Callable[[Any], str]] = {
 
 def _evaluated(results: dict[str, Any], kind: FrameKind) -> list[Row]:
     """The model's rows: log-likelihood and prediction scores, and the lower side of the bracket."""
-    from rnnrbm.scoring.likelihood import with_error
+    from rnnrbm.scoring.result import with_error
 
     rows: list[Row] = []
-    for key, name in (("log_likelihood", f"this {results['model'].upper()}"), ("raise", "  lower side")):
+    lower = "  RAISE" if results.get("bracket", {}).get("verdict") else "  lower side"
+    for key, name in (("log_likelihood", f"this {results['model'].upper()}"), ("raise", lower)):
         if key in results:
             ll = results[key]
             scores = (
@@ -215,7 +218,7 @@ def _evaluated(results: dict[str, Any], kind: FrameKind) -> list[Row]:
                     with_error(ll["micro"], ll["standard_error"]),
                     "" if ll["macro"] is None else f"{ll['macro']:.3f}",
                     *scores,
-                    ll["settings"],
+                    ll["settings"] + (f", bias {ll['bias']:.3f}" if ll["bias"] else ""),
                 )
             )
     return rows

@@ -21,8 +21,9 @@ from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import predict
-from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, chosen_frames, usable_states, with_error
+from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, usable_states, usual_temperatures
 from rnnrbm.scoring.partition import annealing_schedule
+from rnnrbm.scoring.result import LogLikelihood, verdict, with_error
 
 __all__ = ["check_how", "evaluate", "fingerprint", "read_partial", "score"]
 
@@ -139,7 +140,7 @@ def evaluate(
     split: str = "test",
     method: str | None = None,
     n_chains: int = 100,
-    n_temperatures: int = 1000,
+    n_temperatures: int | None = None,
     schedule: str | np.ndarray = "linear",
     n_exact_states: int = 5000,
     train: Sequence[np.ndarray] | None = None,
@@ -192,8 +193,9 @@ def evaluate(
     dict
         What is written to ``evaluations/DATA-SPLIT.json`` of the run, the latest for this data and split:
         ``log_likelihood`` (nats per frame: micro, over all frames; macro, over pieces; [name, mean] of each piece;
-        standard error; settings; share of frames with poor weights), ``raise`` likewise, ``prediction``, ``baselines``.
-        The frames' own values are beside it, in a file for each method and settings.
+        standard error; bias; settings; share of frames with poor weights), ``raise`` likewise, ``bracket`` (the gap
+        between the two, and why they are no bracket, if they are none), ``prediction``, ``baselines``. The frames' own
+        values are beside it, in a file for each method and settings.
 
     Raises
     ------
@@ -239,7 +241,7 @@ def evaluate(
                 run.model,
                 method=stage,
                 n_chains=n_chains,
-                n_temperatures=n_temperatures,
+                n_temperatures=n_temperatures or usual_temperatures(run.model, stage),
                 schedule=schedule,
                 exact_states=states,
                 mode=mode,
@@ -258,21 +260,28 @@ def evaluate(
                 stop=stop,
                 progress=progress,
             )
-            if stage != "raise":
-                headline = scored
             summary = {
                 "micro": scored.mean,
                 "standard_error": scored.standard_error,
+                "bias": scored.bias,
                 "macro": scored.mean_over_pieces,
                 "settings": scored.settings,
                 "by_piece": [list(pair) for pair in zip(names, scored.mean_per_piece.tolist(), strict=True)],
                 "low_ess": scored.low_ess,
                 "diagnostics": scored.diagnostics(),
             }
-            if frames is not None:
-                summary |= _below(headline, scored, chosen_frames(pieces, seed, frames))
+            if stage != "raise":
+                headline = scored
+            else:
+                upper = headline if frames is None else headline.subset(chosen_frames(pieces, seed, frames))
+                results["bracket"] = {"gap": upper.mean - scored.mean, "verdict": verdict(upper, scored)}
+                if frames is not None:
+                    summary |= _below(headline, upper, scored)
             results["raise" if stage == "raise" else "log_likelihood"] = summary
-            progress("note", 0, 0, {"text": f"{scored.settings}: {with_error(scored.mean, scored.standard_error)}"})
+            text = f"{summary['settings']}: {with_error(scored.mean, scored.standard_error)}"
+            if frames is not None:
+                text += f" (AIS of the same frames: {upper.mean:.3f})"
+            progress("note", 0, 0, {"text": text})
         results["prediction"] = _prediction(run, pieces, k, n_draws, seed, mode, stop, progress)
         progress("baselines", 0, 1, None)
         results["baselines"] = (
@@ -292,9 +301,9 @@ def check_how(method: str | None, schedule: str | np.ndarray) -> None:
     annealing_schedule(schedule, 2)
 
 
-def _below(all_frames: LogLikelihood, scored: LogLikelihood, chosen: np.ndarray) -> dict[str, Any]:
+def _below(all_frames: LogLikelihood, some: LogLikelihood, scored: LogLikelihood) -> dict[str, Any]:
     """What is known of the lower side if only some frames have one: how far it is below there, on average."""
-    gap = np.concatenate(all_frames.frames)[chosen] - np.concatenate(scored.frames)
+    gap = np.concatenate(some.frames) - np.concatenate(scored.frames)
     error = gap.std(ddof=1) / np.sqrt(len(gap))
     return {
         "micro": all_frames.mean - float(gap.mean()),

@@ -8,17 +8,16 @@ its own biases. It is computed
 * by annealed importance sampling (AIS), which tends to overestimate it, by about half the variance of log Z;
 * by the reverse annealed estimator (RAISE), which tends to underestimate it.
 
-The last two bracket the log-likelihood. The graphs are in :mod:`rnnrbm.scoring.partition`. Standard errors are
-bootstrapped over chains.
+The last two bracket the log-likelihood. The graphs are in :mod:`rnnrbm.scoring.partition`, and the estimates from their
+weights in :mod:`rnnrbm.scoring.estimators`. Standard errors are bootstrapped over chains.
 
 For models with narrow modes both are much more accurate if the distinct frames of the training set are `exact_states`:
-their terms of Z are summed exactly, and only the rest of Z is estimated.
+their terms of Z are summed exactly, and annealing estimates the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,110 +30,24 @@ from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
 from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
-from rnnrbm.scoring import partition
+from rnnrbm.scoring import estimators, partition
+from rnnrbm.scoring.estimators import N_RESAMPLINGS, Estimate
+from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.warn import warn
 from rnnrbm.weights import as_rbm
 
-__all__ = ["Chunk", "Evaluator", "LogLikelihood", "frequent_states", "log_likelihood", "usable_states"]
+__all__ = [
+    "Chunk",
+    "Evaluator",
+    "frequent_states",
+    "log_likelihood",
+    "usable_states",
+    "usual_temperatures",
+]
 
 METHODS = ("ais", "raise", "exact")
-
-#: The effective sample size of a frame's weights is low below this fraction of the chains, or below this number.
-LOW_ESS_SHARE, LOW_ESS_SIZE = 0.1, 2.0
-
-_RESAMPLINGS = 200
-
-
-@dataclass(frozen=True, repr=False)
-class LogLikelihood:
-    """Log-likelihoods of pieces, and how they were computed.
-
-    Attributes
-    ----------
-    frames : list of numpy.ndarray, each (T,)
-        log p(v(t) | v(1) .. v(t-1)) of every frame, nats.
-    variances : list of numpy.ndarray, each (T,)
-        Variance of each of these from the sampling of Z, by bootstrap over chains, nats squared; zero if exact.
-    effective_sample_size : numpy.ndarray, shape (frames,)
-        Effective sample size of each frame's weights, between 1 and the number of chains.
-    settings : str
-        The method in words, for tables.
-    n_chains : int
-        Chains for each frame; 1 if exact.
-    shared_Z : bool
-        All frames share one partition function (a static RBM) and its error.
-    """
-
-    frames: list[np.ndarray]
-    variances: list[np.ndarray]
-    effective_sample_size: np.ndarray
-    settings: str
-    n_chains: int = 1
-    shared_Z: bool = False
-
-    @property
-    def mean(self) -> float:
-        """Mean over all frames, nats per frame: the protocol of the literature."""
-        return float(np.concatenate(self.frames).mean())
-
-    @property
-    def per_piece(self) -> np.ndarray:
-        """Log-likelihood of each piece, nats."""
-        return np.array([x.sum() for x in self.frames])
-
-    @property
-    def mean_per_piece(self) -> np.ndarray:
-        """Mean over the frames of each piece, nats per frame; NaN for a piece without a scored frame."""
-        return np.array([x.mean() if len(x) else np.nan for x in self.frames])
-
-    @property
-    def mean_over_pieces(self) -> float:
-        """Mean over pieces of their mean over frames, nats per frame; pieces without a scored frame are ignored."""
-        return float(np.nanmean(self.mean_per_piece))
-
-    @property
-    def standard_error(self) -> float:
-        """Standard error of :attr:`mean` from the sampling of Z (not from the choice of pieces), nats per frame."""
-        variances = np.concatenate(self.variances)
-        if self.shared_Z:
-            return float(np.sqrt(variances.max()))
-        return float(np.sqrt(variances.sum()) / variances.size)
-
-    @property
-    def _low_ess_size(self) -> float:
-        return max(LOW_ESS_SHARE * self.n_chains, min(LOW_ESS_SIZE, 0.5 * self.n_chains))
-
-    @property
-    def low_ess(self) -> float:
-        """Fraction of frames whose effective sample size is below a tenth of the chains, or below 2."""
-        return float((self.effective_sample_size < self._low_ess_size).mean()) if self.n_chains > 1 else 0.0
-
-    def diagnostics(self) -> str:
-        """Describe what is wrong with the weights, or return an empty string.
-
-        Either more than one frame in a hundred has a low effective sample size (:attr:`low_ess`), or no chain of a
-        shared Z ended at a frame that is not enumerated. All other frames, and the error, then count as zero.
-        """
-        if self.shared_Z and self.n_chains > 1 and not self.standard_error:
-            return (
-                f"{self.settings}: no chain ended at a frame that is not enumerated, so the log-likelihood is too high "
-                "by the share of those frames, and its error is not known; use more chains"
-            )
-        if self.low_ess <= 0.01:
-            return ""
-        return (
-            f"{self.settings}: in {self.low_ess:.1%} of the frames the effective sample size is below "
-            f"{self._low_ess_size:g} "
-            f"of {self.n_chains} chains, so the log-likelihood is unreliable; use more temperatures"
-        )
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} +- {self.standard_error:.3f} nats per frame ({self.settings})"
-
-    def __repr__(self) -> str:
-        return f"<LogLikelihood of {len(self.frames)} pieces: {self}>"
 
 
 class Chunk(NamedTuple):
@@ -153,25 +66,6 @@ class Chunk(NamedTuple):
     rows: np.ndarray
     values: np.ndarray
     total: int
-
-
-def _log_mean(log_w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Log of the mean weight of each row, its variance by bootstrap, and the effective sample size: (3, R)."""
-    n = log_w.shape[1]
-    log_w = log_w.astype(float)
-    top = log_w.max(axis=1, keepdims=True)
-    w = np.exp(log_w - top)
-    counts = rng.multinomial(n, np.full(n, 1.0 / n), size=_RESAMPLINGS)
-    # a resampling may miss every large weight; its mean then gets the smallest positive number
-    means = np.maximum(w @ counts.T / n, np.finfo(float).tiny)
-    # n / (n - 1) corrects the bias of the bootstrap variance
-    variance = np.log(means).var(axis=1, ddof=1) * n / (n - 1)
-    return np.stack([top[:, 0] + np.log(w.mean(axis=1)), variance, w.sum(axis=1) ** 2 / np.square(w).sum(axis=1)])
-
-
-def with_error(mean: float, standard_error: float) -> str:
-    """Format a log-likelihood for a table, with its standard error if it is an estimate."""
-    return f"{mean:.3f}" + (f" ± {standard_error:.3f}" if standard_error else "")
 
 
 def frequent_states(pieces: Sequence[ArrayLike] | np.ndarray, at_most: int = 5000) -> np.ndarray | None:
@@ -230,9 +124,24 @@ def check_memory(model: SequenceModel, n_chains: int, n_temperatures: int, *, pr
     """
     units = sum(b.type.shape[-1] for b in (getattr(model.density, name) for name in model.density.biases))
     # states of all units and numbers of as many; of each chain of a frame, how often it is drawn in each resampling
-    size = 4 * np.dtype(model.dtype).itemsize * units * max(n_chains, ROWS) + 8 * _RESAMPLINGS * n_chains
+    size = 4 * np.dtype(model.dtype).itemsize * units * max(n_chains, ROWS) + 8 * N_RESAMPLINGS * n_chains
     memory.check(size, f"{prefix}n_chains={n_chains}", "choose fewer chains")
     memory.check(32 * n_temperatures, f"{prefix}n_temperatures={n_temperatures}", "choose fewer temperatures")
+
+
+#: Temperatures of :func:`log_likelihood` for one Z of each frame, and for one Z of all frames, which must be precise.
+USUAL_TEMPERATURES, USUAL_TEMPERATURES_OF_ONE = 1000, 20_000
+
+
+def usual_temperatures(model: SequenceModel | FrameDensity, method: str | None = None) -> int:
+    """Return the number of temperatures of :func:`log_likelihood` if none is given.
+
+    It is 1000, the number of the published figures. AIS of a static RBM has one Z for all frames, whose error is that
+    of all frames, and takes 20 000.
+    """
+    sequence = as_sequence_model(model)
+    static = isinstance(sequence, SequenceModel) and not sequence.bias_weights and method in (None, "ais")
+    return USUAL_TEMPERATURES_OF_ONE if static else USUAL_TEMPERATURES
 
 
 class Evaluator:
@@ -322,11 +231,10 @@ class Evaluator:
         u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, model.network.n_outputs))
         v = pt.tensor("v", dtype=self.dtype, shape=(self.chunk, self.n_visible))
         rbm, rng = self._rbm(u), self._rng
-        log_w, common = pt.zeros((self.chunk, 1), self.dtype), pt.zeros((self.chunk,), self.dtype)
         if normalized:
-            log_p = rbm.log_prob(v)
+            outputs = [rbm.log_prob(v)]
         elif method == "exact":
-            log_p = -rbm.free_energy(v) - partition.exact_log_Z(rbm)
+            outputs = [-rbm.free_energy(v) - partition.exact_log_Z(rbm)]
         else:
             start = v
             if method == "raise":
@@ -337,9 +245,10 @@ class Evaluator:
                 annealed = partition.ais_log_weights(rbm, base, betas, n_chains, rng, states)
             else:
                 annealed = partition.raise_log_weights(rbm, base, v, betas, n_chains, rng, states)
-            log_Z, log_w, common, _ = annealed
-            log_p = log_Z if self.shared_Z else -rbm.free_energy(v) - log_Z
-        outputs = [log_p, log_w, common]
+            log_Z = annealed.log_Z_base
+            outputs = [log_Z if self.shared_Z else -rbm.free_energy(v) - log_Z, annealed.log_weights]
+            if annealed.listed is not None and states is not None:
+                outputs += [*annealed.listed, partition.is_listed(v, states)]
         if self.shared_Z:
             self._free_energy = engine.function([v], rbm.free_energy(v), mode=mode)
         self._score = engine.function([u, v], outputs, mode=mode, trust_input=True, on_unused_input="ignore")
@@ -392,17 +301,28 @@ class Evaluator:
             if rows[-1] < done:
                 continue
             filled = np.resize(np.arange(len(rows)), self.chunk)  # repeated rows pad the last chunk
-            log_p, log_w, common = self._anneal(u[filled], v[rows[filled]], seed, rows[0] // self.chunk)
+            log_p, *weights = self._anneal(u[filled], v[rows[filled]], seed, rows[0] // self.chunk)
             if self.method == "exact":
                 values = np.stack([log_p, np.zeros(self.chunk), np.ones(self.chunk)])
             else:
                 # each chunk has its own stream, so that values do not depend on the chunks before
-                resampling = np.random.default_rng((seed, rows[0]))
-                sign = 1.0 if self.method == "ais" else -1.0
-                values = _log_mean(sign * log_w, resampling)
-                values[0] = log_p - sign * values[0]
-                values[1] += common
+                estimate = self._estimate(weights, np.random.default_rng((seed, rows[0])))
+                values = np.stack([log_p + estimate.log_mean, *estimate[1:]])
             yield Chunk(rows, values[:, : len(rows)], n)
+
+    def _estimate(self, weights: list[np.ndarray], rng: np.random.Generator) -> Estimate:
+        """Estimate the log-probability relative to exp(-F) / Z_base from all that annealing has returned."""
+        log_w, *listed = weights
+        if self.method == "raise":
+            if not listed:
+                return estimators.log_mean(-log_w, rng)
+            log_sum, log_up, inside, is_listed = listed
+            return estimators.raise_log_mean(log_w, is_listed, log_up, inside, log_sum, rng)
+        if listed:
+            log_sum, _, inside, _ = listed
+            log_w, _ = estimators.mixed_log_weights(log_w, inside, log_sum)
+        estimate = estimators.log_mean(log_w, rng)
+        return estimate._replace(log_mean=-estimate.log_mean)
 
     def _anneal(self, u: np.ndarray, v: np.ndarray, seed: int, stream: int) -> list[np.ndarray]:
         key = random.key_from_seed(seed, stream)
@@ -412,8 +332,8 @@ class Evaluator:
     def _score_static(self, v: np.ndarray, seed: int) -> Chunk:
         """Score all frames with the single Z of a static model, whose base rate is fitted to some of them."""
         some = v[np.random.default_rng(seed).choice(len(v), self.chunk, replace=len(v) < self.chunk)]
-        log_Z_base, log_w, _ = self._anneal(np.zeros((self.chunk, 0), self.dtype), some, seed, 0)
-        log_mean, variance, size = _log_mean(log_w, np.random.default_rng(seed))[:, 0]
+        log_Z_base, *weights = self._anneal(np.zeros((self.chunk, 0), self.dtype), some, seed, 0)
+        less_log_Z, variance, size = (x[0] for x in self._estimate(weights, np.random.default_rng(seed)))
         free = np.concatenate(
             [
                 engine.to_numpy(self._free_energy(part))
@@ -422,7 +342,7 @@ class Evaluator:
         )[: len(v)]
         ones = np.ones(len(v))
         return Chunk(
-            np.arange(len(v)), np.stack([-free - log_Z_base[0] - log_mean, variance * ones, size * ones]), len(v)
+            np.arange(len(v)), np.stack([less_log_Z - free - log_Z_base[0], variance * ones, size * ones]), len(v)
         )
 
     def result(self, pieces: Sequence[np.ndarray], values: np.ndarray, seed: int, frames: int | None) -> LogLikelihood:
@@ -431,7 +351,7 @@ class Evaluator:
         piece_of = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])[chosen]
         parts = [np.flatnonzero(piece_of == i) for i in range(len(pieces))]
         log_p, variances = ([row[p] for p in parts] for row in values[:2])
-        return LogLikelihood(log_p, variances, values[2], self.settings, self.n_chains, self.shared_Z)
+        return LogLikelihood(log_p, variances, values[2], self.settings, self.n_chains, self.shared_Z, self.method)
 
     def __call__(
         self,
@@ -488,7 +408,7 @@ def log_likelihood(
     *,
     method: str | None = None,
     n_chains: int = 100,
-    n_temperatures: int = 1000,
+    n_temperatures: int | None = None,
     schedule: str | np.ndarray = "linear",
     exact_states: np.ndarray | None = None,
     seed: random.Seed = 0,
@@ -505,8 +425,10 @@ def log_likelihood(
     method : {"ais", "raise", "exact"} or None
         None means AIS if Z must be estimated; a normalized density is scored exactly. AIS tends to overestimate the
         log-likelihood, RAISE to underestimate it; ``"exact"`` enumerates, up to 25 units.
-    n_chains, n_temperatures : int
-        Chains and temperatures of AIS and RAISE; the defaults are those of the published figures.
+    n_chains : int
+        Chains of AIS and RAISE; the default is that of the published figures.
+    n_temperatures : int or None
+        Temperatures of AIS and RAISE; None stands for :func:`usual_temperatures`.
     schedule : {"linear", "geometric", "sigmoid"} or array
         Inverse temperatures; see :func:`rnnrbm.scoring.partition.annealing_schedule`.
     exact_states : array of shape (S, n_visible) or None
@@ -532,8 +454,10 @@ def log_likelihood(
     Warns
     -----
     UserWarning
-        If more than one frame in a hundred has a low effective sample size.
+        What :meth:`LogLikelihood.diagnostics` says.
     """
+    if n_temperatures is None:
+        n_temperatures = usual_temperatures(model, method)
     evaluate = Evaluator(
         model,
         method=method,

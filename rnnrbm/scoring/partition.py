@@ -18,15 +18,8 @@ Both multiply the same ratios f_k(v) / f_(k-1)(v); only the direction of the cha
 
 Annealing finds modes in proportion to their probability at intermediate temperatures. For an RBM with a few narrow
 modes, such as the chords that may come next, the variance of the weights is therefore high. Such modes tend to be
-frames of the training set. Given a list of exact states, their terms of Z are summed exactly, and annealing estimates
-only the rest:
-
-    Z = sum of exp(-F) over the list + Z_base E[w 1(the chain ended outside the list)]
-
-This estimate is unbiased too, and never below the sum. (A control variate, the list's part as estimated by annealing,
-combined by least squares with plain AIS, was worse: if all chains are in one mode they agree, and nothing shows the
-error.) Downwards, the scored model has two parts: a state of the list, sampled exactly, or annealing until it ends
-outside the list.
+frames of the training set. Given a list of exact states, their terms of Z are summed exactly, and each chain tells
+whether it ended in the list; :mod:`rnnrbm.scoring.estimators` combines the two.
 """
 
 from __future__ import annotations
@@ -46,10 +39,12 @@ from rnnrbm.units import Unit
 
 __all__ = [
     "Annealed",
+    "Listed",
     "ais_log_weights",
     "annealing_schedule",
     "base_activation",
     "exact_log_Z",
+    "is_listed",
     "partial_log_Z",
     "raise_log_weights",
 ]
@@ -340,9 +335,13 @@ class _Annealing:
         log_w, _, rng = self.run(start, betas, rng, upwards=False)
         return log_w, rng
 
-    def outside(self, log_w: TensorVariable, v: TensorVariable, states: TensorVariable) -> TensorVariable:
-        """Log weights of chains; minus infinity for those whose end `v` is one of the states."""
-        return pt.switch(_listed(v, states), np.asarray(-np.inf, self.dtype), log_w)
+    def of_list(self, log_w: TensorVariable, v: TensorVariable, states: TensorVariable | None) -> Listed | None:
+        """What chains that ended at `v` tell of a list of states."""
+        if states is None:
+            return None
+        # the last axis of the weights is that of the chains, so biases of shape (R, 1, n) become those of R RBMs again
+        rbm = self.rbm._replace(b_v=self.rbm.b_v[:, 0], b_h=self.rbm.b_h[:, 0])
+        return Listed(partial_log_Z(rbm, states) - self.log_Z_base, log_w, is_listed(v, states))
 
     @staticmethod
     def visible(
@@ -353,6 +352,24 @@ class _Annealing:
         return r.visible.sample(a + beta * (r.visible_activation(h) - a), rng)
 
 
+class Listed(NamedTuple):
+    """What chains upwards tell of a list of states, as graphs.
+
+    Attributes
+    ----------
+    log_sum : TensorVariable, shape (R,), nats
+        Log of the exact sum of exp(-F) over the list, relative to Z_base.
+    log_weights : TensorVariable, shape (R, m)
+        Of chains upwards.
+    inside : TensorVariable, shape (R, m), bool
+        Whether a chain ended in the list.
+    """
+
+    log_sum: TensorVariable
+    log_weights: TensorVariable
+    inside: TensorVariable
+
+
 class Annealed(NamedTuple):
     """Results of annealing, as graphs.
 
@@ -360,19 +377,19 @@ class Annealed(NamedTuple):
     ----------
     log_Z_base : TensorVariable, shape (R,), nats
     log_weights : TensorVariable, shape (R, n_chains)
-    variance : TensorVariable, shape (R,), nats squared
-        Variance of the log mean weight from a factor that all weights of a row share.
     rng : Rng
+    listed : Listed or None
+        None without a list of states.
     """
 
     log_Z_base: TensorVariable
     log_weights: TensorVariable
-    variance: TensorVariable
     rng: Rng
+    listed: Listed | None = None
 
 
-def _listed(v: TensorVariable, states: TensorVariable) -> TensorVariable:
-    """Whether each binary row is one of the binary states: (..., n), (S, n) -> (...)."""
+def is_listed(v: TensorVariable, states: TensorVariable) -> TensorVariable:
+    """Build whether each binary row is one of the binary states: (..., n), (S, n) -> (...)."""
     both = v @ states.T
     equal = pt.eq(both, v.sum(axis=-1, keepdims=True)) & pt.eq(both, states.sum(axis=-1))
     return equal.any(axis=-1)
@@ -409,10 +426,7 @@ def ais_log_weights(
     """
     chains = _Annealing(rbm, base, n_chains)
     log_w, v, rng = chains.upwards(betas, rng)
-    if exact_states is not None:
-        summed = partial_log_Z(rbm, exact_states) - chains.log_Z_base
-        log_w = pt.logaddexp(chains.outside(log_w, v, exact_states), summed[:, None])
-    return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
+    return Annealed(chains.log_Z_base, log_w, rng, chains.of_list(log_w, v, exact_states))
 
 
 def raise_log_weights(
@@ -432,50 +446,12 @@ def raise_log_weights(
     -------
     Annealed
         ``exp(-F(v)) / Z_base`` times the mean of ``exp(-log_weights)`` is an unbiased estimate of the probability that
-        annealing with this schedule generates `v`. With `exact_states`, the scored model generates one of them, or runs
-        annealing until it ends at none of them. Chains upwards estimate the probabilities of both, and the mean of the
-        estimates is at most a little too low.
+        annealing with this schedule generates `v`. With `exact_states`, a fifth as many chains run upwards too.
     """
     chains = _Annealing(rbm, base, n_chains)
     log_w, rng = chains.downwards(v, betas, rng)
     if exact_states is None:
-        return Annealed(chains.log_Z_base, log_w, pt.zeros_like(chains.log_Z_base), rng)
+        return Annealed(chains.log_Z_base, log_w, rng)
     few = _Annealing(rbm, base, max(2, n_chains // 5))
     log_up, end, rng = few.upwards(betas, rng)
-    summed = partial_log_Z(rbm, exact_states) - chains.log_Z_base
-    inside = _listed(v, exact_states)
-    log_share, variance = _log_shares(few.outside(log_up, end, exact_states) - summed[:, None], inside)
-    log_w = pt.switch(inside[:, None], (summed - log_share)[:, None], log_w - log_share[:, None])
-    return Annealed(chains.log_Z_base, log_w, variance, rng)
-
-
-def _log_shares(log_rest: TensorVariable, inside: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
-    """Log share in Z of the listed states or, if a datum is not `inside` the list, of all other states, corrected.
-
-    `log_rest`, shape (R, n), holds log weights relative to the sum over the list, minus infinity for chains that ended
-    in the list. The correction is 1 / P(end outside), the factor by which annealing that must end outside the list is
-    more likely to generate another state. If x of n chains end outside, the mean of (n + 1) / (x + 1) is slightly below
-    that factor. The share of the other states is at least a tenth of a chain, so it never vanishes. The second result
-    is the variance of the first, by the jackknife over chains.
-    """
-    dtype, n = log_rest.dtype, log_rest.type.shape[1]
-    one = np.asarray(1.0, dtype)
-    ended = pt.gt(log_rest, -np.inf).astype(dtype)
-    # The jackknife needs the terms; terms below e**-80 of the list are negligible.
-    top = pt.maximum(log_rest.max(axis=1, keepdims=True), np.asarray(-80.0, dtype))
-    rest = pt.exp(log_rest - top)
-
-    def log_share(rest: TensorVariable, ended: TensorVariable, n: int, inside: TensorVariable) -> TensorVariable:
-        odds = top + pt.log(pt.maximum(rest, np.asarray(0.0, dtype))) - np.asarray(np.log(n), dtype)
-        least = 0.1 / (n + 1)
-        listed = pt.minimum(-pt.softplus(odds), np.asarray(np.log1p(-least), dtype))
-        others = pt.maximum(-pt.softplus(-odds), np.asarray(np.log(least), dtype))
-        return pt.switch(inside, listed, others + pt.log(np.asarray(n + 1, dtype) / (ended + one)))
-
-    def total(x: TensorVariable) -> TensorVariable:
-        return x.sum(axis=1, keepdims=True, acc_dtype=dtype)
-
-    whole = log_share(total(rest), total(ended), n, inside[:, None])[:, 0]
-    without = log_share(total(rest) - rest, total(ended) - ended, n - 1, inside[:, None])
-    off = without - total(without) / np.asarray(n, dtype)
-    return whole, total(pt.sqr(off))[:, 0] * np.asarray((n - 1) / n, dtype)
+    return Annealed(chains.log_Z_base, log_w, rng, few.of_list(log_up, end, exact_states))

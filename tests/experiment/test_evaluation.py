@@ -50,6 +50,7 @@ def trained(tmp_path: Path) -> run.Run:
     return run.Run(tmp_path, run.Config(), model(), PianoRoll(60, 2), 5)
 
 
+@pytest.mark.filterwarnings("ignore:RAISE, 8 chains x 5 temperatures:UserWarning")
 def test_figures_are_those_of_the_library(trained: run.Run) -> None:
     data = toy()
     got = evaluate(trained, data, **QUICK, n_exact_states=12, seed=4)

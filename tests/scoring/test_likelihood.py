@@ -13,7 +13,7 @@ from oracles import Params
 from rnnrbm.backend import engine, random
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.scoring.likelihood import Evaluator, LogLikelihood, frequent_states, log_likelihood
+from rnnrbm.scoring.likelihood import Evaluator, frequent_states, log_likelihood, usual_temperatures
 from rnnrbm.scoring.partition import ais_log_weights, annealing_schedule, base_activation
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import StateEncoder
@@ -212,43 +212,7 @@ def test_models_that_cannot_be_scored():
         log_likelihood(rnn_rbm(3, 3, 2, seed=rng), {"test": [np.zeros((2, 3))]})
 
 
-# --- the arithmetic of the result -------------------------------------------------------------------
-
-
-def test_result_by_hand():
-    scored = LogLikelihood(
-        [np.array([-1.0, -3.0, -2.0]), np.array([]), np.array([-6.0])],
-        [np.array([0.1, 0.2, 0.3]), np.array([]), np.array([0.4])],
-        np.ones(4),
-        "AIS, by hand",
-    )
-    assert scored.mean == pytest.approx(-3.0)
-    np.testing.assert_allclose(scored.per_piece, [-6.0, 0.0, -6.0])
-    assert scored.standard_error == pytest.approx(np.sqrt(1.0) / 4)  # of a mean of 4 independent frames
-    assert str(scored) == "-3.000 +- 0.250 nats per frame (AIS, by hand)"
-    assert scored.mean_over_pieces == pytest.approx((-2.0 - 6.0) / 2)
-    np.testing.assert_array_equal(scored.mean_per_piece, [-2.0, np.nan, -6.0])
-    assert repr(scored) == "<LogLikelihood of 3 pieces: -3.000 +- 0.250 nats per frame (AIS, by hand)>"
-
-
-def test_one_error_for_all_frames_does_not_shrink_with_their_number():
-    scored = LogLikelihood([np.zeros(9)], [np.full(9, 0.04)], np.ones(1), "AIS", shared_Z=True)
-    assert scored.standard_error == pytest.approx(0.2)
-
-
-def test_a_poor_effective_sample_size_is_complained_of():
-    sizes = np.array([50.0] * 98 + [9.9, 9.0])
-    scored = LogLikelihood([np.zeros(100)], [np.zeros(100)], sizes, "AIS, by hand", n_chains=100)
-    assert scored.low_ess == pytest.approx(0.02)
-    assert "in 2.0% of the frames the effective sample size is below 10 of 100 chains" in scored.diagnostics()
-    # with few chains a tenth of them is less than one
-    few = LogLikelihood([np.zeros(3)], [np.zeros(3)], np.array([1.9, 4.0, 4.0]), "AIS", n_chains=5)
-    assert few.low_ess == pytest.approx(1 / 3)
-    assert "below 2 of 5 chains" in few.diagnostics()
-    assert LogLikelihood([np.zeros(3)], [np.zeros(3)], np.ones(3), "exact").diagnostics() == ""
-    fine = LogLikelihood([np.zeros(100)], [np.zeros(100)], sizes[:99], "AIS, by hand", n_chains=100)
-    assert fine.diagnostics() != ""  # 1 in 99
-    assert LogLikelihood([np.zeros(98)], [np.zeros(98)], sizes[:98], "AIS", n_chains=100).diagnostics() == ""
+# --- warnings ---------------------------------------------------------------------------------------
 
 
 def test_log_likelihood_warns_of_poor_weights():
@@ -548,3 +512,13 @@ def test_pieces_in_any_form_score_alike():
     np.testing.assert_array_equal(ais[0].frames, ais[1].frames)
     with pytest.raises(TypeError, match="for a data set, give one of its lists"):
         frequent_states({"train": pieces})
+
+
+def test_usual_temperatures_are_more_for_one_Z():
+    model, rbm = rnn_rbm(3, n_hidden=4, n_recurrent=2, seed=0), static()
+    assert usual_temperatures(model) == usual_temperatures(rbm, "raise") == 1000
+    assert usual_temperatures(rbm) == usual_temperatures(rbm, "ais") == 20_000
+    frames = some_pieces([5], 7)
+    got = log_likelihood(rbm, frames, n_chains=4)
+    assert got.settings == "AIS, 4 chains x 20000 temperatures"
+    assert got.mean == pytest.approx(log_likelihood(rbm, frames, method="exact").mean, abs=0.02)
