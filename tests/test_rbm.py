@@ -18,6 +18,8 @@ from rnnrbm.rbm import RBM, gibbs
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 from rnnrbm.weights import log_weights
 
+pytestmark = pytest.mark.gpu
+
 # name -> (unit, reference, number of units); few where the layer is integrated on a grid
 VISIBLE: dict[str, tuple[Unit, UnitRef, int]] = {
     "bernoulli": (Bernoulli(), UnitRef("bernoulli"), 4),

@@ -19,6 +19,8 @@ from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.sequence import SequenceModel
 
+pytestmark = pytest.mark.gpu
+
 KINDS = ["tanh", "sigmoid", "gru", "lstm"]
 T, B, N_VISIBLE, N_HIDDEN, N_RECURRENT, K = 5, 3, 4, 3, 2, 3
 ALPHA = 1e-4  # p-values must be above it; the random numbers are fixed

@@ -14,6 +14,8 @@ from rnnrbm.backend import engine, random
 from rnnrbm.rbm import RBM
 from rnnrbm.units import Softmax
 
+pytestmark = pytest.mark.gpu
+
 ALPHA = 1e-4  # p-values must be above it; the random numbers are fixed
 N = 40_000
 

@@ -11,7 +11,7 @@ import scipy.sparse
 from oracles import Params
 
 from rnnrbm import sampling
-from rnnrbm.backend import engine
+from rnnrbm.backend import engine, sharding
 from rnnrbm.backend.random import key_from_seed
 from rnnrbm.densities import Independent
 from rnnrbm.rbm import RBM
@@ -19,6 +19,8 @@ from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.sampling import Sampler, generate, predict
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli, Gaussian, Softmax
+
+pytestmark = pytest.mark.gpu
 
 N_VISIBLE, N_HIDDEN, N_RECURRENT, STEPS, K = 5, 4, 3, 6, 2
 PRIME = np.array([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1]], np.uint8)
@@ -57,6 +59,30 @@ def test_samples_are_those_of_numpy(kind, prime):
     assert samples.shape == (40, STEPS, N_VISIBLE)
     assert samples.dtype == np.float32
     np.testing.assert_array_equal(samples, reference(kind, p, 40, 11, prime))
+
+
+def test_few_pieces_are_sampled_on_the_processor_where_a_gpu_is_the_device(monkeypatch):
+    """The cores stand in for it: what is chosen are the cores, and the samples are the same."""
+    _, sampler, _ = make()
+    notes = []
+
+    def note(stage, done, total, row):
+        if stage == "note":
+            notes.append(row["text"])
+
+    expected = [sampler(n, seed=11, progress=note) for n in (1, 3)]
+    assert notes == []
+    monkeypatch.setattr(sharding, "has_gpu", lambda mode=None: True)
+    for n, samples in zip((1, 3), expected, strict=True):
+        np.testing.assert_array_equal(sampler(n, seed=11, progress=note), samples)
+    assert len(notes) == 2
+    assert "sampled on the processor" in notes[0]
+    monkeypatch.setattr(sampling, "FEW_PRODUCTS", 2 * N_VISIBLE * N_HIDDEN)
+    sampler(3, seed=11, progress=note)  # more than a few
+    assert len(notes) == 2
+    monkeypatch.setattr(sharding, "cores", list)  # JAX was told to use none
+    np.testing.assert_array_equal(sampler(1, seed=11, progress=note), expected[0])
+    assert len(notes) == 2
 
 
 def test_seeds():

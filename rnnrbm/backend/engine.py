@@ -8,9 +8,9 @@ Importing this module sets PyTensor's ``floatX`` to ``float32``, unless ``PYTENS
 intermediate results of float32 graphs in float64, which then spread to the parameters and halve the speed.
 
 By default JAX rounds the factors of float32 matrix products on a GPU to 10 bits of mantissa (TF32). Then samples,
-gradients and scores differ from those of a CPU. The functions compiled here use full float32 products. Your own setting
-of JAX's precision takes precedence: ``JAX_DEFAULT_MATMUL_PRECISION=tensorfloat32`` is faster for large models. Other
-JAX code in the process keeps JAX's default.
+gradients and scores differ from those of a CPU. The functions compiled here use full float32 products, unless one is
+compiled with another precision. Your own setting of JAX's precision takes precedence over the default. Other JAX code
+in the process keeps JAX's default.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ __all__ = [
 ]
 
 DEFAULT_MODE = "JAX"
+
+#: Names of the precisions of matrix products, and JAX's names for them
+PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 
 #: Most cores to use as separate devices: small batches do not divide further.
 MOST_CPU_DEVICES = 8
@@ -138,21 +141,26 @@ def _keep_sources_in_memory() -> None:
             sys.modules[name].NamedTemporaryFile = _no_file  # type: ignore[attr-defined]
 
 
-def _precision() -> str:
-    """Return JAX's name for the precision of matrix products: the user's choice, or full float32."""
+def _jax_precision(precision: str = "float32") -> str:
+    """Return JAX's name for a precision of matrix products. The default gives way to the user's own setting of JAX."""
     import jax
 
-    return jax.config.jax_default_matmul_precision or "highest"  # type: ignore[attr-defined]
+    own: str | None = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return own if own and precision == "float32" else PRECISIONS[precision]
 
 
 class _PreciseJAXLinker(JAXLinker):
-    """PyTensor's link to JAX, with the precision of matrix products that this module promises."""
+    """PyTensor's link to JAX, with a precision of matrix products."""
+
+    def __init__(self, precision: str) -> None:
+        super().__init__()
+        self.precision = precision
 
     def jit_compile(self, fn: Callable[..., Any]) -> Any:
         import jax
 
         def precise(*arguments: Any) -> Any:
-            with jax.default_matmul_precision(_precision()):
+            with jax.default_matmul_precision(_jax_precision(self.precision)):
                 return fn(*arguments)
 
         compiled = super().jit_compile(precise)
@@ -188,8 +196,8 @@ def check_process(mode: str | Mode | None = None) -> None:
 
 
 @functools.cache
-def _jax_mode() -> Mode:
-    return Mode(_PreciseJAXLinker(), get_mode("JAX").provided_optimizer)
+def _jax_mode(precision: str) -> Mode:
+    return Mode(_PreciseJAXLinker(precision), get_mode("JAX").provided_optimizer)
 
 
 def start_jax() -> None:
@@ -316,6 +324,7 @@ def function(
     updates: Mapping[Any, Any] | None = None,
     *,
     mode: str | Mode | None = None,
+    precision: str = "float32",
     **options: Any,
 ) -> Any:
     """Compile a graph: ``pytensor.function`` in the mode of :func:`resolve_mode`.
@@ -326,6 +335,8 @@ def function(
         As for ``pytensor.function``; `updates` is a dict from shared variables to expressions.
     mode : str, pytensor Mode or None
         See :func:`resolve_mode`.
+    precision : {"float32", "tf32", "bf16"}
+        Of the factors of matrix products on a GPU in JAX mode.
     **options
         Passed to ``pytensor.function``.
 
@@ -338,7 +349,7 @@ def function(
     mode = resolve_mode(mode)
     _prepare(mode)
     if mode == "JAX":
-        return programs.compiled(inputs, outputs, updates or {}, _jax_mode(), options)
+        return programs.compiled(inputs, outputs, updates or {}, _jax_mode(precision), options)
     return pytensor.function(list(inputs), outputs, updates=dict(updates or {}), mode=mode, **options)
 
 
@@ -378,6 +389,6 @@ def describe(mode: str | Mode | None = None) -> str:
 
         device = jax.devices()[0]
         line += f", JAX {jax.__version__} on {device.device_kind} ({len(jax.devices())} {device.platform})"
-        precision = _precision()
+        precision = _jax_precision()
         line += ", full float32 products" if precision == "highest" else f", products in precision {precision}"
     return line

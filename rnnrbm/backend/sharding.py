@@ -19,7 +19,7 @@ from typing import Any
 
 from rnnrbm.backend import engine
 
-__all__ = ["Sharding", "available", "release"]
+__all__ = ["Sharding", "available", "cores", "has_gpu", "release"]
 
 
 def available(mode: Any = None) -> int:
@@ -32,12 +32,24 @@ def available(mode: Any = None) -> int:
     return len(jax.local_devices())
 
 
-def _cores_only(mode: Any) -> bool:
-    if available(mode) == 1:
-        return True
+def has_gpu(mode: Any = None) -> bool:
+    """Whether programs run on a GPU by default."""
+    if engine.resolve_mode(mode) != "JAX":
+        return False
+    engine.start_jax()
     import jax
 
-    return jax.default_backend() == "cpu"
+    return jax.default_backend() != "cpu"
+
+
+def cores() -> list[Any]:
+    """Return the processor's cores as JAX devices; none where JAX was told not to use them."""
+    import jax
+
+    try:
+        return list(jax.local_devices(backend="cpu"))
+    except RuntimeError:
+        return []
 
 
 _ONE_THREAD = threading.RLock()
@@ -54,18 +66,21 @@ class Sharding:
         See :func:`rnnrbm.backend.engine.function`. In modes other than JAX nothing is moved.
     sums : bool
         The function sums over rows. Processor cores are then not used as devices (see above).
+    devices : list of JAX devices or None
+        None stands for all devices of JAX's default kind.
     """
 
-    def __init__(self, rows: int, mode: Any = None, *, sums: bool = False) -> None:
-        most = 1 if sums and _cores_only(mode) else min(rows, available(mode))
+    def __init__(self, rows: int, mode: Any = None, *, sums: bool = False, devices: list[Any] | None = None) -> None:
+        n_devices = available(mode) if devices is None else len(devices)
+        most = 1 if sums and not has_gpu(mode) else min(rows, n_devices)
         self.n_devices = next(n for n in range(max(1, most), 0, -1) if rows % n == 0)
         self._jax = engine.resolve_mode(mode) == "JAX"
         if self._jax:
             import jax
             from jax.sharding import AxisType
 
-            devices = jax.local_devices()[: self.n_devices]
-            self._mesh = jax.make_mesh((self.n_devices,), ("rows",), (AxisType.Auto,), devices=devices)
+            chosen = (jax.local_devices() if devices is None else devices)[: self.n_devices]
+            self._mesh = jax.make_mesh((self.n_devices,), ("rows",), (AxisType.Auto,), devices=chosen)
 
     def _place(self, x: Any, axis: int | None) -> Any:
         import jax

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import os
 import sys
 from typing import Annotated, Any
 
@@ -46,8 +48,20 @@ for group in (runs, score, data):
 _CommandLineError: Any = typer.BadParameter.__mro__[2]
 
 
+def _start_gpu_sooner() -> None:
+    """Turn off XLA's search for the fastest kernel of each product on a GPU, unless XLA_FLAGS says otherwise.
+
+    The search takes most of the first minute of a run, and the kernels that it finds are a few percent faster.
+    """
+    plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+    flags, flag = os.environ.get("XLA_FLAGS", ""), "--xla_gpu_autotune_level"
+    if flag not in flags and any(map(importlib.util.find_spec, plugins)):
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}=0".strip()
+
+
 def main() -> None:
     """Entry point of the command ``rnnrbm``."""
+    _start_gpu_sooner()
     for stream in (sys.stdout, sys.stderr):  # the name of a file may be no text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

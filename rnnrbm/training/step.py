@@ -154,8 +154,14 @@ class Steps:
         variant = self._needed(variant)
         if variant not in self._programs:
             inputs, outputs, updates = self._graph(variant)
-            self._programs[variant] = engine.function(  # a model without a past has no use for starts
-                inputs, outputs, updates, mode=self.mode, trust_input=True, on_unused_input="ignore"
+            self._programs[variant] = engine.function(
+                inputs,
+                outputs,
+                updates,
+                mode=self.mode,
+                precision=self.settings.precision,
+                trust_input=True,
+                on_unused_input="ignore",  # a model without a past has no use for starts
             )
         return self._programs[variant]
 

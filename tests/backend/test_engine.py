@@ -312,14 +312,14 @@ def test_arguments_are_checked_as_pytensor_does():
     np.testing.assert_array_equal(f([1, 1]), [16, 16])
 
 
-def product(monkeypatch):
+def product(monkeypatch, **options):
     """The program of a matrix product, as JAX sees it."""
     traced = []
     jit = jax.jit
     monkeypatch.setattr(jax, "jit", lambda f, **options: traced.append(f) or jit(f, **options))
     programs._programs.clear()
     x = pt.tensor("x", dtype="float32", shape=(64, 64))
-    f = engine.function([x], x @ x, mode="JAX")
+    f = engine.function([x], x @ x, mode="JAX", **options)
     v = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
     return f(v), v, str(jax.make_jaxpr(traced[-1])(v))
 
@@ -338,6 +338,21 @@ def test_a_users_choice_of_precision_takes_precedence(monkeypatch):
         _, _, program = product(monkeypatch)
         assert "HIGHEST" not in program
         assert engine.describe("JAX").endswith("products in precision tensorfloat32")
+
+
+def test_a_program_with_a_precision_of_its_own(monkeypatch):
+    for precision, name in (("tf32", "TF32"), ("bf16", "DEFAULT")):
+        with jax.default_matmul_precision("highest"):  # more precise elsewhere; the program's own choice counts
+            _, _, program = product(monkeypatch, precision=precision)
+        assert "HIGHEST" not in program, name
+
+
+def test_programs_of_different_precision_are_different_programs():
+    x = pt.tensor("x", dtype="float32", shape=(8, 8))
+    full, rough = (engine.function([x], x @ x, mode="JAX", precision=p) for p in ("float32", "bf16"))
+    again = engine.function([x], x @ x, mode="JAX", precision="bf16")
+    assert rough.maker is again.maker
+    assert rough.maker is not full.maker
 
 
 FORK = """
