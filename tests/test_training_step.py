@@ -6,6 +6,7 @@ import textwrap
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+import pytest
 
 from rnnrbm import rnn_rbm
 from rnnrbm import rnnrbm as module
@@ -13,6 +14,8 @@ from rnnrbm.backend import engine, random
 from rnnrbm.rbm import RBM, cd
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.training import optimisers
+
+pytestmark = pytest.mark.gpu
 
 T, RATE = 12, np.float32(0.1)
 

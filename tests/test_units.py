@@ -13,6 +13,8 @@ from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import Rng
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 
+pytestmark = pytest.mark.gpu
+
 ACTIVATIONS = [-30.0, -12.0, -10.0, -9.9, -5.0, -1.0, -0.3, 0.0, 0.7, 2.0, 5.0, 10.1, 30.0]
 UNITS = {
     "bernoulli": (Bernoulli(), UnitRef("bernoulli")),

@@ -171,8 +171,8 @@ def verdict(upper: LogLikelihood, lower: LogLikelihood) -> str:
         return ""
     return (
         f"RAISE is {above:.3f} nats per frame above AIS, which is {above / error:.0f} standard errors, and the weights "
-        "of both are sound: annealing generates these data more readily than the model does, which does not fit them, so "
-        "RAISE is no lower side; more temperatures bring the two together"
+        "of both are sound: annealing generates these data more readily than the model does, which does not fit them. "
+        "RAISE is no lower side then; more temperatures bring the two together"
     )
 
 

@@ -10,6 +10,8 @@ from scipy import stats
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import Rng, _pcg4d, bits_numpy, key_from_seed, uniform_numpy
 
+pytestmark = pytest.mark.gpu
+
 ENGINES = ["JAX", "FAST_COMPILE", "NUMBA"]
 SHAPES = [(), (5,), (3, 7), (2, 3, 5), (2, 1, 3, 4)]
 DRAWS = [0, 1, 12345, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]

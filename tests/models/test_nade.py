@@ -14,6 +14,8 @@ from rnnrbm.backend import engine, random
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
 from rnnrbm.models.nade import NADE
 
+pytestmark = pytest.mark.gpu
+
 N_VISIBLE, N_HIDDEN = 4, 3
 ALPHA = 1e-4
 ORDERS = [None, (2, 0, 3, 1)]

@@ -19,6 +19,8 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import StateEncoder
 from rnnrbm.units import Gaussian
 
+pytestmark = pytest.mark.gpu
+
 KINDS = ["tanh", "sigmoid", "gru"]
 N_VISIBLE, N_HIDDEN, N_RECURRENT = 5, 6, 3
 

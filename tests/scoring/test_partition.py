@@ -24,6 +24,8 @@ from rnnrbm.scoring.partition import (
 )
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 
+pytestmark = pytest.mark.gpu
+
 # --- exact partition functions ----------------------------------------------------------------------
 
 
