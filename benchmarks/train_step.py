@@ -60,7 +60,7 @@ def make_model(s: Setup) -> SequenceModel:
     return model
 
 
-def library(s: Setup, v: np.ndarray, mode: str | None = None) -> Any:
+def library(s: Setup, v: np.ndarray, mode: str | None = None, precision: str = "float32") -> Any:
     """The library's training step, through its public interface."""
     model, frames = make_model(s), pt.tensor("v", dtype="float32", shape=v.shape)
     loss = model.loss(
@@ -75,7 +75,9 @@ def library(s: Setup, v: np.ndarray, mode: str | None = None) -> Any:
         updates = optimisers.sgd(grads, model.params, 1e-3)
     else:
         updates = optimisers.adam(optimisers.clip_by_global_norm(grads, 1.0), model.params, 3e-3)
-    step = engine.function([frames], loss.cost, updates | loss.updates, mode=mode, trust_input=True)
+    step = engine.function(
+        [frames], loss.cost, updates | loss.updates, mode=mode, precision=precision, trust_input=True
+    )
     spread = sharding.Sharding(s.n_batch, mode, sums=True)  # as rnnrbm.fit does
     spread.replicate(engine.shared_inputs([loss.cost, *updates.values()]))
     batch = spread.shard(v, axis=1)
