@@ -4,8 +4,8 @@
     python benchmarks/bracket.py FILE.npz --images 200 --temperatures 1000 10000 100000
 
 RUN is a folder of a trained run, whose test frames are scored, with its training frames as exact states. FILE.npz holds
-a static binary RBM (``W``, ``b_v``, ``b_h``) and images (``test_packed``, bits of each row); RAISE then has fewer chains,
-since each image needs its own.
+a static binary RBM (``W``, ``b_v``, ``b_h``) and images (``test_packed``, bits of each row); give RAISE fewer chains
+there, since each image needs its own.
 """
 
 from __future__ import annotations
