@@ -3,9 +3,9 @@
     python benchmarks/bracket.py RUN [--frames 2000] [--temperatures 1000 4000] [--n-chains 100]
     python benchmarks/bracket.py FILE.npz --images 200 --temperatures 1000 10000 100000
 
-RUN is a folder of a trained run, whose test frames are scored, with its training frames as exact states. FILE.npz holds
-a static binary RBM (``W``, ``b_v``, ``b_h``) and images (``test_packed``, bits of each row); give RAISE fewer chains
-there, since each image needs its own.
+RUN is the folder of a trained run, or "bach". Its test frames are scored, with its training frames as exact states.
+FILE.npz holds a static binary RBM (``W``, ``b_v``, ``b_h``) and images (``test_packed``, bits of each row). Give RAISE
+fewer chains there, since each image needs its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rnnrbm.scoring.result import verdict
 
 def read(path: Path, n_images: int) -> tuple[Any, Sequence[np.ndarray], np.ndarray | None]:
     """Return a model, pieces to score and exact states."""
-    if path.is_dir():
+    if path.suffix != ".npz":
         trained = run.load(path)
         data = run.load_data(trained.config.data, run_folder=trained.folder)
         return trained.model, data.test, usable_states(trained.model, data.train)
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, help="first images of a file")
     parser.add_argument("--temperatures", type=int, nargs="+", default=[1000, 4000])
     parser.add_argument("--n-chains", type=int, default=100)
+    parser.add_argument("--schedule", default="linear")
     parser.add_argument("--raise-chains", type=int, help="chains of RAISE; by default as many as of AIS")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -54,7 +55,7 @@ def main() -> None:
     for n_temperatures in options.temperatures:
         sides, began = [], time.perf_counter()
         for method, n_chains in (("ais", options.n_chains), ("raise", options.raise_chains or options.n_chains)):
-            settings = {"n_chains": n_chains, "n_temperatures": n_temperatures}
+            settings = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": options.schedule}
             evaluate = Evaluator(model, method=method, exact_states=states, **settings)
             sides.append(evaluate(pieces, seed=options.seed, frames=options.frames))
         upper, lower = sides

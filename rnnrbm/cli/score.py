@@ -44,14 +44,23 @@ def evaluate(
             "without a partition function are always exact."
         ),
     ] = None,
-    n_chains: Annotated[int, typer.Option(min=2, help="Chains of AIS and of RAISE for each frame.")] = 100,
+    n_chains: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Chains of AIS and of RAISE for each frame; 100 by default, and 500 for the one Z of an RBM."
+        ),
+    ] = None,
     n_temperatures: Annotated[
         int | None,
-        typer.Option(min=2, help="Temperatures of each chain; 1000 by default, and 20000 for the one Z of an RBM."),
+        typer.Option(min=2, help="Temperatures of each chain; 1000 by default, and 16000 for the one Z of an RBM."),
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help="Spacing of the temperatures: linear, geometric or sigmoid.")
-    ] = "linear",
+        str | None,
+        typer.Option(
+            help="Spacing of the temperatures: linear (the default), quadratic (that for the one Z of an RBM), "
+            "geometric or sigmoid."
+        ),
+    ] = None,
     n_exact_states: Annotated[
         int,
         typer.Option(

@@ -21,7 +21,7 @@ from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import predict
-from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, usable_states, usual_temperatures
+from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, usable_states, usual_annealing
 from rnnrbm.scoring.partition import annealing_schedule
 from rnnrbm.scoring.result import LogLikelihood, verdict, with_error
 
@@ -139,9 +139,9 @@ def evaluate(
     *,
     split: str = "test",
     method: str | None = None,
-    n_chains: int = 100,
+    n_chains: int | None = None,
     n_temperatures: int | None = None,
-    schedule: str | np.ndarray = "linear",
+    schedule: str | np.ndarray | None = None,
     n_exact_states: int = 5000,
     train: Sequence[np.ndarray] | None = None,
     bracket: bool = True,
@@ -235,17 +235,11 @@ def evaluate(
         }
         methods = [method, "raise"] if bracket and method == "ais" else [method]
         states = usable_states(run.model, data.train if train is None else train, n_exact_states)
+        given: Any = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
         began = time.monotonic()
         for stage in methods:
-            evaluator = Evaluator(
-                run.model,
-                method=stage,
-                n_chains=n_chains,
-                n_temperatures=n_temperatures or usual_temperatures(run.model, stage),
-                schedule=schedule,
-                exact_states=states,
-                mode=mode,
-            )
+            annealing = usual_annealing(run.model, stage, **given)
+            evaluator = Evaluator(run.model, method=stage, exact_states=states, mode=mode, **annealing._asdict())
             frames = (
                 n_bracket_frames
                 if stage == "raise" and n_bracket_frames and n_bracket_frames < results["frames"]
@@ -294,11 +288,12 @@ def evaluate(
         return results
 
 
-def check_how(method: str | None, schedule: str | np.ndarray) -> None:
+def check_how(method: str | None, schedule: str | np.ndarray | None) -> None:
     """Raise ValueError unless a run can be scored so; for the arguments see :func:`evaluate`."""
     if method not in (None, "ais", "exact"):
         raise ValueError(f"method {method!r} is neither ais nor exact; RAISE comes with ais, as its lower side")
-    annealing_schedule(schedule, 2)
+    if schedule is not None:
+        annealing_schedule(schedule, 2)
 
 
 def _below(all_frames: LogLikelihood, some: LogLikelihood, scored: LogLikelihood) -> dict[str, Any]:

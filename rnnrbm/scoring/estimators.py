@@ -10,9 +10,10 @@ finds everything, since x and y then vary together. Any mixture is unbiased too:
 
     Z_i = S + y_i + alpha_i (x_i - S)
 
-where alpha_i, between 0 and 1, is the best mixture for all chains but the i-th, so that the choice does not bias the
-estimate. The mean of x is known to be S: if all chains agree and miss a mode of the list, they miss S too, and alpha
-is near 0.
+where alpha_i, between 0 and 1, is the best mixture for other chains than the i-th, so that the choice does not bias
+the estimate: those of the same row, and with a small weight those of the other rows, since a few chains alone choose
+badly. The mean of x is known to be S: if all chains agree and miss a mode of the list, they miss S too, and alpha is
+near 0.
 
 *Downwards* (RAISE), the scored model with a list is a mixture: a state of the list, sampled exactly, with the
 probability pi, or a state that annealing generates. pi comes from chains upwards that do not know the datum, so the
@@ -29,6 +30,9 @@ __all__ = ["N_RESAMPLINGS", "Estimate", "log_mean", "mixed_log_weights", "raise_
 
 N_RESAMPLINGS = 200  #: of the bootstrap
 _TINY = np.finfo(float).tiny
+
+#: The other rows have a say in the mixture of a row like so many of its own chains.
+_POOLED_CHAINS = 2
 
 #: Annealing generates at least this fraction of the scored model, in units of one chain upwards.
 _LEAST_SHARE = 0.1
@@ -97,11 +101,29 @@ def mixed_log_weights(log_w: np.ndarray, inside: np.ndarray, log_sum: np.ndarray
     w, exact = np.exp(log_w - top), np.exp(log_sum - top)
     y = np.where(inside, 0.0, w)
     off = np.where(inside, w, 0.0) - exact
-    # sums over all chains but the i-th
-    n = log_w.shape[1] - 1
-    square, product, first, second = (z.sum(axis=1, keepdims=True) - z for z in (np.square(off), off * y, off, y))
-    alpha = np.clip(-(product - first * second / n) / np.maximum(square, _TINY), 0.0, 1.0)
+    n = log_w.shape[1]
+    each = (np.square(off), off * y, off, y)
+    whole = [z.sum(axis=1, keepdims=True) for z in each]
+    unit = np.maximum(exact + whole[3] / n, _TINY)  # Z, as the list alone estimates it: rows can be compared in it
+    pooled = [_of_other_rows(z / unit**2) / n for z in _sums_of_squares(whole, n)]
+    others = [z - own for z, own in zip(whole, each, strict=True)]
+    unit = exact + others[3] / (n - 1)
+    square, product = (
+        z + _POOLED_CHAINS * unit**2 * p for z, p in zip(_sums_of_squares(others, n - 1), pooled, strict=True)
+    )
+    alpha = np.clip(-product / np.maximum(square, _TINY), 0.0, 1.0)
     return top + np.log(np.maximum(exact + y + alpha * off, _TINY)), alpha
+
+
+def _sums_of_squares(sums: list[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of off^2, whose mean is known, and of off times y less its mean, from sums over n chains."""
+    square, product, first, second = sums
+    return square, product - first * second / n
+
+
+def _of_other_rows(z: np.ndarray) -> np.ndarray:
+    """Mean over the other rows, (R, 1); 0 if there is no other."""
+    return (z.sum() - z) / max(len(z) - 1, 1)
 
 
 def raise_log_mean(

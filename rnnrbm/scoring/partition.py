@@ -238,7 +238,8 @@ def annealing_schedule(spacing: str | np.ndarray, n_temperatures: int) -> np.nda
 
     Parameters
     ----------
-    spacing : {"linear", "geometric", "sigmoid"} or array of shape (n_temperatures,)
+    spacing : {"linear", "quadratic", "geometric", "sigmoid"} or array of shape (n_temperatures,)
+        ``"quadratic"``: denser towards 1, where chains mix slowly, ``1 - (1 - x)**2`` for x from 0 to 1;
         ``"geometric"``: each is the same multiple of the previous one, from 1/1000 on; ``"sigmoid"``: denser at both
         ends. An array is a schedule of inverse temperatures that rises strictly from above 0 to 1.
     n_temperatures : int
@@ -257,12 +258,16 @@ def annealing_schedule(spacing: str | np.ndarray, n_temperatures: int) -> np.nda
         n_temperatures = whole_number("n_temperatures", n_temperatures, 2)
         if spacing == "linear":
             return np.linspace(0.0, 1.0, n_temperatures + 1)[1:]
+        if spacing == "quadratic":
+            return 1.0 - np.square(np.linspace(1.0, 0.0, n_temperatures + 1)[1:])
         if spacing == "geometric":
             return np.geomspace(1e-3, 1.0, n_temperatures)
         if spacing == "sigmoid":
             s = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, n_temperatures + 1)))
             return ((s - s[0]) / (s[-1] - s[0]))[1:]
-        raise ValueError(f"annealing schedule {spacing!r} is none of linear, geometric, sigmoid; or give an array")
+        raise ValueError(
+            f"annealing schedule {spacing!r} is none of linear, quadratic, geometric, sigmoid; or give an array"
+        )
     betas = np.asarray(spacing, float)
     if betas.ndim != 1 or betas.size < 2 or not (np.diff(betas, prepend=0.0) > 0).all() or betas[-1] != 1.0:
         raise ValueError(

@@ -60,6 +60,27 @@ def test_the_mixture_of_a_chain_is_that_of_all_others():
         assert np.exp(mixed[0, i]) == pytest.approx(exact + own[1] + alpha[0, i] * (own[0] - exact))
 
 
+def test_other_rows_steady_the_mixture_of_few_chains():
+    """Five chains alone choose badly; a row by itself is the check that the gain is that of the others."""
+    (log_w, inside, log_sum), true = chains(4000, 5, 0.05, 1.0)
+    together, _ = mixed_log_weights(log_w, inside, log_sum)
+    alone = np.concatenate([mixed_log_weights(log_w[[i]], inside[[i]], log_sum[[i]])[0] for i in range(4000)])
+    mixed, single = (np.exp(z).mean(axis=1) for z in (together, alone))
+    assert mixed.var() < 0.85 * single.var()
+    assert abs(mixed.mean() - true) < 4 * mixed.std() / np.sqrt(len(mixed))
+
+
+def test_the_mixture_of_a_row_does_not_depend_on_its_own_chain():
+    """What a chain weighs changes the mixtures of all chains but its own."""
+    (log_w, inside, log_sum), _ = chains(3, 6, 0.5, 0.5)
+    _, before = mixed_log_weights(log_w, inside, log_sum)
+    log_w[1, 2] += 0.7
+    inside[1, 2] = ~inside[1, 2]
+    _, after = mixed_log_weights(log_w, inside, log_sum)
+    assert after[1, 2] == before[1, 2]
+    assert np.isclose(after, before, rtol=1e-12).sum() == 1
+
+
 def test_chains_that_agree_and_miss_the_list_are_not_trusted():
     """All in one mode, with weights that hardly differ; the exact sum is a hundred times as large."""
     log_w = 0.01 * np.random.default_rng(0).normal(size=(1, 50))

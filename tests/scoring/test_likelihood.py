@@ -13,7 +13,7 @@ from oracles import Params
 from rnnrbm.backend import engine, random
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.scoring.likelihood import Evaluator, frequent_states, log_likelihood, usual_temperatures
+from rnnrbm.scoring.likelihood import Evaluator, frequent_states, log_likelihood, usual_annealing
 from rnnrbm.scoring.partition import ais_log_weights, annealing_schedule, base_activation
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import StateEncoder
@@ -516,11 +516,27 @@ def test_pieces_in_any_form_score_alike():
         frequent_states({"train": pieces})
 
 
-def test_usual_temperatures_are_more_for_one_Z():
+def test_usual_annealing_is_more_for_one_Z():
     model, rbm = rnn_rbm(3, n_hidden=4, n_recurrent=2, seed=0), static()
-    assert usual_temperatures(model) == usual_temperatures(rbm, "raise") == 1000
-    assert usual_temperatures(rbm) == usual_temperatures(rbm, "ais") == 20_000
+    assert usual_annealing(model) == usual_annealing(rbm, "raise") == (100, 1000, "linear")
+    assert usual_annealing(rbm) == usual_annealing(rbm, "ais") == (500, 16_000, "quadratic")
+    assert usual_annealing(rbm, n_chains=7, schedule="sigmoid") == (7, 16_000, "sigmoid")
     frames = some_pieces([5], 7)
     got = log_likelihood(rbm, frames, n_chains=4)
-    assert got.settings == "AIS, 4 chains x 20000 temperatures"
+    assert got.settings == "AIS, 4 chains x 16000 temperatures, quadratic"
     assert got.mean == pytest.approx(log_likelihood(rbm, frames, method="exact").mean, abs=0.02)
+
+
+@pytest.mark.parametrize("n_chains", [6, 7])
+def test_one_Z_does_not_depend_on_the_number_of_devices(n_chains, monkeypatch):
+    """Chains are spread over devices, if their numbers allow it; each has the random numbers of its index."""
+    frames, rbm = some_pieces([5], 7), static()
+    states = frequent_states(some_pieces([9], 7))
+    scores = []
+    for n_devices in (1, 2):
+        monkeypatch.setattr("rnnrbm.backend.sharding.available", lambda mode=None, n=n_devices: n)
+        evaluate = Evaluator(rbm, n_chains=n_chains, n_temperatures=20, exact_states=states)
+        assert evaluate._spread.n_devices == (n_devices if n_chains == 6 else 1)
+        scores.append(evaluate(frames, seed=3))
+    np.testing.assert_allclose(scores[0].frames[0], scores[1].frames[0], rtol=1e-5)
+    np.testing.assert_allclose(scores[0].effective_sample_size, scores[1].effective_sample_size, rtol=1e-4)

@@ -322,7 +322,7 @@ def test_one_row_of_temperatures_is_every_spacing():
 @pytest.mark.parametrize(
     ("spacing", "n", "message"),
     [
-        ("steep", 10, "annealing schedule 'steep' is none of linear, geometric, sigmoid; or give an array"),
+        ("steep", 10, "annealing schedule 'steep' is none of linear, quadratic, geometric, sigmoid; or give an array"),
         ("linear", 1, "n_temperatures=1: expected a whole number, at least 2"),
         (np.array([0.5, 0.5, 1.0]), 3, "rise strictly from above 0 to exactly 1"),
         (np.array([0.0, 1.0]), 2, "rise strictly from above 0"),
