@@ -162,7 +162,7 @@ def usual_annealing(
     sequence = as_sequence_model(model)
     static = isinstance(sequence, SequenceModel) and not sequence.bias_weights and method in (None, "ais")
     usual = OF_ALL if static else OF_EACH
-    given = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
+    given: dict[str, Any] = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
     return usual._replace(**{name: value for name, value in given.items() if value is not None})
 
 

@@ -303,13 +303,15 @@ def test_raise_knows_the_error_of_the_mixture():
 
 
 def test_one_row_of_temperatures_is_every_spacing():
-    for spacing in ("linear", "geometric", "sigmoid"):
+    for spacing in ("linear", "quadratic", "geometric", "sigmoid"):
         betas = annealing_schedule(spacing, 50)
         assert betas.shape == (50,)
         assert betas[0] > 0
         assert betas[-1] == 1
         assert (np.diff(betas) > 0).all()
     np.testing.assert_allclose(annealing_schedule("linear", 4), [0.25, 0.5, 0.75, 1.0])
+    steps = np.diff(annealing_schedule("quadratic", 20))
+    np.testing.assert_allclose(np.diff(steps), -2 / 400, atol=1e-12)
     geometric = annealing_schedule("geometric", 20)
     np.testing.assert_allclose([b / a for a, b in pairwise(geometric)], (1e3) ** (1 / 19))
     steps = np.diff(annealing_schedule("sigmoid", 21), prepend=0)
