@@ -22,7 +22,7 @@ import numpy as np
 from rnnrbm.backend import engine
 from rnnrbm.experiment import run
 from rnnrbm.rbm import RBM
-from rnnrbm.scoring.likelihood import Evaluator, usable_states
+from rnnrbm.scoring.likelihood import Evaluator, usable_states, usual_annealing
 from rnnrbm.scoring.result import verdict
 
 
@@ -45,7 +45,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, help="first images of a file")
     parser.add_argument("--temperatures", type=int, nargs="+", default=[1000, 4000])
     parser.add_argument("--n-chains", type=int, default=100)
-    parser.add_argument("--schedule", default="linear")
     parser.add_argument("--raise-chains", type=int, help="chains of RAISE; by default as many as of AIS")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -55,8 +54,8 @@ def main() -> None:
     for n_temperatures in options.temperatures:
         sides, began = [], time.perf_counter()
         for method, n_chains in (("ais", options.n_chains), ("raise", options.raise_chains or options.n_chains)):
-            settings = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": options.schedule}
-            evaluate = Evaluator(model, method=method, exact_states=states, **settings)
+            annealing = usual_annealing(model, method, n_chains=n_chains, n_temperatures=n_temperatures)
+            evaluate = Evaluator(model, method=method, exact_states=states, **annealing._asdict())
             sides.append(evaluate(pieces, seed=options.seed, frames=options.frames))
         upper, lower = sides
         figures = [x for side in sides for x in (f"{side.mean:.4f} ± {side.standard_error:.4f}", f"{side.bias:.4f}")]

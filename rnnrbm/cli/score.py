@@ -57,8 +57,8 @@ def evaluate(
     schedule: Annotated[
         str | None,
         typer.Option(
-            help="Spacing of the temperatures: linear (the default), quadratic (that for the one Z of an RBM), "
-            "geometric or sigmoid."
+            help="Spacing of the temperatures: linear (the default), quadratic (that of RAISE and of the one Z of an "
+            "RBM), geometric or sigmoid."
         ),
     ] = None,
     n_exact_states: Annotated[
@@ -70,7 +70,10 @@ def evaluate(
         ),
     ] = 5000,
     bracket: Annotated[
-        bool, typer.Option("--bracket/--no-bracket", help="Compute RAISE as well as AIS; this doubles the time.")
+        bool,
+        typer.Option(
+            "--bracket/--no-bracket", help="Compute RAISE as well as AIS; this takes two to three times as long."
+        ),
     ] = True,
     n_bracket_frames: Annotated[
         int | None,

@@ -141,9 +141,11 @@ class Annealing(NamedTuple):
     schedule: str | np.ndarray
 
 
-#: For one Z of each frame: chains and temperatures of the published figures. One Z of all frames has an error that no
-#: mean over frames makes smaller, so it gets more; the figures were chosen on a published RBM of MNIST.
-OF_EACH, OF_ALL = Annealing(100, 1000, "linear"), Annealing(500, 16_000, "quadratic")
+#: For one Z of each frame: chains and temperatures of the published figures. RAISE gains much by denser temperatures
+#: near the RBM. One Z of all frames has an error that no mean over frames makes smaller, so it gets more; its figures
+#: were chosen on a published RBM of MNIST.
+OF_EACH = {"ais": Annealing(100, 1000, "linear"), "raise": Annealing(100, 1000, "quadratic")}
+OF_ALL = Annealing(500, 16_000, "quadratic")
 
 
 def usual_annealing(
@@ -156,12 +158,13 @@ def usual_annealing(
 ) -> Annealing:
     """Return settings of annealing, with the usual ones for those that are None.
 
-    They are 100 chains and 1000 temperatures with linear spacing. AIS of a static RBM has one Z for all frames, whose
-    error is that of all frames; it gets 500 chains and 16 000 temperatures with quadratic spacing.
+    They are 100 chains and 1000 temperatures, with linear spacing for AIS and quadratic for RAISE. AIS of a static RBM
+    has one Z for all frames, whose error is that of all frames; it gets 500 chains and 16 000 temperatures with
+    quadratic spacing.
     """
     sequence = as_sequence_model(model)
     static = isinstance(sequence, SequenceModel) and not sequence.bias_weights and method in (None, "ais")
-    usual = OF_ALL if static else OF_EACH
+    usual = OF_ALL if static else OF_EACH["raise" if method == "raise" else "ais"]
     given: dict[str, Any] = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
     return usual._replace(**{name: value for name, value in given.items() if value is not None})
 
@@ -253,43 +256,69 @@ class Evaluator:
         self._rng = random.shared(0)
         u = pt.tensor("u", dtype=self.dtype, shape=(self.chunk, model.network.n_outputs))
         v = pt.tensor("v", dtype=self.dtype, shape=(self.chunk, self.n_visible))
+        self._states = states
+        self._programs: dict[bool, Any] = {}
         if self.shared_Z:
-            self._compile_static(v, states)
+            self._prepare_static(v)
             return
-        rbm, rng = self._rbm(u), self._rng
-        if normalized:
-            outputs = [rbm.log_prob(v)]
-        elif method == "exact":
-            outputs = [-rbm.free_energy(v) - partition.exact_log_Z(rbm)]
-        else:
-            start = v
-            if method == "raise":
-                # the annealing path must not depend on the datum, or it would favour the datum
-                start, rng = rbm.visible.sample(rbm.b_v, rng)
-            base, rng = partition.base_activation(rbm, start, rng)
-            if method == "ais":
-                annealed = partition.ais_log_weights(rbm, base, betas, n_chains, rng, states)
-            else:
-                annealed = partition.raise_log_weights(rbm, base, v, betas, n_chains, rng, states)
-            outputs = [-rbm.free_energy(v) - annealed.log_Z_base, annealed.log_weights]
-            if annealed.listed is not None and states is not None:
-                outputs += [*annealed.listed, partition.is_listed(v, states)]
-        self._score = engine.function([u, v], outputs, mode=mode, trust_input=True, on_unused_input="ignore")
         self._spread = sharding.Sharding(self.chunk, mode)
+        self._rbm = self._conditional(u)
+        self._inputs = [u, v]
+        if method == "exact":
+            self._program(small_steps=False)
+        else:
+            self._largest_step = self._compiled([u], [partition.largest_step(self._rbm, betas)])
 
-    def _compile_static(self, v: Any, states: Any) -> None:
-        """Compile the single Z of a static model: its base, and its chains, in as many rows as there are devices."""
+    def _compiled(self, inputs: list[Any], outputs: list[Any]) -> Any:
+        return engine.function(inputs, outputs, mode=self.mode, trust_input=True, on_unused_input="ignore")
+
+    def _program(self, small_steps: bool) -> Any:
+        """The program that scores; that for small steps between temperatures is faster."""
+        if small_steps not in self._programs:
+            outputs = self._static_outputs(small_steps) if self.shared_Z else self._outputs(small_steps)
+            self._programs[small_steps] = self._compiled(self._inputs, outputs)
+        return self._programs[small_steps]
+
+    def _outputs(self, small_steps: bool) -> list[Any]:
+        """Graphs of the score of each frame, or of what annealing of its RBM returns."""
+        rbm, rng, v = self._rbm, self._rng, self._inputs[1]
+        if self._model.normalized:
+            return [rbm.log_prob(v)]
+        if self.method == "exact":
+            return [-rbm.free_energy(v) - partition.exact_log_Z(rbm)]
+        start = v
+        if self.method == "raise":
+            # the annealing path must not depend on the datum, or it would favour the datum
+            start, rng = rbm.visible.sample(rbm.b_v, rng)
+        base, rng = partition.base_activation(rbm, start, rng)
+        how = (self.betas, self.n_chains, rng, self._states, small_steps)
+        if self.method == "ais":
+            annealed = partition.ais_log_weights(rbm, base, *how)
+        else:
+            annealed = partition.raise_log_weights(rbm, base, v, *how)
+        outputs = [-rbm.free_energy(v) - annealed.log_Z_base, annealed.log_weights]
+        if annealed.listed is not None and self._states is not None:
+            outputs += [*annealed.listed, partition.is_listed(v, self._states)]
+        return outputs
+
+    def _prepare_static(self, v: Any) -> None:
+        """Compile all but the chains of the single Z of a static model, and spread them over the devices."""
         rbm = as_rbm(map_biases(self.density, lambda b: b[None]))
         base, _ = partition.base_activation(rbm, v, self._rng, pool=True)
-        self._base = engine.function([v], [base], mode=self.mode)
-        self._free_energy = engine.function([v], rbm.free_energy(v), mode=self.mode)
+        self._base = self._compiled([v], [base])
+        self._free_energy = self._compiled([v], [rbm.free_energy(v)])
+        self._largest_step = self._compiled([], [partition.largest_step(rbm, self.betas)])
         self._spread = sharding.Sharding(self.n_chains, self.mode)
+        self._inputs = [pt.tensor("a", dtype=self.dtype, shape=(self._spread.n_devices, self.n_visible))]
+
+    def _static_outputs(self, small_steps: bool) -> list[Any]:
+        """Graphs of the chains of a single Z, in as many rows as there are devices."""
         n = self._spread.n_devices
-        a = pt.tensor("a", dtype=self.dtype, shape=(n, self.n_visible))
-        rows = as_rbm(map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0)))
-        annealed = partition.ais_log_weights(rows, a, self.betas, self.n_chains // n, self._rng, states)
-        outputs = [annealed.log_Z_base, annealed.log_weights, *(annealed.listed or ())]
-        self._score = engine.function([a], outputs, mode=self.mode, trust_input=True)
+        rbm = as_rbm(map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0)))
+        annealed = partition.ais_log_weights(
+            rbm, self._inputs[0], self.betas, self.n_chains // n, self._rng, self._states, small_steps
+        )
+        return [annealed.log_Z_base, annealed.log_weights, *(annealed.listed or ())]
 
     def _exact_states(self, states: np.ndarray) -> Any:
         if not self.density.visible.is_binary:
@@ -306,7 +335,7 @@ class Evaluator:
             raise ValueError("exact_states holds a state more than once; see rnnrbm.scoring.likelihood.frequent_states")
         return engine.shared(states, "exact_states", self.dtype)
 
-    def _rbm(self, u: Any) -> Any:
+    def _conditional(self, u: Any) -> Any:
         """The density of each row of a chunk."""
         if self._model.bias_weights:
             return as_rbm(self._model.conditional(u))
@@ -337,7 +366,7 @@ class Evaluator:
             if rows[-1] < done:
                 continue
             filled = np.resize(np.arange(len(rows)), self.chunk)  # repeated rows pad the last chunk
-            log_p, *weights = self._anneal([u[filled], v[rows[filled]]], seed, rows[0] // self.chunk)
+            log_p, *weights = self._score([u[filled], v[rows[filled]]], seed, rows[0] // self.chunk)
             if self.method == "exact":
                 values = np.stack([log_p, np.zeros(self.chunk), np.ones(self.chunk)])
             else:
@@ -366,21 +395,26 @@ class Evaluator:
         with self._spread.replicated([*self.variables, self._rng.key, self._rng.draw], {self._rng.key: key}):
             return [engine.to_numpy(x) for x in function(*inputs)]
 
-    def _anneal(self, inputs: Sequence[np.ndarray], seed: int, stream: int) -> list[np.ndarray]:
-        return self._run(self._score, [self._spread.shard(x) for x in inputs], seed, stream)
+    def _score(self, inputs: Sequence[np.ndarray], seed: int, stream: int) -> list[np.ndarray]:
+        """Score a chunk, by the program that its RBMs allow."""
+        small = False
+        if self.method != "exact":
+            (step,) = self._run(self._largest_step, [] if self.shared_Z else inputs[:1], seed, stream)
+            small = bool(step <= partition.SMALL_STEP)
+        return self._run(self._program(small), [self._spread.shard(x) for x in inputs], seed, stream)
 
     def _score_static(self, v: np.ndarray, seed: int) -> Chunk:
         """Score all frames with the single Z of a static model, whose base is fitted to some of them."""
         some = v[np.random.default_rng(seed).choice(len(v), self.chunk, replace=len(v) < self.chunk)]
         (base,) = self._run(self._base, [some], seed, 1)
-        log_Z_base, log_w, *listed = self._anneal([np.repeat(base, self._spread.n_devices, axis=0)], seed, 0)
+        log_Z_base, log_w, *listed = self._score([np.repeat(base, self._spread.n_devices, axis=0)], seed, 0)
         weights: list[np.ndarray] = [log_w.reshape(1, -1)]  # the rows of all devices are chains of one RBM
         if listed:
             log_sum, log_up, inside = listed
             weights += [log_sum[:1], log_up.reshape(1, -1), inside.reshape(1, -1), np.zeros(1, bool)]
         less_log_Z, variance, size = (x[0] for x in self._estimate(weights, np.random.default_rng(seed)))
         blocks = np.split(_filled(v, self.chunk), -(-len(v) // self.chunk))
-        free = np.concatenate([engine.to_numpy(self._free_energy(block)) for block in blocks])[: len(v)]
+        free = np.concatenate([engine.to_numpy(self._free_energy(block)[0]) for block in blocks])[: len(v)]
         ones = np.ones(len(v))
         values = np.stack([less_log_Z - free - log_Z_base[0], variance * ones, size * ones])
         return Chunk(np.arange(len(v)), values, len(v))

@@ -38,6 +38,7 @@ from rnnrbm.rbm import RBM
 from rnnrbm.units import Unit
 
 __all__ = [
+    "SMALL_STEP",
     "Annealed",
     "Listed",
     "ais_log_weights",
@@ -45,6 +46,7 @@ __all__ = [
     "base_activation",
     "exact_log_Z",
     "is_listed",
+    "largest_step",
     "partial_log_Z",
     "raise_log_weights",
 ]
@@ -193,11 +195,35 @@ def base_activation(
     return pt.log(mean / (np.asarray(1.0, v.dtype) - mean)), rng
 
 
+#: A small step changes no activation of a hidden unit by more than this, in nats.
+SMALL_STEP = 0.35
+
+
+def largest_step(rbm: RBM, betas: np.ndarray) -> TensorVariable:
+    """Build a bound on the change of a hidden activation from one temperature to the next, nats: a number.
+
+    Parameters
+    ----------
+    rbm : RBM
+        Biases have shape (R, n).
+    betas : numpy.ndarray, shape (n_temperatures,)
+
+    Returns
+    -------
+    TensorVariable, shape ()
+        Infinite unless all units are binary.
+    """
+    if not (rbm.visible.is_binary and rbm.hidden.is_binary):
+        return pt.as_tensor(np.asarray(np.inf, rbm.W.dtype))
+    step = np.asarray(np.diff(betas, prepend=0.0).max(), rbm.W.dtype)
+    return step * (pt.abs(rbm.W).sum(axis=0, acc_dtype=rbm.W.dtype) + pt.abs(rbm.b_h)).max()
+
+
 def _anneal_hidden(
-    unit: Unit, x: TensorVariable, low: TensorVariable, high: TensorVariable, *, upwards: bool, rng: Rng
+    unit: Unit, x: TensorVariable, low: TensorVariable, high: TensorVariable, *, upwards: bool, small: bool, rng: Rng
 ) -> tuple[TensorVariable, TensorVariable, Rng]:
     """Sum A(high x) - A(low x) over a layer, (..., n) -> (...), and sample it at the next temperature."""
-    here = high if upwards else low
+    here, there = (high, low) if upwards else (low, high)
     if not unit.is_binary:
         gain = (unit.log_partition(high * x) - unit.log_partition(low * x)).sum(axis=-1, acc_dtype=x.dtype)
         h, rng = unit.sample(here * x, rng)
@@ -207,17 +233,27 @@ def _anneal_hidden(
     e = pt.exp(-pt.abs(here * x))
     u, rng = rng.uniform(x)
     h = pt.lt(u * (one + e), pt.switch(pt.gt(x, zero), one, e)).astype(x.dtype)
+
+    def other(part: TensorVariable, e: TensorVariable) -> TensorVariable:
+        """The exponential at the other temperature; for small steps e times a short series, exact to a rounding."""
+        if not small:
+            return pt.exp(-pt.abs(there * part))
+        t = (here - there) * pt.abs(part)
+        series = one
+        for k in range(6, 0, -1):
+            series = one + series * (t * np.asarray(1.0 / k, x.dtype))
+        return e * series
+
     # log(1 + exp a) = max(a, 0) + log(1 + exp -|a|). The second terms of several units take one logarithm, of the
     # product of their arguments, which are between 1 and 2.
     n = x.type.shape[-1]
     width = n // _group(n)
     here_product, there_product = one, one
     positive: Any = zero
-    there = low if upwards else high
     for first in range(0, n, width):
-        part = x[..., first : first + width]
-        here_product = here_product * (one + e[..., first : first + width])
-        there_product = there_product * (one + pt.exp(-pt.abs(there * part)))
+        part, e_part = x[..., first : first + width], e[..., first : first + width]
+        here_product = here_product * (one + e_part)
+        there_product = there_product * (one + other(part, e_part))
         positive = positive + pt.maximum(part, zero)
     ratio = here_product / there_product if upwards else there_product / here_product
     return _row_sum(pt.log(ratio) + (high - low) * positive), h, rng
@@ -282,7 +318,8 @@ class _Annealing:
     States have shape (R, n_chains, n). Biases have shape (R, 1, n); a copy for each chain would not fit caches.
     """
 
-    def __init__(self, rbm: RBM, base: TensorVariable, n_chains: int) -> None:
+    def __init__(self, rbm: RBM, base: TensorVariable, n_chains: int, small_steps: bool = False) -> None:
+        self.small_steps = small_steps
         self.rbm = rbm._replace(b_v=rbm.b_v[:, None], b_h=rbm.b_h[:, None])
         self.base, self.n_chains, self.dtype = base[:, None], n_chains, rbm.W.dtype
         log_Z_base = rbm.visible.log_partition(base).sum(axis=-1, acc_dtype=self.dtype)
@@ -312,7 +349,9 @@ class _Annealing:
             r = rows.with_tensors(list(tensors))
             own = _row_sum(r.visible.statistic(v) * (r.b_v - a))
             x = r.hidden_activation(v)
-            gain, h, rng = _anneal_hidden(r.hidden, x, low, high, upwards=upwards, rng=Rng(key, draw))
+            gain, h, rng = _anneal_hidden(
+                r.hidden, x, low, high, upwards=upwards, small=self.small_steps, rng=Rng(key, draw)
+            )
             v, rng = self.visible(r, a, h, high if upwards else low, rng)
             return [v, log_w + gain + (high - low) * own, rng.draw]
 
@@ -407,6 +446,7 @@ def ais_log_weights(
     n_chains: int,
     rng: Rng,
     exact_states: TensorVariable | None = None,
+    small_steps: bool = False,
 ) -> Annealed:
     """Build annealed importance sampling from independent units to an RBM, for all rows at once.
 
@@ -423,13 +463,15 @@ def ais_log_weights(
     rng : Rng
     exact_states : TensorVariable or None, shape (S, n_visible), static
         Distinct states of binary visible units whose terms of Z are summed exactly.
+    small_steps : bool
+        The :func:`largest_step` is at most :data:`SMALL_STEP`. This saves an exponential for each hidden unit.
 
     Returns
     -------
     Annealed
         The mean of ``exp(log_weights)`` times Z_base is an unbiased estimate of Z.
     """
-    chains = _Annealing(rbm, base, n_chains)
+    chains = _Annealing(rbm, base, n_chains, small_steps)
     log_w, v, rng = chains.upwards(betas, rng)
     return Annealed(chains.log_Z_base, log_w, rng, chains.of_list(log_w, v, exact_states))
 
@@ -442,6 +484,7 @@ def raise_log_weights(
     n_chains: int,
     rng: Rng,
     exact_states: TensorVariable | None = None,
+    small_steps: bool = False,
 ) -> Annealed:
     """Build the reverse annealed estimator RAISE, for all rows at once.
 
@@ -451,12 +494,11 @@ def raise_log_weights(
     -------
     Annealed
         ``exp(-F(v)) / Z_base`` times the mean of ``exp(-log_weights)`` is an unbiased estimate of the probability that
-        annealing with this schedule generates `v`. With `exact_states`, a fifth as many chains run upwards too.
+        annealing with this schedule generates `v`. With `exact_states`, as many chains run upwards too.
     """
-    chains = _Annealing(rbm, base, n_chains)
+    chains = _Annealing(rbm, base, n_chains, small_steps)
     log_w, rng = chains.downwards(v, betas, rng)
     if exact_states is None:
         return Annealed(chains.log_Z_base, log_w, rng)
-    few = _Annealing(rbm, base, max(2, n_chains // 5))
-    log_up, end, rng = few.upwards(betas, rng)
-    return Annealed(chains.log_Z_base, log_w, rng, few.of_list(log_up, end, exact_states))
+    log_up, end, rng = chains.upwards(betas, rng)
+    return Annealed(chains.log_Z_base, log_w, rng, chains.of_list(log_up, end, exact_states))

@@ -518,7 +518,8 @@ def test_pieces_in_any_form_score_alike():
 
 def test_usual_annealing_is_more_for_one_Z():
     model, rbm = rnn_rbm(3, n_hidden=4, n_recurrent=2, seed=0), static()
-    assert usual_annealing(model) == usual_annealing(rbm, "raise") == (100, 1000, "linear")
+    assert usual_annealing(model) == usual_annealing(model, "exact") == (100, 1000, "linear")
+    assert usual_annealing(model, "raise") == usual_annealing(rbm, "raise") == (100, 1000, "quadratic")
     assert usual_annealing(rbm) == usual_annealing(rbm, "ais") == (500, 16_000, "quadratic")
     assert usual_annealing(rbm, n_chains=7, schedule="sigmoid") == (7, 16_000, "sigmoid")
     frames = some_pieces([5], 7)
@@ -540,3 +541,17 @@ def test_one_Z_does_not_depend_on_the_number_of_devices(n_chains, monkeypatch):
         scores.append(evaluate(frames, seed=3))
     np.testing.assert_allclose(scores[0].frames[0], scores[1].frames[0], rtol=1e-5)
     np.testing.assert_allclose(scores[0].effective_sample_size, scores[1].effective_sample_size, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["static", "recurrent"])
+def test_large_weights_are_annealed_without_the_series(kind):
+    """The program is chosen for each chunk from the weights of the moment, so a model may grow while it learns."""
+    model = static() if kind == "static" else rnn_rbm(7, n_hidden=4, n_recurrent=2, seed=0)
+    frames = some_pieces([5], 7)
+    evaluate = Evaluator(model, n_chains=4, n_temperatures=50)
+    evaluate(frames)
+    assert list(evaluate._programs) == [True]
+    W = model.W if kind == "static" else model.density.W
+    W.set_value(30.0 * np.ones_like(W.get_value()))
+    evaluate(frames)
+    assert list(evaluate._programs) == [True, False]

@@ -14,11 +14,13 @@ from rnnrbm.backend import engine, random
 from rnnrbm.rbm import RBM
 from rnnrbm.scoring.estimators import mixed_log_weights, raise_log_mean
 from rnnrbm.scoring.partition import (
+    SMALL_STEP,
     ais_log_weights,
     annealing_schedule,
     base_activation,
     exact_log_Z,
     is_listed,
+    largest_step,
     partial_log_Z,
     raise_log_weights,
 )
@@ -335,3 +337,40 @@ def test_one_row_of_temperatures_is_every_spacing():
 def test_ladders_that_are_none(spacing, n, message):
     with pytest.raises(ValueError, match=message):
         annealing_schedule(spacing, n)
+
+
+# --- small steps -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_small_steps_give_the_same_weights(direction):
+    """The series replaces an exponential up to the limit: the largest step of these machines is just below it."""
+    rbm, _ = machines((5, 64), 4, Bernoulli(), Bernoulli(), seed=3)
+    reach = float(largest_step(rbm, np.ones(1)).eval())
+    betas = annealing_schedule("linear", int(np.ceil(reach / SMALL_STEP)))
+    assert 0.9 * SMALL_STEP < float(largest_step(rbm, betas).eval()) <= SMALL_STEP
+    v = pt.as_tensor(np.random.default_rng(0).integers(0, 2, (4, 5)).astype(np.float32))
+
+    def log_weights(small_steps: bool) -> np.ndarray:
+        rng = random.shared(7)
+        base = pt.zeros((4, 5), "float32")
+        how: Any = {"betas": betas, "n_chains": 16, "rng": rng, "small_steps": small_steps}
+        up = direction == "up"
+        annealed = ais_log_weights(rbm, base, **how) if up else raise_log_weights(rbm, base, v, **how)
+        return engine.to_numpy(engine.function([], annealed.log_weights)())
+
+    exact, series = log_weights(False), log_weights(True)
+    assert exact.std() > 0.1
+    np.testing.assert_allclose(series, exact, atol=2e-4)
+    assert np.abs(series - exact).max() > 0  # not the same program
+
+
+def test_the_largest_step_bounds_every_activation():
+    rbm, each = machines((5, 4), 3, Bernoulli(), Bernoulli(), seed=1)
+    betas = np.array([0.1, 0.4, 1.0])
+    every = np.array([[(i >> j) & 1 for j in range(5)] for i in range(32)])
+    largest = max(np.abs(every @ p["W"] + p["b_h"]).max() for p in each)
+    bound = float(largest_step(rbm, betas).eval())
+    assert 0.6 * largest <= bound <= 1.2 * largest
+    for visible, hidden in ((Gaussian(), Bernoulli()), (Bernoulli(), ReLU())):
+        assert np.isinf(float(largest_step(machines((5, 4), 3, visible, hidden, seed=1)[0], betas).eval()))
