@@ -56,7 +56,7 @@ def run(path: Path, folder: Path) -> list[str]:
 def test_python_of_the_readme(tmp_path: Path) -> None:
     first, second = run(README, tmp_path)
     assert re.fullmatch(r"1 -\d+\.\d+", first)
-    how = r"AIS, 5 chains x 20 temperatures, \d+ frames enumerated"
+    how = r"AIS, 5 chains x 20 temperatures, \d+ frames enumerated(; about \d\.\d+ too high)?"
     assert re.fullmatch(rf"-\d+\.\d+ \+- \d\.\d+ nats per frame \({how}\)", second)
     assert (tmp_path / "chorale.mid").exists()
 
