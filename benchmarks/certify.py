@@ -8,7 +8,8 @@ with status 1 if one requirement fails:
 * |AIS - exact| and |RAISE - exact| are below 0.02 nats per frame, on average over frames. With exact states the
   requirement is on the mean over frames: an RBM cut like this has no narrow modes, and the larger error of a frame
   comes from the number of chains that end in the list.
-* RAISE <= exact <= AIS within 3 standard errors, as means over the frames.
+* RAISE <= exact <= AIS within 3 standard errors, as means over the frames. RAISE with exact states is left out: it
+  scores a mixture with the frames of the training set, which fits held-out pieces better than a model cut like this.
 * 95 % of the intervals of 1.96 standard errors around AIS contain the exact value, within the chance variation of that
   fraction (3 standard deviations of a binomial fraction).
 
@@ -101,7 +102,7 @@ def main() -> None:
         if size >= 0.02:
             failed.append(f"{way}: off by {size:.4f} nats per frame")
         side = off.mean() if way.startswith("RAISE") else -off.mean()
-        if side > 3 * se + 1e-4:
+        if side > 3 * se + 1e-4 and not (way.startswith("RAISE") and "enumerated" in way):
             failed.append(f"{way}: on the wrong side of exact by {side:.4f}, {side / se:.1f} standard errors")
         chance = 3 * np.sqrt(0.05 * 0.95 / len(exact))
         if way.startswith("AIS") and covered < 0.95 - chance:
