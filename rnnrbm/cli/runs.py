@@ -282,7 +282,8 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     epoch, name = f"epoch {results['best_epoch']}", f"this {results['model'].upper()}"
     rows = [(name, "not scored", epoch)]
     if results["test_ll"] is not None:
-        rows = [(name, with_error(results["test_ll"], results["test_se"]), f"{results['method']}; {epoch}")]
+        how = results["method"] + (f", bias {bias:.3f}" if (bias := results.get("test_bias")) else "")
+        rows = [(name, with_error(results["test_ll"], results["test_se"]), f"{how}; {epoch}")]
     rows += [(name, f"{value:.3f}", "exact") for name, value in results["baselines"].items()]
     ll = math.inf if results["test_ll"] is None else results["test_ll"]
     if better := [f"{name} ({value:.3f})" for name, value in results["baselines"].items() if value > ll]:

@@ -368,6 +368,7 @@ def _finish(
         "data": data.name,
         "test_ll": scored.mean if scored else None,
         "test_se": scored.standard_error if scored else None,
+        "test_bias": scored.bias if scored else None,
         "method": scored.settings if scored else None,
         "test_frames": int(sum(len(p) for p in data.test)),
         "best_epoch": state.best_epoch,

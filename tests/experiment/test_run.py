@@ -227,6 +227,7 @@ def test_a_run_read_back_gives_the_same_score_and_samples(whole, data):
     scored = log_likelihood(back.model, toy.test, n_chains=3, n_temperatures=4, exact_states=known, seed=0)
     assert scored.mean == results["test_ll"]
     assert scored.standard_error == results["test_se"]
+    assert scored.bias == results["test_bias"]
     rolls = generate(back.model, 10, n_samples=2, k=3, seed=0, init_states=known).astype(np.uint8)
     assert results["statistics"]["samples"]["notes_per_frame"] == pytest.approx(rolls.sum(axis=2).mean())
     for i, roll in enumerate(rolls, 1):
