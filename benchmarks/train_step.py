@@ -60,7 +60,7 @@ def make_model(s: Setup) -> SequenceModel:
     return model
 
 
-def library(s: Setup, v: np.ndarray, mode: str | None = None, precision: str = "float32") -> Any:
+def library(s: Setup, v: np.ndarray, mode: str | None = None, precision: str | None = None) -> Any:
     """The library's training step, through its public interface."""
     model, frames = make_model(s), pt.tensor("v", dtype="float32", shape=v.shape)
     loss = model.loss(

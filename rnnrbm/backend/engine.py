@@ -141,18 +141,18 @@ def _keep_sources_in_memory() -> None:
             sys.modules[name].NamedTemporaryFile = _no_file  # type: ignore[attr-defined]
 
 
-def _jax_precision(precision: str = "float32") -> str:
-    """Return JAX's name for a precision of matrix products. The default gives way to the user's own setting of JAX."""
+def _jax_precision(precision: str | None = None) -> str:
+    """Return JAX's name for a precision of matrix products; None is the user's own setting of JAX, or full float32."""
     import jax
 
     own: str | None = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    return own if own and precision == "float32" else PRECISIONS[precision]
+    return PRECISIONS[precision] if precision else own or PRECISIONS["float32"]
 
 
 class _PreciseJAXLinker(JAXLinker):
     """PyTensor's link to JAX, with a precision of matrix products."""
 
-    def __init__(self, precision: str) -> None:
+    def __init__(self, precision: str | None) -> None:
         super().__init__()
         self.precision = precision
 
@@ -196,7 +196,7 @@ def check_process(mode: str | Mode | None = None) -> None:
 
 
 @functools.cache
-def _jax_mode(precision: str) -> Mode:
+def _jax_mode(precision: str | None) -> Mode:
     return Mode(_PreciseJAXLinker(precision), get_mode("JAX").provided_optimizer)
 
 
@@ -324,7 +324,7 @@ def function(
     updates: Mapping[Any, Any] | None = None,
     *,
     mode: str | Mode | None = None,
-    precision: str = "float32",
+    precision: str | None = None,
     **options: Any,
 ) -> Any:
     """Compile a graph: ``pytensor.function`` in the mode of :func:`resolve_mode`.
@@ -335,8 +335,9 @@ def function(
         As for ``pytensor.function``; `updates` is a dict from shared variables to expressions.
     mode : str, pytensor Mode or None
         See :func:`resolve_mode`.
-    precision : {"float32", "tf32", "bf16"}
-        Of the factors of matrix products on a GPU in JAX mode.
+    precision : {"float32", "tf32", "bf16"} or None
+        Of the factors of matrix products on a GPU in JAX mode. None is your own setting of JAX, and full float32 if
+        there is none.
     **options
         Passed to ``pytensor.function``.
 

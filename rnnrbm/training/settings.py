@@ -229,10 +229,10 @@ class Training(Settings):
         Number of the most frequent training frames whose terms of Z are summed exactly; see
         :class:`rnnrbm.scoring.likelihood.Evaluator`. With 0, such a short AIS overestimates the likelihood of a model
         with narrow modes, and the error grows during training.
-    precision : {"float32", "tf32", "bf16"}
+    precision : {"float32", "tf32", "bf16"} or None
         Precision of the factors of matrix products in training steps on a GPU. ``"tf32"``, 10 bits of mantissa, and
-        ``"bf16"``, 7 bits, are faster for large models. Scores and samples always use full float32 products, and a CPU
-        computes all products so.
+        ``"bf16"``, 7 bits, are faster for large models. None stands for your own setting of JAX, and for full float32
+        if there is none. Scores and samples never depend on this setting, and a CPU computes all products in float32.
     seed : int
         Seed of all random numbers.
     """
@@ -269,7 +269,7 @@ class Training(Settings):
     valid_n_chains: AtLeastTwo = 5
     valid_n_temperatures: AtLeastTwo = 200
     valid_n_exact_states: Number = 5000
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16"] | None = None
     seed: Seed = 0
 
     @field_validator("k", "transpose_prob", "state_dropout", "input_dropout", mode="wrap")

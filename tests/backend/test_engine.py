@@ -347,6 +347,12 @@ def test_a_program_with_a_precision_of_its_own(monkeypatch):
         assert "HIGHEST" not in program, name
 
 
+def test_full_precision_by_name_is_full_whatever_jax_is_set_to(monkeypatch):
+    with jax.default_matmul_precision("tensorfloat32"):
+        _, _, program = product(monkeypatch, precision="float32")
+        assert "HIGHEST" in program
+
+
 def test_programs_of_different_precision_are_different_programs():
     x = pt.tensor("x", dtype="float32", shape=(8, 8))
     full, rough = (engine.function([x], x @ x, mode="JAX", precision=p) for p in ("float32", "bf16"))
