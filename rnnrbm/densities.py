@@ -19,7 +19,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng
-from rnnrbm.units import Bernoulli, Unit
+from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
 
 __all__ = [
     "EnergyDensity",
@@ -146,11 +146,11 @@ class Independent(NamedTuple):
         return ("b_v",)
 
     def tensors(self) -> list[TensorVariable]:
-        return [self.b_v]
+        return [self.b_v, *unit_tensors(self.visible)]
 
     def with_tensors(self, tensors: list[TensorVariable]) -> Independent:
-        (b_v,) = tensors
-        return self._replace(b_v=b_v)
+        b_v, *of_units = tensors
+        return Independent(b_v, *with_unit_tensors((self.visible,), of_units))
 
     def log_prob(self, v: TensorVariable, max_active: int | None = None) -> TensorVariable:
         dtype = self.b_v.dtype

@@ -25,7 +25,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import EnergyDensity, check_biases, clamped
-from rnnrbm.units import Bernoulli, Unit
+from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
 
 __all__ = ["RBM", "RBMOptions", "cd", "check_k", "gibbs"]
 
@@ -119,11 +119,11 @@ class RBM(NamedTuple):
         return ("b_v", "b_h")
 
     def tensors(self) -> list[TensorVariable]:
-        return [self.W, self.b_v, self.b_h]
+        return [self.W, self.b_v, self.b_h, *unit_tensors(self.visible, self.hidden)]
 
     def with_tensors(self, tensors: list[TensorVariable]) -> RBM:
-        W, b_v, b_h = tensors
-        return self._replace(W=W, b_v=b_v, b_h=b_h)
+        W, b_v, b_h, *of_units = tensors
+        return RBM(W, b_v, b_h, *with_unit_tensors((self.visible, self.hidden), of_units))
 
     def hidden_activation(self, v: TensorVariable) -> TensorVariable:
         """Input of the hidden units: (..., n_visible) -> (..., n_hidden)."""
@@ -140,7 +140,7 @@ class RBM(NamedTuple):
         P(v) ** (1 / temperature).
         """
         visible, hidden, scales = self.scales_at(temperature)
-        W, b_v, b_h = (x * scale for x, scale in zip(self.tensors(), scales, strict=True))
+        W, b_v, b_h = (x * scale for x, scale in zip((self.W, self.b_v, self.b_h), scales, strict=True))
         return RBM(W, b_v, b_h, visible, hidden)
 
     def scales_at(self, temperature: float) -> tuple[Unit, Unit, tuple[np.ndarray, ...]]:

@@ -20,7 +20,7 @@ from rnnrbm.rbm import RBM
 from rnnrbm.samplers import draw_frame
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
-from rnnrbm.units import Unit
+from rnnrbm.units import Unit, unit_tensors
 
 __all__ = ["Sampler", "generate", "predict"]
 
@@ -145,6 +145,8 @@ class Sampler:
         """
         model, rbm = self._model, self._model.density
         if not isinstance(rbm, RBM) or model.is_tied or not model.bias_weights:
+            return model
+        if unit_tensors(rbm.visible, rbm.hidden):  # the padding has no units
             return model
         idle = -rbm.W.type.shape[1] % 8 if rbm.hidden.is_binary else 0
         W_uv, W_uh = model.bias_weights

@@ -1,4 +1,4 @@
-"""Unit types of a layer: binary, Gaussian, softmax and rectified.
+"""Unit types of a layer: binary, Gaussian with fixed or learned variance, softmax and rectified.
 
 A unit type is an exponential family with density proportional to ``exp(statistic(x) * a - base(x))`` for an
 activation ``a`` (bias plus input). An exponential family harmonium combines any visible type with any hidden type
@@ -22,10 +22,20 @@ from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 from scipy.special import log_ndtr
 
+from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng
 
-__all__ = ["Bernoulli", "Gaussian", "ReLU", "Softmax", "Unit"]
+__all__ = [
+    "Bernoulli",
+    "Gaussian",
+    "LearnedGaussian",
+    "ReLU",
+    "Softmax",
+    "Unit",
+    "unit_tensors",
+    "with_unit_tensors",
+]
 
 
 def _const(value: float, like: TensorVariable) -> np.ndarray:
@@ -177,6 +187,81 @@ class Gaussian:
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
         return total / frames
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedGaussian:
+    """Real units, each with a standard deviation of its own that is learned.
+
+    The energy is that of a :class:`Gaussian`. The standard deviations stand behind their logarithms, so that they stay
+    positive (Cho, Ilin & Raiko, ICANN 2011). Standardize the data, so that one rate suits all units.
+
+    Attributes
+    ----------
+    log_sigma : TensorVariable, shape (n,)
+        Log of the standard deviation of each unit given all others; a parameter of the density.
+    """
+
+    log_sigma: TensorVariable
+
+    is_binary = False
+    is_discrete = False
+    group_size = 1
+
+    @classmethod
+    def init(cls, n: int, sigma: float = 1.0, dtype: str | None = None) -> LearnedGaussian:
+        """Make n units of one initial standard deviation.
+
+        Raises
+        ------
+        ValueError
+            If `n` is below 1, or `sigma` no positive number.
+        """
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"sigma must be positive, got {sigma}")
+        n = whole_number("n", n, 1)
+        return cls(engine.shared(np.full(n, math.log(sigma)), "log_sigma", dtype))
+
+    def validate(self, values: np.ndarray) -> str:
+        return _not_finite(values)
+
+    def _precision(self) -> TensorVariable:
+        return pt.exp(_const(-2.0, self.log_sigma) * self.log_sigma)
+
+    def statistic(self, x: TensorVariable) -> TensorVariable:
+        return x * self._precision()
+
+    def base(self, x: TensorVariable) -> TensorVariable:
+        return _const(0.5, x) * pt.sqr(x) * self._precision()
+
+    def log_partition(self, a: TensorVariable) -> TensorVariable:
+        return _const(0.5, a) * pt.sqr(a) * self._precision() + self.log_sigma + _const(_HALF_LOG_2PI, a)
+
+    def mean(self, a: TensorVariable) -> TensorVariable:
+        return a
+
+    def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        z, rng = rng.normal(a)
+        return a + pt.exp(self.log_sigma) * z.astype(a.dtype), rng
+
+    def at_temperature(self, temperature: float) -> tuple[LearnedGaussian, float]:
+        wider = _const(0.5 * math.log(temperature), self.log_sigma)
+        return LearnedGaussian(self.log_sigma + wider), 1.0 / temperature
+
+    def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        total, frames = _total(pieces)
+        return total / frames
+
+
+def unit_tensors(*units: Unit) -> list[TensorVariable]:
+    """Return the parameters of unit types, which belong to the tensors of their density; most types have none."""
+    return [unit.log_sigma for unit in units if isinstance(unit, LearnedGaussian)]
+
+
+def with_unit_tensors(units: Sequence[Unit], tensors: Sequence[TensorVariable]) -> list[Unit]:
+    """Return copies of unit types with other parameters; the inverse of :func:`unit_tensors`."""
+    left = iter(tensors)
+    return [LearnedGaussian(next(left)) if isinstance(unit, LearnedGaussian) else unit for unit in units]
 
 
 @dataclass(frozen=True)

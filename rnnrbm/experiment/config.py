@@ -146,7 +146,8 @@ class Model(Settings):
     visible, hidden : {"binary", "softmax", "gaussian", "relu"}
         Unit types of the frame and of the hidden layer of an RBM. With ``"softmax"``, exactly one unit of the layer is
         on; with ``"softmax:4"``, exactly one in each group of four. ``"gaussian:0.2"`` has a standard deviation of 0.2;
-        without a number it is 1. By default the kind of frame decides: binary for notes, Gaussian for real numbers.
+        without a number it is 1; with ``"gaussian:learned"`` each column has its own, which is learned. By default the
+        kind of frame decides: binary for notes, Gaussian for real numbers.
     """
 
     name: str = "rnn-rbm"

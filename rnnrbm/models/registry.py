@@ -34,7 +34,7 @@ from rnnrbm.pitch import TiedOptions, init_tied
 from rnnrbm.rbm import RBM, RBMOptions
 from rnnrbm.rnnrbm import NetworkOptions, init_network, rnn_rbm, rtrbm
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
+from rnnrbm.units import Bernoulli, Gaussian, LearnedGaussian, ReLU, Softmax, Unit
 
 __all__ = ["MODELS", "build", "frame_nade", "frame_rbm", "mlp", "options_of", "rnn", "rnn_nade"]
 
@@ -146,7 +146,8 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
         For the error.
     name : str or Unit
         One of :data:`UNITS`. ``"softmax"`` is one choice among all columns, ``"softmax:4"`` one among each four;
-        ``"gaussian:0.2"`` has a standard deviation of 0.2 instead of 1.
+        ``"gaussian:0.2"`` has a standard deviation of 0.2 instead of 1, and ``"gaussian:learned"`` one of its own for
+        each column, which is learned.
     n : int
 
     Raises
@@ -160,15 +161,17 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     if kind not in UNITS or (option and kind not in ("softmax", "gaussian")):
         raise ValueError(
             f"{layer} {name!r} is not one of {', '.join(UNITS)}; or softmax:4 for groups of four, gaussian:0.2 for "
-            "a standard deviation of 0.2"
+            "a standard deviation of 0.2, gaussian:learned for one that is learned"
         )
     if not option:
         return UNITS[kind](n)
+    if (kind, option) == ("gaussian", "learned"):
+        return LearnedGaussian.init(n)
     try:
         value = int(option) if kind == "softmax" else float(option)
     except ValueError:
         raise ValueError(
-            f"{layer} {name!r}: expected a number after {kind}:, such as softmax:4, gaussian:0.2"
+            f"{layer} {name!r}: expected a number after {kind}:, such as softmax:4, gaussian:0.2, or gaussian:learned"
         ) from None
     if kind == "gaussian":
         if not 0 < value < float("inf"):
