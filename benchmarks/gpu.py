@@ -2,10 +2,9 @@
 
     python benchmarks/gpu.py [--rounds 5]
 
-First it compares results of the two: generated units, gradients of a CD-15 step in each precision of matrix products,
-and log-likelihoods by AIS. Then it times the first call and later calls of a training step, of generating pieces and of
-AIS. Without a GPU it compares the processor with itself, which tests the script. The tests for a GPU are
-``pytest -m gpu``.
+First it compares results of the two: generated units, and loss and gradients of a CD-15 step in each precision of
+matrix products. Then it times the first call and later calls of a training step, of generating pieces and of AIS.
+Without a GPU it compares the processor with itself, which tests the script. The tests for a GPU are ``pytest -m gpu``.
 """
 
 from __future__ import annotations

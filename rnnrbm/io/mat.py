@@ -100,8 +100,8 @@ def _check_elements(data: bytes, path: Path, wanted: set[bytes]) -> None:
     """Raise ValueError if the elements of a MATLAB 5 file are of unknown types, or do not fit into each other.
 
     scipy looks types and classes up in tables without checking them, allocates whatever shape the file states, and does
-    not check the type of an array's parts, so a damaged file would crash Python. Of variables that are not wanted,
-    scipy reads only the beginning.
+    not check the type of an array's parts, so a damaged file would crash Python. It reads only the
+    beginning of a variable that is not wanted.
     """
     order = "<" if data[126:128] == b"IM" else ">"
     room = limits.MAX_BYTES

@@ -26,13 +26,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["N_RESAMPLINGS", "Estimate", "log_mean", "mixed_log_weights", "raise_log_mean"]
+__all__ = ["N_RESAMPLINGS", "POOLED_CHAINS", "Estimate", "log_mean", "mixed_log_weights", "raise_log_mean"]
 
 N_RESAMPLINGS = 200  #: of the bootstrap
 _TINY = np.finfo(float).tiny
 
 #: The other rows have a say in the mixture of a row like so many of its own chains.
-_POOLED_CHAINS = 2
+POOLED_CHAINS = 2.0
 
 #: Annealing generates at least this fraction of the scored model, in units of one chain upwards.
 _LEAST_SHARE = 0.1
@@ -77,7 +77,9 @@ def log_mean(log_w: np.ndarray, rng: np.random.Generator) -> Estimate:
     return Estimate(top[:, 0] + np.log(w.mean(axis=1)), variance, w.sum(axis=1) ** 2 / np.square(w).sum(axis=1))
 
 
-def mixed_log_weights(log_w: np.ndarray, inside: np.ndarray, log_sum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mixed_log_weights(
+    log_w: np.ndarray, inside: np.ndarray, log_sum: np.ndarray, *, pooled_chains: float = POOLED_CHAINS
+) -> tuple[np.ndarray, np.ndarray]:
     """Mix the two estimates of Z that a list of states leaves.
 
     Parameters
@@ -88,6 +90,8 @@ def mixed_log_weights(log_w: np.ndarray, inside: np.ndarray, log_sum: np.ndarray
         Whether a chain ended in the list.
     log_sum : numpy.ndarray, shape (R,)
         Log of the exact sum over the list, on the scale of the weights.
+    pooled_chains : float
+        Say of the other rows in the mixture of a row, in chains of its own; 0 makes rows independent of each other.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def mixed_log_weights(log_w: np.ndarray, inside: np.ndarray, log_sum: np.ndarray
     others = [z - own for z, own in zip(whole, each, strict=True)]
     unit = exact + others[3] / (n - 1)
     square, product = (
-        z + _POOLED_CHAINS * unit**2 * p for z, p in zip(_sums_of_squares(others, n - 1), pooled, strict=True)
+        z + pooled_chains * unit**2 * p for z, p in zip(_sums_of_squares(others, n - 1), pooled, strict=True)
     )
     alpha = np.clip(-product / np.maximum(square, _TINY), 0.0, 1.0)
     return top + np.log(np.maximum(exact + y + alpha * off, _TINY)), alpha
@@ -152,7 +156,8 @@ def raise_log_mean(
         The variance includes that of the mixture, by the jackknife over the chains upwards.
     """
     m = log_up.shape[1]
-    mixed, alpha = mixed_log_weights(log_up, inside, log_sum)
+    # no other rows: the RBM of a later frame has seen the datum, and pi must not know it
+    mixed, alpha = mixed_log_weights(log_up, inside, log_sum, pooled_chains=0)
     top = mixed.max(axis=1, keepdims=True)
     total = np.exp(mixed - top)
     log_exact = log_sum.astype(float)[:, None] - top

@@ -114,9 +114,21 @@ def test_raise_with_a_list_by_hand():
     got = raise_log_mean(log_w, np.array([True, False]), log_up, inside, log_sum, np.random.default_rng(0))
     annealed = np.exp(got.log_mean[1])  # 1 - pi
     assert 0.5 < annealed < 1.1
-    mixed, alpha = mixed_log_weights(log_up, inside, log_sum)
+    mixed, alpha = mixed_log_weights(log_up, inside, log_sum, pooled_chains=0)
     r = (inside.sum(axis=1) + 0.5) / 4001
     share = np.minimum(np.exp(log_sum) / np.exp(mixed).mean(axis=1), 1.0)
     pi = np.clip((1 - alpha.mean(axis=1)) * (share - r) / (1 - r), 0.0, 1.0)
     assert annealed == pytest.approx(1 - pi[1])
     assert np.exp(got.log_mean[0]) == pytest.approx(pi[0] / np.exp(log_sum[0]) + 1 - pi[0])
+
+
+def test_raise_of_a_row_does_not_depend_on_other_rows():
+    """Rows are frames of one piece: the RBM of a later frame has read the datum of an earlier one."""
+    (log_up, inside, log_sum), _ = chains(3, 6, 0.5, 0.5)
+    log_w, listed = np.random.default_rng(0).normal(size=(3, 5)), np.array([True, False, True])
+    before = raise_log_mean(log_w, listed, log_up, inside, log_sum, np.random.default_rng(0))
+    log_up[2] += np.linspace(-1.0, 2.0, 6)
+    inside[2] = ~inside[2]
+    after = raise_log_mean(log_w, listed, log_up, inside, log_sum, np.random.default_rng(0))
+    np.testing.assert_array_equal(after.log_mean[:2], before.log_mean[:2])
+    assert after.log_mean[2] != before.log_mean[2]
