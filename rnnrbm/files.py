@@ -26,9 +26,11 @@ __all__ = [
     "cache_folder",
     "check_folder",
     "check_path",
+    "check_readable",
     "check_regular",
     "check_writable",
     "file_name",
+    "files_below",
     "first_line",
     "folder_for",
     "hash_of",
@@ -82,10 +84,25 @@ def read_bytes(path: str | os.PathLike[str], what: str, *, most: int | None = No
     """
     check_path(path, what)
     check_regular(path, what)
-    try:
+    with _in_words(path, what):
         if most is not None and (size := Path(path).stat().st_size) > most and not Path(path).is_dir():
             raise ValueError(f"{path}: has {size} bytes, expected at most {most} of {what}")
         return Path(path).read_bytes()
+
+
+def check_readable(path: str | os.PathLike[str], what: str) -> None:
+    """Raise an OSError in words unless `path` is a file that can be opened, for a library that reads it by itself."""
+    check_path(path, what)
+    check_regular(path, what)
+    with _in_words(path, what), open(path, "rb"):
+        pass
+
+
+@contextmanager
+def _in_words(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Say in words, instead of an error number, why a file cannot be opened or read."""
+    try:
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file; give the path of {what}") from None
     except OSError as error:
@@ -93,6 +110,15 @@ def read_bytes(path: str | os.PathLike[str], what: str, *, most: int | None = No
             raise IsADirectoryError(f"{path}: is a folder; give the path of {what}") from None
         reason = error.strerror or type(error).__name__
         raise type(error)(f"{path}: cannot be read ({reason}); expected {what}") from None
+
+
+def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files of some suffixes in a folder and below it, in the same order on every system."""
+    return sorted(
+        (p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file()),
+        # identically on every system, so that a seed gives the same split everywhere
+        key=lambda p: p.relative_to(folder).as_posix(),
+    )
 
 
 def load_arrays(

@@ -7,6 +7,7 @@ from typing import Unpack
 import numpy as np
 
 from rnnrbm.arguments import whole_number
+from rnnrbm.files import files_below
 from rnnrbm.io import midi, midi_grid
 from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_size
 from rnnrbm.progress import Progress, silent
@@ -21,11 +22,7 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 
 def midi_files(folder: Path) -> list[Path]:
     """Return the MIDI files in a folder and below it."""
-    return sorted(
-        (p for p in folder.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file()),
-        # identically on every system, so that the seed gives the same split everywhere
-        key=lambda p: p.relative_to(folder).as_posix(),
-    )
+    return files_below(folder, MIDI_SUFFIXES)
 
 
 def load_folder(

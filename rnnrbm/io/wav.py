@@ -14,9 +14,10 @@ from rnnrbm.files import atomic
 from rnnrbm.io import midi, midi_grid
 from rnnrbm.io.rolls import check_roll
 
-__all__ = ["check_size", "synthesize", "write_wav"]
+__all__ = ["MOST_SAMPLES", "check_size", "synthesize", "write_wav"]
 
-_MOST_SAMPLES = 2**31 - 64  # a WAV file counts its bytes, two for a sample, by 32 bits
+#: Most samples of a WAV file, which counts its bytes, two for a sample, by 32 bits.
+MOST_SAMPLES = 2**31 - 64
 
 
 def synthesize(
@@ -114,7 +115,7 @@ def check_size(
             f"a frame lasts {frame / sample_rate:.2g} seconds, less than two samples of sound; choose a slower tempo "
             "or longer frames"
         )
-    if (size := n_frames * frame) > _MOST_SAMPLES:
+    if (size := n_frames * frame) > MOST_SAMPLES:
         raise ValueError(
             f"{n_frames} frames last {size / sample_rate / 3600:.0f} hours, longer than a WAV file can be; write them "
             "in parts, or choose a faster tempo"
