@@ -2,9 +2,10 @@
 
 A hash of samples differs as soon as one of them does, and a file decoded from OGG and its copy in 16 bits differ in
 nearly all, by a step of rounding. However coarsely samples are rounded before a hash, among a million some lie at the
-edge of two steps. A fingerprint gives a distance instead: 256 sums, each over every 256th sample, with random signs. The
-squared differences of two fingerprints add up to those of the sounds, to within 9 % (Alon, Matias & Szegedy 1996, the
-"tug-of-war" sketch). So the root mean square of the difference of two sounds is known without having both in memory.
+edge of two steps. A fingerprint gives a distance instead. It has 256 sums, each over every 256th sample, with random
+signs. The squared differences of two fingerprints add up to those of the sounds, to within 9 % (Alon, Matias & Szegedy
+1996, the "tug-of-war" sketch). So the root mean square of the difference of two sounds is known without having both in
+memory.
 """
 
 import os

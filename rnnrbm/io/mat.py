@@ -1,4 +1,7 @@
-"""MATLAB files in the layout of the benchmark sets. scipy reads them, after a check of their structure."""
+"""MATLAB files: some variables of one, and the layout of the benchmark sets.
+
+scipy reads them, after a check of their structure.
+"""
 
 import math
 import struct
@@ -12,11 +15,11 @@ import numpy as np
 from rnnrbm.io import rolls as limits
 from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, TooLarge, check_roll, check_size, unreadable
 
-__all__ = ["read_mat"]
+__all__ = ["load_variables", "read_mat"]
 
 # Types of the elements of a MATLAB 5 file: numbers, text, and what holds other elements.
 _TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18}
-_INT32, _UINT32, _MATRIX, _COMPRESSED = 5, 6, 14, 15
+_INT32, _UINT32, _MATRIX, _COMPRESSED, _UTF32 = 5, 6, 14, 15, 18
 # Classes of arrays: cells, text and numbers are what the layout has. An opaque one, of MATLAB's own, begins otherwise.
 _CLASSES, _CELL, _TEXT, _NUMBERS, _OPAQUE, _COMPLEX = range(1, 18), 1, 4, range(6, 16), 17, 0x800
 
@@ -35,29 +38,8 @@ def read_mat(path: Path) -> Contents:
     ValueError
         If it is damaged or of another kind or layout, or holds other values than 0 and 1.
     """
-    import scipy.io  # slow to import
-
     keys = {split: f"{split}data" for split in SPLITS}
-    check_size(path.stat().st_size, path, "has")
-    with open(path, "rb") as file:
-        try:
-            major, _ = scipy.io.matlab.matfile_version(file)
-            if major == 0:  # scipy would make room for whatever shape it says
-                raise ValueError("a MATLAB 4 file, which has no cell arrays")
-            if major == 1:
-                file.seek(0)
-                _check_elements(file.read(), path, {key.encode() for key in keys.values()})
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)  # such as two variables of one name
-                contents: dict[str, Any] = scipy.io.loadmat(file, variable_names=list(keys.values()))
-        except NotImplementedError as error:
-            raise ValueError(
-                f"{path}: a MATLAB 7.3 file (HDF5), expected MATLAB 5; in MATLAB, save it with '-v7'"
-            ) from error
-        except TooLarge:
-            raise
-        except Exception as error:  # a damaged file makes scipy raise whatever it runs into
-            raise unreadable(path, "a MATLAB 5 file", error, "get the file again") from error
+    contents = load_variables(path, list(keys.values()))
     missing = [key for key in keys.values() if key not in contents]
     if missing:
         raise ValueError(
@@ -82,6 +64,41 @@ def read_mat(path: Path) -> Contents:
             rolls[split].append(roll)
     low = PIANO[0] if width == PIANO[1] - PIANO[0] + 1 else None
     return Contents(path.stem, rolls, names, {"kind": PIANO_ROLL, "low": low})
+
+
+def load_variables(path: Path, names: list[str]) -> dict[str, Any]:
+    """Return some variables of a MATLAB 5 file: cell arrays, numbers and texts. Those that it lacks are left out.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be opened.
+    ValueError
+        If it is damaged or of another version.
+    """
+    import scipy.io  # slow to import
+
+    check_size(path.stat().st_size, path, "has")
+    with open(path, "rb") as file:
+        try:
+            major, _ = scipy.io.matlab.matfile_version(file)
+            if major == 0:  # scipy would make room for whatever shape it says
+                raise ValueError("a MATLAB 4 file, which has no cell arrays")
+            if major == 1:
+                file.seek(0)
+                _check_elements(file.read(), path, {name.encode() for name in names})
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # such as two variables of one name
+                contents: dict[str, Any] = scipy.io.loadmat(file, variable_names=names)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"{path}: a MATLAB 7.3 file (HDF5), expected MATLAB 5; in MATLAB, save it with '-v7'"
+            ) from error
+        except TooLarge:
+            raise
+        except Exception as error:  # a damaged file makes scipy raise whatever it runs into
+            raise unreadable(path, "a MATLAB 5 file", error, "get the file again") from error
+    return contents
 
 
 def _expand(data: Any, room: int, path: Path) -> bytes:
@@ -162,7 +179,8 @@ def _check_array(data: memoryview, order: str, wanted: set[bytes] | None = None)
     inside = kinds[3:]
     if kind in _NUMBERS or kind == _TEXT:
         expected = 2 if value & _COMPLEX else 1
-        if len(inside) != expected or max(inside) >= _MATRIX:
+        most = _UTF32 if kind == _TEXT else _MATRIX - 1
+        if len(inside) != expected or max(inside) > most or {_MATRIX, _COMPRESSED} & set(inside):
             raise ValueError(f"an array of numbers in {len(parts)} parts")
     elif kind == _CELL:
         if min(shape) < 0 or math.prod(shape) != len(inside) or set(inside) - {_MATRIX}:
