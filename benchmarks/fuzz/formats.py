@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fuzz import archives, matlab, pickles, songs, texts
+from benchmarks.fuzz import archives, matlab, pickles, songs, sounds, texts
 from benchmarks.fuzz.mutate import mutate_bytes, splice
 from rnnrbm import datasets
 from rnnrbm.datasets import SPLITS, Dataset, PianoRoll, Vectors
@@ -249,6 +249,25 @@ def _songs() -> list[bytes]:
     return [song.tobytes() for song in songs.SEEDS]
 
 
+_CALLS = {"annotation": [{"start_time": i, "end_time": i + 0.5, "low_freq": 100, "class": "x"} for i in range(3)]}
+_LABELS = [b"0.5\t1.25\ta\n\\\t1000.0\t2000.5\n1.5\t1.75\t\n", b"2\t3\n4\t5\tb c\n"]
+_TABLES = [
+    b"onset_s,offset_s,label,low_hz,high_hz\n0.5,1,a,1000,2000\n2,3.5,,,\n",
+    b"Selection\tView\tBegin Time (s)\tEnd Time (s)\tSpecies\n1\tW\t0.2\t0.7\tE\n1\tS\t0.2\t0.7\tE\n",
+]
+
+
+@cache
+def _notmats() -> list[bytes]:
+    """Return MATLAB files of annotations."""
+    import scipy.io
+
+    with io.BytesIO() as file:
+        times = np.array([[10.5], [20.0], [30.25]])
+        scipy.io.savemat(file, {"onsets": times, "offsets": times + 5, "labels": "abc", "Fs": 32_000})
+        return [matlab.HEADER + file.getvalue()[128:]]
+
+
 _VECTORS: list[np.ndarray] = [
     np.linspace(-1, 1, 20).reshape(5, 4).astype(np.float32),
     np.eye(4),
@@ -302,6 +321,21 @@ FORMATS: dict[str, Format] = {
         _pickles,
         lambda rng, seeds: pickles.pickle_mutant(rng, rng.choice(_NOTES), seeds),
         f"{_READERS}:data_set",
+    ),
+    "sound": Format("a.wav", cache(sounds.sounds), sounds.wav_mutant, f"{_READERS}:sound"),
+    "labels": Format("a.txt", lambda: _LABELS, sounds.text_mutant, f"{_READERS}:annotations"),
+    "table": Format("a.csv", lambda: _TABLES, sounds.text_mutant, f"{_READERS}:annotations"),
+    "notmat": Format(
+        "a.not.mat",
+        _notmats,
+        lambda rng, seeds: matlab.mat_mutant(rng, [matlab.elements(seeds[0][128:])]),
+        f"{_READERS}:annotations",
+    ),
+    "calls": Format(
+        "calls.json",
+        lambda: [json.dumps(_CALLS).encode()],
+        lambda rng, seeds: texts.json_mutant(rng, _CALLS),
+        f"{_READERS}:annotations",
     ),
     "npy": Format(
         "a.npy",

@@ -140,6 +140,41 @@ def vectors(path: Path) -> None:
     assert np.isfinite(frames).all(), "frames hold NaN or infinity"
 
 
+def sound(path: Path) -> None:
+    """Read a sound; what is accepted can be written, and is read back as it was."""
+    from rnnrbm import memory
+    from rnnrbm.io.sound import read_sound, write_sound
+
+    try:
+        found = read_sound(path)
+    except memory.TooMuch as error:  # a header may say anything
+        raise LeftOut(str(error)) from error
+    assert found.samples.dtype == np.float32, "samples are not float32"
+    assert found.samples.ndim == 1, "samples are of several channels"
+    assert len(found.samples), "a sound is empty"
+    assert np.isfinite(found.samples).all(), "samples are NaN or infinite"
+    assert 1 <= found.rate <= 10**6, "the rate is out of range"
+    again = path.with_name("again.wav")
+    peak = max(float(np.abs(found.samples).max()), 1.0)
+    write_sound(again, found.samples / np.float32(peak), found.rate)
+    back = read_sound(again)
+    assert back.rate == found.rate, "the rate is not read back"
+    assert np.abs(back.samples - found.samples / peak).max() < 1.01 / 32768, "what is written is not read back"
+
+
+def annotations(path: Path) -> None:
+    """Read annotations; what is accepted can be written, and is read back as it was."""
+    from rnnrbm.io.annotations import check_annotations, read_annotations, write_annotations
+
+    found = read_annotations(path)
+    numbers = [x for each in found for x in (*each[:2], *each[3:]) if x is not None]
+    assert all(math.isfinite(x) for x in numbers), "a number is not finite"
+    again = path.with_name("again.csv")
+    write_annotations(again, found)
+    assert [(*a[:2], *a[3:]) for a in read_annotations(again)] == [(*a[:2], *a[3:]) for a in found], "not read back"
+    check_annotations(found, 10.0, overlap=True, where=str(path))
+
+
 def run(path: Path) -> None:
     """Read the run that a checkpoint belongs to."""
     from rnnrbm.backend import engine

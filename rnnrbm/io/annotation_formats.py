@@ -207,7 +207,7 @@ def read_batdetect2(path: Path) -> ByRecording:
     """Read a JSON file of batdetect2: a list ``annotation`` of calls with time, frequency and class."""
     try:
         tree = json.loads(_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
         raise unreadable(path, "JSON", error, "get the file again") from error
     calls = tree.get("annotation") if isinstance(tree, dict) else None
     if not isinstance(calls, list):

@@ -335,9 +335,9 @@ class _Part(NamedTuple):
                         "get the file again if you can"
                     )
                     break
-                block = frames.mean(axis=1) if self.channel == "mix" else frames[:, self.channel]
-                block = np.ascontiguousarray(block, np.float32)
-                _check_values(block, str(self.path), at / self.file_rate, self.file_rate)
+                used = frames if self.channel == "mix" else frames[:, [self.channel]]
+                _check_values(used, str(self.path), at / self.file_rate, self.file_rate)  # the mean might hide them
+                block = used.mean(axis=1) if used.shape[1] > 1 else used[:, 0]
                 at += len(block)
                 yield block
         if at == self.first:
@@ -397,9 +397,9 @@ def _check_values(samples: np.ndarray, where: str, seconds: float | None = None,
     # of a NaN, neither comparison is true
     if not (samples.min() >= -_MOST and samples.max() <= _MOST):
         wrong = ~(np.abs(samples) <= _MOST)
-        i = int(np.argmax(wrong))
-        place = f"sample {i}" if seconds is None else f"{seconds + i / rate:.4f} s"
+        first = np.argwhere(wrong)[0]
+        place = f"sample {first[0]}" if seconds is None else f"{seconds + first[0] / rate:.4f} s"
         raise ValueError(
-            f"{where}: {int(wrong.sum())} samples are NaN, infinite or beyond 2**32, the first is {samples[i]} at "
-            f"{place}; replace them, or leave the file out"
+            f"{where}: {int(wrong.sum())} samples are NaN, infinite or beyond 2**32, the first is "
+            f"{samples[tuple(first)]} at {place}; replace them, or leave the file out"
         )

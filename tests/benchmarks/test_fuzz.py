@@ -202,9 +202,12 @@ def test_the_library_has_no_fault():
 
 def test_the_readers_of_the_library_are_all_fuzzed():
     """A suffix that is added to the readers needs mutants too."""
+    from rnnrbm.io.annotation_formats import ANNOTATION_SUFFIXES, NATIVE
     from rnnrbm.io.formats import PLAIN, WITH_RANGE
     from rnnrbm.kinds.registry import KINDS
 
     suffixes = {Path(form.file).suffix for form in FORMATS.values()}
     assert {*PLAIN, *WITH_RANGE} - {".pkl"} <= suffixes  # .pkl is .pickle
+    own = {Path(f"a{suffix}").suffix for suffix, name in ANNOTATION_SUFFIXES.items() if name in NATIVE}
+    assert own - {".tsv"} | {".wav"} <= suffixes  # .tsv is .csv
     assert set(KINDS) == {"piano-roll", "vectors"}  # read as "midi" and as "npy"

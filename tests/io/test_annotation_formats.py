@@ -184,6 +184,7 @@ def test_calls_of_batdetect2(write):
     [
         ("[", "a.json: cannot be read as JSON"),
         ("[" * 100_000, "a.json: cannot be read as JSON"),
+        ("1" * 5000, "a.json: cannot be read as JSON"),
         ("[]", "a.json: has no list 'annotation'"),
         ('{"annotation": 3}', "a.json: has no list 'annotation'"),
         ('{"annotation": [3]}', r"a.json, annotation\[0\]: 3; expected an object"),

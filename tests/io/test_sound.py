@@ -166,6 +166,19 @@ def test_files_that_are_no_sound_are_named(write, data, message):
         read_sound(write(data))
 
 
+def test_the_mean_of_channels_hides_nothing(tmp_path):
+    x = np.zeros((9, 2), np.float32)
+    x[4] = 3e38, -3e38
+    wavfile.write(tmp_path / "a.wav", 8000, x)
+    with pytest.raises(ValueError, match=r"a.wav: 2 samples are NaN, .* the first is 3\S* at 0.0005 s"):
+        read_sound(tmp_path / "a.wav")
+    x[4] = 0.25, np.nan
+    wavfile.write(tmp_path / "a.wav", 8000, x)
+    assert read_sound(tmp_path / "a.wav", channel=0).samples[4] == 0.25
+    with pytest.raises(ValueError, match=r"a.wav: 1 samples are NaN, .* the first is nan at 0.0005 s"):
+        read_sound(tmp_path / "a.wav", channel=1)
+
+
 def test_headers_that_lie_are_said(write):
     with pytest.warns(UserWarning, match=r"a.wav: its header contradicts .* 8000 samples per second are 16000 bytes"):
         assert read_sound(write(wav_bytes(byte_rate=88_200))).rate == 8000
