@@ -1,1 +1,1 @@
-"""Reading and writing files. NumPy only."""
+"""Reading and writing files, and sound. NumPy and SciPy only."""
