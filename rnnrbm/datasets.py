@@ -26,8 +26,9 @@ from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
 from rnnrbm.io.mat import read_mat
 from rnnrbm.io.midi import ReadOptions
-from rnnrbm.io.midi_folder import DEFAULT_SPLIT, DEFAULT_STEPS, MIDI_SUFFIXES, load_folder, midi_files
+from rnnrbm.io.midi_folder import DEFAULT_STEPS, MIDI_SUFFIXES, load_folder, midi_files
 from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
+from rnnrbm.io.splits import DEFAULT_SPLIT, has_splits
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.vectors import Vectors
@@ -321,7 +322,7 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
     elif is_folder(source):
         if options.get("rule", "sounding") == "sounding" and "seconds_per_frame" not in options:
             has["steps_per_beat"] = DEFAULT_STEPS
-        if not any((path / split).is_dir() for split in SPLITS):  # else these say where a piece goes
+        if not has_splits(path):  # else these say where a piece goes
             has |= {"split": DEFAULT_SPLIT, "seed": 0}
         has |= {"low": PIANO[0], "high": PIANO[1], "rule": "sounding", "drums": False, "pedal": False}
     elif path.suffix.lower() in WITH_RANGE and source not in _NAMES:

@@ -19,7 +19,6 @@ from hypothesis.extra import numpy as hnp
 
 from rnnrbm.datasets import SPLITS, Dataset, PianoRoll, check_roll, is_folder, load, resolved, save, transpose
 from rnnrbm.io import rolls as limits
-from rnnrbm.io.midi_folder import _counts
 
 DATA = os.environ.get("RNNRBM_DATA")
 ROOT = Path(__file__).resolve().parent.parent
@@ -512,17 +511,6 @@ def test_a_folder_is_split_by_fraction_and_seed(tmp_path):
     assert sum(map(len, finer.train)) == 2 * sum(map(len, dataset.train))
     clock = load(folder, seconds_per_frame=0.05)
     assert (clock.kind.steps_per_beat, clock.kind.seconds_per_frame) == (None, 0.05)
-
-
-@given(
-    st.integers(3, 400),
-    st.tuples(*[st.integers(1, 100)] * 3).map(lambda weights: np.array(weights) / sum(weights)),
-)
-def test_every_split_gets_its_share_and_at_least_one(n, fractions):
-    counts = _counts(n, fractions)
-    assert counts.sum() == n
-    assert counts.min() >= 1
-    assert np.abs(counts - n * fractions).max() < 3
 
 
 def test_a_folder_with_three_files_has_one_in_each_split(tmp_path):

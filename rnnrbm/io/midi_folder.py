@@ -6,16 +6,15 @@ from typing import Unpack
 
 import numpy as np
 
-from rnnrbm.arguments import whole_number
 from rnnrbm.files import files_below
 from rnnrbm.io import midi, midi_grid
 from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_size
+from rnnrbm.io.splits import DEFAULT_SPLIT, check_split, divided, split_by_folders
 from rnnrbm.progress import Progress, silent
 from rnnrbm.warn import warn
 
-__all__ = ["DEFAULT_SPLIT", "DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder", "midi_files"]
+__all__ = ["DEFAULT_STEPS", "MIDI_SUFFIXES", "SPLITS", "load_folder", "midi_files"]
 
-DEFAULT_SPLIT = (0.7, 0.15, 0.15)
 DEFAULT_STEPS = 2  # per beat: a frame is an eighth note
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 
@@ -42,31 +41,15 @@ def load_folder(
     steps_per_beat, seconds = midi.check_reading(**reading)
     seconds_per_frame = None if steps_per_beat else seconds
     drums, pedal, low = options.get("drums", False), options.get("pedal", False), options.get("low", PIANO[0])
-    seed = whole_number("seed", seed, 0)
-    fractions = np.asarray(split, float)
-    if fractions.shape != (3,) or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
-        raise ValueError(f"split={split}: expected three positive fractions that add up to 1")
+    fractions, seed = check_split(split, seed)
 
     paths = midi_files(folder)
     if not paths:
         raise ValueError(f"{folder}: no MIDI file ({', '.join(MIDI_SUFFIXES)}) in it or below it")
-    present = [s for s in SPLITS if (folder / s).is_dir()]
-    if present:
-        outside = [p for p in paths if p.relative_to(folder).parts[0] not in present]
-        if len(present) < len(SPLITS) or outside:
-            found = f"sub-folders {', '.join(present)}" + (
-                f" and {len(outside)} MIDI files outside them, such as {outside[0]}" if outside else ""
-            )
-            raise ValueError(
-                f"{folder}: found {found}; expected all MIDI files in sub-folders train, valid and "
-                "test, or no sub-folder of such a name (then `split` divides the files)"
-            )
-        if tuple(split) != DEFAULT_SPLIT or seed != 0:
-            raise ValueError(f"{folder}: split and seed cannot be chosen, its sub-folders are the splits")
-
+    by_folders = split_by_folders(folder, paths, "MIDI", split, seed)
     pieces, tempo = _read_midi(folder, paths, progress, **reading)
     usable = list(pieces)
-    if present:
+    if by_folders:
         members = {s: [n for n in usable if n.split("/")[0] == s] for s in SPLITS}
         empty = [s for s in SPLITS if not members[s]]
         if empty:
@@ -81,10 +64,7 @@ def load_folder(
                 "least 3, one each for training, validation and test. Add files, or read single "
                 "ones with rnnrbm.midi.read and make a Dataset of them"
             )
-        order = np.random.default_rng(seed).permutation(len(usable))
-        first, second = np.cumsum(_counts(len(usable), fractions))[:2]
-        parts = (order[:first], order[first:second], order[second:])
-        members = {s: [usable[i] for i in sorted(part)] for s, part in zip(SPLITS, parts, strict=True)}
+        members = divided(usable, fractions, seed)
     rolls = {s: [pieces[n] for n in members[s]] for s in SPLITS}
     grid = {"steps_per_beat": steps_per_beat, "seconds_per_frame": seconds_per_frame}
     how = {"drums": drums, "pedal": pedal, "tempo": tempo} | grid
@@ -126,15 +106,3 @@ def _read_midi(
         )
     known = [tempo for tempo in tempi if tempo is not None]
     return pieces, float(np.median(known)) if known else None
-
-
-def _counts(n: int, fractions: np.ndarray) -> np.ndarray:
-    """Return the number of pieces for each split: about n * fractions, at least 1 each."""
-    counts = np.maximum(np.floor(n * fractions + 1e-9).astype(int), 1)
-    while counts.sum() != n:
-        lack = n * fractions - counts
-        if counts.sum() < n:
-            counts[np.argmax(lack)] += 1
-        else:
-            counts[np.argmin(np.where(counts > 1, lack, np.inf))] -= 1
-    return counts
