@@ -13,7 +13,6 @@ from rnnrbm.datasets import Dataset, PianoRoll, Vectors
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
 from rnnrbm.kinds.registry import KINDS, from_record, to_record
-from rnnrbm.kinds.vectors import ColumnGaussian
 from rnnrbm.models.registry import unit_of
 
 WIDTH = 6
@@ -181,25 +180,15 @@ def test_a_data_set_needs_a_kind():
         Dataset("x", reals(0), [reals(0)[0], np.full((3, WIDTH), np.nan)], [], Vectors())
 
 
-def test_gaussian_baselines_by_hand():
-    train = [np.array([[0.0], [2.0], [0.0], [2.0]])]
-    column = ColumnGaussian.fit(train)
-    assert (column.mean[0], column.deviation[0]) == (1, 1)
-    expected = -0.5 - 0.5 * np.log(2 * np.pi)
-    np.testing.assert_allclose(column.frame_log_likelihoods(train[0]), expected)
-    np.testing.assert_allclose(column.mean_of(train[0]), 1)
-    follow = ColumnGaussian.fit(train, follow=True)  # differences 0, 2, -2, 2
-    assert follow.mean[0] == 0.5
-    assert follow.deviation[0] == pytest.approx(np.sqrt((0 + 4 + 4 + 4) / 4 - 0.25))
-    np.testing.assert_allclose(follow.mean_of(train[0])[:, 0], [0.5, 0.5, 2.5, 0.5])
-
-
 def test_vector_statistics_by_hand():
     piece = np.array([[0.0, 1.0], [2.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
     numbers = Vectors().statistics([piece])
     assert numbers == {"mean": 1.0, "standard_deviation": 0.5, "autocorrelation": -1.0}
     assert Vectors().prediction_scores([piece + 1], [piece]) == {"rmse": 1.0, "r2": -1.0}
 
+
+#: baselines of real numbers
+GAUSSIANS = {"column Gaussian", "previous + Gaussian", "VAR(1)", "VAR(2)", "VAR(3)"}
 
 QUICK = {
     "model.n_hidden": 5,
@@ -225,7 +214,7 @@ def test_a_run_on_vectors(tmp_path):
     datasets.save(tmp_path / "walk.npz", data)
     results = run.train(Config().replaced({**QUICK, "data.source": str(tmp_path / "walk.npz")}), tmp_path / "run")
     assert np.isfinite(results["test_ll"])
-    assert set(results["baselines"]) == {"column Gaussian", "previous + Gaussian"}
+    assert set(results["baselines"]) == GAUSSIANS
     assert set(results["statistics"]["samples"]) == {"mean", "standard_deviation", "autocorrelation"}
     tables = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert tables["model"]["visible"].startswith("gaussian:0.3")  # the deviation of a step of the walk
@@ -242,7 +231,7 @@ def test_a_run_on_vectors(tmp_path):
 
     got = evaluate(back, data, n_chains=3, n_temperatures=4, n_draws=2, k=2)
     assert set(got["prediction"]) == {"rmse", "r2", "how"}
-    assert [row["model"] for row in got["baselines"]] == ["column Gaussian", "previous + Gaussian"]
+    assert {row["model"] for row in got["baselines"]} == GAUSSIANS
     with pytest.raises(ValueError, match="piano-roll, not vectors"):
         evaluate(back, Dataset("rolls", bits(0), bits(1), bits(2), PianoRoll(60)))
 

@@ -23,7 +23,7 @@ __all__ = ["baselines", "evaluate", "register"]
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command(short_help="Score a trained run in detail.")(evaluate)
-    app.command(short_help="Score count-based baselines.")(baselines)
+    app.command(short_help="Score baselines on a data set.")(baselines)
 
 
 def evaluate(
@@ -163,7 +163,7 @@ def baselines(
     split: Annotated[str, typer.Option(help="Pieces to score: train, valid or test.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Score count-based baselines: exact log-likelihoods and expected accuracies."""
+    """Score count-based baselines, or linear ones of real numbers: exact log-likelihoods and scores of predictions."""
     with friendly():
         from rnnrbm import datasets
 
@@ -184,6 +184,13 @@ def baselines(
             loaded.kind,
             [_baseline(row, loaded.kind) for row in rows],
         )
+        if not loaded.kind.is_discrete:
+            say(
+                "The scores of predicted frames are those of the expected frames. VAR(p) is a vector autoregression of "
+                "order p whose errors have a full covariance. The validation set chose the ridge of its weights and by "
+                "how much covariances shrink."
+            )
+            return
         say(
             "The scores of predicted frames are expectations over frames drawn given the true past. An N-gram sees "
             "N - 1 earlier frames, p is added to every count, and flip is the probability that a note differs from a "
@@ -209,6 +216,8 @@ _SETTINGS: dict[str, Callable[[Any], str]] = {
     "N": "N {:d}".format,
     "log10_p": lambda log10: f"p {Decimal(10) ** Decimal(log10):.2g}",  # a float may be too small
     "flip": "flip {:.2g}".format,
+    "ridge": "ridge {:.2g}".format,
+    "shrinkage": "shrinkage {:.2g}".format,
 }
 
 

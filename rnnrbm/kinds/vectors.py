@@ -14,11 +14,12 @@ from rnnrbm.arguments import as_pieces, plain
 from rnnrbm.files import atomic, check_regular, load_arrays
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
 from rnnrbm.io.rolls import check_size
+from rnnrbm.scoring import autoregression
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ColumnGaussian", "Vectors"]
+__all__ = ["Vectors"]
 
 
 @dataclass(frozen=True)
@@ -118,18 +119,8 @@ class Vectors:
         return {row["model"]: row["ll"] for row in self.baseline_table(train, valid, test)}
 
     def baseline_table(self, train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
-        """Score Gaussians around the column's mean and around the previous frame; scores are those of the means."""
-        models = {"column Gaussian": ColumnGaussian.fit(train), "previous + Gaussian": ColumnGaussian.fit(train, True)}
-        rows = []
-        for name, model in models.items():
-            each = [model.frame_log_likelihoods(piece) for piece in test]
-            lls = {
-                "ll": float(np.concatenate(each).mean()),
-                "ll_pieces": float(np.mean([x.mean() for x in each])),
-            }
-            predicted = [model.mean_of(piece) for piece in test]
-            rows.append({"model": name, "settings": {}, **lls, **self.prediction_scores(predicted, test)})
-        return rows
+        """Score Gaussian columns and vector autoregressions; prediction scores are those of the expected frames."""
+        return autoregression.table(train, valid, test, self.prediction_scores)
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
         """Mean, standard deviation, and correlation of each value with the one before it, over all columns."""
@@ -197,43 +188,3 @@ class Vectors:
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
         raise ValueError(f"a folder of MIDI files holds piano-rolls, not {self.name}; give an .npz file")
-
-
-@dataclass(frozen=True)
-class ColumnGaussian:
-    """Independent Gaussian columns, around their means or around the previous frame.
-
-    Attributes
-    ----------
-    mean, deviation : numpy.ndarray, shape (n_visible,)
-        Of the values, or of their differences from the previous frame. Before the first frame there are zeros.
-    follow : bool
-        Whether the Gaussians lie around the previous frame.
-    """
-
-    mean: np.ndarray
-    deviation: np.ndarray
-    follow: bool = False
-
-    @classmethod
-    def fit(cls, pieces: Pieces, follow: bool = False) -> ColumnGaussian:
-        """Estimate from pieces, arrays (T, n_visible)."""
-        pieces = as_pieces(pieces)
-        values = np.concatenate([_difference(piece, follow) for piece in pieces])
-        # a constant column would have an infinite density
-        return cls(values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6), follow)
-
-    def mean_of(self, piece: np.ndarray) -> np.ndarray:
-        """Expected frames (T, n_visible), each given the true frames before it."""
-        return np.asarray(piece, float) - _difference(piece, self.follow) + self.mean
-
-    def frame_log_likelihoods(self, piece: np.ndarray) -> np.ndarray:
-        """Log density of each frame, nats, shape (T,)."""
-        z = (_difference(piece, self.follow) - self.mean) / self.deviation
-        return -(0.5 * z**2 + np.log(self.deviation) + 0.5 * math.log(2.0 * math.pi)).sum(axis=1)
-
-
-def _difference(piece: np.ndarray, follow: bool) -> np.ndarray:
-    """Return a piece in double precision, or its differences from frame to frame."""
-    values = np.asarray(piece, float)
-    return np.diff(values, axis=0, prepend=np.zeros((1, values.shape[1]))) if follow else values

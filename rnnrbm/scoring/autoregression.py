@@ -1,0 +1,235 @@
+"""Baselines of real numbers: independent Gaussians, and linear models of a frame given the frames before it.
+
+A vector autoregression of order p says
+
+    v(t) = mean + sum over i = 1..p of (v(t - i) - mean) A_i + e(t),    e(t) normal with a full covariance matrix.
+
+With a full covariance it knows all linear dependencies, in time and between columns. A model whose non-linear parts are
+worth something has a higher log-likelihood. The standard reference is Luetkepohl, New Introduction to Multiple Time
+Series Analysis (2005), chapter 3; ridge regression keeps the weights small where there are few frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnrbm.arguments import as_pieces, whole_number
+
+__all__ = ["ORDERS", "ColumnGaussian", "VectorAutoregression", "table"]
+
+#: Orders of the autoregressions in :func:`table`.
+ORDERS = (1, 2, 3)
+#: Ridges that are tried, as fractions of the mean square of an input.
+_RIDGES = tuple(10.0**e for e in range(-6, 2))
+#: How much of the covariances between columns is taken away: so much of them is noise if there are few frames.
+_SHRINKAGES = (1e-4, 1e-3, 1e-2, 0.1, 0.3)
+_CHUNK = 4096  # frames that are handled at once
+_MOST = 4096  # inputs of an autoregression; the time grows with their third power
+_LEAST = 1e-6  # least standard deviation: a constant column would have an infinite density
+
+Pieces = Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class ColumnGaussian:
+    """Independent Gaussian columns, around their means or around the previous frame.
+
+    Attributes
+    ----------
+    mean, deviation : numpy.ndarray, shape (n_visible,)
+        Of the values, or of their differences from the previous frame. Before the first frame there are zeros.
+    follow : bool
+        Whether the Gaussians lie around the previous frame.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    follow: bool = False
+
+    @classmethod
+    def fit(cls, pieces: Pieces, follow: bool = False) -> ColumnGaussian:
+        """Estimate from pieces, arrays (T, n_visible)."""
+        pieces = as_pieces(pieces)
+        values = np.concatenate([_difference(piece, follow) for piece in pieces])
+        return cls(values.mean(axis=0), np.maximum(values.std(axis=0), _LEAST), follow)
+
+    def mean_of(self, piece: np.ndarray) -> np.ndarray:
+        """Expected frames (T, n_visible), each given the true frames before it."""
+        return np.asarray(piece, float) - _difference(piece, self.follow) + self.mean
+
+    def frame_log_likelihoods(self, piece: np.ndarray) -> np.ndarray:
+        """Log density of each frame, nats, shape (T,)."""
+        z = (_difference(piece, self.follow) - self.mean) / self.deviation
+        return -(0.5 * z**2 + np.log(self.deviation) + 0.5 * math.log(2.0 * math.pi)).sum(axis=1)
+
+
+def _difference(piece: np.ndarray, follow: bool) -> np.ndarray:
+    """Return a piece in double precision, or its differences from frame to frame."""
+    values = np.asarray(piece, float)
+    return np.diff(values, axis=0, prepend=np.zeros((1, values.shape[1]))) if follow else values
+
+
+@dataclass(frozen=True)
+class VectorAutoregression:
+    """A linear model of a frame given the frames before it, whose errors have a full covariance matrix.
+
+    Attributes
+    ----------
+    mean : numpy.ndarray, shape (n_visible,)
+        Before the first frame of a piece, all frames are equal to it.
+    weights : numpy.ndarray, shape (order * n_visible, n_visible)
+        Those of the previous frame first.
+    covariance : numpy.ndarray, shape (n_visible, n_visible)
+        Of the errors.
+    ridge, shrinkage : float
+        What was chosen: the penalty on the weights, as a fraction of the mean square of an input; and by how much the
+        covariances between columns were made smaller.
+    """
+
+    mean: np.ndarray
+    weights: np.ndarray
+    covariance: np.ndarray
+    ridge: float
+    shrinkage: float
+
+    @property
+    def order(self) -> int:
+        """Number of frames that the model looks back."""
+        return len(self.weights) // len(self.mean)
+
+    @classmethod
+    def fit(cls, train: Pieces, valid: Pieces, order: int = 1) -> VectorAutoregression:
+        """Estimate the parameters from `train`, and choose ridge and shrinkage by the log-likelihood of `valid`.
+
+        Parameters
+        ----------
+        train, valid : sequence of numpy.ndarray, each of shape (T, n_visible)
+            Without validation pieces, ridge and shrinkage are 0.01.
+        order : int
+            1 or more.
+
+        Raises
+        ------
+        ValueError
+            If there are no training pieces, or widths differ.
+        """
+        order = whole_number("order", order, 1)
+        train = as_pieces(train)
+        mean = sum(piece.sum(axis=0, dtype=float) for piece in train) / sum(map(len, train))
+        moments = _Moments.of(train, mean, order)
+        unseen = _Moments.of(as_pieces(valid, train[0].shape[1]), mean, order) if len(valid) else None
+        scale = float(np.trace(moments.inputs)) / len(moments.inputs) or 1.0
+        values, vectors = np.linalg.eigh(moments.inputs)
+        best, most = None, -math.inf
+        for ridge in _RIDGES if unseen is not None else (0.01,):
+            inverse = vectors / (np.maximum(values, 0.0) + ridge * scale)
+            weights = inverse @ (vectors.T @ moments.cross)
+            raw = moments.errors(weights)
+            for shrinkage in _SHRINKAGES if unseen is not None else (0.01,):
+                covariance = (1 - shrinkage) * raw
+                np.fill_diagonal(covariance, np.maximum(raw.diagonal(), _LEAST**2))
+                score = -math.inf if unseen is None else _mean_log_density(covariance, unseen.errors(weights))
+                if best is None or score > most:
+                    best, most = cls(mean, weights, covariance, ridge, shrinkage), score
+        assert best is not None
+        return best
+
+    def mean_of(self, piece: np.ndarray) -> np.ndarray:
+        """Expected frames (T, n_visible), each given the true frames before it."""
+        return np.concatenate([past @ self.weights for past, _ in _chunks(piece, self.mean, self.order)]) + self.mean
+
+    def frame_log_likelihoods(self, piece: np.ndarray) -> np.ndarray:
+        """Log density of each frame, nats, shape (T,)."""
+        from scipy.linalg import solve_triangular
+
+        factor = np.linalg.cholesky(self.covariance)
+        z = solve_triangular(factor, (np.asarray(piece, float) - self.mean_of(piece)).T, lower=True)
+        constant = np.log(factor.diagonal()).sum() + 0.5 * len(factor) * math.log(2.0 * math.pi)
+        return np.asarray(-0.5 * np.square(z).sum(axis=0) - constant)
+
+
+def _chunks(piece: np.ndarray, mean: np.ndarray, order: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the past of some frames, (T, order * n), and the frames, (T, n), both about the mean."""
+    n = len(mean)
+    for start in range(0, len(piece), _CHUNK):
+        first = max(start - order, 0)
+        frames = np.asarray(piece[first : start + _CHUNK], float) - mean
+        now = frames[start - first :]
+        frames = np.concatenate([np.zeros((order - (start - first), n)), frames])
+        yield np.hstack([frames[order - i : len(frames) - i] for i in range(1, order + 1)]), now
+
+
+class _Moments(NamedTuple):
+    """Mean products of the past with itself, of the past with the frames, and of the frames with themselves."""
+
+    inputs: np.ndarray
+    cross: np.ndarray
+    outputs: np.ndarray
+
+    @classmethod
+    def of(cls, pieces: Pieces, mean: np.ndarray, order: int) -> _Moments:
+        n = len(mean)
+        inputs, cross, outputs = np.zeros((order * n, order * n)), np.zeros((order * n, n)), np.zeros((n, n))
+        for piece in pieces:
+            for past, now in _chunks(piece, mean, order):
+                inputs += past.T @ past
+                cross += past.T @ now
+                outputs += now.T @ now
+        total = sum(map(len, pieces))
+        return cls(inputs / total, cross / total, outputs / total)
+
+    def errors(self, weights: np.ndarray) -> np.ndarray:
+        """Mean products of the errors of a prediction, shape (n, n)."""
+        both = weights.T @ self.cross
+        return np.asarray(self.outputs - both - both.T + weights.T @ self.inputs @ weights)
+
+
+def _mean_log_density(covariance: np.ndarray, errors: np.ndarray) -> float:
+    """Return the mean log density of frames whose errors have these mean products; -infinity if it is not defined."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    try:
+        factor = cho_factor(covariance, lower=True)
+    except LinAlgError:
+        return -math.inf
+    determinant = 2.0 * float(np.log(factor[0].diagonal()).sum())
+    distance = float(np.trace(cho_solve(factor, errors)))
+    return -0.5 * (determinant + distance + len(errors) * math.log(2.0 * math.pi))
+
+
+def table(
+    train: Pieces, valid: Pieces, test: Pieces, scores: Callable[[Pieces, Pieces], dict[str, float]]
+) -> list[dict[str, Any]]:
+    """Fit every baseline of real numbers and score `test`; prediction scores are those of the expected frames.
+
+    Parameters
+    ----------
+    train, valid, test : sequence of numpy.ndarray, each of shape (T, n_visible)
+    scores : callable
+        Compares predicted frames with true ones: :meth:`rnnrbm.frames.FrameKind.prediction_scores`.
+
+    Returns
+    -------
+    list of dict
+        As :meth:`rnnrbm.frames.FrameKind.baseline_table`. Autoregressions with more than 4 096 inputs are left out.
+    """
+    models: dict[str, tuple[Any, dict[str, float]]] = {
+        "column Gaussian": (ColumnGaussian.fit(train), {}),
+        "previous + Gaussian": (ColumnGaussian.fit(train, True), {}),
+    }
+    for order in ORDERS:
+        if order * np.shape(train[0])[1] <= _MOST:
+            model = VectorAutoregression.fit(train, valid, order)
+            models[f"VAR({order})"] = (model, {"ridge": model.ridge, "shrinkage": model.shrinkage})
+    rows = []
+    for name, (model, settings) in models.items():
+        each = [model.frame_log_likelihoods(piece) for piece in test]
+        lls = {"ll": float(np.concatenate(each).mean()), "ll_pieces": float(np.mean([x.mean() for x in each]))}
+        predicted = [model.mean_of(piece) for piece in test]
+        rows.append({"model": name, "settings": settings, **lls, **scores(predicted, test)})
+    return rows
