@@ -31,6 +31,7 @@ from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
 from rnnrbm.io.splits import DEFAULT_SPLIT, has_splits
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
+from rnnrbm.kinds.spectrogram import Spectrogram
 from rnnrbm.kinds.vectors import Vectors
 from rnnrbm.progress import Progress, silent
 from rnnrbm.warn import warn
@@ -39,6 +40,7 @@ __all__ = [
     "SPLITS",
     "Dataset",
     "PianoRoll",
+    "Spectrogram",
     "Vectors",
     "check_roll",
     "is_folder",

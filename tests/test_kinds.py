@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from rnnrbm import datasets
-from rnnrbm.datasets import Dataset, PianoRoll, Vectors
+from rnnrbm.datasets import Dataset, PianoRoll, Spectrogram, Vectors
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
 from rnnrbm.kinds.registry import KINDS, from_record, to_record
@@ -29,10 +29,14 @@ def reals(seed, lengths=(30, 12, 20)):
     return [np.arange(WIDTH) + np.cumsum(rng.normal(0, 0.3, (n, WIDTH)), axis=0) for n in lengths]
 
 
+#: bands of 6, as if a training set had these means and deviations
+CALLS = Spectrogram(8000, 32, 16, 200, 3000, "mel", 6, -90, [-60.5, -55, -50, -52, -58, -65], [5, 8, 10, 9, 6, 4])
+
 #: a kind of each class, pieces that fit it, and the suffix of its files
 EXAMPLES = {
     "piano-roll": (PianoRoll(60, 2), bits, ".mid"),
     "vectors": (Vectors(0.02), reals, ".npy"),
+    "spectrogram": (CALLS, lambda seed: [(piece - np.arange(WIDTH)) / 2 for piece in reals(seed)], ".npy"),
 }
 
 
@@ -112,7 +116,11 @@ def test_statistics_and_pictures(example, tmp_path):
     assert all(np.isfinite(value) for value in numbers.values())
     levels = kind.levels(test)
     assert [level.shape for level in levels] == [(len(piece),) for piece in test]
-    by_hand = test[0].sum(axis=1) if kind.name == "piano-roll" else np.sqrt((test[0] ** 2).mean(axis=1))
+    by_hand = {
+        "piano-roll": lambda piece: piece.sum(axis=1),
+        "vectors": lambda piece: np.sqrt((piece**2).mean(axis=1)),
+        "spectrogram": lambda piece: (piece * CALLS.deviation + CALLS.mean).mean(axis=1) + 90,
+    }[kind.name](test[0])
     np.testing.assert_allclose(levels[0], by_hand, rtol=1e-6)
     assert kind.level_name
     drawn = [

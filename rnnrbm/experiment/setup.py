@@ -193,10 +193,14 @@ def comparable(kind: FrameKind, model: SequenceModel) -> bool:
 
 
 def facts(data: datasets.Dataset) -> dict[str, Any]:
-    """Return sizes, kind of frame and fingerprint of a data set, for the record of a run."""
+    """Return sizes, kind of frame and fingerprint of a data set, for the record of a run.
+
+    Of the kind, numbers for each column are left out; the checkpoint has them.
+    """
+    kind = {key: value for key, value in to_record(data.kind).items() if isinstance(value, (str, int, float))}
     return {
         "columns": data.n_visible,
-        **to_record(data.kind),
+        **kind,
         "pieces": {split: len(getattr(data, split)) for split in SPLITS},
         "frames": {split: sum(map(len, getattr(data, split))) for split in SPLITS},
         "sha256": data.fingerprint(),

@@ -30,7 +30,8 @@ __all__ = [
     "write_npz",
 ]
 
-_LONGEST = 10_000  # characters of a name, or of the record of a kind of frame
+_LONGEST = 10_000  # characters of a name
+_LONGEST_RECORD = 250_000  # ... of the record of a kind of frame, which may have numbers for each column
 _PIECE = 200  # bytes that an array and its name take, whatever they hold
 
 
@@ -58,7 +59,7 @@ def read_npz(path: Path) -> Contents:
             f"{path}: has no {', '.join(missing)}; expected a file written by rnnrbm.datasets.save or 'rnnrbm convert'"
         )
     for key in ("name", "kind", *(f"{split}_names" for split in SPLITS)):
-        _check_text(data[key], f"{path}: {key}")
+        _check_text(data[key], f"{path}: {key}", _LONGEST_RECORD if key == "kind" else _LONGEST)
     if data["name"].ndim or data["kind"].ndim:
         raise ValueError(
             f"{path}: name and kind have shapes {data['name'].shape} and {data['kind'].shape}; expected texts"
@@ -92,13 +93,13 @@ def read_npz(path: Path) -> Contents:
     return Contents(str(data["name"]), pieces, names, record)
 
 
-def _check_text(array: np.ndarray, where: str) -> None:
+def _check_text(array: np.ndarray, where: str, longest: int) -> None:
     """Raise ValueError unless an array holds texts. NumPy takes any number for a character; Python does not."""
     codes = np.empty(0, np.uint32)
     if array.dtype.kind == "U":
         codes = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).ravel().view(np.uint32)
-    if array.dtype.itemsize > 4 * _LONGEST:
-        raise ValueError(f"{where} has room for texts of {array.dtype.itemsize // 4} characters; expected {_LONGEST}")
+    if array.dtype.itemsize > 4 * longest:
+        raise ValueError(f"{where} has room for texts of {array.dtype.itemsize // 4} characters; expected {longest}")
     if array.dtype.kind != "U" or (codes > 0x10FFFF).any() or (codes >> 11 == 0x1B).any():  # the latter are surrogates
         raise ValueError(f"{where} is an array of {array.dtype}, or damaged; expected texts")
 

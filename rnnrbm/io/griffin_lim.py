@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from rnnrbm import memory
 from rnnrbm.arguments import as_array, number, whole_number
 from rnnrbm.io.spectrogram import SpectrogramSettings, hann, scale_of, stft
+from rnnrbm.io.wav import MOST_SAMPLES
 
-__all__ = ["griffin_lim", "invert", "istft", "magnitudes", "phases", "spectral_convergence"]
+__all__ = ["check_length", "griffin_lim", "invert", "istft", "magnitudes", "phases", "spectral_convergence"]
 
 _TINY = np.float32(1e-30)
 
@@ -105,11 +106,7 @@ def magnitudes(spectrogram: ArrayLike, rate: int, settings: SpectrogramSettings)
     if not (decibels.min() > -np.inf and decibels.max() < 300):
         raise ValueError("spectrogram: a value is NaN, infinite or 300 decibels or more; expected decibels")
     n_bins = weights.shape[1]
-    memory.check(
-        60.0 * len(decibels) * n_bins,
-        f"the sound of {len(decibels)} frames",
-        "make it in parts, or choose a longer hop",
-    )
+    check_length(len(decibels), rate, settings)
     power = np.maximum(10 ** (decibels / 10) - 10 ** (settings.floor_db / 10), 0).astype(np.float32)
     if settings.n_bands is None:
         bins = power @ weights
@@ -123,6 +120,23 @@ def magnitudes(spectrogram: ArrayLike, rate: int, settings: SpectrogramSettings)
         bins = np.zeros((len(power), n_bins), np.float32)
         bins[:, inside] = found
     return np.sqrt(bins) * np.float32(scale_of(rate, settings))
+
+
+def check_length(n_frames: int, rate: int, settings: SpectrogramSettings) -> None:
+    """Raise an error if the sound of so many frames would be too long for a WAV file, or for the memory.
+
+    Raises
+    ------
+    ValueError
+        If a WAV file cannot hold it.
+    MemoryError
+        If making it would take more memory than there is.
+    """
+    what = f"the sound of {n_frames} frames"
+    advice = "make it in parts, or choose a longer hop"
+    if (n := settings.n_samples(n_frames, rate)) > MOST_SAMPLES:
+        raise ValueError(f"{what} has {n} samples, more than a WAV file can hold; {advice}")
+    memory.check(60.0 * n_frames * (settings.n_fft(rate) // 2 + 1), what, advice)
 
 
 def griffin_lim(

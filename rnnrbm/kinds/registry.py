@@ -8,12 +8,13 @@ from typing import Any, cast
 
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.piano_roll import PianoRoll
+from rnnrbm.kinds.spectrogram import Spectrogram
 from rnnrbm.kinds.vectors import Vectors
 
 __all__ = ["KINDS", "from_record", "to_record"]
 
 #: name in files -> the class of the kind
-KINDS: dict[str, type] = {kind.name: kind for kind in (PianoRoll, Vectors)}
+KINDS: dict[str, type] = {kind.name: kind for kind in (PianoRoll, Spectrogram, Vectors)}
 
 
 def to_record(kind: FrameKind) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Plots of rolls, training and models.
+"""Plots of rolls, sound, training and models.
 
 Every function uses matplotlib's objects, never ``pyplot``: it needs no display, does not change the user's backend, and
 figures are freed like any other object. Every function returns ``(fig, ax)``: the figure, and its axes or an array of
@@ -10,5 +10,16 @@ from rnnrbm.plot.canvas import save
 from rnnrbm.plot.comparison import column_statistics, statistics
 from rnnrbm.plot.curves import learning_curves
 from rnnrbm.plot.pictures import filters, frames, piano_roll
+from rnnrbm.plot.sound import sound_statistics, spectrogram
 
-__all__ = ["column_statistics", "filters", "frames", "learning_curves", "piano_roll", "save", "statistics"]
+__all__ = [
+    "column_statistics",
+    "filters",
+    "frames",
+    "learning_curves",
+    "piano_roll",
+    "save",
+    "sound_statistics",
+    "spectrogram",
+    "statistics",
+]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_array, as_list
@@ -21,6 +21,7 @@ __all__ = [
     "PITCH_CLASSES",
     "axes_of",
     "finish",
+    "hertz_axis",
     "mark_primed",
     "matrix",
     "named_sets",
@@ -116,6 +117,24 @@ def note_axis(axis: Any, bottom: int, top: int) -> None:
     axis.set_major_locator(FixedLocator(notes))
     axis.set_major_formatter(FuncFormatter(lambda note, _: f"{PITCH_CLASSES[round(note) % 12]}{round(note) // 12 - 1}"))
     axis.set_label_text("MIDI note")
+
+
+def hertz_axis(axis: Any, frequencies: np.ndarray) -> None:
+    """Label an axis of bands, numbered from 0, with round frequencies between those of the first and the last band."""
+    first, last = frequencies[0], frequencies[-1]
+    steps = np.diff(frequencies)
+    if len(steps) > 1 and steps.max() > 1.01 * steps.min():  # mel or logarithmic
+        decades = 10.0 ** np.arange(np.floor(np.log10(max(first, 1.0))), np.ceil(np.log10(max(last, 1.0))) + 1)
+        values = np.sort(np.outer(decades, (1.0, 2.0, 5.0)).ravel())
+    else:
+        values = np.asarray(MaxNLocator(6).tick_values(first, last))
+    values = values[(values >= first) & (values <= last)]
+    unit, name = (1000.0, "kHz") if last >= 2000 else (1.0, "Hz")
+    if not len(values):
+        values = np.array([first])
+    axis.set_major_locator(FixedLocator(np.interp(values, frequencies, np.arange(len(frequencies)))))
+    axis.set_major_formatter(FixedFormatter([f"{value / unit:g}" for value in values]))
+    axis.set_label_text(f"frequency ({name})")
 
 
 def finish(ax: Axes, title: str | None) -> None:

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import whole_number
-from rnnrbm.plot.canvas import FAINT, PITCH_CLASSES, axes_of, finish, mark_primed, matrix, note_axis
+from rnnrbm.plot.canvas import FAINT, PITCH_CLASSES, axes_of, finish, hertz_axis, mark_primed, matrix, note_axis
 
 __all__ = ["filters", "frames", "piano_roll"]
 
@@ -160,6 +160,7 @@ def filters(
     W: ArrayLike,
     *,
     low: int | None = 21,
+    frequencies: ArrayLike | None = None,
     count: int = 60,
     ax: Axes | None = None,
     title: str | None = None,
@@ -175,6 +176,8 @@ def filters(
         The weights.
     low : int, optional
         MIDI note number of the first visible unit. None: the visible units are the columns of the data, from 0.
+    frequencies : array_like, shape (n_visible,), optional
+        With ``low=None``: the centres of the bands that the visible units are, hertz.
     count : int
         Greatest number of hidden units.
     ax : matplotlib.axes.Axes, optional
@@ -221,13 +224,16 @@ def filters(
     bar = ax.figure.colorbar(image, ax=ax, extend="both", pad=0.02, aspect=30)
     bar.set_label("weight")
     bar.outline.set_visible(False)
-    if low is None:
+    if frequencies is not None:
+        hertz_axis(ax.yaxis, np.asarray(frequencies, float))
+    elif low is None:
         ax.set_ylabel("column")
         ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         note_axis(ax.yaxis, first, last)
         ax.grid(axis="y", color="#9aa3ad", linewidth=0.4)
-    ax.set_xlabel("hidden units, by the pitch of the greatest weight" if low is not None else "hidden units")
+    by = "pitch" if low is not None else "frequency" if frequencies is not None else ""
+    ax.set_xlabel(f"hidden units, by the {by} of the greatest weight" if by else "hidden units")
     ax.set_xticks([])
     finish(ax, f"{shown.shape[1]} strongest of {n_hidden} hidden units" if title is None else title)
     return figure, ax
