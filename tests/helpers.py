@@ -326,3 +326,15 @@ def assert_damage_is_named(read, good: Path, at_least: int = 100) -> None:
             refusals += 1
     assert refusals > at_least
     assert unnamed == 0
+
+
+def whistles(
+    *spans: tuple[float, float], seconds: float = 2.0, rate: int = 16_000, hertz: float = 2000.0, seed: int = 0
+) -> np.ndarray:
+    """A recording of tones in a background of noise, float64; each tone lasts from one time to another, in seconds."""
+    n = round(seconds * rate)
+    sound = 1e-3 * np.random.default_rng(seed).normal(size=n)
+    for start, stop in spans:
+        t = np.arange(round(start * rate), round(stop * rate))
+        sound[t] += 0.3 * np.sin(2 * np.pi * hertz * t / rate)
+    return sound

@@ -17,6 +17,7 @@ __all__ = [
     "Annotation",
     "check_annotations",
     "find_annotations",
+    "of_several",
     "read_annotated",
     "read_annotations",
     "write_annotations",
@@ -51,6 +52,11 @@ def find_annotations(recording: str | os.PathLike[str]) -> Path | None:
             f"{path}: has several files of annotations, {', '.join(each.name for each in found)}; keep one of them"
         )
     return found[0] if found else None
+
+
+def of_several(path: Path) -> bool:
+    """Return whether a file that `find_annotations` has found annotates all recordings of a folder."""
+    return path.name in _OF_FOLDERS
 
 
 def read_annotations(
