@@ -1,4 +1,4 @@
-"""Sets of sequences: the embedded chorales, the benchmark piano-rolls, your own files and arrays.
+"""Sets of sequences: embedded ones, the benchmark piano-rolls, your own files of music and sound, and arrays.
 
 A data set is lists of pieces for training, validation and test. A piece is an array of shape ``(T, n_visible)``: row t
 is a frame of constant duration. The kind of frame says what the columns mean (:mod:`rnnrbm.frames`). In a piano-roll
@@ -11,7 +11,8 @@ high-dimensional sequences", ICML 2012.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.resources import as_file
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -25,9 +26,11 @@ from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
 from rnnrbm.io.mat import read_mat
-from rnnrbm.io.midi import ReadOptions
+from rnnrbm.io.midi import GridOptions
 from rnnrbm.io.midi_folder import DEFAULT_STEPS, MIDI_SUFFIXES, load_folder, midi_files
-from rnnrbm.io.rolls import PIANO, SPLITS, Contents, check_roll, transpose
+from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_roll, transpose
+from rnnrbm.io.sound import SOUND_SUFFIXES, sound_files
+from rnnrbm.io.sound_folder import SOUND_DEFAULTS, SPECTROGRAM, SoundOptions, is_sound, load_sounds, spectral_options
 from rnnrbm.io.splits import DEFAULT_SPLIT, has_splits
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
@@ -43,19 +46,39 @@ __all__ = [
     "Spectrogram",
     "Vectors",
     "check_roll",
-    "is_folder",
     "is_path",
+    "kind_of_files",
     "load",
+    "matched",
     "resolved",
     "save",
     "transpose",
 ]
 
+_HUMPBACK_FILE = "glacier-bay-humpback.ogg"
 _STORED_STEPS = 4  # steps per beat in bach.npz
 _BACH_STEPS = 1
 
 
-_NAMES = ("bach", *BENCHMARK_SETS)
+#: How the embedded song of a humpback whale is read: its calls are low and slow, and some last for seconds.
+_HUMPBACK_SPECTROGRAM = {
+    "window_ms": 64.0,
+    "hop_ms": 16.0,
+    "low": 100.0,
+    "high": 5000.0,
+    "scale": "mel",
+    "n_bands": 80,
+    "floor_db": -90.0,
+}
+_HUMPBACK = {"segments": "none", "max_seconds": 10.0}
+
+_NAMES = ("bach", "humpback", *BENCHMARK_SETS)
+_FOR_MIDI = ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums", "pedal")
+_FOR_SOUND = ("split", "seed", "low", "high", *SoundOptions.__annotations__)
+
+
+class LoadOptions(GridOptions, SoundOptions, total=False):
+    """Options of `load` that only some sources have."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,10 +91,10 @@ class Dataset:
         Name of the data set.
     train, valid, test : list of numpy.ndarray
         Pieces, each of shape ``(T, n_visible)``; T differs from piece to piece. Piano-rolls are uint8 of 0 and 1,
-        vectors float32. Array-likes, such as nested lists and sparse matrices, are converted.
+        vectors and spectrograms float32. Array-likes, such as nested lists and sparse matrices, are converted.
     kind : FrameKind
-        Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``, or ``Vectors()`` for
-        real numbers.
+        Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``,
+        ``Spectrogram(...)`` for sound, or ``Vectors()`` for other real numbers.
     names : dict of str to list of str, optional
         For "train", "valid" and "test", the names of the pieces in the same order; by default ``train[0]`` and so on.
 
@@ -174,8 +197,10 @@ def load(
     original_key: bool = False,
     split: Sequence[float] | None = None,
     seed: int | None = None,
+    low: float | None = None,
+    high: float | None = None,
     progress: Progress = silent,
-    **midi: Unpack[ReadOptions],
+    **options: Unpack[LoadOptions],
 ) -> Dataset:
     """Load a data set by name, or from a file or folder.
 
@@ -188,6 +213,7 @@ def load(
 
         - ``"bach"``: the four-part chorales of J. S. Bach that come with the library (see
           ``data/README.md``), 88 columns, transposed to C major or A minor;
+        - ``"humpback"``: a minute of the song of a humpback whale that comes with the library, as a spectrogram;
         - ``"jsb"``, ``"nottingham"``, ``"piano-midi"``, ``"musedata"``: the published sets, 88
           columns, transposed by their authors. Their ``.mat`` files are looked for in the folder
           that the environment variable RNNRBM_DATA names and its sub-folder ``pianorolls``, then
@@ -200,27 +226,51 @@ def load(
           frames, a frame the MIDI note numbers that sound. Nothing in a pickle is run;
         - a folder of MIDI files (``.mid``, ``.midi``, ``.kar``), searched with its sub-folders. If
           it has sub-folders ``train``, ``valid`` and ``test``, they are the splits. A file that
-          cannot be used is left out with a warning.
+          cannot be used is left out with a warning;
+        - a folder of sound files (WAV, FLAC, OGG and others), likewise, or a single one: spectrograms.
 
         A string that is one of the names means that set: write ``"./bach"`` for a folder so called.
     original_key : bool
         For ``"bach"``: leave each piece in its own key.
     split : three floats, optional
-        For a MIDI folder without sub-folders of splits: the fractions of pieces for training, validation and test; they
-        add up to 1. The default is 0.7, 0.15 and 0.15. Each split gets at least one piece.
+        For a folder without sub-folders of splits: the fractions of files for training, validation and test; they
+        add up to 1. The default is 0.7, 0.15 and 0.15. Each split gets at least one file. Less than three recordings
+        (or groups of them) are divided by time, with gaps of a second or a twentieth of all between the sets.
     seed : int, optional
         For such a folder: decides which piece goes where, by default 0. The same files, `split` and `seed` give the
         same splits.
     progress : callable
-        For a MIDI folder: called with the stage "read", the number of files read and of all files.
+        For a folder: called with the stage "read", the number of files read and of all files.
     steps_per_beat : int, optional
         Frames in a beat (quarter note). For ``"bach"``: 1 (default), 2 or 4. For a MIDI folder: any, by default 2
         (eighth notes).
     seconds_per_frame, rule, drums, pedal : optional
         For a MIDI folder: see `rnnrbm.midi.read`. By the rule ``"published"``, rolls are made as those of the benchmark
         sets were, and a frame is an eighth note.
-    low, high : int, optional
+    low, high : float, optional
         For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column; by default 21 and 108.
+        For sound: the band of frequencies, hertz.
+    preset : {"ava-finch", "ava-mouse", "vak"}, optional
+        For sound: usual settings of the spectrogram; the other options change them. The default is ``"ava-finch"`` (400
+        to 10 000 Hz, or to half the sample rate), from 150 000 samples per second ``"ava-mouse"``.
+    window_ms, hop_ms, scale, n_bands, floor_db : optional
+        For sound: see :class:`rnnrbm.io.spectrogram.SpectrogramSettings`; ``n_bands=0`` takes every frequency of the
+        transform for a band.
+    rate : int, optional
+        For sound: samples per second to resample to; needed if those of the files differ.
+    channel : int or "mix", optional
+        For sound: number of the channel, from 0, or the mean of all, the default.
+    segments : {"auto", "annotations", "detect", "none"}, optional
+        For sound: pieces are made of annotated calls, of calls that are found by their loudness in the band, or of
+        whole recordings. The default takes the first of these that there is.
+    gap_ms, margin_ms : float, optional
+        For sound: calls with gaps of at most `gap_ms` (500) are one piece, which begins `margin_ms` (50) before its
+        first call and ends as much after its last one.
+    max_seconds : float, optional
+        For sound: longer pieces are cut into equal parts; by default 30.
+    group : str, optional
+        For sound: whose pieces go into the same split: those of a ``"recording"`` (default), of a sub-``"folder"``, or
+        of names in which a regular expression finds the same text.
 
     Returns
     -------
@@ -242,7 +292,7 @@ def load(
     Warns
     -----
     UserWarning
-        For each MIDI file of a folder that is left out, with the reason. Once if many notes of a folder begin between
+        For each file of a folder that is left out, with the reason. Once if many notes of a folder begin between
         frames, which are too long for the music; see `rnnrbm.midi.read`.
 
     Examples
@@ -252,14 +302,20 @@ def load(
     >>> bach.n_visible, bach.kind.low, bach.kind.steps_per_beat
     (88, 21, 1.0)
     """
-    choices: dict[str, Any] = {"original_key": original_key or None, "split": split, "seed": seed, **midi}
+    choices: dict[str, Any] = {"original_key": original_key or None, "split": split, "seed": seed}
+    choices |= {"low": low, "high": high, **options}
     given = {name: value for name, value in choices.items() if value is not None}
     check_path(source, "a data set, or its name")
-    if source in _NAMES and Path(source).is_dir() and midi_files(Path(source)):
+    if source in _NAMES and Path(source).is_dir() and (midi_files(Path(source)) or is_sound(Path(source))):
         warn(f"{source!r} is the name of a data set; for your own folder of that name, write ./{source}")
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
         return _load_bach(given.get("steps_per_beat", _BACH_STEPS), original_key)
+    if source == "humpback":
+        _refuse(given, "the embedded recording 'humpback'", _FOR_SOUND)
+        with as_file(embedded_file(_HUMPBACK_FILE)) as file:
+            chosen = _sound_options("humpback", given) | given
+            return _dataset(load_sounds(file, name="humpback", progress=progress, **chosen), "humpback")
     if isinstance(source, str) and source in BENCHMARK_SETS:
         _refuse(given, f"the published set {source!r}, which comes as it is", ())
         contents = read_mat(locate(source))
@@ -268,12 +324,15 @@ def load(
     if source == "":  # else Path would take it for the current folder
         raise ValueError(_unknown_name(""))
     path = Path(source)
-    if path.is_dir():
-        _refuse(
-            given,
-            "a folder of MIDI files, which are read in the key they are in (see `transpose`)",
-            ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums", "pedal"),
-        )
+    kind = kind_of_files(path)
+    if kind == SPECTROGRAM:
+        _refuse(given, f"sound ({path})", _FOR_SOUND)
+        return _dataset(load_sounds(path, progress=progress, **given), str(path))
+    for name in ("low", "high"):  # note numbers, which are whole
+        if isinstance(given.get(name), float) and given[name].is_integer():
+            given[name] = int(given[name])
+    if kind == PIANO_ROLL:
+        _refuse(given, "a folder of MIDI files, which are read in the key they are in (see `transpose`)", _FOR_MIDI)
         return _dataset(load_folder(path, progress=progress, **given), str(path))
     if not path.exists():
         if path.suffix or len(path.parts) != 1:
@@ -287,7 +346,8 @@ def load(
             hint = "; for MIDI, give the folder, or read one file with rnnrbm.midi.read"
         raise ValueError(
             f"{path}: unknown kind of file {path.suffix!r}; expected .mat, .npz (as written by "
-            f"`save`), .json, .pickle, .pkl or a folder of MIDI files{hint}"
+            f"`save`), .json, .pickle, .pkl, a sound file ({', '.join(SOUND_SUFFIXES[:3])} ...) or a folder of MIDI or "
+            f"sound files{hint}"
         )
     if suffix in WITH_RANGE:
         _refuse(given, f"{path.name}, whose splits and frames are what they are", ("low", "high"))
@@ -321,7 +381,11 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
     path = Path(source)
     if source == "bach":
         has = {"steps_per_beat": _BACH_STEPS, "original_key": False}
-    elif is_folder(source):
+    elif (kind := kind_of_files(source)) == SPECTROGRAM:
+        has = _sound_options(source, options) | {"seed": 0, "split": DEFAULT_SPLIT}
+        if path.is_dir() and has_splits(path):
+            del has["split"], has["seed"]
+    elif kind == PIANO_ROLL:
         if options.get("rule", "sounding") == "sounding" and "seconds_per_frame" not in options:
             has["steps_per_beat"] = DEFAULT_STEPS
         if not has_splits(path):  # else these say where a piece goes
@@ -337,9 +401,53 @@ def is_path(source: str | os.PathLike[str]) -> bool:
     return source not in _NAMES and source != ""
 
 
-def is_folder(source: str | os.PathLike[str]) -> bool:
-    """Return whether `load` would take a source for a folder of MIDI files."""
-    return is_path(source) and Path(source).is_dir()
+def kind_of_files(source: str | os.PathLike[str]) -> str | None:
+    """Return the name of the kind of frame that `load` makes of MIDI or sound files, as options say.
+
+    It is None for other sources, whose frames are what they are.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds both.
+    """
+    if source == "humpback":
+        return SPECTROGRAM
+    path = Path(source)
+    if not is_path(source) or not path.is_dir():
+        return SPECTROGRAM if is_path(source) and is_sound(path) else None
+    sounds, midi = sound_files(path), midi_files(path)
+    if sounds and midi:
+        raise ValueError(
+            f"{path}: holds {len(midi)} MIDI files, such as {midi[0].name}, and {len(sounds)} sound files, such as "
+            f"{sounds[0].name}; put those to be read into a folder of their own"
+        )
+    return SPECTROGRAM if sounds else PIANO_ROLL
+
+
+def matched(dataset: Dataset, kind: FrameKind) -> Dataset:
+    """Return a data set with its spectrograms standardised as those of another kind; others are returned as they are.
+
+    Each set of sounds is standardised by its own training set. A model reads values that are standardised by what it
+    was trained on.
+    """
+    own = dataset.kind
+    if not (isinstance(own, Spectrogram) and isinstance(kind, Spectrogram)) or own == kind:
+        return dataset
+    target = replace(own, mean=kind.mean, deviation=kind.deviation) if len(own.mean) == len(kind.mean) else own
+    if kind.mismatch(target).columns:
+        return dataset  # no model of the one can be used on the other
+    pieces = {split: [own.converted(piece, target) for piece in getattr(dataset, split)] for split in SPLITS}
+    return Dataset(dataset.name, **pieces, kind=target, names=dataset.names)
+
+
+def _sound_options(source: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options by which sound is read."""
+    if source != "humpback":
+        return {**spectral_options(Path(source), **given), **SOUND_DEFAULTS}
+    embedded = _HUMPBACK_SPECTROGRAM if given.get("preset") is None else {}
+    with as_file(embedded_file(_HUMPBACK_FILE)) as file:
+        return {**spectral_options(file, **(embedded | dict(given))), **SOUND_DEFAULTS, **_HUMPBACK}
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
@@ -392,7 +500,8 @@ def _unknown_name(name: str) -> str:
     guess = f" (did you mean {near!r}?)" if near else ""
     return (
         f"unknown data set {name!r}{guess}: expected one of {', '.join(_NAMES)}, or the path of a "
-        ".mat, .npz, .json or .pickle file or of a folder of MIDI files, and there is no file of that name"
+        ".mat, .npz, .json, .pickle or sound file or of a folder of MIDI or sound files, and there is no file of that "
+        "name"
     )
 
 

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -12,13 +13,25 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
-from helpers import assert_same, named_pieces, numbered_midi, small, some_rolls, write_mat
+from helpers import assert_same, named_pieces, numbered_midi, small, some_rolls, whistles, write_mat
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rnnrbm.datasets import SPLITS, Dataset, PianoRoll, check_roll, is_folder, load, resolved, save, transpose
+from rnnrbm.datasets import (
+    SPLITS,
+    Dataset,
+    PianoRoll,
+    check_roll,
+    kind_of_files,
+    load,
+    matched,
+    resolved,
+    save,
+    transpose,
+)
 from rnnrbm.io import rolls as limits
+from rnnrbm.io.sound import read_sound, write_sound
 
 DATA = os.environ.get("RNNRBM_DATA")
 ROOT = Path(__file__).resolve().parent.parent
@@ -609,7 +622,7 @@ def test_a_folder_read_by_the_published_rule_gives_the_published_rolls(folder, n
         ("notingham", r"unknown data set 'notingham' \(did you mean 'nottingham'\?\)"),
         ("JSB", r"did you mean 'jsb'"),
         ("piano", r"did you mean 'piano-midi'"),
-        ("zzz", r"'zzz': expected one of bach, jsb, musedata, nottingham, piano-midi, or the path"),
+        ("zzz", r"'zzz': expected one of bach, humpback, jsb, musedata, nottingham, piano-midi, or the path"),
         ("", r"unknown data set '': expected one of bach"),
     ],
 )
@@ -718,8 +731,8 @@ def test_resolved_options_give_the_same_set(tmp_path, bach):
     assert resolved(tmp_path / "a.npz") == {}
     assert resolved("a.json", low=30) == {"low": 30, "high": 108}
     folder = numbered_midi(tmp_path / "tunes", 5)
-    assert is_folder(folder)
-    assert not is_folder("bach")
+    assert kind_of_files(folder) == "piano-roll"
+    assert kind_of_files("bach") is None
     usual = {
         "low": 21,
         "high": 108,
@@ -793,3 +806,99 @@ def test_a_folder_has_a_limit_too(monkeypatch, tmp_path):
 def test_the_seed_of_a_split_is_a_whole_number(tmp_path):
     with pytest.raises(ValueError, match=r"seed=1\.5: expected a whole number, at least 0"):
         load(numbered_midi(tmp_path / "songs", 4), seed=1.5)
+
+
+# --- sound ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def songs(tmp_path):
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    for i in range(4):
+        write_sound(
+            folder / f"{i}.wav", whistles((0.1, 0.3), (0.4, 0.7), seconds=1.0, seed=i, hertz=1000 + 400 * i), 16_000
+        )
+    return folder
+
+
+def test_a_folder_of_sound_is_saved_and_loaded_with_its_kind(songs, tmp_path):
+    dataset = load(songs, n_bands=30, low=500, high=6000)
+    assert str(dataset).startswith("songs: 30 bands, 500 to 6 000 Hz (mel), 8 ms per frame, 16 000 Hz")
+    save(tmp_path / "a.npz", dataset)
+    back = load(tmp_path / "a.npz")
+    assert back.kind == dataset.kind
+    assert_same(back, dataset)
+    assert back.fingerprint() == load(songs, n_bands=30, low=500, high=6000).fingerprint()
+
+
+def test_options_of_sound_are_resolved(songs):
+    options = resolved(songs, low=500.0, preset="vak")
+    assert (options["low"], options["high"], options["n_bands"]) == (500.0, 8000.0, 0)
+    options = resolved(songs, low=500.0, split=(0.5, 0.25, 0.25))
+    assert options["high"] == 8000  # half the rate
+    assert (options["segments"], options["gap_ms"], options["group"]) == ("auto", 500.0, "recording")
+    assert options["split"] == (0.5, 0.25, 0.25)
+    assert_same(load(songs, **options), load(songs, low=500.0, split=(0.5, 0.25, 0.25)))
+    assert_same(load(songs / "0.wav", **resolved(songs / "0.wav")), load(songs / "0.wav"))
+    for split, i in zip(SPLITS, range(3), strict=True):
+        (songs / split).mkdir()
+        (songs / f"{i}.wav").rename(songs / split / f"{i}.wav")
+    (songs / "3.wav").unlink()
+    assert "split" not in resolved(songs)
+    assert_same(load(songs, **resolved(songs)), load(songs))
+
+
+def test_what_files_are_of_which_kind(songs, tmp_path):
+    assert kind_of_files(songs) == kind_of_files(songs / "0.wav") == kind_of_files("humpback") == "spectrogram"
+    assert kind_of_files(tmp_path / "gone") is None
+    numbered_midi(songs / "music", 2)
+    with pytest.raises(ValueError, match=r"songs: holds 2 MIDI files, such as .*, and 4 sound files, such as 0\.wav"):
+        load(songs)
+
+
+def test_options_of_other_sources_are_refused(songs, tmp_path):
+    with pytest.raises(ValueError, match="steps_per_beat cannot be chosen for sound"):
+        load(songs, steps_per_beat=2)
+    with pytest.raises(ValueError, match="hop_ms cannot be chosen for a folder of MIDI files"):
+        load(numbered_midi(tmp_path / "music", 3), hop_ms=8)
+    with pytest.raises(ValueError, match="hop_ms cannot be chosen for the embedded set 'bach'"):
+        load("bach", hop_ms=8)
+
+
+def test_note_numbers_may_be_written_as_real_numbers(tmp_path):
+    folder = numbered_midi(tmp_path, 3)
+    assert_same(load(folder, low=30.0, high=100.0), load(folder, low=30, high=100))
+    with pytest.raises(ValueError, match=r"low=30\.5"):
+        load(folder, low=30.5)
+
+
+def test_the_whale_is_that_of_the_readme():
+    whale = load("humpback")
+    text = (ROOT / "data" / "README.md").read_text()
+    digest = hashlib.sha256((ROOT / "data" / "glacier-bay-humpback.ogg").read_bytes()).hexdigest()
+    assert digest in text
+    assert (whale.n_visible, whale.kind.rate) == (80, 22_050)
+    assert [sum(map(len, getattr(whale, split))) for split in SPLITS] == [2786, 538, 573]
+    assert_same(load("humpback", **resolved("humpback")), whale)
+    assert load("humpback", preset="vak", high=4000.0).n_visible == 57
+
+
+def test_a_data_set_takes_on_the_standardisation_of_another(songs, tmp_path):
+    options = {"n_bands": 30, "low": 500, "high": 6000}
+    mine = load(songs, **options)
+    loud = tmp_path / "loud"
+    loud.mkdir()
+    for path in songs.iterdir():
+        write_sound(loud / path.name, 2 * read_sound(path).samples, 16_000)
+    theirs = load(loud, **options)
+    assert theirs.kind != mine.kind
+    np.testing.assert_allclose(theirs.train[0], mine.train[0], atol=0.05)  # each by its own
+    same = matched(theirs, mine.kind)
+    assert same.kind == mine.kind
+    difference = mine.kind.decibels(same.train[0]) - mine.kind.decibels(mine.train[0])
+    assert np.median(difference) == pytest.approx(20 * np.log10(2), abs=0.1)
+    assert matched(mine, mine.kind) is mine
+    other = load(songs, n_bands=20)
+    assert matched(other, mine.kind) is other  # no model of the one reads the other
+    assert matched(load("bach"), mine.kind).kind.name == "piano-roll"

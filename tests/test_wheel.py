@@ -63,6 +63,7 @@ def test_the_wheel_holds_every_module_and_the_embedded_data(wheel: Path) -> None
     data = {
         "rnnrbm/data/bach.npz",
         "rnnrbm/data/bach-rnn-rbm.npz",
+        "rnnrbm/data/glacier-bay-humpback.ogg",
         "rnnrbm/data/build_bach.py",
         "rnnrbm/data/README.md",
     }

@@ -40,7 +40,7 @@ def fetch(
         if unknown:  # before anything is fetched
             raise ValueError(
                 f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(BENCHMARK_SETS)}, or all"
-                + ("; 'bach' comes with the library" if "bach" in unknown else "")
+                + "".join(f"; {name!r} comes with the library" for name in unknown if name in ("bach", "humpback"))
             )
         failed = []
         for name in dict.fromkeys(wanted):

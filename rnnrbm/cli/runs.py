@@ -33,7 +33,10 @@ def train(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="bach, jsb, nottingham, piano-midi or musedata; a data file; or a folder of MIDI files."),
+        typer.Option(
+            help="bach, humpback, jsb, nottingham, piano-midi or musedata; a file of data or sound; or a folder of "
+            "MIDI or sound files."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -174,7 +177,7 @@ def generate(
             "By default as in the run, usually 1."
         ),
     ] = None,
-    prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, or .npy if frames are vectors.")] = None,
+    prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, a sound file, or .npy.")] = None,
     prime_frames: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
     drop_prime: Annotated[bool, typer.Option("--drop-prime", help="Leave the primer out of the files.")] = False,
     tempo: Annotated[
@@ -187,7 +190,7 @@ def generate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
-    """Write new samples of a trained model as MIDI, WAV and PNG; each file begins with the primer, if there is one."""
+    """Write new samples of a trained model as MIDI or WAV, and PNG; each begins with the primer, if there is one."""
     with friendly():
         import numpy as np
 
@@ -314,8 +317,9 @@ def _may_be_text(path: Path) -> bool:
     """Whether a file may be a configuration of another suffix: it is there, and of no kind that holds data."""
     from rnnrbm.io.formats import PLAIN, WITH_RANGE
     from rnnrbm.io.midi_folder import MIDI_SUFFIXES
+    from rnnrbm.io.sound import SOUND_SUFFIXES
 
-    return path.is_file() and path.suffix.lower() not in {*MIDI_SUFFIXES, *PLAIN, *WITH_RANGE, ".npy", ".wav"}
+    return path.is_file() and path.suffix.lower() not in {*MIDI_SUFFIXES, *SOUND_SUFFIXES, *PLAIN, *WITH_RANGE, ".npy"}
 
 
 def settings() -> None:

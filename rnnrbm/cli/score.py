@@ -103,8 +103,9 @@ def evaluate(
                 assert own is not None
                 loaded = own
             else:
-                folder = trained.kind.folder_options(trained.model.n_visible) if datasets.is_folder(data) else {}
-                loaded = datasets.load(data, progress=bar.report, **folder)
+                alike = datasets.kind_of_files(data) == trained.kind.name
+                how = trained.kind.folder_options(trained.model.n_visible) if alike else {}
+                loaded = datasets.matched(datasets.load(data, progress=bar.report, **how), trained.kind)
                 trained.check_columns(loaded)
                 changed = "the terms of Z of other frames are summed exactly"
                 own = own_data(trained, changed, "all terms of Z are estimated", bar.report)
@@ -158,7 +159,10 @@ def evaluate(
 def baselines(
     data: Annotated[
         str,
-        typer.Option(help="bach, jsb, nottingham, piano-midi or musedata; a data file; or a folder of MIDI files."),
+        typer.Option(
+            help="bach, humpback, jsb, nottingham, piano-midi or musedata; a file of data or sound; or a folder of "
+            "MIDI or sound files."
+        ),
     ] = "bach",
     split: Annotated[str, typer.Option(help="Pieces to score: train, valid or test.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,

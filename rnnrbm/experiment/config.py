@@ -28,7 +28,9 @@ from rnnrbm.training.settings import (
     AtLeastTwo,
     ConfigError,
     Count,
-    Note,
+    Float,
+    Int,
+    NotNegative,
     Number,
     Positive,
     Seed,
@@ -71,7 +73,7 @@ class Data(Settings):
     Attributes
     ----------
     source : str
-        Name of a data set, a file, or a folder of MIDI files.
+        Name of a data set, a file, or a folder of MIDI or sound files.
     steps_per_beat : int
         Frames per beat (quarter note): 1, 2 or 4 for ``"bach"``, any number for a MIDI folder.
     seconds_per_frame : float
@@ -79,17 +81,44 @@ class Data(Settings):
     original_key : bool
         For ``"bach"``: keep each piece in its original key.
     split : (float, float, float)
-        For a MIDI folder: fractions of the pieces for training, validation and test. They add up to 1.
+        For a folder: fractions of the files for training, validation and test. They add up to 1. Less than three
+        recordings are divided by time.
     seed : int
-        For a MIDI folder: seed of the random split.
-    low, high : int
-        For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column.
+        For a folder: seed of the random split.
+    low, high : float
+        For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column. For sound: the band of
+        frequencies, hertz.
     drums : bool
         For a MIDI folder: read the drums (channel 10) too; their note numbers stand for instruments.
     pedal : bool
         For a MIDI folder: let notes sound on while the sustain pedal is down.
     rule : {"sounding", "published"}
         For a MIDI folder: how notes become frames; see :func:`rnnrbm.midi.read`.
+    preset : {"ava-finch", "ava-mouse", "vak"}
+        For sound: usual settings of the spectrogram, which the next ones change. By default ``"ava-finch"``, or
+        ``"ava-mouse"`` from 150 000 samples per second.
+    window_ms, hop_ms : float
+        For sound: length of a frame, and time from one frame to the next, milliseconds.
+    scale : {"mel", "linear", "log"}
+        For sound: how bands are spaced in frequency.
+    n_bands : int
+        For sound: number of bands; 0 takes every frequency of the transform.
+    floor_db : float
+        For sound: power that is added everywhere, decibels; 0 is that of a sine of full scale.
+    rate : int
+        For sound: samples per second to resample to; needed if those of the files differ.
+    channel : int or "mix"
+        For sound: number of the channel, from 0, or the mean of all.
+    segments : {"auto", "annotations", "detect", "none"}
+        For sound: what pieces are made of: annotated calls, calls that are found by their loudness, or whole
+        recordings. ``"auto"`` takes the first of these that there is.
+    gap_ms, margin_ms : float
+        For sound: calls with gaps of at most `gap_ms` are one piece, with `margin_ms` before and after, milliseconds.
+    max_seconds : float
+        For sound: longer pieces are cut into equal parts.
+    group : str
+        For sound: whose pieces go into the same split: ``"recording"``, ``"folder"`` (the first sub-folder), or a
+        regular expression of what names of a group have in common.
     """
 
     source: str = "bach"
@@ -98,11 +127,24 @@ class Data(Settings):
     original_key: bool | None = None
     split: tuple[Positive, Positive, Positive] | None = None
     seed: Seed | None = None
-    low: Note | None = None
-    high: Note | None = None
+    low: Annotated[Int | Float, Field(ge=0)] | None = None
+    high: Annotated[Int | Float, Field(ge=0)] | None = None
     drums: bool | None = None
     pedal: bool | None = None
     rule: Literal["sounding", "published"] | None = None
+    preset: str | None = None
+    window_ms: Positive | None = None
+    hop_ms: Positive | None = None
+    scale: Literal["mel", "linear", "log"] | None = None
+    n_bands: Number | None = None
+    floor_db: Float | None = None
+    rate: Count | None = None
+    channel: Int | Literal["mix"] | None = None
+    segments: Literal["auto", "annotations", "detect", "none"] | None = None
+    gap_ms: NotNegative | None = None
+    margin_ms: NotNegative | None = None
+    max_seconds: Positive | None = None
+    group: Annotated[str, Field(min_length=1)] | None = None
 
 
 class Model(Settings):

@@ -215,6 +215,7 @@ def evaluate(
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     if n_bracket_frames is not None and n_bracket_frames < 2:
         raise ValueError(f"n_bracket_frames must be at least 2, or None for all, got {n_bracket_frames}")
+    data = datasets.matched(data, run.kind)
     pieces = getattr(data, split)
     if not pieces:
         raise ValueError(f"{data.name} has no piece in {split}")

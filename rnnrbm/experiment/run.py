@@ -380,7 +380,7 @@ def _finish(
         "samples": [str(f.relative_to(folder)) for f in files],
     }
     # names in other data do not depend on settings and files that may change
-    if datasets.is_folder(located(settings.data.source, folder)):
+    if datasets.kind_of_files(located(settings.data.source, folder)) is not None:
         results["pieces"] = {split: data.names_of(split) for split in SPLITS}
     with atomic(folder / "results.json") as temporary:
         temporary.write_text(to_json(results), encoding="utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnrbm import checkpoint, model_file
 from rnnrbm.backend import engine
-from rnnrbm.datasets import is_folder
+from rnnrbm.datasets import kind_of_files
 from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, embedded, load, load_checkpoint
 from rnnrbm.experiment.config import Config
@@ -123,7 +123,7 @@ def start_from(path: str | os.PathLike[str]) -> Start:
 
 
 def inherited(settings: Config, start: Start) -> Config:
-    """Return settings whose model is that of the run they start from, and whose MIDI files are read as its own were.
+    """Return settings whose model is that of the run they start from, and whose files are read as its own were.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def inherited(settings: Config, start: Start) -> Config:
                 "that model, or leave out model.init"
             )
         changes[f"model.{name}"] = value
-    if is_folder(settings.data.source):
+    if kind_of_files(settings.data.source) == start.run.kind.name:
         options = start.run.kind.folder_options(start.run.model.n_visible)
         grid = {"steps_per_beat", "seconds_per_frame"}
         chosen = {name for name, value in settings.data.model_dump().items() if value is not None}

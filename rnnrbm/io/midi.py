@@ -56,16 +56,21 @@ PUBLISHED_STEPS = 2  # a frame of the published rolls is an eighth note
 DRUM_CHANNEL = 9  # counted from 0; usually called channel 10
 
 
-class ReadOptions(TypedDict, total=False):
-    """The options of `read`, for functions that pass them on."""
+class GridOptions(TypedDict, total=False):
+    """The options of `read` but for the range of notes, for functions that pass them on."""
 
     rule: str
     steps_per_beat: int | None
     seconds_per_frame: float | None
-    low: int
-    high: int
     drums: bool
     pedal: bool
+
+
+class ReadOptions(GridOptions, total=False):
+    """The options of `read`."""
+
+    low: int
+    high: int
 
 
 def read(

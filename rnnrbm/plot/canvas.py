@@ -125,7 +125,7 @@ def hertz_axis(axis: Any, frequencies: np.ndarray) -> None:
     steps = np.diff(frequencies)
     if len(steps) > 1 and steps.max() > 1.01 * steps.min():  # mel or logarithmic
         decades = 10.0 ** np.arange(np.floor(np.log10(max(first, 1.0))), np.ceil(np.log10(max(last, 1.0))) + 1)
-        values = np.sort(np.outer(decades, (1.0, 2.0, 5.0)).ravel())
+        values = np.sort(np.outer(decades, (1.0, 2.0, 3.0, 5.0)).ravel())
     else:
         values = np.asarray(MaxNLocator(6).tick_values(first, last))
     values = values[(values >= first) & (values <= last)]

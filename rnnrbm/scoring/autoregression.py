@@ -27,7 +27,8 @@ ORDERS = (1, 2, 3)
 #: Ridges that are tried, as fractions of the mean square of an input.
 _RIDGES = tuple(10.0**e for e in range(-6, 2))
 #: How much of the covariances between columns is taken away: so much of them is noise if there are few frames.
-_SHRINKAGES = (1e-4, 1e-3, 1e-2, 0.1, 0.3)
+_SHRINKAGES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.3)
+_USUAL = 0.01  # of both, while the other is chosen
 _CHUNK = 4096  # frames that are handled at once
 _MOST = 4096  # inputs of an autoregression; the time grows with their third power
 _LEAST = 1e-6  # least standard deviation: a constant column would have an infinite density
@@ -104,7 +105,7 @@ class VectorAutoregression:
 
     @classmethod
     def fit(cls, train: Pieces, valid: Pieces, order: int = 1) -> VectorAutoregression:
-        """Estimate the parameters from `train`, and choose ridge and shrinkage by the log-likelihood of `valid`.
+        """Estimate from `train`, and choose first the ridge, then the shrinkage, by the log-likelihood of `valid`.
 
         Parameters
         ----------
@@ -125,19 +126,19 @@ class VectorAutoregression:
         unseen = _Moments.of(as_pieces(valid, train[0].shape[1]), mean, order) if len(valid) else None
         scale = float(np.trace(moments.inputs)) / len(moments.inputs) or 1.0
         values, vectors = np.linalg.eigh(moments.inputs)
-        best, most = None, -math.inf
-        for ridge in _RIDGES if unseen is not None else (0.01,):
-            inverse = vectors / (np.maximum(values, 0.0) + ridge * scale)
-            weights = inverse @ (vectors.T @ moments.cross)
-            raw = moments.errors(weights)
-            for shrinkage in _SHRINKAGES if unseen is not None else (0.01,):
-                covariance = (1 - shrinkage) * raw
-                np.fill_diagonal(covariance, np.maximum(raw.diagonal(), _LEAST**2))
-                score = -math.inf if unseen is None else _mean_log_density(covariance, unseen.errors(weights))
-                if best is None or score > most:
-                    best, most = cls(mean, weights, covariance, ridge, shrinkage), score
-        assert best is not None
-        return best
+
+        def solved(ridge: float) -> np.ndarray:
+            return np.asarray((vectors / (np.maximum(values, 0.0) + ridge * scale)) @ (vectors.T @ moments.cross))
+
+        def score(weights: np.ndarray, shrinkages: Sequence[float]) -> list[float]:
+            assert unseen is not None
+            own, others = moments.errors(weights), unseen.errors(weights)
+            return [_mean_log_density(_shrunk(own, shrinkage), others) for shrinkage in shrinkages]
+
+        ridge = _USUAL if unseen is None else max(_RIDGES, key=lambda each: score(solved(each), [_USUAL])[0])
+        weights = solved(ridge)
+        shrinkage = _USUAL if unseen is None else _SHRINKAGES[int(np.argmax(score(weights, _SHRINKAGES)))]
+        return cls(mean, weights, _shrunk(moments.errors(weights), shrinkage), ridge, shrinkage)
 
     def mean_of(self, piece: np.ndarray) -> np.ndarray:
         """Expected frames (T, n_visible), each given the true frames before it."""
@@ -187,6 +188,13 @@ class _Moments(NamedTuple):
         """Mean products of the errors of a prediction, shape (n, n)."""
         both = weights.T @ self.cross
         return np.asarray(self.outputs - both - both.T + weights.T @ self.inputs @ weights)
+
+
+def _shrunk(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Return a covariance matrix whose elements off the diagonal are smaller."""
+    shrunk = (1 - shrinkage) * covariance
+    np.fill_diagonal(shrunk, np.maximum(covariance.diagonal(), _LEAST**2))
+    return shrunk
 
 
 def _mean_log_density(covariance: np.ndarray, errors: np.ndarray) -> float:

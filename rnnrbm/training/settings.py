@@ -43,7 +43,7 @@ __all__ = [
     "Count",
     "Float",
     "Int",
-    "Note",
+    "NotNegative",
     "Number",
     "Positive",
     "Seed",
@@ -73,6 +73,7 @@ Float = Annotated[float, BeforeValidator(_number)]
 
 Rate = Annotated[Float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[Float, Field(gt=0.0)]
+NotNegative = Annotated[Float, Field(ge=0.0)]
 #: what counts units, steps and frames; programs count by 32 bits
 Count = Annotated[Int, Field(ge=1, le=2**31 - 1)]
 Number = Annotated[Int, Field(ge=0, le=2**31 - 1)]
@@ -80,7 +81,6 @@ Number = Annotated[Int, Field(ge=0, le=2**31 - 1)]
 Seed = Annotated[Int, Field(ge=0, le=2**63 - 1)]
 AtLeastTwo = Annotated[Int, Field(ge=2, le=2**31 - 1)]
 Share = Annotated[Float, Field(ge=0.0, le=1.0, strict=True)]
-Note = Annotated[Int, Field(ge=0, le=127)]
 Shift = Annotated[Int, Field(gt=-(2**31), lt=2**31)]
 
 

@@ -179,7 +179,7 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         ("[training]\nvalid_n_chains = 1", r"training\.valid_n_chains: .*greater than or equal to 2, got 1"),
         ("[data]\nsplit = [0.5, 0.5, 0.0]", r"data\.split: .*greater than 0"),
         ("[data]\nrule = 'strict'", r"data\.rule: .*'sounding' or 'published', got 'strict'"),
-        ("[data]\nhigh = 128", r"data\.high: .*less than or equal to 127, got 128"),
+        ("[data]\nhigh = -1", r"data\.high: .*greater than or equal to 0, got -1"),
         ("[data]\nseconds_per_frame = 0.0", r"data\.seconds_per_frame: .*greater than 0, got 0\.0"),
         ("[data]\nsource = 3", r"data\.source: .*string.*got 3"),
         ("training = 3", r"training: .*got 3"),
