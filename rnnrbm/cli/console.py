@@ -128,6 +128,7 @@ class ProgressBar:
         "pretrain density": "Pretrain density",
         "pretrain network": "Pretrain network",
         "read": "Reading files",
+        "segment": "Finding calls",
         "train": "Training",
         "sample": "Sampling",
         "write": "Writing samples",
@@ -141,7 +142,7 @@ class ProgressBar:
     }
 
     #: stages that are usually over at once: only a terminal shows them, unless they take more than two seconds
-    BRIEF = ("read", "sample", "write")
+    BRIEF = ("read", "segment", "sample", "write")
 
     def __init__(self, *, quiet: bool = False) -> None:
         from rich import progress as bars

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from rnnrbm.cli import data, runs, score
+from rnnrbm.cli import data, runs, score, sound
 from rnnrbm.cli.console import tell
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Train, measure and sample RNN-RBM models of piano-rolls.",
+    help="Train, measure and sample RNN-RBM models of music and sound.",
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -40,7 +40,7 @@ def _root(
     pass
 
 
-for group in (runs, score, data):
+for group in (runs, score, data, sound):
     group.register(app)
 
 
