@@ -20,7 +20,8 @@ from rnnrbm.warn import warn
 
 __all__ = ["Segmented", "segment_recordings"]
 
-_DRAWN = 60.0  # seconds of a recording that are drawn
+_DRAWN = 60.0  # seconds of a recording that are drawn ...
+_ROW = 15.0  # ... in rows of so many seconds
 
 
 class Segmented(NamedTuple):
@@ -140,6 +141,8 @@ def _draw(
     recording: Recording, found: list[Annotation], settings: SegmentSettings, channel: Channel, path: Path
 ) -> None:
     """Draw the beginning of a recording, with the calls."""
+    from matplotlib.figure import Figure
+
     from rnnrbm import plot
 
     spectral = _band(recording.rate, settings)
@@ -152,16 +155,29 @@ def _draw(
         warn(f"no picture: {error}")
         return
     cut = "" if whole else f", the first {stop:g} of {recording.seconds:.0f} s"
-    plot.save(
+    hop, n_rows = spectral.hop_seconds(recording.rate), max(round(stop / _ROW), 1)
+    figure = Figure(figsize=(12, 1 + 3 * n_rows), layout="constrained")
+    lag = (spectral.window_samples(recording.rate) / recording.rate - hop) / 2  # a frame is drawn at its middle
+    low, high = np.quantile(levels, (0.005, 0.995))
+    at = 0
+    for ax, row in zip(figure.subplots(n_rows, squeeze=False)[:, 0], np.array_split(levels, n_rows), strict=True):
+        begin, end = at * hop + lag, (at + len(row)) * hop + lag
         plot.spectrogram(
-            levels,
+            row,
             spectral.centres(recording.rate),
-            seconds_per_frame=spectral.hop_seconds(recording.rate),
-            segments=[(each.onset, min(each.offset, stop), each.label) for each in found if each.onset < stop],
-            title=f"{recording.name}: {len(found)} calls{cut}",
-        ),
-        path,
-    )
+            seconds_per_frame=hop,
+            begin=begin,
+            segments=[
+                (max(each.onset, begin), min(each.offset, end), each.label)
+                for each in found
+                if each.onset < end and each.offset > begin
+            ],
+            limits=(float(low), float(high)),
+            ax=ax,
+            title=f"{recording.name}: {len(found)} calls{cut}" if at == 0 else "",
+        )
+        at += len(row)
+    plot.save(figure, path)
 
 
 def _band(rate: int, settings: SegmentSettings) -> SpectrogramSettings:

@@ -25,6 +25,7 @@ def spectrogram(
     title: str | None = None,
     primed: int = 0,
     segments: Sequence[Span] = (),
+    begin: float = 0.0,
     limits: tuple[float, float] | None = None,
 ) -> tuple[Figure, Axes]:
     """Draw a spectrogram: seconds to the right, frequency up, and a colour for each level.
@@ -43,6 +44,8 @@ def spectrogram(
         Number of given (not sampled) frames at the beginning; a line marks their end.
     segments : sequence of (onset, offset, label)
         Parts to mark above the spectrogram, in seconds.
+    begin : float
+        Time of the beginning, in seconds.
     limits : (float, float), optional
         Decibels of the darkest and the brightest colour; by default those that half a percent of the values are below
         and above.
@@ -68,7 +71,7 @@ def spectrogram(
         array.T,
         origin="lower",
         aspect="auto",
-        extent=(0, len(array) * seconds_per_frame, -0.5, n - 0.5),
+        extent=(begin, begin + len(array) * seconds_per_frame, -0.5, n - 0.5),
         cmap="magma",
         vmin=low,
         vmax=high if high > low else low + 1.0,
@@ -78,16 +81,15 @@ def spectrogram(
     bar.set_label("level (dB)")
     bar.outline.set_visible(False)
     for onset, offset, label in segments:
-        ax.plot(
-            [onset, offset], [1.02, 1.02], color=ACCENT, linewidth=3, transform=ax.get_xaxis_transform(), clip_on=False
-        )
+        style: dict[str, Any] = {"linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
+        ax.plot([onset, offset], [1.02, 1.02], color=ACCENT, transform=ax.get_xaxis_transform(), **style)
         for edge in (onset, offset):
             ax.axvline(edge, color="white", linewidth=0.5, alpha=0.6)
         if label:
             middle = (onset + offset) / 2
             ax.annotate(label, (middle, 1.04), xycoords=ax.get_xaxis_transform(), ha="center", fontsize="x-small")
     if primed:
-        mark_primed(ax, primed * seconds_per_frame)
+        mark_primed(ax, begin + primed * seconds_per_frame)
     ax.set_xlabel("time (seconds)")
     hertz_axis(ax.yaxis, centres)
     finish(ax, None)
