@@ -320,15 +320,28 @@ def _prediction(
     stop: Callable[[], bool] | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Mean over samples of the scores of predicted frames, and how they were sampled."""
+    """Scores of predicted frames, and how these were sampled.
+
+    Frames of notes are scored as they are sampled, and the scores are averaged, as in the literature. Of real numbers,
+    the squared error is least for their expectation, so the samples are averaged, and the mean is scored.
+    """
     progress("prediction", 0, n_draws, None)
-    each = []
+    means = not run.kind.is_discrete
+    each, total, done = [], [np.zeros(piece.shape) for piece in pieces], 0
     for sampled in predict(run.model, pieces, n_samples=n_draws, k=k, seed=seed, mode=mode):
-        each.append(run.kind.prediction_scores([run.kind.from_samples(piece) for piece in sampled], pieces))
-        progress("prediction", len(each), n_draws, None)
+        if means:
+            for so_far, piece in zip(total, sampled, strict=True):
+                so_far += piece
+        else:
+            each.append(run.kind.prediction_scores([run.kind.from_samples(piece) for piece in sampled], pieces))
+        done += 1
+        progress("prediction", done, n_draws, None)
         if stop is not None and stop():
             raise Interrupted("stopped while frames were sampled")
-    how = f"sampled given the true past, {n_draws} time{'s' if n_draws > 1 else ''}"
+    if means:
+        each = [run.kind.prediction_scores([run.kind.from_samples(so_far / done) for so_far in total], pieces)]
+    times = f"{n_draws} time{'s' if n_draws > 1 else ''}"
+    how = f"sampled given the true past, {times}" + (" and averaged" if means else "")
     if not run.model.normalized:
         how += f", {k} Gibbs step{'s' if k > 1 else ''} from the frame before"
     return {key: float(np.mean([a[key] for a in each])) for key in each[0]} | {"how": how}

@@ -64,7 +64,7 @@ class Spectrogram:
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (ScoreColumn("rmse", "RMSE (dB)"), ScoreColumn("r2", "R2"))
     score_note: ClassVar[str] = (
         "Log-likelihoods are densities of standardised bands; divided by the number of bands, they are nats per band. "
-        "RMSE: root of the mean squared difference of a sampled value from the true one, in decibels; R2: mean over "
+        "RMSE: root of the mean squared difference of a predicted value from the true one, in decibels; R2: mean over "
         "the bands of 1 - mean squared difference / variance of the true values."
     )
 

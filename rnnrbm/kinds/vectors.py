@@ -44,7 +44,7 @@ class Vectors:
     level_name: ClassVar[str] = "root mean square of a frame"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (ScoreColumn("rmse", "RMSE"), ScoreColumn("r2", "R2"))
     score_note: ClassVar[str] = (
-        "RMSE: root of the mean squared difference of a sampled value from the true one; R2: 1 - its square over the "
+        "RMSE: root of the mean squared difference of a predicted value from the true one; R2: 1 - its square over the "
         "variance of the true values in their columns."
     )
 
