@@ -208,7 +208,7 @@ def load_sounds(
             raise ValueError(
                 f"{path}: no stretch is longer than the window of {settings.window_ms:g} ms; choose a shorter one"
             )
-        parts = _divided(path, stretches, by_folders, choices, fractions, seed, progress)
+        parts = _divided(name or path, stretches, by_folders, choices, fractions, seed, progress)
         contents = _contents(name or path.resolve().stem, path, parts, choices, settings, rate, progress, total)
     progress("read", total, total, None)
     return contents
@@ -253,7 +253,7 @@ def _n_frames(stretch: Stretch, settings: SpectrogramSettings, rate: int) -> int
 
 
 def _divided(
-    path: Path,
+    where: str | Path,
     stretches: list[Stretch],
     by_folders: bool,
     choices: _Choices,
@@ -266,16 +266,16 @@ def _divided(
         parts = {s: [each for each in stretches if each.recording.name.split("/")[0] == s] for s in SPLITS}
         if empty := [s for s in SPLITS if not parts[s]]:
             raise ValueError(
-                f"{path}: no usable sound in {', '.join(empty)}; expected some in each of train, valid and test"
+                f"{where}: no usable sound in {', '.join(empty)}; expected some in each of train, valid and test"
             )
         return parts
     by_group = divided_by_group(stretches, choices.group, fractions, seed)
     if by_group is not None:
         return by_group
-    parts, gap = divided_by_time(stretches, fractions, path)
+    parts, gap = divided_by_time(stretches, fractions, where)
     n = len({each.recording for each in stretches})
     what = "one recording" if n == 1 else f"{n} recordings of less than three groups"
-    progress("note", 0, 0, {"text": f"{path}: {what}, divided by time, with gaps of {gap:.2g} s between the sets"})
+    progress("note", 0, 0, {"text": f"{where}: {what}, divided by time, with gaps of {gap:.2g} s between the sets"})
     return parts
 
 
