@@ -21,7 +21,16 @@ from rnnrbm.arguments import number, whole_number
 from rnnrbm.io.annotations import Annotation
 from rnnrbm.io.sound import MAX_RATE, as_samples
 
-__all__ = ["SegmentMatch", "SegmentSettings", "envelope", "find_segments", "match_segments", "pool", "segments_above"]
+__all__ = [
+    "SegmentMatch",
+    "SegmentSettings",
+    "envelope",
+    "find_segments",
+    "match_segments",
+    "pool",
+    "power_threshold",
+    "segments_above",
+]
 
 _BLOCK = 2**20  # samples that are filtered at once
 _KINDS = ("noise", "percentile", "value")
@@ -199,9 +208,9 @@ def find_segments(samples: ArrayLike, rate: int, settings: SegmentSettings | Non
     return segments_above(envelope(samples, rate, settings), rate, settings)
 
 
-def segments_above(power: np.ndarray, rate: int, settings: SegmentSettings) -> list[Annotation]:
-    """Find the calls in a recording of which :func:`envelope` has returned the power, shape (n,)."""
-    threshold = _threshold(power, settings)
+def segments_above(power: np.ndarray, rate: float, settings: SegmentSettings) -> list[Annotation]:
+    """Find the calls where a power is high, shape (n,), such as that of :func:`envelope`; `rate` values per second."""
+    threshold = power_threshold(power, settings)
     onsets, offsets = _runs(power > threshold)
     above = (10.0 if settings.threshold_kind == "noise" else 0.0) if settings.peak_db is None else settings.peak_db
     if above:
@@ -220,8 +229,8 @@ def segments_above(power: np.ndarray, rate: int, settings: SegmentSettings) -> l
     return [Annotation(float(a), float(b)) for a, b in zip(begin, end, strict=True)]
 
 
-def _threshold(power: np.ndarray, settings: SegmentSettings) -> float:
-    """Return the threshold of the power."""
+def power_threshold(power: np.ndarray, settings: SegmentSettings) -> float:
+    """Return the threshold above which :func:`segments_above` finds calls in a power of shape (n,)."""
     if settings.threshold_kind == "value":
         return settings.threshold**2
     some = power[:: max(len(power) // 2**20, 1)]  # a million are enough for a percentile

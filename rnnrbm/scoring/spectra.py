@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["SpectralMeasures", "measure"]
+__all__ = ["SpectralMeasures", "measure", "peak_and_bandwidth"]
 
 
 class SpectralMeasures(NamedTuple):
@@ -55,6 +55,27 @@ class SpectralMeasures(NamedTuple):
         }
 
 
+def peak_and_bandwidth(levels: np.ndarray, frequencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frequency of the loudest band, and the deviation of frequency weighted by power, of each spectrum.
+
+    Parameters
+    ----------
+    levels : numpy.ndarray, shape (n, n_bands)
+        Decibels.
+    frequencies : numpy.ndarray, shape (n_bands,)
+        Centres of the bands, hertz.
+
+    Returns
+    -------
+    peak, bandwidth : numpy.ndarray, shape (n,)
+        Hertz.
+    """
+    power = 10 ** ((levels - levels.max(axis=1, keepdims=True)) / 10)
+    power /= power.sum(axis=1, keepdims=True)
+    middle = power @ frequencies
+    return frequencies[levels.argmax(axis=1)], np.sqrt(np.maximum(power @ frequencies**2 - middle**2, 0.0))
+
+
 def measure(pieces: Iterable[np.ndarray], frequencies: np.ndarray, silence: float | None = None) -> SpectralMeasures:
     """Measure spectrograms, one after the other, so that they need not be in memory together.
 
@@ -86,11 +107,9 @@ def measure(pieces: Iterable[np.ndarray], frequencies: np.ndarray, silence: floa
         products += (x[1:] * x[:-1]).sum(axis=0)
         ends += x[1:].sum(axis=0) + x[:-1].sum(axis=0)
         levels.append(x.mean(axis=1))
-        peaks.append(frequencies[x.argmax(axis=1)])
-        power = 10 ** ((x - x.max(axis=1, keepdims=True)) / 10)
-        power /= power.sum(axis=1, keepdims=True)
-        middle = power @ frequencies
-        widths.append(np.sqrt(np.maximum(power @ frequencies**2 - middle**2, 0.0)))
+        peak, width = peak_and_bandwidth(x, frequencies)
+        peaks.append(peak)
+        widths.append(width)
     if not count:
         raise ValueError("there is no piece; give at least one")
     mean = total / n
