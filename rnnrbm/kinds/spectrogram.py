@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,7 +16,7 @@ from rnnrbm.io.griffin_lim import check_length, invert
 from rnnrbm.io.sound import Channel, read_sound, sound_info, write_sound
 from rnnrbm.io.spectrogram import SpectrogramSettings, spectrogram
 from rnnrbm.kinds.vectors import Vectors
-from rnnrbm.scoring import autoregression, spectra
+from rnnrbm.scoring import autoregression, calls, spectra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +25,7 @@ __all__ = ["Spectrogram"]
 
 _FARTHEST = 6.0  # standard deviations from the mean beyond which a value is not heard
 _PEAK = 0.99  # of the loudest sample of a file, where full scale is 1
+_CALLS = replace(calls.FRAME_CALLS, peak_db=0.0)  # the mean of a training set is far above its background
 _VALUES = Vectors()  # what holds for all frames of real numbers
 
 
@@ -214,17 +214,32 @@ class Spectrogram:
         """Score Gaussian columns and vector autoregressions; prediction scores are those of the expected frames."""
         return autoregression.table(train, valid, test, self.prediction_scores)
 
-    def _measures(self, pieces: Pieces) -> spectra.SpectralMeasures:
-        levels: Iterable[np.ndarray] = (self.decibels(piece) for piece in as_pieces(pieces))
-        return spectra.measure(levels, self.frequencies, float(self._mean.mean()) if self.mean else None)
+    def _measures(self, pieces: Pieces, silence: float | None = None) -> tuple[spectra.SpectralMeasures, calls.Calls]:
+        """Measure the frames and the calls of pieces; by default silence is what is quieter than the training set."""
+        levels = [self.decibels(piece) for piece in as_pieces(pieces)]
+        silence = self._silence(levels) if silence is None else silence
+        return (
+            spectra.measure(levels, self.frequencies, silence),
+            calls.find_calls(levels, self.frequencies, self.seconds_per_frame, silence, _CALLS),
+        )
+
+    def _silence(self, levels: Pieces) -> float:
+        """Return the mean level of the training set, decibels; without its standardisation that of some pieces."""
+        if self.mean:
+            return float(self._mean.mean())
+        return float(np.concatenate([level.mean(axis=1, dtype=float) for level in levels]).mean())
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
-        """Mean level, silent share, peak frequency, bandwidth, and correlation of each band with the frame before.
+        """Measures of frames and of calls, which show whether samples resemble the data.
 
-        Silent frames have a lower mean level than the training set has on average. Peak frequency (of the loudest band)
-        and bandwidth (standard deviation of frequency by power) are means over the other frames.
+        Mean level, silent share, peak frequency (of the loudest band), bandwidth (standard deviation of frequency by
+        power), and correlation of each band with the frame before. Silent frames have a lower mean level than the
+        training set has on average; peak frequency and bandwidth are means over the other frames. Calls are where the
+        frames are not silent for more than 20 ms: their number per second, and the medians of their durations and of
+        the silences between them in milliseconds, 0 where there is none; see :mod:`rnnrbm.scoring.calls`.
         """
-        return self._measures(pieces).summary()
+        frames, found = self._measures(pieces)
+        return frames.summary() | found.summary()
 
     def levels(self, pieces: Pieces) -> list[np.ndarray]:
         return [self.decibels(np.asarray(piece)).mean(axis=1, dtype=float) - self.floor_db for piece in pieces]
@@ -256,10 +271,19 @@ class Spectrogram:
         return plot.filters(W, low=None, frequencies=self.frequencies)
 
     def draw_statistics(self, samples: Pieces, data: Pieces, *, data_name: str = "data") -> tuple[Figure, Any]:
+        """Draw statistics of samples next to those of data, and those of two halves of the data, if it has pieces."""
         from rnnrbm import plot
 
+        data = as_pieces(data)
+        # one silence for all of them, which without a standardisation is that of the data
+        silence = self._silence([self.decibels(piece) for piece in data])
+        halves = [data[::2], data[1::2]] if len(data) > 1 else []
         return plot.sound_statistics(
-            self._measures(samples), self._measures(data), self.frequencies, data_name=data_name
+            self._measures(samples, silence),
+            self._measures(data, silence),
+            self.frequencies,
+            halves=[self._measures(half, silence) for half in halves],
+            data_name=data_name,
         )
 
     def sound(self, piece: np.ndarray) -> np.ndarray:

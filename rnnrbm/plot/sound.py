@@ -1,19 +1,23 @@
 """Pictures of sound: spectrograms, segments of recordings, and statistics of samples beside those of data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from rnnrbm.plot.canvas import ACCENT, FAINT, INK, axes_of, finish, hertz_axis, mark_primed, matrix
+from rnnrbm.scoring.calls import Calls
 from rnnrbm.scoring.spectra import SpectralMeasures
 
 __all__ = ["sound_statistics", "spectrogram"]
 
 Span = tuple[float, float, str]
+Measures = tuple[SpectralMeasures, Calls]
 
 
 def spectrogram(
@@ -99,24 +103,28 @@ def spectrogram(
 
 
 def sound_statistics(
-    samples: SpectralMeasures,
-    data: SpectralMeasures,
+    samples: Measures,
+    data: Measures,
     frequencies: ArrayLike,
     *,
+    halves: Sequence[Measures] = (),
     data_name: str = "data",
-    figsize: tuple[float, float] = (12, 6.5),
+    figsize: tuple[float, float] = (12, 9.5),
 ) -> tuple[Figure, np.ndarray]:
     """Draw measures of sampled spectrograms next to those of data.
 
-    Six panels: the distributions of the level of a frame, and of peak frequency and bandwidth of the frames that are
-    not silent; and of each band the mean, the standard deviation, and the correlation with the frame before.
+    Nine panels. Frames: the distributions of level, and of peak frequency and bandwidth where it is not silent. Calls:
+    the distribution functions of their durations, of the silences between them, and of their levels. Bands: the mean,
+    the standard deviation, and the correlation with the frame before.
 
     Parameters
     ----------
-    samples, data : SpectralMeasures
-        What :func:`rnnrbm.scoring.spectra.measure` returns.
+    samples, data : tuple of SpectralMeasures and Calls
+        What :func:`rnnrbm.scoring.spectra.measure` and :func:`rnnrbm.scoring.calls.find_calls` return.
     frequencies : array_like, shape (n_bands,)
         Centres of the bands, hertz.
+    halves : sequence of tuples of SpectralMeasures and Calls
+        Of parts of the data, drawn as faint lines, which show how far real sounds are from each other.
     data_name : str
         Legend label of the data.
     figsize : tuple of float
@@ -125,36 +133,73 @@ def sound_statistics(
     Returns
     -------
     matplotlib.figure.Figure, numpy.ndarray of matplotlib.axes.Axes
-        The figure and its panels, shape (2, 3).
+        The figure and its panels, shape (3, 3).
     """
     centres = np.asarray(frequencies, float)
     figure = Figure(figsize=figsize, layout="constrained")
-    axes = figure.subplots(2, 3)
-    sets = [(data_name, data, INK), ("samples", samples, ACCENT)]
-    ranges: list[tuple[Any, str]] = [
+    axes = figure.subplots(3, 3)
+    faint: dict[str, Any] = {"color": INK, "linewidth": 1.0, "alpha": 0.35}
+    sets: list[tuple[Measures, dict[str, Any]]] = [(half, faint) for half in halves]
+    for name, each, color in ((data_name, data, INK), ("samples", samples, ACCENT)):
+        frames, found = each
+        counts = {"piece": frames.n_pieces, "frame": len(frames.level), "call": len(found.spans)}
+        label = f"{name}: " + ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items())
+        sets.append((each, {"color": color, "linewidth": 1.5, "label": label}))
+    of_frames: list[tuple[Any, str]] = [
         (lambda m: m.level, "mean level of a frame (dB)"),
-        (lambda m: m.of_calls(m.peak), "peak frequency (Hz), not silent"),
-        (lambda m: m.of_calls(m.bandwidth), "bandwidth (Hz), not silent"),
+        (lambda m: m.of_calls(m.peak), "peak frequency of a frame (Hz), not silent"),
+        (lambda m: m.of_calls(m.bandwidth), "bandwidth of a frame (Hz), not silent"),
     ]
-    for ax, (values, label) in zip(axes[0], ranges, strict=True):
-        both = np.concatenate([values(measures) for _, measures, _ in sets])
-        bins = np.histogram_bin_edges(both, 40)
-        for _, measures, color in sets:
-            found = values(measures)
-            weights = np.full(len(found), 1 / len(found))
-            ax.hist(found, bins=list(bins), weights=weights, histtype="step", color=color, linewidth=1.5)
+    for ax, (values, label) in zip(axes[0], of_frames, strict=True):
+        both = np.concatenate([values(frames) for (frames, _), _ in sets])
+        low, high = float(both.min()), float(both.max())
+        if high - low < 1e-6 * (1 + abs(high)):  # all frames are alike
+            low, high = low - 0.5, high + 0.5
+        bins = np.linspace(low, high, 41)
+        for (frames, _), style in sets:
+            found_values = values(frames)
+            weights = np.full(len(found_values), 1 / len(found_values))
+            ax.hist(found_values, bins=list(bins), weights=weights, histtype="step", **style)
         ax.set(xlabel=label, ylabel="share of frames")
+    of_calls: list[tuple[Any, str, str]] = [
+        (lambda calls: calls.duration, "duration of a call (ms)", "calls"),
+        (lambda calls: calls.silences, "silence between calls (ms)", "silences"),
+        (lambda calls: calls.level, "mean level of a call (dB)", "calls"),
+    ]
+    for ax, (values, label, what) in zip(axes[1], of_calls, strict=True):
+        distribution_functions(ax, [(values(found), style) for (_, found), style in sets], log=label.endswith("(ms)"))
+        ax.set(xlabel=label, ylabel=f"share of {what} up to this")
     bands = [("mean", "mean (dB)"), ("deviation", "standard deviation (dB)"), ("correlation", "correlation of frames")]
-    for ax, (name, label) in zip(axes[1], bands, strict=True):
-        for set_name, measures, color in sets:
-            legend = f"{set_name}: {measures.n_pieces} pieces, {len(measures.level)} frames"
-            ax.plot(np.arange(len(centres)), getattr(measures, name), color=color, linewidth=1.5, label=legend)
+    for ax, (name, label) in zip(axes[2], bands, strict=True):
+        for (frames, _), style in sets:
+            ax.plot(np.arange(len(centres)), getattr(frames, name), **style)
         ax.set_ylabel(label)
         hertz_axis(ax.xaxis, centres)
     for ax in axes.flat:
         ax.grid(color=FAINT, linewidth=0.7)
         ax.set_axisbelow(True)
         finish(ax, None)
-    handles, labels = axes[1, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+    handles, labels = axes[2, 0].get_legend_handles_labels()
+    if halves:
+        handles, labels = [*handles, Line2D([], [], **faint)], [*labels, f"parts of {data_name}"]
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     return figure, axes
+
+
+def distribution_functions(
+    ax: Axes, sets: Sequence[tuple[np.ndarray, Mapping[str, Any]]], *, log: bool = False
+) -> None:
+    """Draw which share of the values of each set, shape (n,), is at most how great; a set without values has no line.
+
+    The largest vertical distance of two lines is their Kolmogorov-Smirnov distance.
+    """
+    for values, style in sets:
+        if len(values):
+            ax.ecdf(values, **style)
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+    if not any(len(values) for values, _ in sets):
+        ax.annotate("none", (0.5, 0.5), xycoords="axes fraction", ha="center")

@@ -195,3 +195,45 @@ def test_the_record_of_a_run_has_no_number_for_each_band(kind, levels):
     record = facts(Dataset("a", frames, frames, frames, kind))
     assert record["rate"] == RATE
     assert not {"mean", "deviation"} & set(record)
+
+
+def chirps(kind: Spectrogram, length: int, seed: int) -> np.ndarray:
+    """Frames of calls of about so many frames, with silences of 12 frames between them."""
+    rng = np.random.default_rng(seed)
+    frames = rng.normal(-1, 0.1, (400, 39))
+    start = 12
+    while start < 360:
+        n = length + int(rng.integers(-1, 2))
+        frames[start : start + n] += 2
+        start += n + 12
+    return frames.astype(np.float32)
+
+
+def test_statistics_of_stretched_and_of_silent_samples_differ_and_those_of_halves_agree(kind):
+    data = [chirps(kind, 10, seed) for seed in range(6)]
+    one, other = kind.statistics(data[::2]), kind.statistics(data[1::2])
+    assert one == pytest.approx(other, rel=0.1)
+    assert one["call_duration_ms"] == 80
+    assert one["silence_duration_ms"] == 96
+    assert one["calls_per_second"] == pytest.approx(5.3, rel=0.1)
+    slow = kind.statistics([np.repeat(piece, 2, axis=0) for piece in data])
+    assert (slow["call_duration_ms"], slow["silence_duration_ms"]) == (160, 192)
+    stretched = kind.statistics([piece[np.arange(0, 399, 2 / 3).round().astype(int)] for piece in data])
+    assert stretched["call_duration_ms"] == pytest.approx(1.5 * 80, abs=8)
+    assert stretched["calls_per_second"] == pytest.approx(one["calls_per_second"] / 1.5, rel=0.05)
+    silent = kind.statistics([np.full((400, 39), -1, np.float32)])
+    assert (silent["silent_share"], silent["calls_per_second"], silent["call_duration_ms"]) == (1, 0, 0)
+
+
+def test_statistics_are_drawn_with_one_threshold_and_the_halves_of_the_data(kind, tmp_path):
+    data, samples = [chirps(kind, 10, seed) for seed in range(4)], [chirps(kind, 20, 9)]
+    figure, axes = kind.draw_statistics(samples, data)
+    durations = [np.median(line.get_xdata()[1:]) for line in axes[1, 0].lines]
+    assert durations == [80, 80, 80, 160]  # halves, data, samples
+    assert len(kind.draw_statistics(samples, data[:1])[1][1, 0].lines) == 2
+    # values that are not standardised: the silence of both is that of the data
+    _, axes = BARE.draw_statistics(
+        [np.full((50, 40), -90.0)], [np.repeat([[-90.0], [-20.0]] * 3, 20, axis=0) * np.ones(40)]
+    )
+    assert len(axes[1, 0].lines) == 1
+    figure.savefig(tmp_path / "a.png")

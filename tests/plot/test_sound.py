@@ -5,6 +5,7 @@ import pytest
 
 from rnnrbm import plot
 from rnnrbm.io.spectrogram import SpectrogramSettings
+from rnnrbm.scoring.calls import find_calls
 from rnnrbm.scoring.spectra import measure
 
 MEL = SpectrogramSettings().centres(32_000)
@@ -51,15 +52,45 @@ def test_a_column_for_each_frequency_is_needed():
         plot.spectrogram(np.zeros((5, 3)), [1.0, 2.0], seconds_per_frame=0.1)
 
 
+def measures(seed: int, *lengths: int):
+    """Frames and calls of a piece with calls of so many frames, ten frames apart."""
+    x = np.random.default_rng(seed).normal(-60, 5, (10 + sum(n + 10 for n in lengths), 128))
+    start = 10
+    for n in lengths:
+        x[start : start + n] += 30
+        start += n + 10
+    return measure([x], MEL, -45.0), find_calls([x], MEL, 0.01, -45.0)
+
+
 def test_statistics_show_both_sets(tmp_path):
-    rng = np.random.default_rng(0)
-    data, samples = (measure([rng.normal(m, 5, (50, 128)) for _ in range(2)], MEL, -45.0) for m in (-40, -42))
+    data, samples = measures(0, 4, 5, 6, 7), measures(1, 20)
     figure, axes = plot.sound_statistics(samples, data, MEL, data_name="training set")
-    assert axes.shape == (2, 3)
-    np.testing.assert_allclose(axes[1, 0].lines[0].get_ydata(), data.mean)
-    np.testing.assert_allclose(axes[1, 1].lines[1].get_ydata(), samples.deviation)
+    assert axes.shape == (3, 3)
+    np.testing.assert_allclose(axes[2, 0].lines[0].get_ydata(), data[0].mean)
+    np.testing.assert_allclose(axes[2, 1].lines[1].get_ydata(), samples[0].deviation)
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["training set: 2 pieces, 100 frames", "samples: 2 pieces, 100 frames"]
+    assert texts == ["training set: 1 piece, 72 frames, 4 calls", "samples: 1 piece, 40 frames, 1 call"]
+    line = axes[1, 0].lines[0]  # from -inf
+    np.testing.assert_allclose(line.get_xdata()[1:], [40, 50, 60, 70])
+    np.testing.assert_allclose(line.get_ydata(), [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(axes[1, 0].lines[1].get_xdata()[1:], [200])
+    np.testing.assert_allclose(np.unique(axes[1, 1].lines[0].get_xdata()[1:]), [100])
+    assert len(axes[1, 1].lines) == 1  # the samples have no silence between two calls
+    plot.save(figure, tmp_path / "a.png")
+
+
+def test_statistics_show_halves_of_the_data_faintly(tmp_path):
+    halves = [measures(2, 4, 5), measures(3, 6, 7)]
+    figure, axes = plot.sound_statistics(measures(1, 20), measures(0, 4, 5, 6, 7), MEL, halves=halves)
+    assert [line.get_alpha() for line in axes[1, 0].lines] == [0.35, 0.35, None, None]
+    np.testing.assert_allclose(axes[2, 0].lines[1].get_ydata(), halves[1][0].mean)
+    assert figure.legends[0].get_texts()[-1].get_text() == "parts of data"
+    plot.save(figure, tmp_path / "a.png")
+
+
+def test_statistics_of_silence_say_that_there_are_no_calls(tmp_path):
+    figure, axes = plot.sound_statistics(measures(0), measures(1), MEL)
+    assert [text.get_text() for ax in axes[1] for text in ax.texts] == ["none"] * 3
     plot.save(figure, tmp_path / "a.png")
 
 
