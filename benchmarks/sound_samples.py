@@ -217,22 +217,26 @@ def both(x: np.ndarray, y: np.ndarray, unit: str) -> str:
     return f"{found.ks:.3f} ({found.wasserstein:.3g}{' ' if unit else ''}{unit})"
 
 
-def rows(sets: dict[str, Sounds], found: dict[str, Discrepancy]) -> list[list[str]]:
+def rows(sets: dict[str, Sounds], found: dict[str, Discrepancy], near: dict[str, np.ndarray]) -> list[list[str]]:
     """The table of calls."""
-    samples, test, train = (sets[name].calls for name in ("samples", "test", "train"))
+    three = [sets[name].calls for name in ("samples", "test", "train")]
     table = [["", "samples", "test", "training", "samples to test", "training to test"]]
-    table += [["sound, s", *(f"{each.seconds:.1f}" for each in (samples, test, train)), "", ""]]
-    table += [["complete calls", *(f"{len(each.spans)}" for each in (samples, test, train)), "", ""]]
-    for name, text in (("calls_per_second", "calls per second"), ("silent_share", "silent share")):
-        values = [getattr(each, name, None) or each.summary().get(name, 0.0) for each in (samples, test, train)]
-        difference = [f"{values[i] - values[1]:+.3f}" for i in (0, 2)]
-        table.append([text, *(f"{value:.3f}" for value in values), *difference])
+    table += [["sound", *(f"{each.seconds:.1f} s" for each in three), "", ""]]
+    table += [["complete calls", *(f"{len(each.spans)}" for each in three), "", ""]]
+    for text, values in (
+        ("calls per second", [each.summary()["calls_per_second"] for each in three]),
+        ("share of silent frames", [each.silent_share for each in three]),
+    ):
+        differences = [f"{values[i] - values[1]:+.3f}" for i in (0, 2)]
+        table.append([text, *(f"{value:.3f}" for value in values), *differences])
     for name, unit, values_of in MEASURES:
-        x, y, z = (values_of(each) for each in (samples, test, train))
+        x, y, z = map(values_of, three)
         table.append([name, *(median(each, unit) for each in (x, y, z)), both(x, y, unit), both(z, y, unit)])
+    apart = both(near["samples"], near["test"], "")
+    table.append(["distance to a training call", median(near["samples"]), median(near["test"]), "", apart, ""])
     for name, each in found.items():
         values = [f"{value:.4f}" for value in (each.samples, each.real)]
-        table.append([f"squared MMD of {name}", *map(str, each.n), *values])
+        table.append([f"squared MMD of so many {name}", *map(str, each.n), *values])
     return table
 
 
@@ -247,7 +251,7 @@ def judged(verdict: Verdict) -> tuple[list[list[str]], bool]:
     verdicts = [verdict.accuracy >= RIGHT, abs(apart) <= SURE, there == len(verdict.classes)]
     right, sure, complete = ("passes" if each else "DOES NOT PASS" for each in verdicts)
     table = [
-        ["syllables", "samples", "test", "all recordings", "samples to test", f"{RIGHT:.0%}; {SURE}; every class"],
+        ["syllables", "samples", "test", "all recordings", "samples to test", "verdict"],
         ["right, of the test recordings", "", f"{verdict.accuracy:.1%} of {verdict.n}", "", "", right],
         ["... of others, left out in turn", "", f"{verdict.left_out_accuracy:.1%} of {verdict.n_left_out}", "", "", ""],
         ["mean top probability", f"{tops['samples']:.3f}", f"{tops['test']:.3f}", "", f"{apart:+.3f}", sure],
@@ -260,24 +264,29 @@ def judged(verdict: Verdict) -> tuple[list[list[str]], bool]:
 
 
 def excerpt(kind: Spectrogram, sounds: Sounds, labels: np.ndarray | None, ax: Any, title: str) -> None:
-    """Draw the beginning of the piece with the most calls, and the calls."""
-    of_piece, hop = sounds.calls.spans[:, 0], kind.seconds_per_frame
-    i = int(np.bincount(of_piece).argmax()) if len(of_piece) else 0
-    n = min(len(sounds.pieces[i]), round(EXCERPT / hop))
-    texts = labels if labels is not None else np.full(len(of_piece), "")
-    segments = [
-        (start * hop, stop * hop, str(label))
-        for (piece, start, stop), label in zip(sounds.calls.spans, texts, strict=True)
-        if piece == i and stop <= n
-    ]
+    """Draw the seconds with the most calls, and the calls."""
+    hop, spans = kind.seconds_per_frame, sounds.calls.spans
+    n = round(EXCERPT / hop)
+
+    def within(i: int, begin: int) -> np.ndarray:
+        return (spans[:, 0] == i) & (spans[:, 1] >= begin) & (spans[:, 2] <= begin + n)
+
+    places = [(int(i), max(int(start) - 10, 0)) for i, start, _ in spans]
+    i, begin = max(places, key=lambda place: within(*place).sum(), default=(0, 0))
+    begin = max(min(begin, len(sounds.pieces[i]) - n), 0)
+    texts = labels if labels is not None else np.full(len(spans), "")
+    shown = within(i, begin)
     draw_spectrogram(
-        sounds.pieces[i][:n],
+        sounds.pieces[i][begin : begin + n],
         kind.frequencies,
         seconds_per_frame=hop,
         ax=ax,
         title=title,
-        segments=segments,
-        limits=(-95.0, -45.0) if kind.floor_db == -100.0 else None,
+        segments=[
+            (start * hop, stop * hop, str(text))
+            for (_, start, stop), text in zip(spans[shown], texts[shown], strict=True)
+        ],
+        begin=begin * hop,
     )
 
 
@@ -299,9 +308,9 @@ def draw(
         "test": {"color": canvas.INK, "linewidth": 1.6, "label": "test set"},
         "samples": {"color": canvas.ACCENT, "linewidth": 1.6, "label": "samples"},
     }
-    for name, text in (("test", "Test set"), ("samples", "Samples")):
+    for name, text in (("test", "Test set"), ("samples", "A sample")):
         guesses = None if verdict is None else verdict.guesses[name]
-        excerpt(kind, sets[name], guesses, panels[name], f"{text}, with the calls that were found in it")
+        excerpt(kind, sets[name], guesses, panels[name], f"{text}, and the calls that were found there")
     for key, (name, unit, values) in zip("abcde", MEASURES, strict=True):
         distribution_functions(
             panels[key], [(values(sets[s].calls), style) for s, style in styles.items()], log=unit == "ms"
@@ -329,7 +338,7 @@ def draw(
         panels["h"].bar_label(bars, [f"{height:.4f}" for height in heights], fontsize="small", padding=2)
     panels["h"].set_xticks(at, list(found))
     panels["h"].margins(y=0.15)
-    panels["h"].set(ylabel="squared MMD from the test set")
+    panels["h"].set(ylabel="squared MMD to the test set")
     for key in "abcdefgh":
         panels[key].grid(color=canvas.FAINT, linewidth=0.7)
         panels[key].set_axisbelow(True)
@@ -367,9 +376,7 @@ def main() -> int:
     spans = three[0].calls.spans, three[1].calls.spans, three[2].calls.spans
     found = discrepancies(three[0].pieces, three[1].pieces, three[2].pieces, spans, kind.seconds_per_frame)
     near = nearest(sets)
-    table = rows(sets, found)
-    apart = both(near["samples"], near["test"], "")
-    table.append(["distance to a training call", median(near["samples"]), median(near["test"]), "", apart, ""])
+    table = rows(sets, found, near)
     verdict, passes = None, True
     if options.classifier:
         source = Path(located(trained.config.data.source, trained.folder))

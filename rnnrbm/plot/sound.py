@@ -198,7 +198,11 @@ def distribution_functions(
             ax.ecdf(values, **style)
     if log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+        low, high = ax.get_xlim()
+        steps = next(
+            (s for decades, s in ((1.0, (1.0, 2.0, 3.0, 5.0)), (2.0, (1.0, 3.0))) if high <= low * 10**decades), (1.0,)
+        )
+        ax.xaxis.set_major_locator(LogLocator(subs=steps))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_locator(NullLocator())
     if not any(len(values) for values, _ in sets):
