@@ -214,10 +214,12 @@ def classify(sets: dict[str, Sounds], named: dict[str, Named]) -> Verdict:
 
 
 def nearest(sets: dict[str, Sounds]) -> dict[str, np.ndarray]:
-    """Distances of calls of samples and of test recordings from the nearest call of the training set."""
+    """Distances of calls of samples and of test recordings from the nearest call of the training set, if it has two."""
     from scipy.spatial import KDTree
 
     train, calls = sets["train"]
+    if len(calls.spans) < 2:
+        return {name: np.empty(0) for name in ("samples", "test")}
     space = FeatureSpace.fit(train, calls.spans)
     tree = KDTree(space(train, calls.spans))
     return {name: tree.query(space(sets[name].pieces, sets[name].calls.spans))[0] for name in ("samples", "test")}
@@ -229,6 +231,8 @@ def median(values: np.ndarray, unit: str = "") -> str:
 
 def both(x: np.ndarray, y: np.ndarray, unit: str) -> str:
     found = distance(x, y)
+    if not all(found.n):
+        return "none"
     return f"{found.ks:.3f} ({found.wasserstein:.3g}{' ' if unit else ''}{unit})"
 
 
@@ -269,7 +273,7 @@ def judged(verdict: Verdict) -> tuple[list[list[str]], bool]:
         ["syllables", "samples", "test", "all recordings", "samples to test", "verdict"],
         ["right, of the test recordings", "", f"{verdict.accuracy:.1%} of {verdict.n}", "", "", right],
         ["... of others, left out in turn", "", f"{verdict.left_out_accuracy:.1%} of {verdict.n_left_out}", "", "", ""],
-        ["mean top probability", f"{tops['samples']:.3f}", f"{tops['test']:.3f}", "", f"{apart:+.3f}", sure],
+        ["mean top probability", *(f"{tops[name]:.3f}" for name in ("samples", "test")), "", f"{apart:+.3f}", sure],
         ["classes", f"{there}", f"{(theirs > 0).sum()}", f"{len(verdict.classes)}", "", complete],
     ]
     for i, name in enumerate(verdict.classes):

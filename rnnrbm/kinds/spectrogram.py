@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -25,7 +26,7 @@ __all__ = ["Spectrogram"]
 
 _FARTHEST = 6.0  # standard deviations from the mean beyond which a value is not heard
 _PEAK = 0.99  # of the loudest sample of a file, where full scale is 1
-_CALLS = replace(calls.FRAME_CALLS, peak_db=0.0)  # the mean of a training set is far above its background
+_NOISE_DB = 3.0  # by which the level of noise is about higher than its mean in decibels
 _VALUES = Vectors()  # what holds for all frames of real numbers
 
 
@@ -214,29 +215,34 @@ class Spectrogram:
         """Score Gaussian columns and vector autoregressions; prediction scores are those of the expected frames."""
         return autoregression.table(train, valid, test, self.prediction_scores)
 
-    def _measures(self, pieces: Pieces, silence: float | None = None) -> tuple[spectra.SpectralMeasures, calls.Calls]:
-        """Measure the frames and the calls of pieces; by default silence is what is quieter than the training set."""
-        levels = [self.decibels(piece) for piece in as_pieces(pieces)]
-        silence = self._silence(levels) if silence is None else silence
-        return (
-            spectra.measure(levels, self.frequencies, silence),
-            calls.find_calls(levels, self.frequencies, self.seconds_per_frame, silence, _CALLS),
-        )
+    def _decibels(self, pieces: Pieces) -> Iterator[np.ndarray]:
+        """Return the levels of one piece after the other, so that they need not be in memory together."""
+        return (self.decibels(piece) for piece in as_pieces(pieces))
 
-    def _silence(self, levels: Pieces) -> float:
-        """Return the mean level of the training set, decibels; without its standardisation that of some pieces."""
+    def _measures(self, pieces: Pieces, train: Pieces | None = None) -> tuple[spectra.SpectralMeasures, calls.Calls]:
+        """Measure frames and calls by thresholds of the training set, `train` if this kind has no mean of it."""
+        train = pieces if train is None else train
         if self.mean:
-            return float(self._mean.mean())
-        return float(np.concatenate([level.mean(axis=1, dtype=float) for level in levels]).mean())
+            silence = float(self._mean.mean())
+            threshold = float(calls.mean_power(self._mean)) + _NOISE_DB
+        else:
+            silence = float(
+                np.concatenate([levels.mean(axis=1, dtype=float) for levels in self._decibels(train)]).mean()
+            )
+            threshold = calls.call_threshold(self._decibels(train))
+        frames = spectra.measure(self._decibels(pieces), self.frequencies, silence)
+        found = calls.find_calls(self._decibels(pieces), self.frequencies, self.seconds_per_frame, threshold)
+        return frames, found
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
         """Measures of frames and of calls, which show whether samples resemble the data.
 
         Mean level, silent share, peak frequency (of the loudest band), bandwidth (standard deviation of frequency by
         power), and correlation of each band with the frame before. Silent frames have a lower mean level than the
-        training set has on average; peak frequency and bandwidth are means over the other frames. Calls are where the
-        frames are not silent for more than 20 ms: their number per second, and the medians of their durations and of
-        the silences between them in milliseconds, 0 where there is none; see :mod:`rnnrbm.scoring.calls`.
+        training set has on average; peak frequency and bandwidth are means over the other frames. Calls, longer than
+        20 ms, are found by the power of the frames: their number per second, and the medians of their durations and of
+        the silences between them in milliseconds, 0 where there is none; see :mod:`rnnrbm.scoring.calls`. Their
+        threshold is 3 dB above the level of the training set's mean spectrum.
         """
         frames, found = self._measures(pieces)
         return frames.summary() | found.summary()
@@ -275,14 +281,12 @@ class Spectrogram:
         from rnnrbm import plot
 
         data = as_pieces(data)
-        # one silence for all of them, which without a standardisation is that of the data
-        silence = self._silence([self.decibels(piece) for piece in data])
         halves = [data[::2], data[1::2]] if len(data) > 1 else []
         return plot.sound_statistics(
-            self._measures(samples, silence),
-            self._measures(data, silence),
+            self._measures(samples, data),
+            self._measures(data),
             self.frequencies,
-            halves=[self._measures(half, silence) for half in halves],
+            halves=[self._measures(half, data) for half in halves],
             data_name=data_name,
         )
 

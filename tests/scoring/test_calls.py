@@ -30,7 +30,7 @@ def test_calls_are_where_they_were_put():
     np.testing.assert_allclose(found.silences, [40, 240])
     np.testing.assert_allclose(found.peak, HERTZ[[1, 3, 0, 2]])
     np.testing.assert_allclose(found.bandwidth, 0, atol=10)  # one band is 60 dB above the others
-    np.testing.assert_allclose(found.level, (-30 + 3 * BACKGROUND) / 4, atol=0.2)
+    np.testing.assert_allclose(found.level, -30 - 10 * np.log10(4), atol=0.01)
     assert found.seconds == pytest.approx(150 * HOP)
     assert found.silent_share == pytest.approx(1 - 55 / 150)
     assert found.summary() == pytest.approx(
@@ -60,14 +60,14 @@ def test_calls_that_a_piece_cuts_off_are_no_calls_and_no_silence():
 
 def test_short_and_quiet_sounds_are_no_calls():
     x = recording(60, (10, 12, 1), (20, 30, 2))
-    x[40:50] = -82.0  # above the threshold, but nowhere 5 dB
+    x[40:50] = -83.0  # above the threshold, but nowhere 5 dB
     assert find(x).spans.tolist() == [[0, 20, 30]]
 
 
-def test_the_threshold_is_five_decibels_above_the_background():
+def test_the_threshold_is_six_decibels_above_the_background():
     x = recording(1000, *((i, i + 30, 1) for i in range(50, 1000, 50)))
-    assert call_threshold([x[:500], x[500:]]) == pytest.approx(BACKGROUND + 5, abs=0.2)
-    assert call_threshold([x + 200]) == pytest.approx(BACKGROUND + 205, abs=0.2)
+    assert call_threshold([x[:500], x[500:]]) == pytest.approx(BACKGROUND + 6, abs=0.2)
+    assert call_threshold([x + 200]) == pytest.approx(BACKGROUND + 206, abs=0.2)
 
 
 def test_silence_has_no_calls():
