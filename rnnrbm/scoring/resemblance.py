@@ -23,7 +23,18 @@ import numpy as np
 from rnnrbm.arguments import as_array, number, whole_number
 from rnnrbm.scoring.calls import Calls, windows
 
-__all__ = ["MEASURES", "Discrepancy", "Distance", "FeatureSpace", "discrepancies", "distances", "median_width", "mmd2"]
+__all__ = [
+    "MEASURES",
+    "Discrepancy",
+    "Distance",
+    "FeatureSpace",
+    "discrepancies",
+    "distance",
+    "distances",
+    "median_width",
+    "mmd2",
+    "resized",
+]
 
 #: What of the calls is compared: name, unit, values.
 MEASURES: tuple[tuple[str, str, Callable[[Calls], np.ndarray]], ...] = (
