@@ -193,6 +193,8 @@ def windows(pieces: Sequence[np.ndarray], n_frames: int) -> np.ndarray:
 def _levels(piece: np.ndarray) -> np.ndarray:
     """Return the level of each frame, decibels."""
     x = np.asarray(piece, float)
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"piece has shape {x.shape}; expected frames (T, n_bands)")
     if not np.isfinite(x).all():
         raise ValueError("levels hold NaN or infinity; give finite decibels")
     return mean_power(x, axis=1)

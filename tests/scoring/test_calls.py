@@ -105,3 +105,5 @@ def test_wrong_numbers_are_refused():
         call_threshold([])
     with pytest.raises(ValueError, match="finite decibels"):
         call_threshold([np.full((3, 4), -np.inf)])
+    with pytest.raises(ValueError, match=r"shape \(3,\); expected frames"):
+        call_threshold([np.zeros(3)])
