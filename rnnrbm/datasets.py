@@ -268,6 +268,9 @@ def load(
         first call and ends as much after its last one.
     max_seconds : float, optional
         For sound: longer pieces are cut into equal parts; by default 30.
+    shifts : int, optional
+        For sound: how often each piece of the training set is read, each time beginning a part of the hop later, by
+        default 4. Frames of the same sound at other times differ, so few recordings teach a model more.
     group : str, optional
         For sound: whose pieces go into the same split: those of a ``"recording"`` (default), of a sub-``"folder"``, or
         of names in which a regular expression finds the same text.

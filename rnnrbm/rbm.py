@@ -36,7 +36,7 @@ class RBMOptions(TypedDict, total=False):
     visible: Unit
     hidden: Unit
     b_v: np.ndarray | float
-    scale: float
+    scale: float | None
     dtype: str | None
 
 
@@ -68,7 +68,7 @@ class RBM(NamedTuple):
         visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
         hidden: Unit = Bernoulli(),  # noqa: B008
         b_v: np.ndarray | float = 0.0,
-        scale: float = 0.01,
+        scale: float | None = None,
         dtype: str | None = None,
     ) -> RBM:
         """Make an RBM whose fields are shared variables, named after the fields.
@@ -82,8 +82,9 @@ class RBM(NamedTuple):
         b_v : array of shape (n_visible,) or float
             Initial visible biases. For binary data, the log odds of each unit's mean are a good start
             (Hinton, "A practical guide to training RBMs", 2010, section 8.1).
-        scale : float
-            Standard deviation of the initial weights.
+        scale : float, optional
+            Standard deviation of the initial weights. By default 0.01; for visible units of real numbers
+            1 / sqrt(n_visible + n_hidden) (Liao et al., "Gaussian-Bernoulli RBMs without tears", 2022).
         dtype : str or None
             Type of all tensors; None stands for PyTensor's ``floatX``.
 
@@ -102,6 +103,8 @@ class RBM(NamedTuple):
                     f"{name} must be a unit type, such as Bernoulli(), got {unit!r}; set their number by n_{name}"
                 )
         biases = check_biases(b_v, n_visible)
+        if scale is None:
+            scale = 0.01 if visible.is_discrete else (n_visible + n_hidden) ** -0.5
         return cls(
             engine.shared(rng.normal(0.0, scale, (n_visible, n_hidden)), "W", dtype),
             engine.shared(biases, "b_v", dtype),

@@ -113,7 +113,7 @@ def rnn_rbm(
     visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
     hidden: Unit = Bernoulli(),  # noqa: B008
     b_v: np.ndarray | float = 0.0,
-    scale: float = 0.01,
+    scale: float | None = None,
     dtype: str | None = None,
     **network: Unpack[NetworkOptions],
 ) -> SequenceModel:
@@ -141,7 +141,7 @@ def rtrbm(
     seed: Seed,
     visible: Unit = Bernoulli(),  # noqa: B008
     b_v: np.ndarray | float = 0.0,
-    scale: float = 0.01,
+    scale: float | None = None,
     dtype: str | None = None,
 ) -> SequenceModel:
     """Make an RTRBM: the recurrent network is the RBM's own hidden units, which are binary.

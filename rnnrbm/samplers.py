@@ -192,12 +192,15 @@ class NegativePhase(NamedTuple):
         `betas`, shape (n_betas, R, n_visible). For a static density only.
     betas : tuple of float
         Inverse temperatures of parallel tempering, from 1 down; empty: no tempering. See :func:`tempered`.
+    start : {"data", "noise"}
+        Where a chain without particles starts: at its datum, or at noise (:meth:`rnnrbm.units.Unit.noise`).
     """
 
     k: int = 15
     n_proposals: int = 0
     particles: Any = None
     betas: tuple[float, ...] = ()
+    start: str = "data"
 
     def sample(
         self, density: Any, v: TensorVariable, rng: Rng, counts: TensorVariable | None = None
@@ -210,7 +213,9 @@ class NegativePhase(NamedTuple):
             return tempered(density, self.particles, rng, self.k, betas=np.array(self.betas))
         if self.particles is not None:
             return pcd(density, self.particles, rng, self.k)
-        if self.n_proposals:
+        if self.start == "noise":
+            v, rng = density.visible.noise(v, rng)
+        elif self.n_proposals:
             v, rng = propose(density, v, rng, self.n_proposals, counts)
         return cd(density, v, rng, self.k)
 
@@ -223,6 +228,7 @@ def draw_frame(
     k: int,
     init_states: TensorVariable | None = None,
     clamp: TensorVariable | None = None,
+    noise: bool = False,
 ) -> tuple[TensorVariable, Rng]:
     """Build the graph that samples a frame for each row.
 
@@ -239,10 +245,14 @@ def draw_frame(
         Frames from which the chains start instead, sampled in proportion to their probability under the density.
     clamp : TensorVariable or None, shape (n_visible,)
         Fixed values of units, NaN for units to sample given the fixed ones.
+    noise : bool
+        The chains start from noise, whatever `v` and `init_states` are.
     """
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
-    if init_states is not None:
+    if noise:
+        v, rng = density.visible.noise(v, rng)
+    elif init_states is not None:
         v, rng = resample(density, clamped(init_states, clamp), rng, like=v)
     return gibbs(density, v, rng, k, clamp)

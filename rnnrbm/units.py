@@ -97,6 +97,12 @@ class Unit(Protocol):
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         """Sample a value given the activation; return it and the advanced random stream."""
 
+    def noise(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Draw values in the shape of `like` that know nothing of a model, from which Gibbs chains can start.
+
+        Of discrete units all states are equally probable; real numbers have mean 0 and standard deviation 1.
+        """
+
     def at_temperature(self, temperature: float) -> tuple[Self, float]:
         """Return the units whose base energy is divided by a temperature, and by what factor their statistic grows."""
 
@@ -133,6 +139,9 @@ class Bernoulli:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         u, rng = rng.uniform(a)
         return pt.lt(u, pt.sigmoid(a)).astype(a.dtype), rng
+
+    def noise(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        return self.sample(pt.zeros_like(like), rng)
 
     def at_temperature(self, temperature: float) -> tuple[Bernoulli, float]:
         return self, 1.0
@@ -180,6 +189,10 @@ class Gaussian:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         z, rng = rng.normal(a)
         return a + _const(self.sigma, a) * z.astype(a.dtype), rng
+
+    def noise(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        z, rng = rng.normal(like)
+        return z.astype(like.dtype), rng
 
     def at_temperature(self, temperature: float) -> tuple[Gaussian, float]:
         return Gaussian(self.sigma * math.sqrt(temperature)), 1.0 / temperature
@@ -243,6 +256,10 @@ class LearnedGaussian:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         z, rng = rng.normal(a)
         return a + pt.exp(self.log_sigma) * z.astype(a.dtype), rng
+
+    def noise(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        z, rng = rng.normal(like)
+        return z.astype(like.dtype), rng
 
     def at_temperature(self, temperature: float) -> tuple[LearnedGaussian, float]:
         wider = _const(0.5 * math.log(temperature), self.log_sigma)
@@ -325,6 +342,9 @@ class Softmax:
             return one_hot.reshape((*engine.leading(a), -1 if a.type.shape[-1] is None else a.type.shape[-1])), rng
         return one_hot.reshape(a.shape), rng
 
+    def noise(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        return self.sample(pt.zeros_like(like), rng)
+
     def at_temperature(self, temperature: float) -> tuple[Softmax, float]:
         return self, 1.0
 
@@ -377,6 +397,9 @@ class ReLU:
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         x, rng = self._standard(self._times(a, -1), rng)
         return self._times(x, 1), rng
+
+    def noise(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        return self._standard(pt.zeros_like(like), rng)
 
     def at_temperature(self, temperature: float) -> tuple[ReLU, float]:
         return ReLU(self.sigma * math.sqrt(temperature)), 1.0 / temperature

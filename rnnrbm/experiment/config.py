@@ -116,6 +116,9 @@ class Data(Settings):
         For sound: calls with gaps of at most `gap_ms` are one piece, with `margin_ms` before and after, milliseconds.
     max_seconds : float
         For sound: longer pieces are cut into equal parts.
+    shifts : int
+        For sound: how often each piece of the training set is read, each time beginning a part of the hop later, since
+        frames of the same sound at other times differ. Few recordings teach a model more so; of hours, 1 will do.
     group : str
         For sound: whose pieces go into the same split: ``"recording"``, ``"folder"`` (the first sub-folder), or a
         regular expression of what names of a group have in common.
@@ -144,6 +147,7 @@ class Data(Settings):
     gap_ms: NotNegative | None = None
     margin_ms: NotNegative | None = None
     max_seconds: Positive | None = None
+    shifts: Count | None = None
     group: Annotated[str, Field(min_length=1)] | None = None
 
 

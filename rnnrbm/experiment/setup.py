@@ -23,7 +23,7 @@ from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import likelihood
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training.trainable import usual_rate
+from rnnrbm.training.trainable import missing_settings
 
 __all__ = [
     "SIZES",
@@ -178,9 +178,8 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
         own["visible"] = data.kind.unit_name(data.train)
     if settings.training.transpose_range is None:
         chosen["training.transpose_range"] = data.kind.transpose_range
-    if settings.training.learning_rate is None:
-        model = build_model(settings.replaced({f"model.{k}": v for k, v in own.items()}).model, data.n_visible, seed=0)
-        chosen["training.learning_rate"] = usual_rate(model)
+    model = build_model(settings.replaced({f"model.{k}": v for k, v in own.items()}).model, data.n_visible, seed=0)
+    chosen |= {f"training.{k}": v for k, v in missing_settings(model, settings.training).items()}
     return settings.replaced(chosen | {f"model.{k}": own.get(k) for k in {*own, *SIZES}})
 
 

@@ -5,7 +5,7 @@ spectrograms of these parts are made, block by block. Of the recordings, never m
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 SPECTROGRAM = "spectrogram"  # name of the kind of frame in records
+USUAL_BANDS = 64
 ULTRASOUND = 150_000  # samples per second from which recordings are taken for ultrasound
 
 Segments = Literal["auto", "annotations", "detect", "none"]
@@ -66,6 +67,7 @@ class SoundOptions(TypedDict, total=False):
     gap_ms: float
     margin_ms: float
     max_seconds: float
+    shifts: int
     group: str
 
 
@@ -76,6 +78,7 @@ SOUND_DEFAULTS: dict[str, Any] = {
     "gap_ms": 500.0,
     "margin_ms": 50.0,
     "max_seconds": 30.0,
+    "shifts": 4,
     "group": "recording",
 }
 
@@ -89,7 +92,7 @@ def spectral_options(path: Path, **given: Any) -> dict[str, Any]:
     """Return the options of the spectrogram that are used for a sound file or a folder of them, all but the preset.
 
     By default they are those of the preset ``"ava-finch"``, up to half the sample rate at most, or, of recordings of
-    ultrasound, those of ``"ava-mouse"``. The rate is that of the first file that can be read, if none is given.
+    ultrasound, those of ``"ava-mouse"``, both with 64 bands: more are narrower than a window can tell apart. The rate is that of the first file that can be read, if none is given.
     """
     rate = given.get("rate")
     if rate is None:
@@ -109,6 +112,7 @@ def _rate(path: Path) -> int | None:
 def _usual(rate: int | None) -> SpectrogramSettings:
     usual = preset("ava-finch" if rate is None or rate < ULTRASOUND else "ava-mouse")
     assert usual.high is not None
+    usual = replace(usual, n_bands=USUAL_BANDS)
     return usual if rate is None or usual.high <= rate / 2 else replace(usual, high=rate / 2)
 
 
@@ -128,6 +132,7 @@ class _Choices(NamedTuple):
     gap: float
     margin: float
     longest: float
+    shifts: int
     group: str
 
     @classmethod
@@ -142,11 +147,12 @@ class _Choices(NamedTuple):
             number(name, o[name], "milliseconds, 0 or more", least=0) / 1000 for name in ("gap_ms", "margin_ms")
         )
         longest = number("max_seconds", o["max_seconds"], "seconds, more than 0", above=0)
+        shifts = whole_number("shifts", o["shifts"], 1)
         if not isinstance(o["group"], str):
             raise TypeError(f"group={o['group']!r}: expected 'recording', 'folder', or a regular expression")
         group_of("", o["group"])
         rate = None if rate is None else whole_number("rate", rate, 1, MAX_RATE)
-        return cls(o["channel"], rate, o["segments"], gap, margin, longest, o["group"])
+        return cls(o["channel"], rate, o["segments"], gap, margin, longest, shifts, o["group"])
 
 
 def load_sounds(
@@ -252,6 +258,13 @@ def _n_frames(stretch: Stretch, settings: SpectrogramSettings, rate: int) -> int
     return settings.n_frames(int(stretch.seconds * rate), rate)
 
 
+def _shifted(stretches: Iterable[Stretch], shifts: int, hop: float) -> Iterator[Stretch]:
+    """Yield each stretch several times, each time beginning a part of the hop later."""
+    for each in stretches:
+        for i in range(shifts):
+            yield each._replace(start=each.start + i * hop / shifts)
+
+
 def _divided(
     where: str | Path,
     stretches: list[Stretch],
@@ -296,6 +309,8 @@ def _contents(
             f"{path}: too little sound for {' and '.join(empty)}, less than the window of {settings.window_ms:g} ms; "
             "give more recordings"
         )
+    usable["train"] = list(_shifted(usable["train"], choices.shifts, settings.hop_seconds(rate)))
+    usable["train"] = [each for each in usable["train"] if _n_frames(each, settings, rate)]
     order = [each for split in SPLITS for each in usable[split]]
     centres = settings.centres(rate)
 

@@ -167,6 +167,11 @@ class Training(Settings):
     k : int or list of (float, int)
         Gibbs steps of contrastive divergence (CD-k), constant or in stages: (0.0, 2), (0.5, 10) is 2 in the first half
         of the epochs, then 10.
+    start : {"data", "noise"} or None
+        Where the Gibbs chains of a training step start. ``"noise"`` trains the chains that samples are made by, from
+        their beginning: of real numbers a chain that starts at its datum hardly ever leaves its mode, and neither
+        learns which other modes there are, nor how to reach them. If it is not set, the model chooses: ``"noise"`` for
+        real numbers, ``"data"`` for any other; see :func:`rnnrbm.training.trainable.usual_settings`.
     n_proposals : int
         Number of other frames of the batch from which a CD chain may start instead of its own frame, sampled in
         proportion to their current probability under the model. It is at most the number of frames in a batch, and
@@ -244,6 +249,7 @@ class Training(Settings):
     row_length: Count = 48
     context: Number = 16
     k: Count | list[tuple[Rate, Count]] = [(0.0, 2), (0.4, 5), (0.8, 10)]
+    start: Literal["data", "noise"] | None = None
     n_proposals: Number = 0
     persistent: bool = False
     n_betas: Count = 1
@@ -310,6 +316,11 @@ class Training(Settings):
             raise ValueError(
                 f"persistent chains do not start from n_proposals ({self.n_proposals}) frames: set only one of the two"
             )
+        if self.start == "noise" and (self.persistent or self.n_proposals):
+            other = (
+                "persistent chains" if self.persistent else f"chains that start from n_proposals ({self.n_proposals})"
+            )
+            raise ValueError(f'start = "noise" cannot be combined with {other}: set only one of the two')
         if self.n_betas > 1 and not self.persistent:
             raise ValueError(f"n_betas ({self.n_betas}) needs persistent chains: set persistent = true too")
         return self

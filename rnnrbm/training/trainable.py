@@ -56,10 +56,12 @@ __all__ = [
     "checked_pieces",
     "float_type",
     "has_own_rule",
+    "missing_settings",
     "parameters",
     "sequence_loss",
     "suitable_settings",
     "usual_rate",
+    "usual_settings",
 ]
 
 
@@ -100,6 +102,7 @@ _OF_SEQUENCES = (
     "pretrain_density",
     "pretrain_network",
     "k",
+    "start",
     "n_proposals",
     "persistent",
     "n_betas",
@@ -230,10 +233,49 @@ def usual_rate(model: Any) -> float:
     return USUAL_RATE_OF_OTHERS if model.is_tied or model.normalized or shared_over_pitch else USUAL_RATE
 
 
+#: Settings for models whose frames are real numbers, unless they are set; what each brings is in docs/vocalizations.md.
+USUAL_OF_REAL_NUMBERS: dict[str, Any] = {
+    "start": "noise",
+    "k": [(0.0, 10), (0.5, 40)],
+    "centring": False,
+    "input_dropout": [(0.0, 0.1), (0.95, 0.0)],
+    "state_dropout": [(0.0, 0.1), (0.95, 0.0)],
+}
+
+
+def usual_settings(model: Any) -> dict[str, Any]:
+    """Return the settings with which a model is trained where none are set and the usual ones do not suit it.
+
+    Parameters
+    ----------
+    model
+        The result of :func:`as_trainable`.
+
+    Returns
+    -------
+    dict
+        ``learning_rate``, ``start`` and others, by name.
+    """
+    usual: dict[str, Any] = {"learning_rate": usual_rate(model)}
+    if not isinstance(model, SequenceModel):
+        return usual
+    usual["start"] = "data"
+    return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
+
+
+def missing_settings(model: Any, settings: Training) -> dict[str, Any]:
+    """Return those of :func:`usual_settings` that are not set, by name."""
+    usual = usual_settings(model)
+    if "start" in usual and (settings.persistent or settings.n_proposals):  # these chains have another start
+        usual["start"] = "data"
+    chosen = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
+    return {name: value for name, value in usual.items() if name not in chosen}
+
+
 def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
     """Return the settings with which a model is trained.
 
-    The learning rate is that of :func:`usual_rate` if none is set. Averaging and weight decay, which are on by default,
+    What is not set is that of :func:`usual_settings`. Averaging and weight decay, which are on by default,
     are off for a model that is no sequence model, unless they are set: they would change what its own rule or loss
     says.
 
@@ -282,8 +324,7 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
             )
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
-    if settings.learning_rate is None:
-        settings = settings.model_copy(update={"learning_rate": usual_rate(model)})
+    settings = settings.model_copy(update=missing_settings(model, settings))
     chosen = settings.model_fields_set
     if not single_frames or "row_length" in chosen:
         return settings
@@ -338,7 +379,9 @@ def sequence_loss(
         return model.loss(
             *batch,
             rng=rng,
-            negative_phase=NegativePhase(variant.k, settings.n_proposals, particles, settings.betas),
+            negative_phase=NegativePhase(
+                variant.k, settings.n_proposals, particles, settings.betas, settings.start or "data"
+            ),
             input_dropout=variant.input_dropout,
             state_dropout=variant.state_dropout,
             carried=carried,
