@@ -55,7 +55,7 @@ def check_arrays(
 
 
 #: Most memory for the network outputs of a group of pieces, bytes.
-_BYTES = 2**28
+_BYTES = 2**26
 
 
 class StateEncoder:

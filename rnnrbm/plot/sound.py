@@ -147,7 +147,7 @@ def sound_statistics(
     bands = [("mean", "mean (dB)"), ("deviation", "standard deviation (dB)"), ("correlation", "correlation of frames")]
     for ax, (name, label) in zip(axes[1], bands, strict=True):
         for set_name, measures, color in sets:
-            legend = f"{set_name}: {measures.n_pieces} pieces, {len(measures.level)} frames"
+            legend = f"{set_name}: {measures.n_pieces} pieces, {measures.n_frames} frames"
             ax.plot(np.arange(len(centres)), getattr(measures, name), color=color, linewidth=1.5, label=legend)
         ax.set_ylabel(label)
         hertz_axis(ax.xaxis, centres)
