@@ -13,6 +13,7 @@ A batch holds offsets into the data, not data. The frames stay on the device (:a
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -190,17 +191,21 @@ class PackedDataset:
         if self.row_length == 1:
             return rng.permutation(int(self._first[-1]))
         rows: list[list[tuple[int, int, int, int]]] = []
-        room: dict[int, int] = {}  # free frames of rows that are not nearly full, in order
+        least = max(1, min(16, self.row_length // 4))  # free frames of a row that is not nearly full
+        room: dict[int, list[int]] = {}  # rows that have so many free frames, as a heap
         for segment in self._segments(rng):
             size = segment[3]
-            i = next((i for i, free in room.items() if size <= free), len(rows))
+            i, free = min(((of[0], free) for free, of in room.items() if size <= free), default=(len(rows), 0))
             if i == len(rows):
                 rows.append([])
-                room[i] = self.row_length
+                free = self.row_length
+            else:
+                heapq.heappop(room[free])
+                if not room[free]:
+                    del room[free]
             rows[i].append(segment)
-            room[i] -= size
-            if room[i] < max(1, min(16, self.row_length // 4)):
-                del room[i]
+            if (left := free - size) >= least:
+                heapq.heappush(room.setdefault(left, []), i)
         return rows
 
     def n_batches(self, seed: tuple[int, ...]) -> int:
