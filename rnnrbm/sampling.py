@@ -426,6 +426,9 @@ def predict_blocks(
         yield frames_at(predictor.pieces, predictor.first, rows), samples
 
 
+_AT_ONCE = 2048  # frames that are predicted together
+
+
 class _Predictor:
     """Compiled sampling of single frames of pieces given their true past; see :func:`predict`."""
 
@@ -440,7 +443,7 @@ class _Predictor:
         self.n_frames = int(self.first[-1])
         self._seed, self._dtype = random.as_seed(seed), model.dtype
         self._history = StateEncoder(model, mode)
-        self._size = min(2048, self.n_frames)
+        self._size = min(_AT_ONCE, self.n_frames)
         self._spread = sharding.Sharding(self._size, mode)
         u_t = pt.tensor("u", dtype=model.dtype, shape=(self._size, model.network.n_outputs))
         v_t = pt.tensor("v", dtype=model.dtype, shape=(self._size, model.n_visible))

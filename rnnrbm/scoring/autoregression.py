@@ -260,7 +260,8 @@ def table(
     ----------
     train, valid, test : sequence of numpy.ndarray, each of shape (T, n_visible)
     scores : callable
-        Compares predicted frames with true ones: :meth:`rnnrbm.frames.FrameKind.prediction_scores`.
+        Compares predicted frames, an iterator of pieces, with true ones:
+        :meth:`rnnrbm.frames.FrameKind.prediction_scores`.
 
     Returns
     -------

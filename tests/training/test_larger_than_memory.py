@@ -64,17 +64,25 @@ def test_piano_rolls_with_transposition(too_many):
     assert_same(trained(make, rolls(), rolls(1), **settings), usual)
 
 
-@pytest.mark.parametrize("name", ["rnn-rbm", "rtrbm"])
-def test_spectrograms_that_are_mapped(too_many, tmp_path, name):
-    def make():
-        return build(
-            name, 7, n_hidden=6, **({"n_recurrent": 5} if name == "rnn-rbm" else {}), visible="gaussian:0.9", seed=1
-        )
+def gaussian_rnn_rbm():
+    return build("rnn-rbm", 7, n_hidden=6, n_recurrent=5, visible="gaussian:0.9", seed=1)
 
-    settings = QUICK | {"learning_rate": 1e-2}
-    usual = trained(make, levels(tmp_path), levels(tmp_path, 1), **settings)
+
+def test_spectrograms_that_are_mapped_in_a_run_that_is_interrupted(too_many, tmp_path):
+    settings, asked, state = QUICK | {"learning_rate": 1e-2}, [], State()
+    usual = trained(gaussian_rnn_rbm, levels(tmp_path), levels(tmp_path, 1), **settings)
     too_many()
-    assert_same(trained(make, levels(tmp_path), levels(tmp_path, 1), **settings), usual)
+
+    def stop():
+        asked.append(0)
+        return len(asked) == 3
+
+    assert not list(fit(gaussian_rnn_rbm(), levels(tmp_path), levels(tmp_path, 1), state=state, stop=stop, **settings))
+    assert state.batch == 3
+    state.save(tmp_path / "state.npz")
+    state = State.load(tmp_path / "state.npz")[0]
+    rows = list(fit(gaussian_rnn_rbm(), levels(tmp_path), levels(tmp_path, 1), state=state, **settings))
+    assert_same(({n: engine.to_numpy(v) for n, v in state.variables.items()}, rows), usual)
 
 
 def test_single_frames(too_many, tmp_path):
@@ -85,27 +93,6 @@ def test_single_frames(too_many, tmp_path):
     usual = trained(make, levels(tmp_path), levels(tmp_path, 1), **settings)
     too_many()
     assert_same(trained(make, levels(tmp_path), levels(tmp_path, 1), **settings), usual)
-
-
-def test_an_interrupted_run_resumes_where_it_was(too_many, tmp_path):
-    too_many()
-    pieces, make = (
-        levels(tmp_path),
-        lambda: build("rnn-rbm", 7, n_hidden=6, n_recurrent=5, visible="gaussian:0.9", seed=1),
-    )
-    whole = trained(make, pieces, None, **QUICK)
-    state, asked = State(), []
-
-    def stop():
-        asked.append(0)
-        return len(asked) == 3
-
-    assert not list(fit(make(), pieces, state=state, stop=stop, **QUICK))
-    assert state.batch == 3
-    state.save(tmp_path / "state.npz")
-    state = State.load(tmp_path / "state.npz")[0]
-    rows = list(fit(make(), pieces, state=state, **QUICK))
-    assert_same(({n: engine.to_numpy(v) for n, v in state.variables.items()}, rows), whole)
 
 
 def test_the_limit_is_a_part_of_the_memory(monkeypatch):
