@@ -1,8 +1,8 @@
 """Frames of real numbers that are too many for the memory: written to a file piece by piece, standardised, and mapped.
 
-Few frames stay in memory. Many are written to a file without a name in the cache folder, which the system deletes as
-soon as the process ends, however it ends; two processes have two files. Pieces are views of the file, so only what is
-looked at is in memory.
+Few frames stay in memory: at most a gigabyte, and an eighth of the memory. Many are written to a file without a name in
+the cache folder, which the system deletes as soon as the process ends, however it ends; two processes have two files.
+Pieces are views of the file, so only what is looked at is in memory.
 """
 
 import io
@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from rnnrbm import memory
 from rnnrbm.files import cache_folder, make_folder
 from rnnrbm.io import rolls
 
@@ -58,7 +59,7 @@ def standardised(pieces: Iterable[Iterable[np.ndarray]], n_bands: int, *, n_trai
     OSError
         If the cache folder cannot be written, or the disk is full.
     """
-    if expected * n_bands * 4 <= rolls.MAX_BYTES:
+    if not _too_many(expected * n_bands * 4):
         return _standardised(pieces, n_bands, n_train, io.BytesIO())
     with _nameless() as file:
         return _standardised(pieces, n_bands, n_train, file)
@@ -79,7 +80,7 @@ def stored(pieces: Iterable[np.ndarray], *, expected: int) -> list[np.ndarray]:
     OSError
         If the cache folder cannot be written, or the disk is full.
     """
-    if expected <= rolls.MAX_BYTES:
+    if not _too_many(expected):
         return list(pieces)
     shapes: list[tuple[int, ...]] = []
     with _nameless() as file:
@@ -87,6 +88,11 @@ def stored(pieces: Iterable[np.ndarray], *, expected: int) -> list[np.ndarray]:
             _write(file, piece)
             shapes.append(piece.shape)
         return _views(_frames(file, shapes[0][1]), [n for n, _ in shapes])
+
+
+def _too_many(size: int) -> bool:
+    """Return whether so many bytes of frames belong on disk."""
+    return size > min(rolls.MAX_BYTES, memory.available() / 8)
 
 
 def _views(frames: np.ndarray, lengths: list[int]) -> list[np.ndarray]:

@@ -128,9 +128,9 @@ class PackedDataset:
             "choose a smaller row_length or batch_size",
         )
 
-    @cached_property
+    @property
     def frames(self) -> np.ndarray:
-        """All frames, with silent columns on both sides, and a silent one: (n_frames + 1, width).
+        """All frames, with silent columns on both sides, and a silent one: (n_frames + 1, width), a new array.
 
         Raises
         ------

@@ -37,7 +37,7 @@ def gather(frames: TensorVariable, offset: TensorVariable, n_visible: int, dtype
 
 def device_frames(corpus: PackedDataset, name: str) -> Any:
     """Return all frames as a shared variable; None if they are too many, and each batch brings its own."""
-    return engine.shared(corpus.frames.ravel(), name, corpus.dtype) if corpus.on_device else None
+    return engine.shared(corpus.frames.ravel(), name, corpus.dtype, borrow=True) if corpus.on_device else None
 
 
 def symbolic_batch(corpus: PackedDataset, frames: Any, dtype: str) -> tuple[list[TensorVariable], Batch]:
