@@ -202,6 +202,7 @@ def sound(size: float) -> None:
             }
             for name, command in commands.items():
                 found = peak([*rnnrbm, *command])
+                print(f"{name} {share * size:g} GB: {found.anonymous:.2f} GB in {found.seconds:.0f} s", file=sys.stderr)
                 small.setdefault(name, found.anonymous)
                 row = (f"{share * size:g}", name, f"{found.anonymous:.2f}", f"{found.own:.2f}", f"{found.seconds:.0f}")
                 met = "met" if found.anonymous < small[name] + SOUND_TARGET else "missed"
