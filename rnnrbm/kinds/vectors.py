@@ -98,7 +98,8 @@ class Vectors:
             raise ValueError(f"{prefix}values of type {array.dtype}; expected real numbers")
         with np.errstate(over="ignore", invalid="ignore"):
             array = np.ascontiguousarray(array, np.float32)
-        if not (finite := np.isfinite(array)).all():
+        if not all(np.isfinite(part).all() for part in chunks([array])):
+            finite = np.isfinite(array)
             t, j = (int(i) for i in np.argwhere(~finite)[0])
             raise ValueError(
                 f"{prefix}{(~finite).sum()} values are not finite, the first is {array[t, j]} in frame {t}, column "

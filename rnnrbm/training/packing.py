@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnrbm import memory
-from rnnrbm.pieces import first_frames, frames_at
+from rnnrbm.pieces import chunks, first_frames, frames_at
 
 __all__ = ["DEVICE_SHARE", "PackedBatch", "PackedDataset", "transposed"]
 
@@ -152,7 +152,7 @@ class PackedDataset:
         """Greatest number of nonzero units in a frame; of real numbers, the number of units."""
         if self.dtype.kind == "f":
             return self.n_visible
-        return max(int(np.count_nonzero(piece, axis=1).max()) for piece in self._pieces)
+        return max(int(np.count_nonzero(part, axis=1).max()) for part in chunks(self._pieces))
 
     def mean(self) -> np.ndarray:
         """Mean frame of the data, not transposed: (n_visible,), float64."""
