@@ -25,6 +25,7 @@ from rnnrbm.files import as_text, check_path, check_regular, hash_of
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
+from rnnrbm.io.frame_store import stored
 from rnnrbm.io.mat import read_mat
 from rnnrbm.io.midi import GridOptions
 from rnnrbm.io.midi_folder import DEFAULT_STEPS, MIDI_SUFFIXES, load_folder, midi_files
@@ -440,7 +441,12 @@ def matched(dataset: Dataset, kind: FrameKind) -> Dataset:
     target = replace(own, mean=kind.mean, deviation=kind.deviation) if len(own.mean) == len(kind.mean) else own
     if kind.mismatch(target).columns:
         return dataset  # no model of the one can be used on the other
-    pieces = {split: [own.converted(piece, target) for piece in getattr(dataset, split)] for split in SPLITS}
+    own_pieces = [piece for split in SPLITS for piece in getattr(dataset, split)]
+    converted = stored(
+        (own.converted(piece, target) for piece in own_pieces), expected=sum(piece.nbytes for piece in own_pieces)
+    )
+    left = iter(converted)
+    pieces = {split: [next(left) for _ in getattr(dataset, split)] for split in SPLITS}
     return Dataset(dataset.name, **pieces, kind=target, names=dataset.names)
 
 

@@ -132,8 +132,12 @@ class FrameKind(Protocol):
     def levels(self, pieces: Pieces) -> list[np.ndarray]:
         """Return a number (T,) for each frame by which one sees long samples drift; see :mod:`rnnrbm.scoring.drift`."""
 
-    def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
-        """Compare predicted frames with the true ones; keys are those of :attr:`score_columns`."""
+    def prediction_scores(self, predicted: Any, true: Any) -> dict[str, float]:
+        """Compare predicted frames with the true ones; keys are those of :attr:`score_columns`.
+
+        Both are sequences of pieces. Of kinds that are not discrete, they may be iterators of arrays of some frames
+        each, which are read one at a time.
+        """
 
     def draw(self, piece: np.ndarray, *, primed: int = 0, title: str | None = None) -> tuple[Figure, Any]:
         """Draw a piece. A line marks the end of the first `primed` frames, which were given, not sampled."""

@@ -15,6 +15,7 @@ from rnnrbm.arguments import as_array, number, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity, at_temperature
 from rnnrbm.networks import final_state
+from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
 from rnnrbm.samplers import draw_frame
@@ -22,7 +23,7 @@ from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.units import Unit, unit_tensors
 
-__all__ = ["Sampler", "generate", "predict"]
+__all__ = ["Sampler", "generate", "predict", "predict_blocks"]
 
 
 class _RowRBM(NamedTuple):
@@ -390,28 +391,77 @@ def predict(
     ValueError
         If there are no pieces, or one does not fit the model.
     """
-    if not isinstance(model, SequenceModel):
-        raise TypeError(f"expected a SequenceModel, got {type(model).__name__}")
-    n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", k, 1, 2**31 - 1)
-    n_visible, dtype = model.n_visible, model.dtype
-    pieces = check_pieces(pieces, model.density)
-    seed = random.as_seed(seed)
-    history = StateEncoder(model, mode)
-    lengths = [len(piece) for piece in pieces]
-    before = np.concatenate([part for piece in pieces for part in (np.zeros_like(piece[:1]), piece[:-1])]).astype(dtype)
-    size = min(2048, len(before))
-    spread = sharding.Sharding(size, mode)
-    u_t = pt.tensor("u", dtype=dtype, shape=(size, model.network.n_outputs))
-    v_t = pt.tensor("v", dtype=dtype, shape=(size, n_visible))
-    rng = random.shared(0)
-    sample, _ = draw_frame(model.conditional(u_t), v_t, rng=rng, k=k)
-    step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True, on_unused_input="ignore")
+    n_samples = whole_number("n_samples", n_samples, 1)
+    predictor = _Predictor(model, pieces, k, seed, mode)
     for i in range(n_samples):
-        frames = np.empty((len(before), n_visible), dtype)
-        for rows, u in history.blocks(pieces, size):
-            filled = np.resize(np.arange(len(rows)), size)  # pads the last block
-            key = random.key_from_seed(seed, rows[0] // size + i * (len(before) // size + 1))
-            with spread.replicated([*engine.shared_inputs(model.params), rng.key, rng.draw], {rng.key: key}):
-                sampled = step(spread.shard(u[filled]), spread.shard(before[rows[filled]]))
-            frames[rows] = engine.to_numpy(sampled)[: len(rows)]
-        yield np.split(frames, np.cumsum(lengths)[:-1])
+        frames = np.empty((predictor.n_frames, model.n_visible), model.dtype)
+        for rows, u in predictor.blocks():
+            frames[rows] = predictor.sample(rows, u, i)
+        yield np.split(frames, predictor.first[1:-1])
+
+
+def predict_blocks(
+    model: SequenceModel,
+    pieces: Sequence[np.ndarray],
+    *,
+    n_samples: int = 1,
+    k: int = 50,
+    seed: random.Seed = 0,
+    mode: Any = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Sample the frames that :func:`predict` does, block by block, so that all need not be in memory.
+
+    Parameters and errors are those of :func:`predict`.
+
+    Yields
+    ------
+    true : numpy.ndarray, shape (n, n_visible)
+        Some frames of the pieces. Blocks come in order, and a block may end within a piece.
+    samples : numpy.ndarray, shape (n_samples, n, n_visible)
+    """
+    n_samples = whole_number("n_samples", n_samples, 1)
+    predictor = _Predictor(model, pieces, k, seed, mode)
+    for rows, u in predictor.blocks():
+        samples = np.stack([predictor.sample(rows, u, i) for i in range(n_samples)])
+        yield frames_at(predictor.pieces, predictor.first, rows), samples
+
+
+_AT_ONCE = 2048  # frames that are predicted together
+
+
+class _Predictor:
+    """Compiled sampling of single frames of pieces given their true past; see :func:`predict`."""
+
+    def __init__(
+        self, model: SequenceModel, pieces: Sequence[np.ndarray], k: int, seed: random.Seed, mode: Any
+    ) -> None:
+        if not isinstance(model, SequenceModel):
+            raise TypeError(f"expected a SequenceModel, got {type(model).__name__}")
+        k = whole_number("k", k, 1, 2**31 - 1)
+        self.pieces = check_pieces(pieces, model.density)
+        self.first = first_frames(self.pieces)
+        self.n_frames = int(self.first[-1])
+        self._seed, self._dtype = random.as_seed(seed), model.dtype
+        self._history = StateEncoder(model, mode)
+        self._size = min(_AT_ONCE, self.n_frames)
+        self._spread = sharding.Sharding(self._size, mode)
+        u_t = pt.tensor("u", dtype=model.dtype, shape=(self._size, model.network.n_outputs))
+        v_t = pt.tensor("v", dtype=model.dtype, shape=(self._size, model.n_visible))
+        self._rng = random.shared(0)
+        sample, _ = draw_frame(model.conditional(u_t), v_t, rng=self._rng, k=k)
+        self._step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True, on_unused_input="ignore")
+        self._variables = [*engine.shared_inputs(model.params), self._rng.key, self._rng.draw]
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the positions of some frames, and the network's output before them."""
+        return self._history.blocks(self.pieces, self._size)
+
+    def sample(self, rows: np.ndarray, u: np.ndarray, i: int) -> np.ndarray:
+        """Return sample number i of the frames of a block."""
+        filled = np.resize(np.arange(len(rows)), self._size)  # pads the last block
+        key = random.key_from_seed(self._seed, rows[0] // self._size + i * (self.n_frames // self._size + 1))
+        silent_before = np.isin(rows, self.first)  # outside all pieces there are zeros
+        before = frames_at(self.pieces, self.first, np.where(silent_before, -1, rows - 1)).astype(self._dtype)
+        with self._spread.replicated(self._variables, {self._rng.key: key}):
+            sampled = self._step(self._spread.shard(u[filled]), self._spread.shard(before[filled]))
+        return engine.to_numpy(sampled)[: len(rows)]

@@ -12,6 +12,7 @@ from rnnrbm.arguments import as_pieces
 from rnnrbm.backend import engine, sharding
 from rnnrbm.densities import FrameDensity
 from rnnrbm.networks import shifted_outputs
+from rnnrbm.pieces import chunks
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Unit
 
@@ -47,15 +48,15 @@ def check_arrays(
     """
     arrays = as_pieces(pieces, n_visible, name=name)
     for i, array in enumerate(arrays):
-        if message := visible.validate(array):
-            raise ValueError(f"{name} {i} {message}")
+        if any(visible.validate(part) for part in chunks([array])):  # what is wrong is told of the whole piece
+            raise ValueError(f"{name} {i} {visible.validate(array)}")
     # one type for all, so that packing them loses nothing; a byte is enough for 0 and 1
     small = visible.is_discrete or all(array.dtype.kind in "b" or array.dtype == np.uint8 for array in arrays)
     return [array.astype(np.uint8 if small else dtype, copy=False) for array in arrays]
 
 
 #: Most memory for the network outputs of a group of pieces, bytes.
-_BYTES = 2**28
+_BYTES = 2**26
 
 
 class StateEncoder:

@@ -80,6 +80,7 @@ SCIENCE = {
     "frames",
     "state_encoder",
     "networks",
+    "pieces",
     "pitch",
     "rbm",
     "recurrence",

@@ -16,7 +16,7 @@ from rnnrbm.backend.random import key_from_seed
 from rnnrbm.densities import Independent
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.sampling import Sampler, generate, predict
+from rnnrbm.sampling import Sampler, generate, predict, predict_blocks
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli, Gaussian, Softmax
 
@@ -262,6 +262,17 @@ def test_predict_checks_its_arguments():
             next(predict(model, [PRIME], **wrong))
     with pytest.raises(TypeError, match="expected a SequenceModel, got str"):
         next(predict("x", [PRIME]))
+
+
+def test_blocks_of_predicted_frames_are_those_of_whole_pieces(monkeypatch):
+    model, _, _ = make()
+    pieces = [np.eye(len(PRIME[0]), dtype=np.uint8)[[0, 1, 1]], np.asarray(PRIME)[:2]]
+    monkeypatch.setattr(sampling, "_AT_ONCE", 2)
+    whole = [np.concatenate(sampled) for sampled in predict(model, pieces, n_samples=3, k=2, seed=5)]
+    true, blocks = zip(*predict_blocks(model, pieces, n_samples=3, k=2, seed=5), strict=True)
+    assert [len(block) for block in true] == [2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate(true), np.concatenate(pieces))
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), whole)
 
 
 def test_a_class_is_no_model():

@@ -354,13 +354,13 @@ def function(
     return pytensor.function(list(inputs), outputs, updates=dict(updates or {}), mode=mode, **options)
 
 
-def shared(value: Any, name: str, dtype: Any = None) -> Any:
+def shared(value: Any, name: str, dtype: Any = None, *, borrow: bool = False) -> Any:
     """Make a shared variable with its full static shape, which JAX needs and PyTensor does not infer.
 
-    The type is `dtype`; ``None`` means PyTensor's ``floatX``.
+    The type is `dtype`; ``None`` means PyTensor's ``floatX``. With `borrow`, an array of that type is not copied.
     """
-    array = np.array(value, dtype=dtype or pytensor.config.floatX)
-    return pytensor.shared(array, name=name, shape=array.shape)
+    array = (np.asarray if borrow else np.array)(value, dtype=dtype or pytensor.config.floatX)
+    return pytensor.shared(array, name=name, shape=array.shape, borrow=True)
 
 
 def to_numpy(value: Any) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rnnrbm.experiment.run_folder import using
 from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
-from rnnrbm.sampling import predict
+from rnnrbm.sampling import predict, predict_blocks
 from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, usable_states, usual_annealing
 from rnnrbm.scoring.partition import annealing_schedule
 from rnnrbm.scoring.result import LogLikelihood, verdict, with_error
@@ -325,21 +326,32 @@ def _prediction(
     Frames of notes are scored as they are sampled, and the scores are averaged, as in the literature. Of real numbers,
     the squared error is least for their expectation, so the samples are averaged, and the mean is scored.
     """
-    progress("prediction", 0, n_draws, None)
     means = not run.kind.is_discrete
-    each, total, done = [], [np.zeros(piece.shape) for piece in pieces], 0
-    for sampled in predict(run.model, pieces, n_samples=n_draws, k=k, seed=seed, mode=mode):
-        if means:
-            for so_far, piece in zip(total, sampled, strict=True):
-                so_far += piece
-        else:
-            each.append(run.kind.prediction_scores([run.kind.from_samples(piece) for piece in sampled], pieces))
-        done += 1
-        progress("prediction", done, n_draws, None)
+    how_sampled: Any = {"n_samples": n_draws, "k": k, "seed": seed, "mode": mode}
+    total = sum(map(len, pieces)) if means else n_draws
+    done = 0
+    progress("prediction", done, total, None)
+
+    def did(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("prediction", done, total, None)
         if stop is not None and stop():
             raise Interrupted("stopped while frames were sampled")
+
+    def mean_frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for frames, samples in predict_blocks(run.model, pieces, **how_sampled):
+            yield run.kind.from_samples(samples.mean(axis=0, dtype=float)), frames
+            did(len(frames))
+
+    each = []
     if means:
-        each = [run.kind.prediction_scores([run.kind.from_samples(so_far / done) for so_far in total], pieces)]
+        for_predicted, for_true = tee(mean_frames())
+        each.append(run.kind.prediction_scores((p for p, _ in for_predicted), (t for _, t in for_true)))
+    else:
+        for sampled in predict(run.model, pieces, **how_sampled):
+            each.append(run.kind.prediction_scores([run.kind.from_samples(piece) for piece in sampled], pieces))
+            did(1)
     times = f"{n_draws} time{'s' if n_draws > 1 else ''}"
     how = f"sampled given the true past, {times}" + (" and averaged" if means else "")
     if not run.model.normalized:

@@ -193,7 +193,7 @@ def train(
         meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
         about: dict[str, Any] = {"data": facts(data)}
         meta["data"] = about["data"]["sha256"]
-        meta["levels"] = drift.ranges(data.kind.levels(data.train))
+        meta["levels"] = drift.ranges(level for piece in data.train for level in data.kind.levels([piece]))
         if start is not None:
             meta["init"] = start.fingerprint
             about["init"] = {"sha256": start.fingerprint}

@@ -138,7 +138,7 @@ def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel) ->
     ValueError
         If samples cannot be written as the settings say.
     MemoryError
-        If scores or samples would take more memory than there is.
+        If a piece, scores or samples would take more memory than there is.
     """
     generation, evaluation, training = settings.generation, settings.evaluation, settings.training
     cells = generation.n_samples * generation.n_frames * data.n_visible
@@ -148,6 +148,10 @@ def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel) ->
         f"{generation.n_samples} samples of {generation.n_frames} frames",
         "choose a smaller generation.n_samples or generation.n_frames",
     )
+    # each is read, encoded and scored as a whole, in arrays of double precision and of up to twice its length
+    longest = max(len(piece) for split in SPLITS for piece in getattr(data, split))
+    advice = "choose a smaller data.max_seconds" if data.kind.name == "spectrogram" else "cut it into shorter ones"
+    memory.check(8 * longest * (6 * data.n_visible + 4 * model.n_state), f"a piece of {longest} frames", advice)
     try:
         data.kind.check_writing(generation.n_frames, generation.tempo)
     except ValueError as error:

@@ -1,8 +1,8 @@
 """Frames of real numbers that are too many for the memory: written to a file piece by piece, standardised, and mapped.
 
-Few frames stay in memory. Many are written to a file without a name in the cache folder, which the system deletes as
-soon as the process ends, however it ends; two processes have two files. Pieces are views of the file, so only what is
-looked at is in memory.
+Few frames stay in memory: at most a gigabyte, and an eighth of the memory. Many are written to a file without a name in
+the cache folder, which the system deletes as soon as the process ends, however it ends; two processes have two files.
+Pieces are views of the file, so only what is looked at is in memory.
 """
 
 import io
@@ -12,10 +12,11 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from rnnrbm import memory
 from rnnrbm.files import cache_folder, make_folder
 from rnnrbm.io import rolls
 
-__all__ = ["Standardised", "standardised"]
+__all__ = ["Standardised", "standardised", "stored"]
 
 _CHUNK = 4096  # frames that are handled at once
 _CONSTANT = 0.1  # decibels: a band whose highest and lowest values differ by less is left out
@@ -58,10 +59,45 @@ def standardised(pieces: Iterable[Iterable[np.ndarray]], n_bands: int, *, n_trai
     OSError
         If the cache folder cannot be written, or the disk is full.
     """
-    if expected * n_bands * 4 <= rolls.MAX_BYTES:
+    if not _too_many(expected * n_bands * 4):
         return _standardised(pieces, n_bands, n_train, io.BytesIO())
     with _nameless() as file:
         return _standardised(pieces, n_bands, n_train, file)
+
+
+def stored(pieces: Iterable[np.ndarray], *, expected: int) -> list[np.ndarray]:
+    """Store pieces that are made one after the other; return them.
+
+    Parameters
+    ----------
+    pieces : iterable of numpy.ndarray, each of shape (T, n_columns)
+        float32, of one width.
+    expected : int
+        Bytes that they take in all.
+
+    Raises
+    ------
+    OSError
+        If the cache folder cannot be written, or the disk is full.
+    """
+    if not _too_many(expected):
+        return list(pieces)
+    shapes: list[tuple[int, ...]] = []
+    with _nameless() as file:
+        for piece in pieces:
+            _write(file, piece)
+            shapes.append(piece.shape)
+        return _views(_frames(file, shapes[0][1]), [n for n, _ in shapes])
+
+
+def _too_many(size: int) -> bool:
+    """Return whether so many bytes of frames belong on disk."""
+    return size > min(rolls.MAX_BYTES, memory.available() / 8)
+
+
+def _views(frames: np.ndarray, lengths: list[int]) -> list[np.ndarray]:
+    ends = np.cumsum(lengths)
+    return [frames[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def _standardised(pieces: Iterable[Iterable[np.ndarray]], n_bands: int, n_train: int, file: BinaryIO) -> Standardised:
@@ -90,10 +126,7 @@ def _standardised(pieces: Iterable[Iterable[np.ndarray]], n_bands: int, n_train:
     deviation = np.where(kept, np.round(np.maximum(deviation, _LEAST), 3), 0.0)
     mean = np.round(first + sums / n, 3)
     _rescale(file, sum(lengths), mean, deviation)
-    frames = _frames(file, int(kept.sum()))
-    ends = np.cumsum(lengths)
-    views = [frames[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-    return Standardised(views, mean.tolist(), deviation.tolist())
+    return Standardised(_views(_frames(file, int(kept.sum())), lengths), mean.tolist(), deviation.tolist())
 
 
 def _nameless() -> BinaryIO:

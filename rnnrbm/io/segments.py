@@ -213,9 +213,9 @@ def segments_above(power: np.ndarray, rate: float, settings: SegmentSettings) ->
     threshold = power_threshold(power, settings)
     onsets, offsets = _runs(power > threshold)
     above = (10.0 if settings.threshold_kind == "noise" else 0.0) if settings.peak_db is None else settings.peak_db
-    if above:
-        loud = np.concatenate([[0], np.cumsum(power > threshold * 10 ** (above / 10), dtype=np.int64)])
-        keep = loud[offsets] > loud[onsets]
+    if above and len(onsets):
+        # up to the next onset, since what lies between two runs is below the threshold
+        keep = np.maximum.reduceat(power, onsets) > threshold * 10 ** (above / 10)
         onsets, offsets = onsets[keep], offsets[keep]
     if not len(onsets):
         return []

@@ -250,11 +250,8 @@ class Spectrogram:
     def levels(self, pieces: Pieces) -> list[np.ndarray]:
         return [self.decibels(np.asarray(piece)).mean(axis=1, dtype=float) - self.floor_db for piece in pieces]
 
-    def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
-        p, t = (np.concatenate(as_pieces(pieces)).astype(float) for pieces in (predicted, true))
-        if p.shape != t.shape:
-            raise ValueError(f"predicted has shape {p.shape}, true {t.shape}; they must be equal")
-        errors, variances = np.mean((p - t) ** 2, axis=0), t.var(axis=0)
+    def prediction_scores(self, predicted: Iterable[np.ndarray], true: Iterable[np.ndarray]) -> dict[str, float]:
+        errors, variances = autoregression.squared_errors(predicted, true)
         scale = self._deviation if self.mean else 1.0
         varies = variances > 0
         r2 = float(np.mean(1.0 - errors[varies] / variances[varies])) if varies.any() else float("nan")

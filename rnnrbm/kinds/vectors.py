@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +15,7 @@ from rnnrbm.arguments import as_pieces, plain
 from rnnrbm.files import atomic, check_regular, load_arrays
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
 from rnnrbm.io.rolls import check_size
+from rnnrbm.pieces import chunks, column_moments
 from rnnrbm.scoring import autoregression
 
 if TYPE_CHECKING:
@@ -70,10 +72,10 @@ class Vectors:
         A Gaussian unit has one standard deviation given the past, so it should be about the error of a good prediction.
         """
         train = as_pieces(train)
-        values = np.concatenate(train).astype(float).var(axis=0)
-        changes = [np.diff(piece.astype(float), axis=0) for piece in train if len(piece) > 1]
-        if changes:
-            values = np.minimum(values, np.concatenate(changes).var(axis=0))
+        values = column_moments(chunks(train)).variance
+        if any(len(piece) > 1 for piece in train):
+            changes = column_moments(np.diff(part, axis=0) for part in chunks(train, overlap=1))
+            values = np.minimum(values, changes.variance)
         return f"gaussian:{max(float(np.sqrt(values.mean())), 1e-3):.3g}"
 
     def describe(self, n_visible: int) -> str:
@@ -96,7 +98,8 @@ class Vectors:
             raise ValueError(f"{prefix}values of type {array.dtype}; expected real numbers")
         with np.errstate(over="ignore", invalid="ignore"):
             array = np.ascontiguousarray(array, np.float32)
-        if not (finite := np.isfinite(array)).all():
+        if not all(np.isfinite(part).all() for part in chunks([array])):
+            finite = np.isfinite(array)
             t, j = (int(i) for i in np.argwhere(~finite)[0])
             raise ValueError(
                 f"{prefix}{(~finite).sum()} values are not finite, the first is {array[t, j]} in frame {t}, column "
@@ -125,25 +128,26 @@ class Vectors:
     def statistics(self, pieces: Pieces) -> dict[str, float]:
         """Mean, standard deviation, and correlation of each value with the one before it, over all columns."""
         pieces = as_pieces(pieces)
-        values = np.concatenate(pieces).astype(float)
-        centred = [np.asarray(piece, float) - values.mean(axis=0) for piece in pieces]
-        pairs = [(p[:-1], p[1:]) for p in centred if len(p) > 1]
-        product = sum(float((a * b).sum()) for a, b in pairs)
-        squares = math.sqrt(sum(float((a * a).sum()) for a, _ in pairs) * sum(float((b * b).sum()) for _, b in pairs))
+        moments = column_moments(chunks(pieces))
+        product = before = after = 0.0
+        for part in chunks(pieces, overlap=1):
+            a, b = part[:-1] - moments.mean, part[1:] - moments.mean
+            product += float((a * b).sum())
+            before += float((a * a).sum())
+            after += float((b * b).sum())
+        squares = math.sqrt(before * after)
         return {
-            "mean": float(values.mean()),
-            "standard_deviation": float(values.std(axis=0).mean()),
+            "mean": float(moments.mean.mean()),
+            "standard_deviation": float(np.sqrt(moments.variance).mean()),
             "autocorrelation": product / squares if squares else float("nan"),
         }
 
     def levels(self, pieces: Pieces) -> list[np.ndarray]:
         return [np.sqrt(np.mean(np.square(piece, dtype=float), axis=1)) for piece in pieces]
 
-    def prediction_scores(self, predicted: Pieces, true: Pieces) -> dict[str, float]:
-        p, t = (np.concatenate(as_pieces(pieces)).astype(float) for pieces in (predicted, true))
-        if p.shape != t.shape:
-            raise ValueError(f"predicted has shape {p.shape}, true {t.shape}; they must be equal")
-        error, variance = float(np.mean((p - t) ** 2)), float(t.var(axis=0).mean())
+    def prediction_scores(self, predicted: Iterable[np.ndarray], true: Iterable[np.ndarray]) -> dict[str, float]:
+        errors, variances = autoregression.squared_errors(predicted, true)
+        error, variance = float(errors.mean()), float(variances.mean())
         return {"rmse": math.sqrt(error), "r2": 1.0 - error / variance if variance else float("nan")}
 
     def draw(self, piece: np.ndarray, *, primed: int = 0, title: str | None = None) -> tuple[Figure, Any]:

@@ -142,7 +142,7 @@ def sound_statistics(
     sets: list[tuple[Measures, dict[str, Any]]] = [(half, faint) for half in halves]
     for name, each, color in ((data_name, data, INK), ("samples", samples, ACCENT)):
         frames, found = each
-        counts = {"piece": frames.n_pieces, "frame": len(frames.level), "call": len(found.spans)}
+        counts = {"piece": frames.n_pieces, "frame": frames.n_frames, "call": len(found.spans)}
         label = f"{name}: " + ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items())
         sets.append((each, {"color": color, "linewidth": 1.5, "label": label}))
     of_frames: list[tuple[Any, str]] = [

@@ -12,15 +12,17 @@ Series Analysis (2005), chapter 3; ridge regression keeps the weights small wher
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnrbm.arguments import as_pieces, whole_number
+from rnnrbm.pieces import column_moments
 
-__all__ = ["ORDERS", "ColumnGaussian", "VectorAutoregression", "table"]
+__all__ = ["ORDERS", "ColumnGaussian", "VectorAutoregression", "squared_errors", "table"]
 
 #: Orders of the autoregressions in :func:`table`.
 ORDERS = (1, 2, 3)
@@ -55,9 +57,8 @@ class ColumnGaussian:
     @classmethod
     def fit(cls, pieces: Pieces, follow: bool = False) -> ColumnGaussian:
         """Estimate from pieces, arrays (T, n_visible)."""
-        pieces = as_pieces(pieces)
-        values = np.concatenate([_difference(piece, follow) for piece in pieces])
-        return cls(values.mean(axis=0), np.maximum(values.std(axis=0), _LEAST), follow)
+        moments = column_moments(_difference(piece, follow) for piece in as_pieces(pieces))
+        return cls(moments.mean, np.maximum(np.sqrt(moments.variance), _LEAST), follow)
 
     def mean_of(self, piece: np.ndarray) -> np.ndarray:
         """Expected frames (T, n_visible), each given the true frames before it."""
@@ -121,7 +122,7 @@ class VectorAutoregression:
         """
         order = whole_number("order", order, 1)
         train = as_pieces(train)
-        mean = sum(piece.sum(axis=0, dtype=float) for piece in train) / sum(map(len, train))
+        mean = np.asarray(sum(piece.sum(axis=0, dtype=float) for piece in train) / sum(map(len, train)))
         moments = _Moments.of(train, mean, order)
         unseen = _Moments.of(as_pieces(valid, train[0].shape[1]), mean, order) if len(valid) else None
         scale = float(np.trace(moments.inputs)) / len(moments.inputs) or 1.0
@@ -210,8 +211,48 @@ def _mean_log_density(covariance: np.ndarray, errors: np.ndarray) -> float:
     return -0.5 * (determinant + distance + len(errors) * math.log(2.0 * math.pi))
 
 
+def squared_errors(predicted: Iterable[np.ndarray], true: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean squared error of predicted frames in each column, and the variance of the true values.
+
+    Parameters
+    ----------
+    predicted, true : sequences or iterators of arrays, each of shape (T, n_visible)
+        As many of the one as of the other, of the same shapes. Iterators are read one array at a time, so that all need
+        not be in memory together.
+
+    Returns
+    -------
+    errors, variances : numpy.ndarray, shape (n_visible,)
+        float64.
+
+    Raises
+    ------
+    ValueError
+        If their numbers or shapes differ, or there is no frame.
+    """
+    errors: Any = 0.0
+    pairs = zip_longest(*(x if isinstance(x, Iterator) else as_pieces(x) for x in (predicted, true)))
+
+    def compared() -> Iterator[np.ndarray]:
+        nonlocal errors
+        for pair in pairs:
+            if any(piece is None for piece in pair):
+                raise ValueError("predicted and true differ in their number of pieces; they must be equal")
+            p, t = (np.asarray(piece, float) for piece in pair)
+            if p.shape != t.shape:
+                raise ValueError(f"predicted has shape {p.shape}, true {t.shape}; they must be equal")
+            errors = errors + np.square(p - t).sum(axis=0)
+            yield t
+
+    moments = column_moments(compared())
+    return errors / moments.n, moments.variance
+
+
 def table(
-    train: Pieces, valid: Pieces, test: Pieces, scores: Callable[[Pieces, Pieces], dict[str, float]]
+    train: Pieces,
+    valid: Pieces,
+    test: Pieces,
+    scores: Callable[[Iterable[np.ndarray], Iterable[np.ndarray]], dict[str, float]],
 ) -> list[dict[str, Any]]:
     """Fit every baseline of real numbers and score `test`; prediction scores are those of the expected frames.
 
@@ -219,7 +260,8 @@ def table(
     ----------
     train, valid, test : sequence of numpy.ndarray, each of shape (T, n_visible)
     scores : callable
-        Compares predicted frames with true ones: :meth:`rnnrbm.frames.FrameKind.prediction_scores`.
+        Compares predicted frames, an iterator of pieces, with true ones:
+        :meth:`rnnrbm.frames.FrameKind.prediction_scores`.
 
     Returns
     -------
@@ -238,6 +280,6 @@ def table(
     for name, (model, settings) in models.items():
         each = [model.frame_log_likelihoods(piece) for piece in test]
         lls = {"ll": float(np.concatenate(each).mean()), "ll_pieces": float(np.mean([x.mean() for x in each]))}
-        predicted = [model.mean_of(piece) for piece in test]
+        predicted = map(model.mean_of, test)  # one at a time
         rows.append({"model": name, "settings": settings, **lls, **scores(predicted, test)})
     return rows

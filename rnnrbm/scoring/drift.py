@@ -7,7 +7,7 @@ over windows are compared with those of the training set.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,10 +42,20 @@ def window_means(levels: Levels, size: int) -> np.ndarray:
     )
 
 
-def ranges(levels: Levels) -> dict[int, tuple[float, float]]:
-    """Return the least and the greatest mean level of the windows of a training set, for each of :data:`SIZES`."""
-    means = {size: window_means(levels, size) for size in SIZES}
-    return {size: (float(x.min()), float(x.max())) for size, x in means.items()}
+def ranges(levels: Iterable[np.ndarray]) -> dict[int, tuple[float, float]]:
+    """Return the least and the greatest mean level of the windows of a training set, for each of :data:`SIZES`.
+
+    Parameters
+    ----------
+    levels : iterable of arrays (T,)
+        Level of each frame of a piece, of one piece or more; read once.
+    """
+    least, greatest = (dict.fromkeys(SIZES, sign * np.inf) for sign in (1, -1))
+    for level in levels:
+        for size in SIZES:
+            means = window_means([level], size)
+            least[size], greatest[size] = min(least[size], float(means.min())), max(greatest[size], float(means.max()))
+    return {size: (least[size], greatest[size]) for size in SIZES}
 
 
 class Departure(NamedTuple):

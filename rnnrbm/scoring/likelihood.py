@@ -17,7 +17,7 @@ their terms of Z are summed exactly, and annealing estimates the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ from rnnrbm import memory
 from rnnrbm.arguments import as_array, as_list, as_pieces, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
+from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
 from rnnrbm.scoring import estimators, partition
@@ -91,12 +92,13 @@ def frequent_states(pieces: Sequence[ArrayLike] | np.ndarray, at_most: int = 500
     at_most = whole_number("at_most", at_most, 0)
     if at_most < 1 or not as_list(pieces):
         return None
-    frames = np.concatenate(as_pieces(pieces))
-    if not np.isin(frames, (0, 1)).all():
+    arrays = as_pieces(pieces)
+    if not all(np.isin(array, (0, 1)).all() for array in arrays):
         return None
-    packed, counts = np.unique(np.packbits(frames.astype(bool), axis=1), axis=0, return_counts=True)
+    bits = np.concatenate([np.packbits(array.astype(bool), axis=1) for array in arrays])
+    packed, counts = np.unique(bits, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:at_most]
-    return np.unpackbits(packed[order], axis=1, count=frames.shape[1])
+    return np.unpackbits(packed[order], axis=1, count=arrays[0].shape[1])
 
 
 def usable_states(
@@ -357,16 +359,19 @@ class Evaluator:
         if frames is not None and frames < 1:
             raise ValueError(f"frames must be at least 1, or None for all, got {frames}")
         chosen = chosen_frames(pieces, seed, frames)
-        v = np.concatenate(pieces)[chosen].astype(self.dtype)
-        n = len(chosen)
+        first, n = first_frames(pieces), len(chosen)
+
+        def frames_of(rows: np.ndarray) -> np.ndarray:
+            return frames_at(pieces, first, chosen[rows]).astype(self.dtype, copy=False)
+
         if self.shared_Z:
-            yield self._score_static(v, seed)
+            yield self._score_static(frames_of, n, seed)
             return
         for rows, u in self._history.blocks(pieces, self.chunk, chosen):
             if rows[-1] < done:
                 continue
             filled = np.resize(np.arange(len(rows)), self.chunk)  # repeated rows pad the last chunk
-            log_p, *weights = self._score([u[filled], v[rows[filled]]], seed, rows[0] // self.chunk)
+            log_p, *weights = self._score([u[filled], frames_of(rows[filled])], seed, rows[0] // self.chunk)
             if self.method == "exact":
                 values = np.stack([log_p, np.zeros(self.chunk), np.ones(self.chunk)])
             else:
@@ -403,9 +408,9 @@ class Evaluator:
             small = bool(step <= partition.SMALL_STEP)
         return self._run(self._program(small), [self._spread.shard(x) for x in inputs], seed, stream)
 
-    def _score_static(self, v: np.ndarray, seed: int) -> Chunk:
-        """Score all frames with the single Z of a static model, whose base is fitted to some of them."""
-        some = v[np.random.default_rng(seed).choice(len(v), self.chunk, replace=len(v) < self.chunk)]
+    def _score_static(self, frames_of: Callable[[np.ndarray], np.ndarray], n: int, seed: int) -> Chunk:
+        """Score n frames with the single Z of a static model, whose base is fitted to some of them."""
+        some = frames_of(np.random.default_rng(seed).choice(n, self.chunk, replace=n < self.chunk))
         (base,) = self._run(self._base, [some], seed, 1)
         log_Z_base, log_w, *listed = self._score([np.repeat(base, self._spread.n_devices, axis=0)], seed, 0)
         weights: list[np.ndarray] = [log_w.reshape(1, -1)]  # the rows of all devices are chains of one RBM
@@ -413,18 +418,17 @@ class Evaluator:
             log_sum, log_up, inside = listed
             weights += [log_sum[:1], log_up.reshape(1, -1), inside.reshape(1, -1), np.zeros(1, bool)]
         less_log_Z, variance, size = (x[0] for x in self._estimate(weights, np.random.default_rng(seed)))
-        blocks = np.split(_filled(v, self.chunk), -(-len(v) // self.chunk))
-        free = np.concatenate([engine.to_numpy(self._free_energy(block)[0]) for block in blocks])[: len(v)]
-        ones = np.ones(len(v))
+        blocks = np.resize(np.arange(n), (-(-n // self.chunk), self.chunk))  # repeated rows pad the last one
+        free = np.concatenate([engine.to_numpy(self._free_energy(frames_of(rows))[0]) for rows in blocks])[:n]
+        ones = np.ones(n)
         values = np.stack([less_log_Z - free - log_Z_base[0], variance * ones, size * ones])
-        return Chunk(np.arange(len(v)), values, len(v))
+        return Chunk(np.arange(n), values, n)
 
     def result(self, pieces: Sequence[np.ndarray], values: np.ndarray, seed: int, frames: int | None) -> LogLikelihood:
         """Combine the values of all chunks, shape (3, frames)."""
         chosen = chosen_frames(pieces, seed, frames)
-        piece_of = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])[chosen]
-        parts = [np.flatnonzero(piece_of == i) for i in range(len(pieces))]
-        log_p, variances = ([row[p] for p in parts] for row in values[:2])
+        ends = np.searchsorted(chosen, first_frames(pieces)[1:-1])
+        log_p, variances = (np.split(row, ends) for row in values[:2])
         return LogLikelihood(log_p, variances, values[2], self.settings, self.n_chains, self.shared_Z, self.method)
 
     def __call__(
@@ -469,11 +473,6 @@ def chosen_frames(pieces: Sequence[np.ndarray], seed: int, frames: int | None) -
     if frames is None or frames >= n:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, frames, replace=False))
-
-
-def _filled(v: np.ndarray, size: int) -> np.ndarray:
-    """Repeat rows until their number is a multiple of `size`."""
-    return v[np.resize(np.arange(len(v)), -(-len(v) // size) * size)]
 
 
 def log_likelihood(

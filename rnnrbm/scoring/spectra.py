@@ -9,6 +9,8 @@ import numpy as np
 
 __all__ = ["SpectralMeasures", "measure", "peak_and_bandwidth"]
 
+_MOST = 2**21  # frames whose own measures are held
+
 
 class SpectralMeasures(NamedTuple):
     """Measures of some spectrograms.
@@ -16,7 +18,8 @@ class SpectralMeasures(NamedTuple):
     Attributes
     ----------
     level : numpy.ndarray, shape (T,)
-        Mean over the bands of each frame, decibels; of all pieces, one after the other.
+        Mean over the bands of each frame, decibels; of all pieces, one after the other. Here and in `silent`, `peak`
+        and `bandwidth`, sets of more than 2**21 frames have only every second, fourth ... frame of each piece.
     silent : numpy.ndarray of bool, shape (T,)
         Frames whose level is below a threshold.
     peak : numpy.ndarray, shape (T,)
@@ -27,7 +30,7 @@ class SpectralMeasures(NamedTuple):
         Of each band, decibels.
     correlation : numpy.ndarray, shape (n_bands,)
         Of each band with itself one frame earlier; NaN where a band does not vary.
-    n_pieces : int
+    n_pieces, n_frames : int
     """
 
     level: np.ndarray
@@ -38,6 +41,7 @@ class SpectralMeasures(NamedTuple):
     deviation: np.ndarray
     correlation: np.ndarray
     n_pieces: int
+    n_frames: int
 
     def of_calls(self, values: np.ndarray) -> np.ndarray:
         """Return the values of the frames that are not silent; of all frames if all are silent."""
@@ -93,7 +97,8 @@ def measure(pieces: Iterable[np.ndarray], frequencies: np.ndarray, silence: floa
     ValueError
         If there is no piece, or one has another number of bands.
     """
-    levels, peaks, widths = [], [], []
+    measured: list[np.ndarray] = []
+    every, held = 1, 0
     n, pairs, count = 0, 0, 0
     total, squares, products, ends = np.zeros((4, len(frequencies)))
     for piece in pieces:
@@ -106,10 +111,13 @@ def measure(pieces: Iterable[np.ndarray], frequencies: np.ndarray, silence: floa
         squares += np.square(x).sum(axis=0)
         products += (x[1:] * x[:-1]).sum(axis=0)
         ends += x[1:].sum(axis=0) + x[:-1].sum(axis=0)
-        levels.append(x.mean(axis=1))
-        peak, width = peak_and_bandwidth(x, frequencies)
-        peaks.append(peak)
-        widths.append(width)
+        x = x[::every]
+        measured.append(np.stack([x.mean(axis=1), *peak_and_bandwidth(x, frequencies)]))
+        held += len(x)
+        while held > _MOST:
+            every *= 2
+            measured = [of_piece[:, ::2].copy() for of_piece in measured]
+            held = sum(of_piece.shape[1] for of_piece in measured)
     if not count:
         raise ValueError("there is no piece; give at least one")
     mean = total / n
@@ -119,15 +127,16 @@ def measure(pieces: Iterable[np.ndarray], frequencies: np.ndarray, silence: floa
     correlation = np.full(len(mean), np.nan)
     if pairs:
         correlation[varies] = covariance[varies] / variance[varies]
-    level = np.concatenate(levels)
+    level, peak, width = np.concatenate(measured, axis=1)
     threshold = level.mean() if silence is None else silence
     return SpectralMeasures(
         level,
         level < threshold,
-        np.concatenate(peaks),
-        np.concatenate(widths),
+        peak,
+        width,
         mean,
         np.sqrt(variance),
         correlation,
         count,
+        n,
     )

@@ -229,6 +229,9 @@ def fit(
     train, valid : sequences of array-likes (T, n_visible)
         Values are 0 and 1 for binary visible units, and finite for others. One array (T, n_visible) is one piece, or
         the frames if they are independent. `valid` may be None: then nothing is validated and nothing stops early.
+        Arrays that are mapped from a file (:class:`numpy.memmap`) may be larger than the memory if they are of the
+        model's type, or uint8 of 0 and 1: frames that would take more than an eighth of the memory
+        (:data:`rnnrbm.training.packing.DEVICE_SHARE`) stay where they are, and each batch is read from there.
     settings : Training or None
         See :class:`rnnrbm.training.settings.Training`; None stands for the defaults. For music give
         ``transpose_range=(-5, 6)``, or the model will overfit: each piece is then shifted at random, in every epoch, by
@@ -375,7 +378,7 @@ def _run(
         return
     spread = sharding.Sharding(corpus.batch_size, mode, sums=True)
     judged = validation(model, train, valid, settings, mode)
-    spread.replicate([steps.frames, *state.variables.values()])
+    spread.replicate([*([] if steps.frames is None else [steps.frames]), *state.variables.values()])
     try:
         yield from _epochs(state, settings, steps, spread, judged, stop, progress)
     finally:
@@ -407,16 +410,17 @@ def _epochs(
         frames = 0.0
         # the number of batches varies a little from epoch to epoch; the schedule counts by the first one
         share = settings.transpose_prob_at(epoch)
-        batches = list(corpus.epoch((settings.seed, epoch), transpose_prob=share, fill=not own_rule))
+        in_epoch = corpus.n_batches((settings.seed, epoch))
+        batches = corpus.epoch((settings.seed, epoch), transpose_prob=share, fill=not own_rule)
         with engine.large_results_kept():
             for i, batch in enumerate(batches):
                 if i < state.batch:
                     continue
                 steps.rate.set_value(np.asarray(rate(epoch * n_batches + min(i, n_batches - 1)), steps.rate.dtype))
-                results.append(step(*(spread.shard(x, axis=1) for x in batch)))
+                results.append(step(*(spread.shard(x, axis=1) for x in corpus.inputs(batch))))
                 frames += float(batch.mask.sum())
-                progress("batch", i + 1, len(batches), None)
-                if stop is not None and i + 1 < len(batches) and stop():
+                progress("batch", i + 1, in_epoch, None)
+                if stop is not None and i + 1 < in_epoch and stop():
                     state.partial += [[float(x) for x in numbers] for numbers in results]
                     state.batch = i + 1
                     state.seconds += time.perf_counter() - began

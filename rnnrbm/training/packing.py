@@ -5,20 +5,29 @@ places that differ from epoch to epoch. ``start`` marks where a piece or segment
 reset. A segment from the middle of a piece follows some frames of context, which the RNN reads but the loss ignores
 (``mask`` 0), as it ignores padding at the end of a row.
 
-A batch holds offsets into the data, not data: the frames stay on the device (:meth:`PackedDataset.frames`), and
-:func:`rnnrbm.training.step.gather` gathers them there.
+A batch holds offsets into the data, not data. The frames stay on the device (:attr:`PackedDataset.frames`), and
+:func:`rnnrbm.training.step.gather` gathers them there. Where they are too many for that
+(:attr:`PackedDataset.on_device`), the pieces stay where they are, such as in a file that is mapped into memory, and
+:meth:`PackedDataset.dense` gathers the frames of each batch from there. Results are the same.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnrbm import memory
+from rnnrbm.pieces import chunks, first_frames, frames_at
 
-__all__ = ["PackedBatch", "PackedDataset", "transposed"]
+__all__ = ["DEVICE_SHARE", "PackedBatch", "PackedDataset", "transposed"]
+
+#: Frames that would take more than this part of the memory stay where they are, and each batch is gathered from there.
+#: An eighth leaves room for the copies that exist while they are put on the device.
+DEVICE_SHARE = 1 / 8
 
 
 class PackedBatch(NamedTuple):
@@ -26,7 +35,7 @@ class PackedBatch(NamedTuple):
 
     Attributes
     ----------
-    offset : numpy.ndarray, shape (row_length, batch_size), int32
+    offset : numpy.ndarray, shape (row_length, batch_size), int32, or int64 if the frames are not on the device
         Position of each frame's first note in the flattened frames of the data set, including transposition.
     mask : numpy.ndarray, shape (row_length, batch_size), float32
         1 for frames that the loss includes.
@@ -57,6 +66,12 @@ class PackedDataset:
     transpose_range : (int, int)
         Each piece is transposed anew every epoch, by a whole number of columns drawn uniformly from this range,
         both ends included. The range is narrowed for each piece so that no note leaves the roll.
+
+    Attributes
+    ----------
+    on_device : bool
+        Whether all frames are few enough for the device: less than 2**31 cells, which take at most
+        :data:`DEVICE_SHARE` of the memory.
 
     Raises
     ------
@@ -97,15 +112,14 @@ class PackedDataset:
         # (a piece can move by fewer columns than it has)
         self._margin = min(max(-transpose_range[0], transpose_range[1]), width - 1)
         self._width = width + 2 * self._margin
-        self._first = np.concatenate([[0], np.cumsum(self.lengths)])
+        self._pieces = list(pieces)
+        self._first = first_frames(pieces)
         cells = int(self._first[-1] + 1) * self._width
-        if cells >= 2**31:
-            raise ValueError(f"the data have {cells} cells; at most 2**31 - 1 can be indexed")
-        self.frames = np.zeros((self._first[-1] + 1, self._width), pieces[0].dtype)
-        self.frames[:-1, self._margin : self._margin + width] = np.concatenate(list(pieces))
-        #: greatest number of nonzero units in a frame
-        self.max_active = int(np.count_nonzero(self.frames, axis=1).max())
-        self._shifts = np.array([self._shift_range(p, *transpose_range) for p in pieces])
+        self.dtype = pieces[0].dtype
+        self.on_device = cells < 2**31 and cells * self.dtype.itemsize <= DEVICE_SHARE * memory.available()
+        # without transposition nothing has to be looked at
+        still = tuple(transpose_range) == (0, 0)
+        self._shifts = np.array([(0, 0) if still else self._shift_range(p, *transpose_range) for p in pieces])
         rows = len(self._pack(np.random.default_rng(0)))
         self.batch_size = min(batch_size, rows)
         memory.check(
@@ -114,10 +128,35 @@ class PackedDataset:
             "choose a smaller row_length or batch_size",
         )
 
+    @property
+    def frames(self) -> np.ndarray:
+        """All frames, with silent columns on both sides, and a silent one: (n_frames + 1, width), a new array.
+
+        Raises
+        ------
+        MemoryError
+            If they are too many for the device.
+        """
+        if not self.on_device:
+            raise memory.TooMuch(
+                f"the data have {self._first[-1]} frames of {self._width} columns, too many for the device; take the "
+                "frames of each batch, dense(batch)"
+            )
+        frames = np.zeros((self._first[-1] + 1, self._width), self.dtype)
+        for piece, first in zip(self._pieces, self._first[:-1], strict=True):
+            frames[first : first + len(piece), self._margin : self._margin + self.n_visible] = piece
+        return frames
+
+    @cached_property
+    def max_active(self) -> int:
+        """Greatest number of nonzero units in a frame; of real numbers, the number of units."""
+        if self.dtype.kind == "f":
+            return self.n_visible
+        return max(int(np.count_nonzero(part, axis=1).max()) for part in chunks(self._pieces))
+
     def mean(self) -> np.ndarray:
         """Mean frame of the data, not transposed: (n_visible,), float64."""
-        inside = self.frames[:-1, self._margin : self._margin + self.n_visible]
-        return np.asarray(inside.mean(axis=0, dtype=float))
+        return np.asarray(sum(piece.sum(axis=0, dtype=float) for piece in self._pieces) / self._first[-1])
 
     @staticmethod
     def _shift_range(piece: np.ndarray, low: int, high: int) -> tuple[int, int]:
@@ -152,17 +191,21 @@ class PackedDataset:
         if self.row_length == 1:
             return rng.permutation(int(self._first[-1]))
         rows: list[list[tuple[int, int, int, int]]] = []
-        room: dict[int, int] = {}  # free frames of rows that are not nearly full, in order
+        least = max(1, min(16, self.row_length // 4))  # free frames of a row that is not nearly full
+        room: dict[int, list[int]] = {}  # rows that have so many free frames, as a heap
         for segment in self._segments(rng):
             size = segment[3]
-            i = next((i for i, free in room.items() if size <= free), len(rows))
+            i, free = min(((of[0], free) for free, of in room.items() if size <= free), default=(len(rows), 0))
             if i == len(rows):
                 rows.append([])
-                room[i] = self.row_length
+                free = self.row_length
+            else:
+                heapq.heappop(room[free])
+                if not room[free]:
+                    del room[free]
             rows[i].append(segment)
-            room[i] -= size
-            if room[i] < max(1, min(16, self.row_length // 4)):
-                del room[i]
+            if (left := free - size) >= least:
+                heapq.heappush(room.setdefault(left, []), i)
         return rows
 
     def n_batches(self, seed: tuple[int, ...]) -> int:
@@ -206,11 +249,12 @@ class PackedDataset:
 
     def _batch(self, rows: Any, shifts: np.ndarray) -> PackedBatch:
         shape = (self.row_length, len(rows))
+        dtype = np.int32 if self.on_device else np.int64
         if self.row_length == 1:
             piece = np.searchsorted(self._first, rows, side="right") - 1
-            offset = (rows * self._width + self._margin - shifts[piece]).astype(np.int32)[None]
+            offset = (rows * self._width + self._margin - shifts[piece]).astype(dtype)[None]
             return PackedBatch(offset, np.ones(shape, np.float32), np.ones(shape, bool))
-        offset = np.full(shape, (len(self.frames) - 1) * self._width + self._margin, np.int32)
+        offset = np.full(shape, self._first[-1] * self._width + self._margin, dtype)
         mask, start = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for column, row in enumerate(rows):
             t = 0
@@ -224,7 +268,19 @@ class PackedDataset:
 
     def dense(self, batch: PackedBatch) -> np.ndarray:
         """Return the frames of a batch as an array (row_length, batch_size, n_visible), in the type of the data."""
-        return self.frames.ravel()[batch.offset[:, :, None] + np.arange(self.n_visible, dtype=np.int32)]
+        position, column = np.divmod(batch.offset.ravel(), self._width)
+        frames = frames_at(self._pieces, self._first, position)
+        shifts = self._margin - column
+        for shift in np.unique(shifts[shifts != 0]):  # no note leaves the roll, so np.roll wraps only silent columns
+            frames[shifts == shift] = np.roll(frames[shifts == shift], shift, axis=1)
+        return frames.reshape((*batch.offset.shape, self.n_visible))
+
+    def inputs(self, batch: PackedBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what a compiled function reads of a batch: offsets, or frames that are not on the device; then masks.
+
+        See :func:`rnnrbm.training.step.symbolic_batch`.
+        """
+        return (batch.offset if self.on_device else self.dense(batch)), batch.mask, batch.start
 
 
 def transposed(

@@ -22,7 +22,7 @@ from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training, Variant
 from rnnrbm.training.trainable import check_names, float_type, has_own_rule, parameters, sequence_loss
 
-__all__ = ["Steps", "build_loss", "gather", "symbolic_batch"]
+__all__ = ["Steps", "build_loss", "device_frames", "gather", "symbolic_batch"]
 
 #: Columns of an epoch's metrics that do not come from the model.
 RESERVED = {"epoch", "k", "learning_rate", "valid_ll", "valid_se", "valid_loss", "valid_score"}
@@ -35,12 +35,29 @@ def gather(frames: TensorVariable, offset: TensorVariable, n_visible: int, dtype
     return frames[offset[:, :, None] + columns].astype(dtype)
 
 
+def device_frames(corpus: PackedDataset, name: str) -> Any:
+    """Return all frames as a shared variable; None if they are too many, and each batch brings its own."""
+    return engine.shared(corpus.frames.ravel(), name, corpus.dtype, borrow=True) if corpus.on_device else None
+
+
 def symbolic_batch(corpus: PackedDataset, frames: Any, dtype: str) -> tuple[list[TensorVariable], Batch]:
-    """Return the inputs of a compiled function, those of a :class:`PackedBatch`, and the batch that they describe."""
+    """Return the inputs of a compiled function, those of :meth:`PackedDataset.inputs`, and the batch they describe.
+
+    Parameters
+    ----------
+    corpus : PackedDataset
+    frames : shared variable or None
+        What :func:`device_frames` has returned.
+    dtype : str
+        Type of the frames of the batch.
+    """
     shape = (corpus.row_length, corpus.batch_size)
-    offset = pt.tensor("offset", dtype="int32", shape=shape)
     mask = pt.tensor("mask", dtype="float32", shape=shape)
     start = pt.tensor("start", dtype="bool", shape=shape)
+    if frames is None:
+        v = pt.tensor("frames", dtype=corpus.dtype.name, shape=(*shape, corpus.n_visible))
+        return [v, mask, start], Batch(v.astype(dtype), mask, start)
+    offset = pt.tensor("offset", dtype="int32", shape=shape)
     return [offset, mask, start], Batch(gather(frames, offset, corpus.n_visible, dtype), mask, start)
 
 
@@ -87,7 +104,7 @@ class Steps:
         self.model, self.corpus, self.settings, self.mode = model, corpus, settings, mode
         self.params = parameters(model)
         self.dtype = float_type(self.params)
-        self.frames = engine.shared(corpus.frames.ravel(), "frames", corpus.frames.dtype)
+        self.frames = device_frames(corpus, "frames")
         self.rate = engine.shared(0.0, "learning_rate", self.dtype)
         self.rng = random.shared(settings.seed)
         self.optimiser: dict[str, Any] = {}

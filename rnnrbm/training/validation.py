@@ -13,7 +13,7 @@ from rnnrbm.scoring.likelihood import Evaluator, usable_states
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
-from rnnrbm.training.step import build_loss, symbolic_batch
+from rnnrbm.training.step import build_loss, device_frames, symbolic_batch
 from rnnrbm.training.trainable import float_type, parameters
 
 __all__ = ["ValidLoss", "Validation", "check_validation", "validation"]
@@ -97,13 +97,13 @@ class ValidLoss:
         corpus = PackedDataset(
             valid, row_length=settings.row_length, batch_size=settings.batch_size, context=settings.context
         )
-        frames = engine.shared(corpus.frames.ravel(), "valid_frames", corpus.frames.dtype)
+        frames = device_frames(corpus, "valid_frames")
         self._rng = random.shared(settings.seed, stream=1)
         inputs, batch = symbolic_batch(corpus, frames, float_type(parameters(model)))
         loss = build_loss(model.loss, batch, self._rng, type(model).__name__)
         updates = {v: new for v, new in loss.updates.items() if v is self._rng.draw}
         self._cost = engine.function(inputs, loss.cost, updates, mode=mode, trust_input=True, on_unused_input="ignore")
-        self._batches = list(corpus.epoch((settings.seed,), fill=False))
+        self._corpus, self._seed = corpus, (settings.seed,)
         self._spread = sharding.Sharding(corpus.batch_size, mode, sums=True)
         self._variables = engine.shared_inputs([loss.cost, *updates.values()])
 
@@ -111,6 +111,8 @@ class ValidLoss:
         """Return the mean loss over all frames."""
         self._rng.draw.set_value(np.asarray(0, np.uint32))
         with self._spread.replicated(self._variables):
-            costs = [self._cost(*(self._spread.shard(x, axis=1) for x in batch)) for batch in self._batches]
-            weights = [float(batch.mask.sum()) for batch in self._batches]
+            costs, weights = [], []
+            for batch in self._corpus.epoch(self._seed, fill=False):
+                costs.append(self._cost(*(self._spread.shard(x, axis=1) for x in self._corpus.inputs(batch))))
+                weights.append(float(batch.mask.sum()))
             return (math.fsum(float(c) * w for c, w in zip(costs, weights, strict=True)) / math.fsum(weights),)

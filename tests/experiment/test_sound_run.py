@@ -8,8 +8,11 @@ import pytest
 import soundfile
 from helpers import refused, rnnrbm, whistles
 
+from rnnrbm import checkpoint
 from rnnrbm.experiment import run
+from rnnrbm.io import rolls
 from rnnrbm.io.sound import write_sound
+from rnnrbm.training import packing
 
 RATE = 16_000
 QUICK = {
@@ -117,3 +120,30 @@ def test_what_cannot_be_read_stops_a_run_before_it_begins(tmp_path):
     said = refused("train", "--data", "songs", "--set", "data.high=9000", "--out", "run", cwd=tmp_path)
     assert "high=9000" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_frames_on_disk_give_the_run_of_frames_in_memory(trained, tmp_path, monkeypatch):
+    place, _ = trained
+    monkeypatch.setattr(rolls, "MAX_BYTES", 1)
+    monkeypatch.setattr(packing, "DEVICE_SHARE", 0.0)
+    monkeypatch.setenv("RNNRBM_CACHE", str(tmp_path / "cache"))
+    changes = [f"--set={key}={value}" for key, value in QUICK.items()]
+    rnnrbm("train", "--data", place / "songs", "--out", tmp_path / "run", *changes)
+    assert (tmp_path / "cache" / "spectrograms").is_dir()
+    assert not list((tmp_path / "cache" / "spectrograms").iterdir())
+    usual, other = (checkpoint.load(folder / "checkpoint.npz")[0] for folder in (place / "run", tmp_path / "run"))
+    for name, value in usual.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+    usual_results, results = (
+        json.loads((folder / "results.json").read_text()) for folder in (place / "run", tmp_path / "run")
+    )
+    for name in ("baselines", "statistics"):
+        assert results[name] == usual_results[name]
+    quiet = songs(tmp_path / "quiet", 0.5)
+    scored = []
+    for where in (tmp_path / "run", place / "run"):
+        more = ("--n-chains", 2, "--n-temperatures", 3, "--k", 1, "--n-draws", 2, "--no-bracket", "--json")
+        done = json.loads(rnnrbm("evaluate", where, "--data", quiet, *more).stdout)
+        scored.append({name: done[name] for name in ("log_likelihood", "prediction", "baselines")})
+        monkeypatch.undo()
+    assert scored[0] == scored[1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnrbm.io import frame_store, rolls
-from rnnrbm.io.frame_store import standardised
+from rnnrbm.io.frame_store import standardised, stored
 
 
 def parts(seed: int = 0):
@@ -71,3 +71,14 @@ def test_a_full_disk_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: Full())
     with pytest.raises(OSError, match=r"spectrograms: .*No space left"):
         standardised(parts()[1], 5, n_train=2, expected=87)
+
+
+def test_pieces_are_stored_as_they_are(place):
+    pieces, _ = parts()
+    found = stored(iter(pieces), expected=sum(piece.nbytes for piece in pieces))
+    for mine, theirs in zip(found, pieces, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+        assert mine.dtype == np.float32
+    where, folder = place
+    assert folder.is_dir() == (where == "disk")
+    assert (found[0] is pieces[0]) == (where == "memory")

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from rnnrbm.scoring import autoregression
-from rnnrbm.scoring.autoregression import ColumnGaussian, VectorAutoregression, table
+from rnnrbm.scoring.autoregression import ColumnGaussian, VectorAutoregression, squared_errors, table
 
 A = np.array([[0.5, -0.3, 0.1], [0.2, 0.4, 0.0], [0.0, 0.3, -0.6]])
 L = np.array([[1.0, 0.0, 0.0], [0.8, 0.5, 0.0], [-0.3, 0.2, 0.4]])
@@ -80,16 +80,29 @@ def test_validation_chooses_a_strong_ridge_where_there_is_nothing_to_learn():
 def test_more_columns_than_frames_and_constant_columns_have_a_density():
     rng = np.random.default_rng(0)
     train = [np.hstack([rng.normal(size=(5, 9)), np.ones((5, 1))])]
-    for row in table(train, train, train, lambda predicted, true: {"n": float(len(predicted))}):
+    for row in table(train, train, train, lambda predicted, true: {"n": float(len(list(predicted)))}):
         assert np.isfinite([row["ll"], row["ll_pieces"], row["n"]]).all(), row
 
 
 def test_the_right_order_wins(monkeypatch):
     train, valid, test = ([process(3000, 3 * i + j, 0.35) for j in range(2)] for i in range(3))
-    rows = table(train, valid, test, lambda predicted, true: {"mse": float(np.mean((predicted[0] - true[0]) ** 2))})
+    rows = table(train, valid, test, lambda predicted, true: {"mse": float(np.mean((next(predicted) - true[0]) ** 2))})
     lls = {row["model"]: row["ll"] for row in rows}
     assert lls["VAR(2)"] > lls["VAR(1)"] + 0.05 > lls["column Gaussian"] + 0.1
     assert lls["VAR(3)"] == pytest.approx(lls["VAR(2)"], abs=0.01)
     assert set(rows[-1]["settings"]) == {"ridge", "shrinkage"}
     monkeypatch.setattr(autoregression, "_MOST", 6)
     assert "VAR(3)" not in {row["model"] for row in table(train, valid, test, lambda p, t: {})}
+
+
+def test_squared_errors_are_those_of_all_frames_at_once():
+    true = [process(n, n, 0.3) for n in (40, 7)]
+    predicted = [piece + 0.5 * np.arange(piece.shape[1]) for piece in true]
+    for form in (list, iter):
+        errors, variances = squared_errors(form(predicted), form(true))
+        np.testing.assert_allclose(errors, (0.5 * np.arange(true[0].shape[1])) ** 2, atol=1e-12)
+        np.testing.assert_allclose(variances, np.concatenate(true).var(axis=0))
+    with pytest.raises(ValueError, match="differ in their number of pieces; they must be equal"):
+        squared_errors(predicted[:1], true)
+    with pytest.raises(ValueError, match=r"predicted has shape \(7, \d+\), true \(40, \d+\); they must be equal"):
+        squared_errors(predicted[::-1], true)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rnnrbm.scoring import spectra
 from rnnrbm.scoring.spectra import measure
 
 HERTZ = np.array([100.0, 200.0, 400.0])
@@ -45,3 +46,17 @@ def test_bands_that_do_not_vary_have_no_correlation_and_all_silence_has_measures
 def test_wrong_pieces_are_refused(pieces):
     with pytest.raises(ValueError, match="piece"):
         measure(pieces, HERTZ)
+
+
+def test_of_many_frames_every_second_or_fourth_is_measured(monkeypatch):
+    rng = np.random.default_rng(0)
+    pieces = [rng.normal(-40, 5, (n, 3)) for n in (30, 50, 21)]
+    whole = measure(pieces, HERTZ, silence=-40.0)
+    monkeypatch.setattr(spectra, "_MOST", 30)
+    some = measure(iter(pieces), HERTZ, silence=-40.0)
+    expected = np.concatenate([piece.mean(axis=1)[::4] for piece in pieces])
+    np.testing.assert_allclose(some.level, expected)
+    assert [len(x) for x in (some.silent, some.peak, some.bandwidth)] == [len(expected)] * 3
+    assert (some.n_frames, some.n_pieces) == (whole.n_frames, whole.n_pieces) == (101, 3)
+    for name in ("mean", "deviation", "correlation"):  # of all frames
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name))

@@ -265,7 +265,6 @@ GOOD = [np.zeros((3, 4), np.uint8)]
         ),
         (GOOD, {"transpose_range": (-3, -1)}, "transpose_range must be a range around 0"),
         (GOOD, {"transpose_range": (3, -3)}, "transpose_range must be a range around 0"),
-        ([np.broadcast_to(np.uint8(0), (2**13, 2**18))], {}, r"the data have \d+ cells; at most 2\*\*31 - 1"),
     ],
 )
 def test_errors(pieces, options, message):
@@ -322,3 +321,22 @@ def test_a_share_of_the_pieces_is_transposed():
     assert (moved != 0).mean() == pytest.approx(0.35 * 6 / 7, abs=0.06)
     with pytest.raises(ValueError, match="transpose_prob must be between 0 and 1, got 2"):
         next(corpus.epoch((0, 0), transpose_prob=2))
+
+
+def test_rows_are_filled_first_fit():
+    """Each segment goes into the first row that has room for it, as by the definition."""
+    rng = np.random.default_rng(0)
+    for row_length, most in ((48, 60), (128, 300), (5, 9), (16, 16)):
+        pieces = [np.zeros((n, 1), np.uint8) for n in rng.integers(1, most, 300)]
+        corpus = PackedDataset(pieces, row_length=row_length, context=row_length // 3)
+        rows: list[list[tuple[int, int, int, int]]] = []
+        free: list[int] = []
+        least = max(1, min(16, row_length // 4))
+        for segment in corpus._segments(np.random.default_rng(3)):
+            i = next((i for i, n in enumerate(free) if n >= max(segment[3], least)), len(rows))
+            if i == len(rows):
+                rows.append([])
+                free.append(row_length)
+            rows[i].append(segment)
+            free[i] -= segment[3]
+        assert corpus._pack(np.random.default_rng(3)) == rows
