@@ -127,6 +127,7 @@ def sample(
         seed=seed,
         init_states=starts,
         temperature=generation.temperature,
+        start=trained.start if starts is None else None,
     )
     return [trained.kind.decibels(piece) for piece in trained.kind.from_samples(sampled)]
 
@@ -392,7 +393,8 @@ def main() -> int:
     kind = trained.kind
     if not isinstance(kind, Spectrogram):
         parser.error(f"{options.run}: its frames are {kind.name}, not {Spectrogram.name}")
-    data = run.load_data(trained.config.data, run_folder=trained.folder)
+    once = trained.config.data.model_copy(update={"shifts": 1})
+    data = run.load_data(once, run_folder=trained.folder)
     splits = {split: [kind.decibels(piece) for piece in getattr(data, split)] for split in ("train", "valid", "test")}
     threshold = call_threshold(splits["train"])
     how: dict[str, Any] = {"k": options.k, "n_starts": options.starts, "seed": options.seed}

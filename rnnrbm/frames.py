@@ -89,6 +89,10 @@ class FrameKind(Protocol):
     def transpose_range(self) -> tuple[int, int]:
         """Default range, in columns, by which training shifts pieces at random; (0, 0) if a shift makes no sense."""
 
+    @property
+    def sample_length(self) -> int:
+        """Frames of a sample if no number is chosen."""
+
     def unit_name(self, train: Pieces) -> str:
         """Return the unit type that models these frames by default, from training pieces.
 

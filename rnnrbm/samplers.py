@@ -20,11 +20,22 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
-from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, clamped
+from rnnrbm.densities import EnergyDensity, FrameDensity, Independent, NormalizedDensity, clamped
 from rnnrbm.rbm import RBM, cd, check_k, gibbs
 from rnnrbm.weights import log_weights
 
-__all__ = ["NegativePhase", "cd", "draw_frame", "gibbs", "pcd", "propose", "resample", "tempered"]
+__all__ = [
+    "NegativePhase",
+    "cd",
+    "draw_frame",
+    "expected_frame",
+    "gibbs",
+    "pcd",
+    "propose",
+    "resample",
+    "tempered",
+    "usual_start",
+]
 
 
 def resample(
@@ -228,7 +239,7 @@ def draw_frame(
     k: int,
     init_states: TensorVariable | None = None,
     clamp: TensorVariable | None = None,
-    noise: bool = False,
+    start: str = "previous",
 ) -> tuple[TensorVariable, Rng]:
     """Build the graph that samples a frame for each row.
 
@@ -237,7 +248,8 @@ def draw_frame(
     density : FrameDensity
         Its biases have one row, or one for each row of `v`.
     v : TensorVariable, shape (..., n_visible)
-        Start of the Gibbs chains of an energy. For a normalized density only the shape matters.
+        Start of the Gibbs chains of an energy, such as the frame before. Of a normalized density only the shape
+        matters.
     rng : Rng
     k : int
         Gibbs steps of an energy.
@@ -245,14 +257,36 @@ def draw_frame(
         Frames from which the chains start instead, sampled in proportion to their probability under the density.
     clamp : TensorVariable or None, shape (n_visible,)
         Fixed values of units, NaN for units to sample given the fixed ones.
-    noise : bool
-        The chains start from noise, whatever `v` and `init_states` are.
+    start : {"previous", "noise"}
+        ``"noise"``: the chains start from noise instead; `init_states` must be None.
     """
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
-    if noise:
+    if start == "noise":
         v, rng = density.visible.noise(v, rng)
     elif init_states is not None:
         v, rng = resample(density, clamped(init_states, clamp), rng, like=v)
     return gibbs(density, v, rng, k, clamp)
+
+
+def usual_start(density: FrameDensity) -> str:
+    """Where chains of samples start if nothing else is said: ``"noise"`` for real numbers, else ``"previous"``.
+
+    Real numbers are trained so too; see :func:`rnnrbm.training.trainable.usual_settings`.
+    """
+    return "previous" if density.visible.is_discrete else "noise"
+
+
+def expected_frame(density: FrameDensity, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+    """Expect a frame at the end of a chain: the mean of the visible units given a sample of the hidden ones.
+
+    It has the same mean as the sample `v` and varies less. Of a density with neither hidden units nor independent
+    columns, it is the sample itself.
+    """
+    if isinstance(density, Independent):
+        return density.visible.mean(density.b_v + pt.zeros_like(v)), rng
+    if not isinstance(density, RBM):
+        return v, rng
+    h, rng = density.hidden.sample(density.hidden_activation(v), rng)
+    return density.visible.mean(density.visible_activation(h)), rng

@@ -18,12 +18,12 @@ from rnnrbm.networks import final_state
 from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
-from rnnrbm.samplers import draw_frame
+from rnnrbm.samplers import draw_frame, expected_frame, usual_start
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.units import Unit, unit_tensors
 
-__all__ = ["Sampler", "generate", "predict", "predict_blocks"]
+__all__ = ["Sampler", "expect_blocks", "generate", "predict"]
 
 
 class _RowRBM(NamedTuple):
@@ -89,14 +89,17 @@ class Sampler:
     n_frames : int
         Frames of each sequence.
     k : int
-        Gibbs steps for each frame; each frame's chain starts from the frame before it.
+        Gibbs steps for each frame.
     init_states : array of shape (S, n_visible) or None
         Frames, such as the :func:`rnnrbm.scoring.likelihood.usable_states` of the training set, from which each frame's
-        chain starts instead, sampled in proportion to their current probability under the model. If a model has narrow
+        chain starts, sampled in proportion to their current probability under the model. If a model has narrow
         modes, a chain that starts from the previous frame stays long in one of them. Ignored for a normalized density,
         whose samples are exact.
     temperature : float
         Below 1, probable frames become more probable, and above 1 less; see :func:`rnnrbm.densities.at_temperature`.
+    start : {"previous", "noise"} or None
+        Where each frame's chain starts without `init_states`: from the frame before it, or from noise. None:
+        :func:`rnnrbm.samplers.usual_start`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     """
@@ -109,6 +112,7 @@ class Sampler:
         k: int = 50,
         init_states: ArrayLike | None = None,
         temperature: float = 1.0,
+        start: str | None = None,
         mode: Any = None,
     ) -> None:
         model = as_sequence_model(model)
@@ -117,6 +121,7 @@ class Sampler:
         n_frames, k = whole_number("n_frames", n_frames, 1), whole_number("k", k, 1, 2**31 - 1)
         self.n_visible, self.dtype = model.n_visible, model.dtype
         self._model, self._n_steps, self._k, self._mode = model, n_frames, k, mode
+        self._start = _checked_start(start, model.density)
         self._temperature = number("temperature", temperature, "a positive number", above=0.0)
         at_temperature(model.density, self._temperature)  # raises where it cannot be
         self._block = min(n_frames, BLOCK)
@@ -129,6 +134,9 @@ class Sampler:
                     f"model, data.train, 5000); got {init_states!r:.60}"
                 )
             (states,) = check_pieces([init_states], model.density, name="init_states")
+            if start == "noise":
+                raise ValueError("start='noise' and init_states: chains start from one of the two; leave one out")
+            self._start = "previous"
             self._init_states = engine.shared(states, "init_states", self.dtype)
         self._rng = random.shared(0)
         self._programs: dict[tuple[int, bool], Any] = {}
@@ -183,6 +191,7 @@ class Sampler:
                 init_states=self._init_states,
                 clamp=clamp,
                 temperature=self._temperature,
+                start=self._start,
             )
             inputs = [u, v, draw, *([] if clamp is None else [clamp])]
             outputs = [sequence, u_next, sequence[-1], rng.draw]
@@ -312,6 +321,7 @@ def generate(
     init_states: ArrayLike | None = None,
     temperature: float = 1.0,
     clamp: ArrayLike | None = None,
+    start: str | None = None,
     mode: Any = None,
     progress: Progress = silent,
 ) -> np.ndarray:
@@ -332,12 +342,14 @@ def generate(
         A beginning that the model reads and continues; it is not part of the result.
     init_states : array of shape (S, n_visible) or None
         Frames, such as :func:`rnnrbm.scoring.likelihood.usable_states` of the training set, from which each frame's
-        chain starts instead of the previous frame, sampled in proportion to their current probability under the model.
-        A chain may hardly leave the previous frame.
+        chain starts, sampled in proportion to their current probability under the model. A chain may hardly leave the
+        previous frame.
     temperature : float
         Below 1, probable frames become more probable, and above 1 less; see :func:`rnnrbm.densities.at_temperature`.
     clamp : array of shape (n_frames, n_visible) or None
         Fixed values of units, NaN for units to sample.
+    start : {"previous", "noise"} or None
+        See :class:`Sampler`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     progress : callable
@@ -352,7 +364,7 @@ def generate(
     ValueError
         If a setting is impossible, or an array does not fit the model.
     """
-    return Sampler(model, n_frames, k=k, init_states=init_states, temperature=temperature, mode=mode)(
+    return Sampler(model, n_frames, k=k, init_states=init_states, temperature=temperature, start=start, mode=mode)(
         n_samples, seed=seed, prime=prime, clamp=clamp, progress=progress
     )
 
@@ -364,11 +376,12 @@ def predict(
     n_samples: int = 1,
     k: int = 50,
     seed: random.Seed = 0,
+    start: str | None = None,
     mode: Any = None,
 ) -> Iterator[list[np.ndarray]]:
     """Sample every frame of pieces given its true past, for accuracies.
 
-    For an energy, each frame's chain starts at the frame before it (silence for the first) and takes `k` Gibbs steps.
+    For an energy, each frame's chain takes `k` Gibbs steps.
 
     Parameters
     ----------
@@ -379,6 +392,9 @@ def predict(
     k : int
         Gibbs steps, at least 1.
     seed : int or numpy.random.Generator
+    start : {"previous", "noise"} or None
+        Where the chains start: at the frame before (silence for the first), or at noise. None:
+        :func:`rnnrbm.samplers.usual_start`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
 
@@ -392,7 +408,7 @@ def predict(
         If there are no pieces, or one does not fit the model.
     """
     n_samples = whole_number("n_samples", n_samples, 1)
-    predictor = _Predictor(model, pieces, k, seed, mode)
+    predictor = _Predictor(model, pieces, k, seed, start, mode)
     for i in range(n_samples):
         frames = np.empty((predictor.n_frames, model.n_visible), model.dtype)
         for rows, u in predictor.blocks():
@@ -400,30 +416,40 @@ def predict(
         yield np.split(frames, predictor.first[1:-1])
 
 
-def predict_blocks(
+def expect_blocks(
     model: SequenceModel,
     pieces: Sequence[np.ndarray],
     *,
     n_samples: int = 1,
     k: int = 50,
     seed: random.Seed = 0,
+    start: str | None = None,
     mode: Any = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Sample the frames that :func:`predict` does, block by block, so that all need not be in memory.
+    """Expect every frame of pieces given its true past, block by block, so that all need not be in memory.
 
+    The expectation is the mean of `n_samples` chains' last conditional means (:func:`rnnrbm.samplers.expected_frame`).
     Parameters and errors are those of :func:`predict`.
 
     Yields
     ------
     true : numpy.ndarray, shape (n, n_visible)
         Some frames of the pieces. Blocks come in order, and a block may end within a piece.
-    samples : numpy.ndarray, shape (n_samples, n, n_visible)
+    expected : numpy.ndarray, shape (n, n_visible)
     """
     n_samples = whole_number("n_samples", n_samples, 1)
-    predictor = _Predictor(model, pieces, k, seed, mode)
+    predictor = _Predictor(model, pieces, k, seed, start, mode, expects=True)
     for rows, u in predictor.blocks():
-        samples = np.stack([predictor.sample(rows, u, i) for i in range(n_samples)])
-        yield frames_at(predictor.pieces, predictor.first, rows), samples
+        expected = np.zeros((len(rows), model.n_visible))
+        for i in range(n_samples):
+            expected += predictor.sample(rows, u, i)
+        yield frames_at(predictor.pieces, predictor.first, rows), (expected / n_samples).astype(model.dtype)
+
+
+def _checked_start(start: str | None, density: FrameDensity) -> str:
+    if start not in (None, "previous", "noise"):
+        raise ValueError(f"start={start!r}: expected 'previous', 'noise' or None")
+    return usual_start(density) if start is None else start
 
 
 _AT_ONCE = 2048  # frames that are predicted together
@@ -433,7 +459,15 @@ class _Predictor:
     """Compiled sampling of single frames of pieces given their true past; see :func:`predict`."""
 
     def __init__(
-        self, model: SequenceModel, pieces: Sequence[np.ndarray], k: int, seed: random.Seed, mode: Any
+        self,
+        model: SequenceModel,
+        pieces: Sequence[np.ndarray],
+        k: int,
+        seed: random.Seed,
+        start: str | None,
+        mode: Any,
+        *,
+        expects: bool = False,
     ) -> None:
         if not isinstance(model, SequenceModel):
             raise TypeError(f"expected a SequenceModel, got {type(model).__name__}")
@@ -448,7 +482,10 @@ class _Predictor:
         u_t = pt.tensor("u", dtype=model.dtype, shape=(self._size, model.network.n_outputs))
         v_t = pt.tensor("v", dtype=model.dtype, shape=(self._size, model.n_visible))
         self._rng = random.shared(0)
-        sample, _ = draw_frame(model.conditional(u_t), v_t, rng=self._rng, k=k)
+        density, start = model.conditional(u_t), _checked_start(start, model.density)
+        sample, rng = draw_frame(density, v_t, rng=self._rng, k=k, start=start)
+        if expects:
+            sample, _ = expected_frame(density, sample, rng)
         self._step = engine.function([u_t, v_t], sample, mode=mode, trust_input=True, on_unused_input="ignore")
         self._variables = [*engine.shared_inputs(model.params), self._rng.key, self._rng.draw]
 

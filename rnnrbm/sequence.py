@@ -252,6 +252,7 @@ class SequenceModel(NamedTuple):
         init_states: TensorVariable | None = None,
         clamp: TensorVariable | None = None,
         temperature: float = 1.0,
+        start: str = "previous",
     ) -> tuple[TensorVariable, TensorVariable, Rng]:
         """Build the graph that samples sequences frame by frame.
 
@@ -274,6 +275,8 @@ class SequenceModel(NamedTuple):
             fixed values.
         temperature : float
             Of each frame's density; see :func:`rnnrbm.densities.at_temperature`.
+        start : {"previous", "noise"}
+            ``"noise"``: each frame's Gibbs chain starts from noise, not from the frame before it.
 
         Returns
         -------
@@ -289,7 +292,7 @@ class SequenceModel(NamedTuple):
             model = self.with_params(rest[: len(params)])
             states = rest[len(params)] if init_states is not None else None
             density = at_temperature(model.conditional(model.network.output(u)), temperature)
-            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, init_states=states, clamp=fixed)
+            v, inner = draw_frame(density, v, rng=Rng(key, draw), k=k, init_states=states, clamp=fixed, start=start)
             return [v, model.network.step(v, u), inner.draw]
 
         v, u, draw = pytensor.scan(

@@ -225,7 +225,7 @@ def generate(
             default if given is None else given
             for given, default in (
                 (n_init_states, usual.n_init_states),
-                (n_frames, usual.n_frames),
+                (n_frames, usual.n_frames or trained.kind.sample_length),
                 (n_samples, usual.n_samples),
                 (k, usual.k),
             )
@@ -238,7 +238,10 @@ def generate(
                 trained.check_present()
             changed = "Gibbs chains start from other frames, and samples differ"
             missing = "Gibbs chains start from the frame before, and samples differ"
-            own = own_data(trained, changed, missing, bar.report) if number and not trained.model.normalized else None
+            own = None
+            if number and not trained.model.normalized and trained.model.density.visible.is_discrete:
+                own = own_data(trained, changed, missing, bar.report)
+            states = None if own is None else usable_states(trained.model, own.train, number)
             sampled = sample.generate(
                 trained.model,
                 n_frames,
@@ -246,8 +249,9 @@ def generate(
                 k=k,
                 seed=seed,
                 prime=primer,
-                init_states=None if own is None else usable_states(trained.model, own.train, number),
+                init_states=states,
                 temperature=temperature,
+                start=trained.start if states is None else None,
                 mode=mode,
                 progress=bar.report,
             )

@@ -62,6 +62,11 @@ class Run:
     epochs: int | None = None
 
     @property
+    def start(self) -> str:
+        """Where Gibbs chains of samples start without frames to start from, by where those of training did."""
+        return "noise" if self.config.training.start == "noise" else "previous"
+
+    @property
     def state(self) -> str:
         """Say that the training has not ended, and of which epoch the parameters are; empty if it has."""
         if self.epochs is None:

@@ -236,13 +236,14 @@ class Generation(Settings):
     Attributes
     ----------
     n_samples, n_frames : int
-        Number of samples, and frames of each.
+        Number of samples, and frames of each. If no number of frames is set, the kind of frame decides: 64 for notes,
+        eight seconds for sound.
     k : int
         Gibbs steps per frame, for a model with an RBM.
     n_init_states : int
         Number of the most frequent training frames from which Gibbs chains start, sampled in proportion to their
-        probability under the model. With 0, chains start from the previous frame. See
-        :class:`rnnrbm.sampling.Sampler`.
+        probability under the model. With 0, chains start from the previous frame. Of real numbers they start from
+        noise if those of training did. See :class:`rnnrbm.sampling.Sampler`.
     temperature : float
         Below 1, probable frames become more probable, so samples are plainer; above 1 they are more varied. See
         :func:`rnnrbm.densities.at_temperature`.
@@ -251,7 +252,7 @@ class Generation(Settings):
     """
 
     n_samples: Count = 4
-    n_frames: Count = 64
+    n_frames: Count | None = None
     k: Count = 50
     n_init_states: Number = 5000
     temperature: Positive = 1.0

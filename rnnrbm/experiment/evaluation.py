@@ -21,7 +21,7 @@ from rnnrbm.experiment.run_folder import using
 from rnnrbm.experiment.setup import comparable
 from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
-from rnnrbm.sampling import predict, predict_blocks
+from rnnrbm.sampling import expect_blocks, predict
 from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, usable_states, usual_annealing
 from rnnrbm.scoring.partition import annealing_schedule
 from rnnrbm.scoring.result import LogLikelihood, verdict, with_error
@@ -324,10 +324,11 @@ def _prediction(
     """Scores of predicted frames, and how these were sampled.
 
     Frames of notes are scored as they are sampled, and the scores are averaged, as in the literature. Of real numbers,
-    the squared error is least for their expectation, so the samples are averaged, and the mean is scored.
+    the squared error is least for their expectation, so the last conditional means of the chains are averaged, and the
+    mean is scored.
     """
     means = not run.kind.is_discrete
-    how_sampled: Any = {"n_samples": n_draws, "k": k, "seed": seed, "mode": mode}
+    how_sampled: Any = {"n_samples": n_draws, "k": k, "seed": seed, "start": run.start, "mode": mode}
     total = sum(map(len, pieces)) if means else n_draws
     done = 0
     progress("prediction", done, total, None)
@@ -340,8 +341,8 @@ def _prediction(
             raise Interrupted("stopped while frames were sampled")
 
     def mean_frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for frames, samples in predict_blocks(run.model, pieces, **how_sampled):
-            yield run.kind.from_samples(samples.mean(axis=0, dtype=float)), frames
+        for frames, expected in expect_blocks(run.model, pieces, **how_sampled):
+            yield run.kind.from_samples(expected), frames
             did(len(frames))
 
     each = []
@@ -352,8 +353,8 @@ def _prediction(
         for sampled in predict(run.model, pieces, **how_sampled):
             each.append(run.kind.prediction_scores([run.kind.from_samples(piece) for piece in sampled], pieces))
             did(1)
-    times = f"{n_draws} time{'s' if n_draws > 1 else ''}"
-    how = f"sampled given the true past, {times}" + (" and averaged" if means else "")
+    times = f"{n_draws} {'chain' if means else 'time'}{'s' if n_draws > 1 else ''}"
+    how = f"expected given the true past, mean of {times}" if means else f"sampled given the true past, {times}"
     if not run.model.normalized:
-        how += f", {k} Gibbs step{'s' if k > 1 else ''} from the frame before"
+        how += f", {k} Gibbs step{'s' if k > 1 else ''} from {'noise' if run.start == 'noise' else 'the frame before'}"
     return {key: float(np.mean([a[key] for a in each])) for key in each[0]} | {"how": how}

@@ -342,19 +342,20 @@ def _finish(
             mode=mode,
             progress=progress,
         )
+    kind = data.kind
+    run = Run(folder, settings, model, kind, state.best_epoch, levels=place.meta["levels"])
     sampled = generate(
         model,
-        settings.generation.n_frames,
+        generation.n_frames or kind.sample_length,
         n_samples=settings.generation.n_samples,
         k=settings.generation.k,
         seed=settings.training.seed,
         init_states=_at_most(states, generation.n_init_states),
         temperature=generation.temperature,
+        start=run.start if states is None else None,
         mode=mode,
         progress=progress,
     )
-    kind = data.kind
-    run = Run(folder, settings, model, kind, state.best_epoch, levels=place.meta["levels"])
     samples = list(kind.from_samples(sampled))
     if departure := run.departure(samples):
         progress("note", 0, 0, {"text": f"warning: {departure}"})

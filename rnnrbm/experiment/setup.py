@@ -141,11 +141,12 @@ def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel) ->
         If a piece, scores or samples would take more memory than there is.
     """
     generation, evaluation, training = settings.generation, settings.evaluation, settings.training
-    cells = generation.n_samples * generation.n_frames * data.n_visible
+    n_frames = generation.n_frames or data.kind.sample_length
+    cells = generation.n_samples * n_frames * data.n_visible
     # two copies in the type of the model, and one of bytes
     memory.check(
         cells * (2 * np.dtype(model.dtype).itemsize + 1),
-        f"{generation.n_samples} samples of {generation.n_frames} frames",
+        f"{generation.n_samples} samples of {n_frames} frames",
         "choose a smaller generation.n_samples or generation.n_frames",
     )
     # each is read, encoded and scored as a whole, in arrays of double precision and of up to twice its length
@@ -153,7 +154,7 @@ def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel) ->
     advice = "choose a smaller data.max_seconds" if data.kind.name == "spectrogram" else "cut it into shorter ones"
     memory.check(8 * longest * (6 * data.n_visible + 4 * model.n_state), f"a piece of {longest} frames", advice)
     try:
-        data.kind.check_writing(generation.n_frames, generation.tempo)
+        data.kind.check_writing(n_frames, generation.tempo)
     except ValueError as error:
         raise ValueError(f"generation: {error}") from None
     if model.normalized:
@@ -180,6 +181,8 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     own = model_options(settings.model)
     if "visible" in own and settings.model.visible is None:
         own["visible"] = data.kind.unit_name(data.train)
+    if settings.generation.n_frames is None:
+        chosen["generation.n_frames"] = data.kind.sample_length
     if settings.training.transpose_range is None:
         chosen["training.transpose_range"] = data.kind.transpose_range
     model = build_model(settings.replaced({f"model.{k}": v for k, v in own.items()}).model, data.n_visible, seed=0)

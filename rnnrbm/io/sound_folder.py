@@ -92,7 +92,8 @@ def spectral_options(path: Path, **given: Any) -> dict[str, Any]:
     """Return the options of the spectrogram that are used for a sound file or a folder of them, all but the preset.
 
     By default they are those of the preset ``"ava-finch"``, up to half the sample rate at most, or, of recordings of
-    ultrasound, those of ``"ava-mouse"``, both with 64 bands: more are narrower than a window can tell apart. The rate is that of the first file that can be read, if none is given.
+    ultrasound, those of ``"ava-mouse"``, both with 64 bands: many more would be narrower than a window can tell apart.
+    The rate is that of the first file that can be read, if none is given.
     """
     rate = given.get("rate")
     if rate is None:
@@ -112,8 +113,8 @@ def _rate(path: Path) -> int | None:
 def _usual(rate: int | None) -> SpectrogramSettings:
     usual = preset("ava-finch" if rate is None or rate < ULTRASOUND else "ava-mouse")
     assert usual.high is not None
-    usual = replace(usual, n_bands=USUAL_BANDS)
-    return usual if rate is None or usual.high <= rate / 2 else replace(usual, high=rate / 2)
+    high = usual.high if rate is None else min(usual.high, rate / 2)
+    return replace(usual, high=high, n_bands=USUAL_BANDS)
 
 
 def settings_of(options: dict[str, Any]) -> SpectrogramSettings:

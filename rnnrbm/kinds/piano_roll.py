@@ -107,6 +107,11 @@ class PianoRoll:
         """Semitones by which training transposes pieces: to every key, if columns are notes."""
         return (0, 0) if self.low is None else (-5, 6)
 
+    @property
+    def sample_length(self) -> int:
+        """Always 64."""
+        return 64
+
     def unit_name(self, train: Pieces) -> str:
         return "binary"
 

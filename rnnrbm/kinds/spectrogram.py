@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -130,9 +130,14 @@ class Spectrogram:
         """Always (0, 0): a sound that is shifted in frequency is another sound."""
         return (0, 0)
 
+    @property
+    def sample_length(self) -> int:
+        """Eight seconds."""
+        return max(round(8.0 / self.seconds_per_frame), 1)
+
     def unit_name(self, train: Pieces) -> str:
-        """Gaussian units, whose standard deviation is about the error of a good prediction; as for vectors."""
-        return _VALUES.unit_name(train)
+        """Gaussian units, each with a standard deviation of its own, which is learned."""
+        return "gaussian:learned"
 
     def describe(self, n_visible: int) -> str:
         high = self.rate / 2 if self.high is None else self.high
@@ -278,7 +283,8 @@ class Spectrogram:
         from rnnrbm import plot
 
         data = as_pieces(data)
-        halves = [data[::2], data[1::2]] if len(data) > 1 else []
+        middle = len(data) // 2  # neighbours may be the same sound at another shift
+        halves = [data[:middle], data[middle:]] if middle else []
         return plot.sound_statistics(
             self._measures(samples, data),
             self._measures(data),

@@ -66,6 +66,11 @@ class Vectors:
         """Always (0, 0): neighbouring columns need not resemble each other."""
         return (0, 0)
 
+    @property
+    def sample_length(self) -> int:
+        """Always 64."""
+        return 64
+
     def unit_name(self, train: Pieces) -> str:
         """Gaussian units, whose standard deviation is that of a change from frame to frame, or of the values if less.
 
