@@ -12,7 +12,7 @@ from scipy.special import expit
 from rnnrbm import samplers
 from rnnrbm.backend import engine, random
 from rnnrbm.rbm import RBM
-from rnnrbm.units import Softmax
+from rnnrbm.units import Gaussian, Softmax
 
 pytestmark = pytest.mark.gpu
 
@@ -284,6 +284,20 @@ def test_chains_of_cd_may_start_from_other_data():
     assert shares[0][1] < 0.05
     for share in shares[8]:
         assert share == pytest.approx(0.7, abs=0.13)  # a candidate in ten is a row's own
+
+
+def test_chains_of_cd_may_start_from_noise():
+    """Of two far modes, chains find each by its share of the noise, wherever their data are."""
+    rbm = RBM.init(2, 1, seed=0, visible=Gaussian(0.5))
+    rbm.W.set_value(np.array([[8.0], [8.0]], np.float32))
+    rbm.b_v.set_value(np.array([-4.0, -4.0], np.float32))  # modes at -4 and 4, equally probable
+    v = pt.tensor("v", dtype="float32", shape=(2000, 2))
+    far = np.full((2000, 2), 4.0, np.float32)
+    for start, share in (("data", 1.0), ("noise", 0.5)):
+        negative, updates = samplers.NegativePhase(2, start=start).sample(rbm, v, random.shared(1))
+        sampled = engine.to_numpy(engine.function([v], negative, updates, on_unused_input="ignore")(far))
+        assert (sampled[:, 0] > 0).mean() == pytest.approx(share, abs=0.05)
+        assert np.abs(np.abs(sampled) - 4).max() < 3
 
 
 def test_padding_is_no_candidate():

@@ -1,5 +1,6 @@
 """Sampling: against NumPy with the same uniforms, by seed, from a primer."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
@@ -10,14 +11,16 @@ import pytest
 import scipy.sparse
 from oracles import Params
 
+import rnnrbm
 from rnnrbm import sampling
 from rnnrbm.backend import engine, sharding
 from rnnrbm.backend.random import key_from_seed
 from rnnrbm.densities import Independent
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.sampling import Sampler, generate, predict, predict_blocks
-from rnnrbm.sequence import SequenceModel
+from rnnrbm.sampling import Sampler, expect_blocks, generate, predict
+from rnnrbm.sequence import SequenceModel, as_sequence_model
+from rnnrbm.state_encoder import StateEncoder
 from rnnrbm.units import Bernoulli, Gaussian, Softmax
 
 pytestmark = pytest.mark.gpu
@@ -264,15 +267,62 @@ def test_predict_checks_its_arguments():
         next(predict("x", [PRIME]))
 
 
-def test_blocks_of_predicted_frames_are_those_of_whole_pieces(monkeypatch):
-    model, _, _ = make()
-    pieces = [np.eye(len(PRIME[0]), dtype=np.uint8)[[0, 1, 1]], np.asarray(PRIME)[:2]]
+def gaussian():
+    """A model of real numbers with a past."""
+    model = rnnrbm.build("rnn-rbm", 3, visible="gaussian:0.8", n_hidden=4, n_recurrent=2, seed=1)
+    rng = np.random.default_rng(3)
+    for p in model.params:
+        p.set_value(p.get_value() + 0.3 * rng.normal(size=p.get_value().shape).astype(p.dtype))
+    return model
+
+
+def test_an_expected_frame_is_the_mean_of_the_density_given_the_past(monkeypatch):
+    """Against the sum over all hidden states, whose mean and probability are known; block by block."""
+    model = gaussian()
+    rng = np.random.default_rng(0)
+    pieces = [rng.normal(size=(3, 3)).astype(np.float32), rng.normal(size=(2, 3)).astype(np.float32)]
     monkeypatch.setattr(sampling, "_AT_ONCE", 2)
-    whole = [np.concatenate(sampled) for sampled in predict(model, pieces, n_samples=3, k=2, seed=5)]
-    true, blocks = zip(*predict_blocks(model, pieces, n_samples=3, k=2, seed=5), strict=True)
+    true, blocks = zip(*expect_blocks(model, pieces, n_samples=4000, k=20, seed=5), strict=True)
     assert [len(block) for block in true] == [2, 2, 1]
     np.testing.assert_array_equal(np.concatenate(true), np.concatenate(pieces))
-    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), whole)
+    W, b_v, b_h = (p.get_value().astype(float) for p in model.density.tensors())
+    W_uv, W_uh = (p.get_value().astype(float) for p in model.bias_weights)
+    hidden = np.array(list(itertools.product((0.0, 1.0), repeat=4)))
+    states = np.concatenate([states for _, states in StateEncoder(model).blocks(pieces, 8)])
+    for expected, u in zip(np.concatenate(blocks), states, strict=True):
+        means = b_v + u @ W_uv + hidden @ W.T
+        log_p = hidden @ (b_h + u @ W_uh) + 0.5 * np.square(means).sum(axis=1) / 0.64
+        p = np.exp(log_p - log_p.max())
+        np.testing.assert_allclose(expected, (p / p.sum()) @ means, atol=0.05)
+
+
+def test_expected_frames_of_independent_columns_are_exact():
+    model = rnnrbm.build("rnn", 2, visible="gaussian:0.5", n_recurrent=2, seed=0)
+    pieces = [np.ones((4, 2), np.float32)]
+    ((_, once),) = expect_blocks(model, pieces, seed=0)
+    ((_, again),) = expect_blocks(model, pieces, seed=1)
+    np.testing.assert_array_equal(once, again)
+
+
+def test_chains_of_real_numbers_start_from_noise():
+    """After one Gibbs step of a density of two far modes, chains know where they started."""
+    W, modes = np.array([[8.0], [8.0]], np.float32), np.array([[8.0, 8.0]], np.float32)
+    rbm = RBM.init(2, 1, seed=0, visible=Gaussian(0.5))
+    rbm.W.set_value(W)
+    rbm.b_h.set_value(np.array([-64.0 / 0.25], np.float32))  # both modes are equally probable
+    model = as_sequence_model(rbm)
+    far = [np.repeat(modes, 200, axis=0)]
+
+    def share(**how):
+        return float((next(predict(model, far, k=1, seed=0, **how))[0][1:, 0] > 4).mean())
+
+    assert share(start="previous") == 1.0
+    assert share() == share(start="noise") == 0.0
+    assert generate(model, 50, k=1, seed=0).max() < 4
+    with pytest.raises(ValueError, match="start='x': expected 'previous', 'noise' or None"):
+        generate(model, 3, start="x")
+    with pytest.raises(ValueError, match="start='noise' and init_states"):
+        generate(model, 3, start="noise", init_states=modes)
 
 
 def test_a_class_is_no_model():

@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import Rng
-from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
+from rnnrbm.units import Bernoulli, Gaussian, LearnedGaussian, ReLU, Softmax, Unit
 
 pytestmark = pytest.mark.gpu
 
@@ -288,3 +288,26 @@ def test_a_relu_with_a_sigma_is_the_standard_one_scaled():
     np.testing.assert_allclose(mean, 0.4 * np.asarray(expected[1]), rtol=1e-3, atol=1e-6)
     a = np.tile(np.array([-2.0, 0.3, 1.0], np.float32), (50, 1))
     np.testing.assert_allclose(draw(wide, a, 3), 0.4 * draw(standard, a / sigma, 3), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("unit", "mean", "square"),
+    [
+        (Bernoulli(), 0.5, 0.5),
+        (Softmax(4), 0.25, 0.25),
+        (Gaussian(3.0), 0.0, 1.0),
+        (LearnedGaussian.init(8, 3.0), 0.0, 1.0),
+        (ReLU(3.0), np.sqrt(2 / np.pi), 1.0),
+    ],
+    ids=str,
+)
+def test_noise_knows_nothing_of_a_model(unit, mean, square):
+    rng = random.shared(5)
+    like = pt.tensor("like", dtype="float32", shape=(N // 8, 8))
+    x, after = unit.noise(like, rng)
+    assert x.dtype == "float32"
+    drawn = np.asarray(engine.function([like], x, after.updates())(np.full((N // 8, 8), 40.0, np.float32)), float)
+    assert unit.validate(drawn) == ""
+    np.testing.assert_allclose([drawn.mean(), np.square(drawn).mean()], [mean, square], atol=0.02)
+    again = np.asarray(engine.function([like], x, after.updates())(np.zeros((N // 8, 8), np.float32)))
+    assert not np.array_equal(again, drawn)  # the stream has moved on

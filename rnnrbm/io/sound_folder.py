@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 SPECTROGRAM = "spectrogram"  # name of the kind of frame in records
-USUAL_BANDS = 64
+USUAL_BANDS = 48
 ULTRASOUND = 150_000  # samples per second from which recordings are taken for ultrasound
 
 Segments = Literal["auto", "annotations", "detect", "none"]
@@ -92,7 +92,7 @@ def spectral_options(path: Path, **given: Any) -> dict[str, Any]:
     """Return the options of the spectrogram that are used for a sound file or a folder of them, all but the preset.
 
     By default they are those of the preset ``"ava-finch"``, up to half the sample rate at most, or, of recordings of
-    ultrasound, those of ``"ava-mouse"``, both with 64 bands: many more would be narrower than a window can tell apart.
+    ultrasound, those of ``"ava-mouse"``, both with 48 bands: many more would be narrower than a window can tell apart.
     The rate is that of the first file that can be read, if none is given.
     """
     rate = given.get("rate")

@@ -11,15 +11,21 @@ import soundfile
 from helpers import whistles
 
 from rnnrbm import memory
+from rnnrbm.io import sound_folder
 from rnnrbm.io.annotations import Annotation, write_annotations
 from rnnrbm.io.sound import read_sound, write_sound
-from rnnrbm.io.sound_folder import is_sound, load_sounds, settings_of, spectral_options
+from rnnrbm.io.sound_folder import is_sound, settings_of, spectral_options
 from rnnrbm.io.spectrogram import PRESETS, spectrogram
 from rnnrbm.kinds.registry import from_record
 
 DATA = Path(os.environ.get("RNNRBM_DATA", "no-such-folder")) / "vocalizations"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="RNNRBM_DATA does not name the folder of test data")
 RATE = 16_000
+
+
+def load_sounds(path, **options):
+    """Read each piece once, unless a test asks for more."""
+    return sound_folder.load_sounds(path, **{"shifts": 1, "n_bands": 128} | options)
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def all_names(contents):
 
 
 def test_the_usual_spectrogram_depends_on_the_rate_alone(tmp_path):
-    for rate, low, high, n in ((10_000, 400, 5000, 128), (32_000, 400, 10_000, 128), (250_000, 30_000, 110_000, 128)):
+    for rate, low, high, n in ((10_000, 400, 5000, 48), (32_000, 400, 10_000, 48), (250_000, 30_000, 110_000, 48)):
         write_sound(tmp_path / "a.wav", whistles(rate=rate, seconds=0.1), rate)
         found = spectral_options(tmp_path)
         assert (found["low"], found["high"], found["n_bands"]) == (low, high, n)
@@ -69,6 +75,7 @@ def test_what_is_sound(folder):
         ({"gap_ms": -1}, "gap_ms=-1"),
         ({"margin_ms": float("nan")}, "margin_ms=nan"),
         ({"max_seconds": 0}, "max_seconds=0"),
+        ({"shifts": 0}, "shifts=0"),
         ({"group": "("}, "regular expression"),
         ({"rate": 0}, "rate=0"),
         ({"channel": -1}, "channel=-1"),
@@ -262,3 +269,21 @@ def test_awkward_files_are_named(tmp_path):
         "valid": 4,
         "test": 5,
     }
+
+
+def test_training_pieces_are_read_at_several_shifts(folder):
+    """Each begins a quarter of the hop later than the one before: 32 samples of 128."""
+    usual = sound_folder.load_sounds(folder, segments="none", max_seconds=1.0)
+    once = load_sounds(folder, segments="none", max_seconds=1.0, n_bands=48)
+    assert {split: len(pieces) for split, pieces in usual.pieces.items()} == {
+        split: len(pieces) * (4 if split == "train" else 1) for split, pieces in once.pieces.items()
+    }
+    assert usual.names["valid"] == once.names["valid"]
+    first = [name.partition(" ")[0] for name in usual.names["train"][:4]]
+    assert len(set(first)) == 1
+    assert [name.partition(" ")[2][:5] for name in usual.names["train"][:4]] == ["0.000", "0.002", "0.004", "0.006"]
+    kind = from_record(usual.record)
+    samples = read_sound(folder / first[0]).samples[:RATE]
+    for i, piece in enumerate(usual.pieces["train"][:4]):
+        own = spectrogram(samples[32 * i :], RATE, kind.settings)
+        np.testing.assert_allclose(kind.decibels(piece), own, atol=1e-3)

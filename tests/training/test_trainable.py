@@ -25,7 +25,14 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import Diverged
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
-from rnnrbm.training.trainable import as_trainable, checked_pieces, suitable_settings, usual_rate
+from rnnrbm.training.trainable import (
+    USUAL_OF_REAL_NUMBERS,
+    as_trainable,
+    checked_pieces,
+    missing_settings,
+    suitable_settings,
+    usual_rate,
+)
 from rnnrbm.units import Bernoulli, Gaussian, ReLU
 
 # --- the models ---------------------------------------------------------------------------------------
@@ -728,3 +735,42 @@ def test_a_model_chooses_its_learning_rate(name, rate):
     assert row["learning_rate"] == pytest.approx(rate)
     (row,) = fit(model, pieces, None, learning_rate=1e-4, **settings)
     assert row["learning_rate"] == pytest.approx(1e-4)
+
+
+def test_real_numbers_have_settings_of_their_own():
+    """They hold unless others are chosen, and other chains than usual start where they must."""
+    reals = registry.build("rnn-rbm", 3, visible="gaussian:learned", n_hidden=2, n_recurrent=2, seed=0)
+    notes = registry.build("rnn-rbm", 3, n_hidden=2, n_recurrent=2, seed=0)
+    usual = Training()
+
+    def suited(model, settings):
+        return suitable_settings(model, settings, single_frames=False, n_frames=40)
+
+    assert suited(notes, usual).model_dump() == usual.model_dump() | {"learning_rate": 8e-3, "start": "data"}
+    ours = suited(reals, usual)
+    expected = {"learning_rate": 8e-3} | USUAL_OF_REAL_NUMBERS
+    assert {name: getattr(ours, name) for name in expected} == expected
+    assert suited(reals, ours) == ours
+    chosen = suited(reals, Training(k=3, centring=True, start="data"))
+    assert (chosen.k, chosen.centring, chosen.start) == (3, True, "data")
+    assert chosen.state_dropout == USUAL_OF_REAL_NUMBERS["state_dropout"]
+    assert suited(reals, Training(n_proposals=4)).start == "data"
+    assert missing_settings(reals, chosen) == {}
+    for other in ({"n_proposals": 4}, {"persistent": True}):
+        with pytest.raises(ValueError, match='start = "noise" cannot be combined with'):
+            Training(start="noise", **other)
+    with pytest.raises(ValueError, match="start"):
+        Training(start="silence")
+
+
+def test_training_starts_its_chains_as_the_settings_say():
+    """The first step differs by the start alone."""
+
+    def trained(start):
+        model = registry.build("rbm", 2, visible="gaussian:learned", n_hidden=2, seed=0)
+        settings = Training(start=start, epochs=1, k=1, seed=3)
+        list(fit(model, [np.linspace(-2, 2, 40, dtype=np.float32).reshape(20, 2)], None, settings))
+        return engine.to_numpy(model.density.W)
+
+    assert not np.array_equal(trained("data"), trained("noise"))
+    np.testing.assert_array_equal(trained(None), trained("noise"))
