@@ -1,7 +1,7 @@
 """What the samples of a model of spectrograms are worth, beside what recordings are worth to each other.
 
-Samples of a run are compared with its test set, and its training set with the same test set, which shows how far apart
-recordings are by themselves:
+Samples of a run, each as long as a piece of its training set, are compared with its test set, and its training set with
+the same test set, which shows how far apart recordings are by themselves:
 
 * durations, silences, peak frequencies, bandwidths and levels of calls: medians, and the Kolmogorov-Smirnov distance
   with the Wasserstein distance in brackets;
@@ -18,7 +18,7 @@ those of recordings too, are found by their level, and none by the annotations, 
 
 The exit code is 1 if they do not.
 
-    python benchmarks/sound_samples.py RUN [--seconds 240] [--k K] [--starts N] [--classifier] [--figure FILE]
+    python benchmarks/sound_samples.py RUN [--seconds 240] [--k K] [--classifier] [--figure FILE]
 
 The classifier needs the package scikit-learn, and annotations of other programs crowsetta.
 """
@@ -48,7 +48,6 @@ from rnnrbm.plot import canvas
 from rnnrbm.plot import spectrogram as draw_spectrogram
 from rnnrbm.plot.sound import distribution_functions
 from rnnrbm.scoring.calls import Calls, call_threshold, find_calls
-from rnnrbm.scoring.likelihood import usable_states
 from rnnrbm.scoring.resemblance import MEASURES, Discrepancy, FeatureSpace, discrepancies, distance
 
 RIGHT, SURE = 0.97, 0.05
@@ -103,33 +102,24 @@ class Verdict(NamedTuple):
 
 
 def sample(
-    trained: run.Run,
-    train: Sequence[np.ndarray],
-    seconds: float,
-    length: float,
-    *,
-    k: int | None = None,
-    n_starts: int = 0,
-    seed: int = 0,
+    trained: run.Run, train: Sequence[np.ndarray], seconds: float, *, k: int | None = None, seed: int = 0
 ) -> list[np.ndarray]:
-    """Sample pieces of `length` seconds, with the settings of the run but for the Gibbs chains."""
-    assert isinstance(trained.kind, Spectrogram)
-    generation = trained.config.generation
-    starts = usable_states(trained.model, train, generation.n_init_states) if generation.n_init_states else None
-    if n_starts:
-        frames = np.concatenate(train)
-        starts = np.random.default_rng(seed).permutation(frames)[:n_starts]
+    """Sample pieces with the settings of the run, each as long as one of the training set, drawn at random."""
+    generation, lengths = trained.config.generation, np.array([len(piece) for piece in train])
+    wanted = max(round(seconds / trained.kind.seconds_per_frame), 1)
+    drawn = np.random.default_rng(seed).choice(lengths, wanted // int(lengths.mean()) + 1)
     sampled = rnnrbm.generate(
         trained.model,
-        max(round(length / trained.kind.seconds_per_frame), 1),
-        n_samples=max(math.ceil(seconds / length), 1),
+        int(drawn.max()),
+        n_samples=len(drawn),
         k=generation.k if k is None else k,
         seed=seed,
-        init_states=starts,
         temperature=generation.temperature,
-        start=trained.start if starts is None else None,
+        start=trained.start,
     )
-    return [trained.kind.decibels(piece) for piece in trained.kind.from_samples(sampled)]
+    kind = trained.kind
+    assert isinstance(kind, Spectrogram)
+    return [kind.decibels(kind.from_samples(each[:n])) for each, n in zip(sampled, drawn, strict=True)]
 
 
 def names(data: Dataset, split: str, calls: Calls, folder: Path) -> Named:
@@ -372,22 +362,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", help="folder of rnnrbm train, on recordings")
     parser.add_argument("--seconds", type=float, default=240.0, help="of samples in all")
-    parser.add_argument("--length", type=float, default=8.0, help="seconds of a sample")
     parser.add_argument("--k", type=int, help="Gibbs steps for each frame; by default those of the run")
-    parser.add_argument(
-        "--starts",
-        type=int,
-        default=0,
-        metavar="N",
-        help="start the chains of each frame from N frames of the training set, sampled in proportion to their "
-        "probability under the model, instead of the frame before",
-    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classifier", action="store_true", help="recognise syllables, where they have labels")
     parser.add_argument("--figure", type=Path, default=Path("sound_samples.png"))
     options = parser.parse_args()
-    if not (options.seconds > 0 and options.length > 0):
-        parser.error("--seconds and --length: expected more than 0")
+    if not options.seconds > 0:
+        parser.error("--seconds: expected more than 0")
     common.header("scipy", *(["scikit-learn"] if options.classifier else []))
     trained = run.load(options.run)
     kind = trained.kind
@@ -397,8 +378,8 @@ def main() -> int:
     data = run.load_data(once, run_folder=trained.folder)
     splits = {split: [kind.decibels(piece) for piece in getattr(data, split)] for split in ("train", "valid", "test")}
     threshold = call_threshold(splits["train"])
-    how: dict[str, Any] = {"k": options.k, "n_starts": options.starts, "seed": options.seed}
-    pieces = splits | {"samples": sample(trained, data.train, options.seconds, options.length, **how)}
+    sampled = sample(trained, data.train, options.seconds, k=options.k, seed=options.seed)
+    pieces = splits | {"samples": sampled}
     sets = {
         name: Sounds(each, find_calls(each, kind.frequencies, kind.seconds_per_frame, threshold))
         for name, each in pieces.items()

@@ -47,6 +47,7 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
         "01_bach": r"this RNN-RBM +-\d+\.\d+ \+- ",
         "02_own_midi": r"-\d+\.\d+ \+- ",
         "04_harmonize": r"notes a frame \(Bach \d\.\d\d\), below the soprano \d+% of them are Bach's",
+        "05_vocalizations": r"VAR\(3\) +-?\d+\.\d+ +\d+\.\d+",
         "03_classify_by_likelihood": r"accuracy \d+\.\d% of 6 pieces",
     }
     assert re.search(expected[script.stem], said), said
