@@ -4,7 +4,10 @@ Two models: that of the 2012 tutorial (tanh, 88 visible, 150 hidden and 100 recu
 library's default (GRU, 256 and 256, CD-5 here, dropout, clipping, Adam) on a small and a large batch. All contestants
 start from the same parameters; first the program checks that they compute the same loss and gradient.
 
-    python benchmarks/train_step.py [--rounds 15] [--numba] [--models tutorial,default-small,default-large]
+A model of sound, with 128 Gaussian units of learned variance and chains from noise, is timed beside one of 128 binary
+units and the matrix products, which are the same for both.
+
+    python benchmarks/train_step.py [--rounds 15] [--numba] [--models tutorial,default-small,default-large,sound]
 """
 
 from __future__ import annotations
@@ -39,8 +42,10 @@ class Setup(NamedTuple):
     optimiser: str = "sgd"
     dropout: tuple[float, float] = (0.0, 0.0)  #: rates of the input and of the state
     n_visible: int = 88
+    visible: str = "binary"
 
 
+SOUND = Setup("gru", 256, 256, 48, 12, 10, "adam", (0.1, 0.1), 128, "gaussian:learned")
 SETUPS = {
     "tutorial": Setup("tanh", 150, 100, 100, 16, 15),
     "default-small": Setup("gru", 256, 256, 96, 6, 5, "adam", (0.1, 0.4)),
@@ -50,7 +55,9 @@ TARGETS = {"PyTorch eager": ">= 4", "plain JAX": ">= 1.8", "matrix products alon
 
 
 def make_model(s: Setup) -> SequenceModel:
-    model = rnnrbm.rnn_rbm(s.n_visible, s.n_hidden, s.n_recurrent, cell=s.cell, seed=0, b_v=-2.9)
+    b_v = -2.9 if s.visible == "binary" else 0.0
+    sizes = {"n_hidden": s.n_hidden, "n_recurrent": s.n_recurrent}
+    model = rnnrbm.build("rnn-rbm", s.n_visible, visible=s.visible, cell=s.cell, seed=0, b_v=b_v, **sizes)
     for name, p in (
         ("W_uv", model.bias_weights[0]),
         ("W_uh", model.bias_weights[1]),
@@ -66,7 +73,7 @@ def library(s: Setup, v: np.ndarray, mode: str | None = None, precision: str | N
     loss = model.loss(
         frames,
         rng=random.shared(0),
-        negative_phase=NegativePhase(s.k),
+        negative_phase=NegativePhase(s.k, start="data" if s.visible == "binary" else "noise"),
         input_dropout=s.dropout[0],
         state_dropout=s.dropout[1],
     )
@@ -134,20 +141,34 @@ def contestants(s: Setup, v: np.ndarray, torch_too: bool, numba: bool) -> dict[s
             jax.block_until_ready((state[0], cost))
 
         runs[label] = run
-    blocks = 3 if s.cell == "gru" else 1
-    runs["matrix products alone"] = plain_jax.make_floor(
-        s.n_visible, s.n_hidden, s.n_recurrent, s.n_steps, s.n_batch, s.k, blocks
-    )
+    runs["matrix products alone"] = floor(s)
     if numba:
         runs["rnnrbm, NUMBA mode"] = library(s, v, "NUMBA")
     return runs
+
+
+def floor(s: Setup) -> Any:
+    """The matrix products of a training step."""
+    sizes = (s.n_visible, s.n_hidden, s.n_recurrent, s.n_steps, s.n_batch)
+    return plain_jax.make_floor(*sizes, s.k, 3 if s.cell == "gru" else 1)
+
+
+def of_sound(s: Setup) -> dict[str, Any]:
+    """The step of a model of real numbers, of one of as many binary units, and the matrix products."""
+    reals = np.random.default_rng(0).normal(size=(s.n_steps, s.n_batch, s.n_visible)).astype(np.float32)
+    binary = common.piano_roll(s.n_steps, s.n_batch, s.n_visible)
+    return {
+        "rnnrbm": library(s, reals),
+        "rnnrbm, binary units": library(s._replace(visible="binary"), binary),
+        "matrix products alone": floor(s),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=10, help="steps of each contestant in a round")
-    parser.add_argument("--models", default=",".join(SETUPS))
+    parser.add_argument("--models", default=",".join([*SETUPS, "sound"]))
     parser.add_argument("--numba", action="store_true", help="also time the NUMBA mode (compiles for a minute)")
     parser.add_argument("--torch-threads", type=int, help="threads of PyTorch on a CPU; 1 on a shared machine")
     options = parser.parse_args()
@@ -162,6 +183,11 @@ def main() -> None:
     else:
         print("PyTorch is left out: it is not installed (pip install 'rnnrbm[bench]')")
     for name in options.models.split(","):
+        if name == "sound":
+            times = common.interleave(of_sound(SOUND), options.rounds, options.calls)
+            title = f"sound: {SOUND.n_visible} Gaussian units, CD-{SOUND.k}, {SOUND.n_steps} x {SOUND.n_batch} frames"
+            common.report(title, times, targets={"matrix products alone": ">= 0.67"}, unit="ms a step")
+            continue
         s = SETUPS[name]
         v = common.piano_roll(s.n_steps, s.n_batch, s.n_visible)
         check(s, v, torch_too)

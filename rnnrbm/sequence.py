@@ -149,6 +149,7 @@ class SequenceModel(NamedTuple):
         rng: Rng,
         negative_phase: NegativePhase = NegativePhase(),  # noqa: B008  an immutable value
         input_dropout: float = 0.0,
+        input_noise: float = 0.0,
         state_dropout: float = 0.0,
         carried: Any = None,
         max_active: int | None = None,
@@ -173,6 +174,8 @@ class SequenceModel(NamedTuple):
         input_dropout : float
             Probability that a note is removed from the network's input; the target frame stays complete. Remaining
             notes are divided by its complement, so that the network reads as much as during generation.
+        input_noise : float
+            Standard deviation of normal noise that is added to the network's input; for frames of real numbers.
         state_dropout : float
             Dropout rate of the network's output before it sets the biases.
         carried : shared variable or None, shape (n_rows, n_state)
@@ -202,6 +205,9 @@ class SequenceModel(NamedTuple):
         if input_dropout:
             keep, rng = dropout_mask(v, input_dropout, rng)
             network_input = network_input * keep * np.asarray(1.0 / (1.0 - input_dropout), v.dtype)
+        if input_noise:
+            z, rng = rng.normal(v)
+            network_input = network_input + np.asarray(input_noise, v.dtype) * z.astype(v.dtype)
         u, last = self._read(network_input, mask, start, carried)
         if state_dropout:
             n = u.type.shape[-1] - self.network.traits.n_direct  # direct biases (see Traits) are not dropped

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, log_ndtr, logsumexp
+from scipy.special import expit, log_ndtr, logsumexp, ndtri
 
 from rnnrbm.backend.random import uniform_numpy
 
@@ -48,8 +48,7 @@ class Stream:
         return u.astype(np.float64)
 
     def normal(self, shape: tuple[int, ...]) -> np.ndarray:
-        u1, u2 = self.uniform(shape), self.uniform(shape)
-        return np.sqrt(-2.0 * np.log(1.0 - u1)) * np.cos(2.0 * np.pi * u2)
+        return ndtri(self.uniform(shape) + 2.0**-25)
 
 
 # --------------------------------------------------------------------------------------------------- units

@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 import pytest
 from oracles import Params
 from scipy import stats
-from scipy.special import expit
+from scipy.special import expit, ndtri
 
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import key_from_seed, uniform_numpy
@@ -224,12 +224,14 @@ def test_impossible_dropout_is_refused(rate: float) -> None:
             model.loss(v, rng=random.shared(0), **{name: rate})
 
 
-def test_dropout_of_the_loss_equals_numpy() -> None:
-    """Inputs and states that remain are scaled up; the frames to explain stay whole."""
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_dropout_and_noise_of_the_loss_equal_numpy(noise: float) -> None:
+    """Inputs and states that remain are scaled up, and inputs are noisy; the frames to explain stay whole."""
     model, p = make("tanh")
     model.density.W.set_value(np.zeros((N_VISIBLE, N_HIDDEN), np.float32))  # then F(v) = -v b_v(t) + constant
     v = pt.tensor("v", dtype="float32", shape=(T, B, N_VISIBLE))
-    loss = model.loss(v, rng=random.shared(16), negative_phase=NegativePhase(1), input_dropout=0.3, state_dropout=0.4)
+    rates = {"input_dropout": 0.3, "input_noise": noise, "state_dropout": 0.4}
+    loss = model.loss(v, rng=random.shared(16), negative_phase=NegativePhase(1), **rates)
     f = engine.function([v], [loss.cost, pt.grad(loss.cost, model.bias_weights[0])], loss.updates)
     key = key_from_seed(16)
     draw = 0
@@ -243,6 +245,8 @@ def test_dropout_of_the_loss_equals_numpy() -> None:
         x = batch(i).astype(np.float64)
         cost, g = f(x.astype(np.float32))
         read = x * (uniform(T, B, N_VISIBLE) >= np.float32(0.3)) / 0.7
+        if noise:
+            read = read + noise * ndtri(uniform(T, B, N_VISIBLE).astype(float) + 2.0**-25)
         u = oracles.batch_major(oracles.run_cell("tanh", p, read)[0])
         u = u * (uniform(T * B, N_RECURRENT) >= np.float32(0.4)) / 0.6
         uniform(T * B)  # the pseudo-likelihood

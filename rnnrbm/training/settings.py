@@ -156,7 +156,7 @@ class Training(Settings):
     Attributes
     ----------
     epochs : int
-        Passes over the training set; 0 only evaluates the initial model.
+        Passes over the training set; 0 only evaluates the initial model. By default 30 for real numbers.
     pretrain_density, pretrain_network : int
         Epochs that train the frame density without a past, and then the network by predicting each unit of the next
         frame, before the joint training; see :mod:`rnnrbm.training.pretraining`.
@@ -166,7 +166,7 @@ class Training(Settings):
         independent, see :func:`rnnrbm.training.fit.fit`.
     k : int or list of (float, int)
         Gibbs steps of contrastive divergence (CD-k), constant or in stages: (0.0, 2), (0.5, 10) is 2 in the first half
-        of the epochs, then 10.
+        of the epochs, then 10. By default 10 and then 40 for real numbers.
     start : {"data", "noise"} or None
         Where the Gibbs chains of a training step start. ``"noise"`` trains the chains that samples are made by, from
         their beginning: of real numbers a chain that starts at its datum hardly ever leaves its mode, and neither
@@ -200,10 +200,11 @@ class Training(Settings):
         Greatest norm of the whole gradient; a longer gradient is scaled down. 0 turns clipping off.
     weight_decay : float
         Decoupled weight decay: at every step, weights (not biases) shrink by this fraction times the learning rate
-        (Loshchilov & Hutter, ICLR 2019). By default it is on for sequence models and frame densities only.
+        (Loshchilov & Hutter, ICLR 2019). By default it is on for sequence models and frame densities only, and 0.3 for
+        real numbers.
     centring : bool
         Train the weights of an RBM on deviations of its units from their means; see
-        :mod:`rnnrbm.training.centring`.
+        :mod:`rnnrbm.training.centring`. By default it is off for real numbers.
     averaging : float
         Decay of an exponential moving average of the parameters, which is validated and saved; 0 turns it off. By
         default it is on for sequence models and frame densities only.
@@ -211,6 +212,10 @@ class Training(Settings):
         Dropout rates of a network's outputs and of its inputs during training, constant or, like `k`, in stages; see
         :meth:`rnnrbm.sequence.SequenceModel.loss`. By default the last twentieth of the epochs has no dropout: a model
         that has only been trained with it writes too many or too few notes without it.
+    input_noise : float
+        Standard deviation of normal noise that is added to a network's inputs during training, for frames of real
+        numbers: it then relies less on details, which in its own samples differ from those of data. By default 0.3 for
+        real numbers, which have neither kind of dropout.
     carry : float
         Fraction of the rows of a batch in which the network never begins anew: each piece follows the state at the end
         of the batch before. Without such rows it meets no state that is older than a row, and a sample that is longer
@@ -266,6 +271,7 @@ class Training(Settings):
     averaging: Rate = 0.998
     state_dropout: Rate | list[tuple[Rate, Rate]] = [(0.0, 0.3), (0.95, 0.0)]
     input_dropout: Rate | list[tuple[Rate, Rate]] = [(0.0, 0.2), (0.95, 0.0)]
+    input_noise: NotNegative = 0.0
     carry: Share = 0.25
     transpose_range: tuple[Shift, Shift] | None = None
     transpose_prob: Share | list[tuple[Rate, Share]] = [(0.0, 0.9), (0.7, 0.2)]

@@ -111,6 +111,7 @@ _OF_SEQUENCES = (
     "rnn_scale",
     "state_dropout",
     "input_dropout",
+    "input_noise",
     "carry",
     "valid_n_frames",
     "valid_n_chains",
@@ -237,9 +238,12 @@ def usual_rate(model: Any) -> float:
 USUAL_OF_REAL_NUMBERS: dict[str, Any] = {
     "start": "noise",
     "k": [(0.0, 10), (0.5, 40)],
+    "epochs": 30,
     "centring": False,
-    "input_dropout": [(0.0, 0.1), (0.95, 0.0)],
-    "state_dropout": [(0.0, 0.1), (0.95, 0.0)],
+    "weight_decay": 0.3,
+    "input_noise": 0.3,
+    "input_dropout": 0.0,
+    "state_dropout": 0.0,
 }
 
 
@@ -383,6 +387,7 @@ def sequence_loss(
                 variant.k, settings.n_proposals, particles, settings.betas, settings.start or "data"
             ),
             input_dropout=variant.input_dropout,
+            input_noise=settings.input_noise,
             state_dropout=variant.state_dropout,
             carried=carried,
             max_active=max_active,

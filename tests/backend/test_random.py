@@ -88,7 +88,7 @@ def test_skip_is_the_same_as_drawing() -> None:
     like = pt.vector("like", dtype="float32", shape=(4,))
     _, drawn = rng.uniform(like)
     _, drawn = drawn.normal(like)
-    f = engine.function([like], [drawn.uniform(like)[0], rng.skip(3).uniform(like)[0]])
+    f = engine.function([like], [drawn.uniform(like)[0], rng.skip(2).uniform(like)[0]])
     a, b = f(np.zeros(4, np.float32))
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
@@ -225,8 +225,8 @@ def test_normals() -> None:
     f = engine.function([like], z, after.updates())
     first, second = (np.asarray(f(np.zeros(2**17, np.float32))) for _ in range(2))
     assert first.dtype == np.float32
-    assert int(engine.to_numpy(rng.draw)) == 4
-    np.testing.assert_allclose(first, Stream(key_from_seed(21)).normal((2**17,)), atol=2e-5)
+    assert int(engine.to_numpy(rng.draw)) == 2
+    np.testing.assert_allclose(first, Stream(key_from_seed(21)).normal((2**17,)), rtol=2e-5, atol=1e-6)
     for x in (first, second):
         assert np.isfinite(x).all()
         assert stats.kstest(x.astype(np.float64), "norm").pvalue > ALPHA

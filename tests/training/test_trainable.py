@@ -768,7 +768,7 @@ def test_training_starts_its_chains_as_the_settings_say():
 
     def trained(start):
         model = registry.build("rbm", 2, visible="gaussian:learned", n_hidden=2, seed=0)
-        settings = Training(start=start, epochs=1, k=1, seed=3)
+        settings = Training(start=start, epochs=4, k=1, seed=3)
         list(fit(model, [np.linspace(-2, 2, 40, dtype=np.float32).reshape(20, 2)], None, settings))
         return engine.to_numpy(model.density.W)
 
