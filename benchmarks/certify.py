@@ -68,10 +68,12 @@ def main() -> None:
     else:
         data = datasets.load("bach")
         model = trained(data, options.epochs)
-    small, known = cut(model, options.seed), frequent_states(data.train)
+    small = cut(model, options.seed)
+    known = frequent_states(data.train) if data.kind.is_discrete else None  # real numbers do not repeat
     frames = {}
     settings = {"n_chains": options.n_chains, "n_temperatures": options.n_temperatures}
-    for way in (("exact", None), ("ais", None), ("raise", None), ("ais", known), ("raise", known)):
+    with_list = [] if known is None else [("ais", known), ("raise", known)]
+    for way in (("exact", None), ("ais", None), ("raise", None), *with_list):
         evaluate = Evaluator(small, method=way[0], exact_states=way[1], **settings)
         scored = evaluate(data.test, seed=options.seed, frames=options.frames)
         values, variances = (np.concatenate(x) for x in (scored.frames, scored.variances))

@@ -170,8 +170,8 @@ class Training(Settings):
     start : {"data", "noise"} or None
         Where the Gibbs chains of a training step start. ``"noise"`` trains the chains that samples are made by, from
         their beginning: of real numbers a chain that starts at its datum hardly ever leaves its mode, and neither
-        learns which other modes there are, nor how to reach them. If it is not set, the model chooses: ``"noise"`` for
-        real numbers, ``"data"`` for any other; see :func:`rnnrbm.training.trainable.usual_settings`.
+        learns which other modes there are, nor how to reach them. If it is not set, it is ``"noise"`` for real
+        numbers and ``"data"`` for any other; see :func:`rnnrbm.training.trainable.usual_settings`.
     n_proposals : int
         Number of other frames of the batch from which a CD chain may start instead of its own frame, sampled in
         proportion to their current probability under the model. It is at most the number of frames in a batch, and

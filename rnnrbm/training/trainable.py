@@ -261,10 +261,8 @@ def usual_settings(model: Any) -> dict[str, Any]:
         ``learning_rate``, ``start`` and others, by name.
     """
     usual: dict[str, Any] = {"learning_rate": usual_rate(model)}
-    if not isinstance(model, SequenceModel):
-        return usual
-    usual["start"] = "data"
-    return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
+    of_notes = not isinstance(model, SequenceModel) or model.density.visible.is_discrete
+    return usual if of_notes else usual | USUAL_OF_REAL_NUMBERS
 
 
 def missing_settings(model: Any, settings: Training) -> dict[str, Any]:

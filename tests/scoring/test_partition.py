@@ -155,7 +155,7 @@ def test_ais_is_unbiased_for_every_kind_of_unit(sizes, visible, hidden):
     true = np.array([enumerated(p, visible[1], hidden[1]) for p in each])
     ratio = np.exp(log_w + (log_z_base - true)[:, None])
     error = ratio.std(axis=1, ddof=1) / np.sqrt(chains)
-    assert error.max() < 0.3
+    assert error.max() < 0.4
     assert error.min() > 1e-4
     assert (np.abs(ratio.mean(axis=1) - 1.0) < 4.5 * error).all()
 

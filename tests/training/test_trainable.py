@@ -746,7 +746,7 @@ def test_real_numbers_have_settings_of_their_own():
     def suited(model, settings):
         return suitable_settings(model, settings, single_frames=False, n_frames=40)
 
-    assert suited(notes, usual).model_dump() == usual.model_dump() | {"learning_rate": 8e-3, "start": "data"}
+    assert suited(notes, usual).model_dump() == usual.model_dump() | {"learning_rate": 8e-3}
     ours = suited(reals, usual)
     expected = {"learning_rate": 8e-3} | USUAL_OF_REAL_NUMBERS
     assert {name: getattr(ours, name) for name in expected} == expected
