@@ -12,6 +12,7 @@ from rnnrbm import datasets
 from rnnrbm.datasets import Dataset, PianoRoll, Spectrogram, Vectors
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
+from rnnrbm.experiment.setup import resolved
 from rnnrbm.kinds.registry import KINDS, from_record, to_record
 from rnnrbm.models.registry import unit_of
 from rnnrbm.sampling import expect_blocks
@@ -229,6 +230,9 @@ def test_a_run_on_vectors(tmp_path):
     tables = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert tables["model"]["visible"].startswith("gaussian:0.3")  # the deviation of a step of the walk
     assert tables["training"]["transpose_range"] == [0, 0]
+    assert tables["generation"]["k"] == 2  # as chosen
+    assert resolved(Config().replaced({"data.source": str(tmp_path / "walk.npz")})).generation.k == 40  # as in training
+    assert resolved(Config().replaced({"data.source": str(tmp_path / "walk.npz"), "training.k": 7})).generation.k == 7
     assert tables["run"]["data"]["kind"] == "vectors"
     assert sorted(os.listdir(tmp_path / "run" / "samples")) == [
         f"sample-{i}.{suffix}" for i in (1, 2) for suffix in ("npy", "png")

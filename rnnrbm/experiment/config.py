@@ -239,7 +239,8 @@ class Generation(Settings):
         Number of samples, and frames of each. If no number of frames is set, the kind of frame decides: 64 for notes,
         eight seconds for sound.
     k : int
-        Gibbs steps per frame, for a model with an RBM.
+        Gibbs steps per frame, for a model with an RBM. Chains that start from noise were trained to end well after the
+        last number of steps of training, so without a choice they take as many: 40 by default.
     n_init_states : int
         Number of the most frequent training frames from which Gibbs chains start, sampled in proportion to their
         probability under the model. With 0, chains start from the previous frame. Of real numbers they start from

@@ -187,6 +187,9 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
         chosen["training.transpose_range"] = data.kind.transpose_range
     model = build_model(settings.replaced({f"model.{k}": v for k, v in own.items()}).model, data.n_visible, seed=0)
     chosen |= {f"training.{k}": v for k, v in missing_settings(model, settings.training).items()}
+    start, k = (chosen.get(f"training.{name}", getattr(settings.training, name)) for name in ("start", "k"))
+    if start == "noise" and "k" not in settings.generation.model_fields_set:
+        chosen["generation.k"] = k if isinstance(k, int) else k[-1][1]
     return settings.replaced(chosen | {f"model.{k}": own.get(k) for k in {*own, *SIZES}})
 
 

@@ -12,7 +12,7 @@ from rnnrbm.training.packing import PackedDataset
 
 LENGTHS = (30, 7, 12, 45, 3)
 QUICK = {"row_length": 8, "batch_size": 3, "context": 2, "k": 2, "epochs": 2, "valid_n_chains": 2}
-QUICK |= {"valid_n_temperatures": 3}
+QUICK |= {"valid_n_temperatures": 3, "input_dropout": 0.1, "state_dropout": 0.1}
 
 
 def rolls(seed=0):
