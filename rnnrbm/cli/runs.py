@@ -294,8 +294,11 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     rows += [(name, f"{value:.3f}", "exact") for name, value in results["baselines"].items()]
     ll = math.inf if results["test_ll"] is None else results["test_ll"]
     if better := [f"{name} ({value:.3f})" for name, value in results["baselines"].items() if value > ll]:
-        improving = _still_improving(folder / "metrics.csv")
-        advice = "it was still improving: train for more epochs" if improving else "see the learning curves"
+        advice = "see the learning curves"
+        if "VAR(1)" in results["baselines"]:  # of so few frames, more epochs only learn the noise
+            advice = "with little data a linear model can be the better one: give more, or raise training.weight_decay"
+        elif _still_improving(folder / "metrics.csv"):
+            advice = "it was still improving: train for more epochs"
         tell(f"warning: the model scores below {', '.join(better)}; {advice}")
     title = f"Test set of {results['data']}, {results['test_frames']} frames"
     say_table(title, ("model", "nats per frame", "how"), rows)

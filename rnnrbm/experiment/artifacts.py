@@ -100,9 +100,9 @@ class Run:
         if found is None:
             return ""
         low, high = found.usual
-        how_many = "the sample has" if len(samples) == 1 else f"{found.n_samples} of {len(samples)} samples have"
+        how_many = "the sample leaves" if len(samples) == 1 else f"{found.n_samples} of {len(samples)} samples leave"
         return (
-            f"{how_many} more or fewer {self.kind.level_name} than the training set: sample {found.sample + 1} has "
+            f"{how_many} the range of the training set in {self.kind.level_name}: sample {found.sample + 1} has "
             f"{found.level:.2f} in frames {found.frame + 1} to {found.frame + found.size}, and training pieces have "
             f"between {low:.2f} and {high:.2f} in as many frames"
         )

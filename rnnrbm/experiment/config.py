@@ -432,7 +432,8 @@ def template() -> str:
         settings: Any = field.annotation
         lines.append(f"[{table}]")
         for names, kind, text in _documented(settings):
-            text = f"{text} One of {kind[1:-1]}.".lstrip() if kind.startswith("{") else text or kind
+            choices = kind.removesuffix(" or None")
+            text = f"{text} One of {choices[1:-1]}.".lstrip() if choices.startswith("{") else text or kind
             lines += ["", *textwrap.wrap(text, 116, initial_indent="# ", subsequent_indent="# ")]
             values = {name: getattr(settings(), name) for name in names}
             # of strings, numbers, truth values and lists of them, JSON is TOML

@@ -149,6 +149,8 @@ def _extend(state: State, before: Training, now: Training, where: str, progress:
         ("state dropout", [x.state_dropout for x in variants]),
         ("transposed pieces", [x.transpose_prob_at(min(epoch, max(0, x.epochs - 1))) for x in (now, before)]),
     ):
+        if name == "transposed pieces" and not any(now.shifts):
+            continue
         if values[0] != values[1]:
             said.append(f"{name} {values[0]:g}, was {values[1]:g}")
     text = (

@@ -194,6 +194,9 @@ def train(
         about: dict[str, Any] = {"data": facts(data)}
         meta["data"] = about["data"]["sha256"]
         meta["levels"] = drift.ranges(level for piece in data.train for level in data.kind.levels([piece]))
+        if (shifts := settings.data.shifts or 1) > 1:
+            text = f"each piece of the training set is read {shifts} times, at other parts of the hop (data.shifts)"
+            progress("note", 0, 0, {"text": text})
         if start is not None:
             meta["init"] = start.fingerprint
             about["init"] = {"sha256": start.fingerprint}

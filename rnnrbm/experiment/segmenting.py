@@ -123,7 +123,10 @@ def segment_recordings(
         done.append(Segmented(target, len(found), share, recording.seconds))
     progress("segment", len(recordings), len(recordings), None)
     if nothing := [each.path for each in done if not each.n_calls]:
-        warn(f"{len(nothing)} of {len(done)} recordings have no call above the threshold, such as that of {nothing[0]}")
+        warn(
+            f"{len(nothing)} of {len(done)} recordings have no call above the threshold, such as that of {nothing[0]}; "
+            "lower threshold or peak_db (--threshold, --peak-db), or choose another band of frequencies"
+        )
     return done
 
 

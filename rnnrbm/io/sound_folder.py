@@ -100,6 +100,12 @@ def spectral_options(path: Path, **given: Any) -> dict[str, Any]:
         rate = next(filter(None, map(_rate, [path] if path.is_file() else sound_files(path))), None)
     base = _usual(rate) if given.get("preset") is None else preset(given["preset"])
     options: dict[str, Any] = {name: given.get(name, value) for name, value in asdict(base).items()}
+    low, high = options["low"], options["high"]
+    if "high" not in given and high is not None and isinstance(low, (int, float)) and low >= high:
+        raise ValueError(
+            f"low={low:g}: expected less than {high:g} hertz, where the band ends; choose a lower one, or another "
+            "high, which may be half of the samples per second"
+        )
     return {name: 0 if name == "n_bands" and value is None else value for name, value in options.items()}
 
 

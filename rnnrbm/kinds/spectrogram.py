@@ -61,7 +61,7 @@ class Spectrogram:
 
     name: ClassVar[str] = "spectrogram"
     is_discrete: ClassVar[bool] = False
-    level_name: ClassVar[str] = "decibels above the floor per frame"
+    level_name: ClassVar[str] = "mean level, decibels above the floor"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (ScoreColumn("rmse", "RMSE (dB)"), ScoreColumn("r2", "R2"))
     score_note: ClassVar[str] = (
         "Log-likelihoods are densities of standardised bands; divided by the number of bands, they are nats per band. "
