@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +98,8 @@ def segment_recordings(
     check_folder(place, "annotations")
     check_writable(place)
     targets = {path: place / path.relative_to(folder).with_suffix(suffix) for path in paths}
-    if twice := [path for path in paths if list(targets.values()).count(targets[path]) > 1]:
+    n_of = Counter(targets.values())
+    if twice := [path for path in paths if n_of[targets[path]] > 1]:
         raise ValueError(
             f"{twice[0]} and {twice[1]}: would have the same file of annotations, {targets[twice[0]].name}; rename one"
         )
