@@ -239,12 +239,12 @@ class Generation(Settings):
         Number of samples, and frames of each. If no number of frames is set, the kind of frame decides: 64 for notes,
         eight seconds for sound.
     k : int
-        Gibbs steps per frame, for a model with an RBM. Chains that start from noise were trained to end well after the
-        last number of steps of training, so without a choice they take as many: 40 by default.
+        Gibbs steps per frame, for a model with an RBM. Chains that start from noise are trained to be right after as
+        many steps as the last stage of training has, so they take that number, usually 40, if none is set.
     n_init_states : int
         Number of the most frequent training frames from which Gibbs chains start, sampled in proportion to their
-        probability under the model. With 0, chains start from the previous frame. Of real numbers they start from
-        noise if those of training did. See :class:`rnnrbm.sampling.Sampler`.
+        probability under the model. With 0, chains start from the previous frame. Chains of
+        real numbers start from noise if those of training did. See :class:`rnnrbm.sampling.Sampler`.
     temperature : float
         Below 1, probable frames become more probable, so samples are plainer; above 1 they are more varied. See
         :func:`rnnrbm.densities.at_temperature`.
