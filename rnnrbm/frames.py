@@ -77,6 +77,8 @@ class FrameKind(Protocol):
 
     #: name in files, such as ``"piano-roll"``
     name: ClassVar[str]
+    #: whether the frames of a piece follow each other in time; if not, they are independent and have no order
+    is_sequence: ClassVar[bool]
     #: whether a frame has a probability, not a density; only such models as agree compare with the baselines
     is_discrete: ClassVar[bool]
     #: what :meth:`levels` counts, such as ``"notes per frame"``

@@ -88,6 +88,7 @@ SCIENCE = {
     "samplers",
     "sampling",
     "sequence",
+    "static",
     "units",
     "weights",
 }

@@ -50,6 +50,7 @@ class PianoRoll:
     """
 
     name: ClassVar[str] = "piano-roll"
+    is_sequence: ClassVar[bool] = True
     is_discrete: ClassVar[bool] = True
     level_name: ClassVar[str] = "notes per frame"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (
