@@ -27,7 +27,7 @@ from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import EnergyDensity, check_biases, clamped
 from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
 
-__all__ = ["RBM", "RBMOptions", "cd", "check_k", "gibbs"]
+__all__ = ["RBM", "RBMOptions", "cd", "check_k", "gibbs", "sparsity_penalty", "statistics_gradient"]
 
 
 class RBMOptions(TypedDict, total=False):
@@ -183,7 +183,8 @@ class RBM(NamedTuple):
         """Estimate the log pseudo-likelihood of binary rows from one random unit of each row.
 
         log PL(v) = sum_i log P(v_i | other units) is estimated by n_visible * log sigmoid(F(v, unit i flipped) - F(v))
-        for one i, drawn uniformly for each row. The estimate is unbiased and costs one more free energy. It monitors
+        for one i, drawn uniformly for each row. The estimate is unbiased and costs no matrix product but that of F(v), which
+        training needs anyway. It monitors
         training; it is not comparable with a log-likelihood.
 
         Parameters
@@ -206,10 +207,68 @@ class RBM(NamedTuple):
         n_visible = self.W.type.shape[0]
         u, rng = rng.uniform(v[:, 0])
         chosen = pt.floor(u * np.float32(n_visible)).astype("int32")
-        flip = pt.eq(pt.arange(n_visible, dtype="int32"), chosen[:, None])
-        flipped = pt.switch(flip, np.asarray(1.0, v.dtype) - v, v)
-        gap = self.free_energy(v) - self.free_energy(flipped)
+        one = pt.eq(pt.arange(n_visible, dtype="int32"), chosen[:, None]).astype(v.dtype)
+        # the flip changes v_i by `change`, so it adds a row of W to the hidden units' input: no second matrix product
+        change = np.asarray(1.0, v.dtype) - np.asarray(2.0, v.dtype) * (one * v).sum(axis=-1)
+        x = self.hidden_activation(v)
+        before = self.hidden.log_partition(x).sum(axis=-1, acc_dtype=v.dtype)
+        after = self.hidden.log_partition(x + change[:, None] * self.W[chosen]).sum(axis=-1, acc_dtype=v.dtype)
+        gap = change * (one * self.b_v).sum(axis=-1) + after - before
         return -pt.softplus(gap) * np.asarray(n_visible, v.dtype), rng
+
+
+def statistics_gradient(rbm: RBM, v: TensorVariable, negative: TensorVariable) -> list[TensorVariable]:
+    """Return the gradient of ``mean F(v) - mean F(negative)`` as statistics: those of the negative phase less the data's.
+
+    For W these are the means of s(v_i) E[s(h_j) | v], for b_v of s(v_i), and for b_h of E[s(h_j) | v]. PyTensor derives
+    the same from the free energy; here it stands in full, to read and to test.
+
+    Parameters
+    ----------
+    rbm : RBM
+        Static: its biases have shape (n,).
+    v, negative : TensorVariable, shapes (R, n_visible) and (S, n_visible)
+        Data, and states of the model.
+
+    Returns
+    -------
+    list of TensorVariable
+        Gradients with respect to W, b_v and b_h.
+    """
+
+    def means(x: TensorVariable) -> list[TensorVariable]:
+        a = rbm.hidden_activation(x)
+        h = pt.grad(rbm.hidden.log_partition(a).sum(), a)  # E[s(h) | v] for every unit type
+        s, n = rbm.visible.statistic(x), x.shape[0].astype(x.dtype)
+        return [s.T @ h / n, s.mean(axis=0), h.mean(axis=0)]
+
+    return [model - data for data, model in zip(means(v), means(negative), strict=True)]
+
+
+def sparsity_penalty(
+    rbm: RBM, v: TensorVariable, target: float, counts: TensorVariable | None = None
+) -> TensorVariable:
+    """Return the sum over hidden units of the squared difference of their mean activity from a target.
+
+    (Lee, Ekanadham & Ng, "Sparse deep belief net model for visual area V2", NIPS 2007.)
+
+    Parameters
+    ----------
+    rbm : RBM
+    v : TensorVariable, shape (R, n_visible)
+        Data.
+    target : float
+        Wished mean of a hidden unit.
+    counts : TensorVariable or None, shape (R,)
+        1 for data, 0 for padding; None: all are data.
+    """
+    h = rbm.hidden.mean(rbm.hidden_activation(v))
+    if counts is None:
+        mean = h.mean(axis=0)
+    else:
+        weight = counts.astype(h.dtype)
+        mean = (weight[:, None] * h).sum(axis=0) / pt.maximum(weight.sum(), np.asarray(1.0, h.dtype))
+    return pt.sqr(mean - np.asarray(target, h.dtype)).sum()
 
 
 def check_k(k: int) -> None:

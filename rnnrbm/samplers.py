@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
@@ -22,10 +23,12 @@ from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.densities import EnergyDensity, FrameDensity, Independent, NormalizedDensity, clamped
 from rnnrbm.rbm import RBM, cd, check_k, gibbs
-from rnnrbm.weights import log_weights
+from rnnrbm.weights import as_rbm, log_weights
 
 __all__ = [
     "NegativePhase",
+    "anneal",
+    "can_anneal",
     "cd",
     "draw_frame",
     "expected_frame",
@@ -188,6 +191,62 @@ def tempered(
     return disconnected_grad(v[0]), {particles: v} | rng.updates()
 
 
+def can_anneal(density: FrameDensity) -> bool:
+    """Whether :func:`anneal` can sample a density: it is an RBM of binary units, or has an attribute ``rbm`` of them."""
+    rbm = as_rbm(density)
+    return isinstance(rbm, RBM) and rbm.visible.is_binary and rbm.hidden.is_binary
+
+
+def anneal(density: EnergyDensity, like: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
+    """Sample rows in the shape of `like` by chains that pass from noise through rising inverse temperatures to 1.
+
+    Each of the `k` steps is a Gibbs step at its inverse temperature, from 1 / k to 1. Where energy barriers are low,
+    chains choose a mode freely, so they find modes that a chain of as many steps at temperature 1 seldom reaches
+    (Kirkpatrick, Gelatt & Vecchi, Science 1983). Samples are those of annealed importance sampling without their
+    weights, so they are approximate: exact for k without bound.
+
+    Parameters
+    ----------
+    density : EnergyDensity
+        For which :func:`can_anneal` holds.
+    like : TensorVariable, shape (..., n_visible)
+        Only the shape matters.
+    rng : Rng
+    k : int
+        Number of steps.
+
+    Returns
+    -------
+    v : TensorVariable, shape of `like`
+    rng : Rng
+
+    Raises
+    ------
+    ValueError
+        If the density is no RBM of binary units.
+    """
+    check_k(k)
+    if not can_anneal(density):
+        raise ValueError(f"start='annealed' needs an RBM of binary units, got {density!r:.80}; use 'noise'")
+    rbm: RBM = as_rbm(density)
+
+    def step(beta: Any, v: Any, draw: Any, key: Any, *tensors: Any) -> list[TensorVariable]:
+        r = rbm.with_tensors(list(tensors))
+        h, inner = r.hidden.sample(beta * r.hidden_activation(v), Rng(key, draw))
+        v, inner = r.visible.sample(beta * r.visible_activation(h), inner)
+        return [v, inner.draw]
+
+    start, rng = rbm.visible.noise(like, rng)
+    v, draw = pytensor.scan(
+        step,
+        sequences=[pt.as_tensor(np.linspace(0.0, 1.0, k + 1)[1:].astype(rbm.W.dtype))],
+        outputs_info=[start, rng.draw],
+        non_sequences=[rng.key, *rbm.tensors()],
+        return_updates=False,
+    )
+    return v[-1], rng._replace(draw=draw[-1])
+
+
 class NegativePhase(NamedTuple):
     """How to draw the negative sample of a training step.
 
@@ -257,12 +316,18 @@ def draw_frame(
         Frames from which the chains start instead, sampled in proportion to their probability under the density.
     clamp : TensorVariable or None, shape (n_visible,)
         Fixed values of units, NaN for units to sample given the fixed ones.
-    start : {"previous", "noise"}
-        ``"noise"``: the chains start from noise instead; `init_states` must be None.
+    start : {"previous", "noise", "annealed"}
+        ``"noise"``: the chains start from noise instead; ``"annealed"``: from noise, and their `k` steps pass through
+        rising inverse temperatures (:func:`anneal`). `init_states` must then be None, and for ``"annealed"`` `clamp`
+        too.
     """
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
+    if start == "annealed":
+        if clamp is not None:
+            raise ValueError("start='annealed' cannot clamp units; use 'noise'")
+        return anneal(density, v, rng, k)
     if start == "noise":
         v, rng = density.visible.noise(v, rng)
     elif init_states is not None:

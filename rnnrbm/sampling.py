@@ -13,17 +13,18 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm import memory
 from rnnrbm.arguments import as_array, number, whole_number
 from rnnrbm.backend import engine, random, sharding
-from rnnrbm.densities import FrameDensity, at_temperature
+from rnnrbm.densities import EnergyDensity, FrameDensity, at_temperature
 from rnnrbm.networks import final_state
 from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
-from rnnrbm.samplers import draw_frame, expected_frame, usual_start
+from rnnrbm.samplers import can_anneal, draw_frame, expected_frame, usual_start
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
+from rnnrbm.static import StaticModel
 from rnnrbm.units import Unit, unit_tensors
 
-__all__ = ["Sampler", "expect_blocks", "generate", "predict"]
+__all__ = ["Sampler", "expect_blocks", "generate", "predict", "reconstruct"]
 
 
 class _RowRBM(NamedTuple):
@@ -97,8 +98,9 @@ class Sampler:
         whose samples are exact.
     temperature : float
         Below 1, probable frames become more probable, and above 1 less; see :func:`rnnrbm.densities.at_temperature`.
-    start : {"previous", "noise"} or None
-        Where each frame's chain starts without `init_states`: from the frame before it, or from noise. None:
+    start : {"previous", "noise", "annealed"} or None
+        Where each frame's chain starts without `init_states`: from the frame before it, or from noise. With
+        ``"annealed"`` it passes from noise through rising inverse temperatures (:func:`rnnrbm.samplers.anneal`). None:
         :func:`rnnrbm.samplers.usual_start`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
@@ -134,8 +136,8 @@ class Sampler:
                     f"model, data.train, 5000); got {init_states!r:.60}"
                 )
             (states,) = check_pieces([init_states], model.density, name="init_states")
-            if start == "noise":
-                raise ValueError("start='noise' and init_states: chains start from one of the two; leave one out")
+            if start in ("noise", "annealed"):
+                raise ValueError(f"start={start!r} and init_states: chains start from one of the two; leave one out")
             self._start = "previous"
             self._init_states = engine.shared(states, "init_states", self.dtype)
         self._rng = random.shared(0)
@@ -447,9 +449,42 @@ def expect_blocks(
 
 
 def _checked_start(start: str | None, density: FrameDensity) -> str:
-    if start not in (None, "previous", "noise"):
-        raise ValueError(f"start={start!r}: expected 'previous', 'noise' or None")
+    if start not in (None, "previous", "noise", "annealed"):
+        raise ValueError(f"start={start!r}: expected 'previous', 'noise', 'annealed' or None")
+    if start == "annealed" and isinstance(density, EnergyDensity) and not can_anneal(density):
+        raise ValueError(f"start='annealed' needs an RBM of binary units, got a {type(density).__name__}; use 'noise'")
     return usual_start(density) if start is None else start
+
+
+def reconstruct(model: Any, frames: np.ndarray, *, seed: random.Seed = 0, mode: Any = None) -> np.ndarray | None:
+    """Reconstruct single frames: what a model expects to see again after it has looked at each.
+
+    Of an RBM, it is the mean of the visible units given a sample of the hidden ones. A
+    :class:`rnnrbm.static.StaticModel` has a way of its own.
+
+    Parameters
+    ----------
+    model : RBM, SequenceModel or StaticModel
+        Of a sequence model, the density without a past.
+    frames : array of shape (n, n_visible)
+    seed : int or numpy.random.Generator
+    mode : str or None
+        See :func:`rnnrbm.backend.engine.function`.
+
+    Returns
+    -------
+    numpy.ndarray or None, shape (n, n_visible)
+        None for a density without hidden units that are sampled, such as a NADE.
+    """
+    if isinstance(model, StaticModel):
+        return model.reconstruct(frames, seed=seed, mode=mode)
+    density = as_sequence_model(model).density
+    if not isinstance(density, RBM):
+        return None
+    (rows,) = check_pieces([frames], density, name="frames")
+    v = pt.tensor("v", dtype=density.W.dtype, shape=(len(rows), density.W.type.shape[0]))
+    expected, _ = expected_frame(density, v, random.shared(random.as_seed(seed)))
+    return engine.to_numpy(engine.function([v], expected, mode=mode, trust_input=True)(rows.astype(v.dtype)))
 
 
 _AT_ONCE = 2048  # frames that are predicted together

@@ -28,7 +28,9 @@ from rnnrbm.bias_weights import init_bias_weights, project_bias
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, at_temperature, check_density
 from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
 from rnnrbm.recurrence import flatten, initial_state
+from rnnrbm.rbm import sparsity_penalty
 from rnnrbm.samplers import NegativePhase, draw_frame
+from rnnrbm.weights import as_rbm
 
 __all__ = ["SequenceModel", "as_sequence_model"]
 
@@ -153,6 +155,7 @@ class SequenceModel(NamedTuple):
         state_dropout: float = 0.0,
         carried: Any = None,
         max_active: int | None = None,
+        sparsity: tuple[float, float] | None = None,
     ) -> Loss:
         """Build the loss of a batch: contrastive divergence for an energy, -log p for a normalized density.
 
@@ -183,6 +186,9 @@ class SequenceModel(NamedTuple):
             updates hold the states after the last frames with mask 1 of these rows, for the next batch.
         max_active : int or None
             Greatest number of units that are on in any frame, if known; a NADE is faster with fewer.
+        sparsity : (float, float) or None
+            Target of the mean activity of hidden units, and the factor of the penalty
+            (:func:`rnnrbm.rbm.sparsity_penalty`); for densities with an RBM.
 
         Raises
         ------
@@ -226,7 +232,12 @@ class SequenceModel(NamedTuple):
         row_mask = None if mask is None else flatten(mask)
         negative, updates = negative_phase.sample(density, rows, rng, row_mask)
         difference = density.free_energy(rows) - density.free_energy(negative)
-        return Loss(masked_mean(difference, mask), dict(updates) | last, {"pseudo_likelihood": pseudo_ll})
+        cost = masked_mean(difference, mask)
+        if sparsity is not None:
+            target, factor = sparsity
+            penalty = sparsity_penalty(as_rbm(density), rows, target, row_mask)
+            cost = cost + np.asarray(factor, self.dtype) * penalty
+        return Loss(cost, dict(updates) | last, {"pseudo_likelihood": pseudo_ll})
 
     def _read(
         self, v: TensorVariable, mask: TensorVariable | None, start: TensorVariable | None, carried: Any

@@ -194,7 +194,6 @@ def generate(
     with friendly():
         import numpy as np
 
-        from rnnrbm import sampling as sample
         from rnnrbm.experiment import run
         from rnnrbm.experiment.run_folder import using
         from rnnrbm.scoring.likelihood import usable_states
@@ -239,11 +238,11 @@ def generate(
             changed = "Gibbs chains start from other frames, and samples differ"
             missing = "Gibbs chains start from the frame before, and samples differ"
             own = None
-            if number and not trained.model.normalized and trained.model.density.visible.is_discrete:
+            if number and run.starts_from_states(trained):
                 own = own_data(trained, changed, missing, bar.report)
             states = None if own is None else usable_states(trained.model, own.train, number)
-            sampled = sample.generate(
-                trained.model,
+            new = run.draw_samples(
+                trained,
                 n_frames,
                 n_samples=n_samples,
                 k=k,
@@ -251,11 +250,9 @@ def generate(
                 prime=primer,
                 init_states=states,
                 temperature=temperature,
-                start=trained.start if states is None else None,
                 mode=mode,
                 progress=bar.report,
             )
-            new = list(trained.kind.from_samples(sampled))
             if departure := trained.departure(new):
                 bar.report("note", 0, 0, {"text": f"warning: {departure}"})
             pieces = new if not primed else [np.concatenate([primer, frames]) for frames in new]
@@ -288,7 +285,9 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
 
     epoch, name = f"epoch {results['best_epoch']}", f"this {results['model'].upper()}"
     rows = [(name, "not scored", epoch)]
-    if results["test_ll"] is not None:
+    if results.get("test_score") is not None:
+        rows = [(name, f"{results['test_score']['value']:.4f}", f"{results['test_score']['name']}; {epoch}")]
+    elif results["test_ll"] is not None:
         how = results["method"] + (f", bias {bias:.3f}" if (bias := results.get("test_bias")) else "")
         rows = [(name, with_error(results["test_ll"], results["test_se"]), f"{how}; {epoch}")]
     rows += [(name, f"{value:.3f}", "exact") for name, value in results["baselines"].items()]
@@ -301,7 +300,7 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
             advice = "it was still improving: train for more epochs"
         tell(f"warning: the model scores below {', '.join(better)}; {advice}")
     title = f"Test set of {results['data']}, {results['test_frames']} frames"
-    say_table(title, ("model", "nats per frame", "how"), rows)
+    say_table(title, ("model", "score" if results.get("test_score") else "nats per frame", "how"), rows)
     stats = results["statistics"]
     for name, value in stats["samples"].items():
         say(f"{_words(name)}: samples {value:.3f}, training set {stats['train'][name]:.3f}")

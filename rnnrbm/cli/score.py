@@ -141,8 +141,13 @@ def evaluate(
             return
         title = f"{results['data']}, {split}: {_pieces(results['pieces'])}, {results['frames']} frames"
         kind = trained.kind
+        if "score" in results:
+            say(f"{title}\n{results['score']['name']}: {results['score']['value']:.4f}")
+            say(f"written to {trained.folder / 'evaluations'}")
+            return
         _print_table(title, kind, [*_evaluated(results, kind), *(_baseline(row, kind) for row in results["baselines"])])
-        say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
+        if "prediction" in results:
+            say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
         if results["log_likelihood"]["bias"]:
             say(
                 "bias: how far the estimate is too high (AIS) or too low (RAISE) because the number of chains is "
@@ -235,7 +240,7 @@ def _evaluated(results: dict[str, Any], kind: FrameKind) -> list[Row]:
         if key in results:
             ll = results[key]
             scores = (
-                _scores(results["prediction"], kind) if key == "log_likelihood" else ("",) * len(kind.score_columns)
+                _scores(results.get("prediction", {}), kind) if key == "log_likelihood" else ("",) * len(kind.score_columns)
             )
             rows.append(
                 (

@@ -20,14 +20,18 @@ from rnnrbm.experiment.run_folder import lock, replaces
 from rnnrbm.experiment.setup import build_model, model_options
 from rnnrbm.files import temporary_target
 from rnnrbm.frames import FrameKind
+from rnnrbm.kinds.image import Image
 from rnnrbm.kinds.registry import from_record
 from rnnrbm.progress import Progress, silent
+from rnnrbm.samplers import can_anneal
 from rnnrbm.scoring import drift
+from rnnrbm.sampling import generate, reconstruct
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.static import StaticModel
 from rnnrbm.training.fit import State
 from rnnrbm.training.packing import transposed
 
-__all__ = ["Run", "draw", "load", "load_checkpoint", "write_samples"]
+__all__ = ["Run", "draw", "draw_samples", "load", "load_checkpoint", "starts_from_states", "write_samples"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Run:
     ----------
     folder : pathlib.Path
     config : Config
-    model : SequenceModel
+    model : SequenceModel or StaticModel
         With the best parameters.
     kind : FrameKind
         Kind of the frames it was trained on.
@@ -54,7 +58,7 @@ class Run:
 
     folder: Path
     config: Config
-    model: SequenceModel
+    model: SequenceModel | StaticModel
     kind: FrameKind
     best_epoch: int
     data_hash: str | None = None
@@ -63,7 +67,12 @@ class Run:
 
     @property
     def start(self) -> str:
-        """Where Gibbs chains of samples start without frames to start from, by where those of training did."""
+        """Where Gibbs chains of samples start without frames to start from, by where those of training did.
+
+        Frames without an order have no frame before them: their chains pass from noise through all temperatures.
+        """
+        if not self.kind.is_sequence:
+            return "annealed"
         return "noise" if self.config.training.start == "noise" else "previous"
 
     @property
@@ -120,6 +129,9 @@ class Run:
                 f"{data.name}: {columns} as for the {name} of {self.folder}; give data of the same columns"
             )
 
+
+#: Images of the figure of reconstructions.
+N_RECONSTRUCTED = 12
 
 #: Trained models that come with the library: name -> file.
 EMBEDDED = {"bach": "bach-rnn-rbm.npz"}
@@ -269,8 +281,72 @@ def write_samples(
     return files
 
 
-def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State) -> None:
-    """Write the figures of a run: learning curves, filters, a sample, statistics of samples beside the data's."""
+def starts_from_states(run: Run) -> bool:
+    """Whether Gibbs chains of a run's samples can start from frames of the training set."""
+    model = run.model
+    has_chains = isinstance(model, SequenceModel) and not model.normalized
+    return has_chains and model.density.visible.is_discrete and run.kind.is_sequence
+
+
+def draw_samples(
+    run: Run,
+    n_frames: int,
+    *,
+    n_samples: int,
+    k: int,
+    seed: int,
+    prime: np.ndarray | None = None,
+    init_states: np.ndarray | None = None,
+    temperature: float = 1.0,
+    mode: Any = None,
+    progress: Progress = silent,
+) -> list[np.ndarray]:
+    """Sample pieces of a run: sequences, or, of a kind without an order, frames that are independent of each other.
+
+    Parameters
+    ----------
+    run : Run
+    n_frames : int
+        Frames of each piece.
+    n_samples, k, seed, prime, init_states, temperature, mode, progress
+        See :func:`rnnrbm.sampling.generate`. A static model has a chain of its own, which makes `k` steps.
+
+    Returns
+    -------
+    list of numpy.ndarray, each (n_frames, n_visible)
+        Frames of the run's kind.
+
+    Raises
+    ------
+    ValueError
+        If frames without an order should continue a primer, or a static model has another temperature than 1.
+    """
+    model = run.model
+    if prime is not None and not (run.kind.is_sequence and isinstance(model, SequenceModel)):
+        raise ValueError(f"{run.folder}: its frames are independent of each other, so none continues a primer")
+    if not isinstance(model, SequenceModel):
+        if temperature != 1.0:
+            raise ValueError(f"{run.config.model.name} samples at temperature 1 only, got {temperature:g}")
+        progress("sample", 0, n_samples, None)
+        frames = model.sample(n_samples * n_frames, k=k, seed=seed, mode=mode)
+        progress("sample", n_samples, n_samples, None)
+        return list(run.kind.from_samples(frames.reshape(n_samples, n_frames, -1)))
+    how: dict[str, Any] = {"k": k, "seed": seed, "temperature": temperature, "mode": mode, "progress": progress}
+    start = run.start if init_states is None else None
+    if run.kind.is_sequence:
+        how |= {"n_samples": n_samples, "prime": prime, "init_states": init_states, "start": start}
+        return list(run.kind.from_samples(generate(model, n_frames, **how)))
+    if start == "annealed" and not can_anneal(model.density):
+        start = "noise"
+    frames = generate(model, 1, n_samples=n_samples * n_frames, init_states=init_states, start=start, **how)
+    return list(run.kind.from_samples(frames.reshape(n_samples, n_frames, -1)))
+
+
+def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State, mode: Any = None) -> None:
+    """Write the figures of a run: learning curves, filters, a sample, statistics of samples beside the data's.
+
+    Of images there are reconstructions too.
+    """
     from rnnrbm import plot
 
     figures = run.folder / "figures"
@@ -278,9 +354,17 @@ def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State) -
     if state.rows:
         columns = {name: [row[name] for row in state.rows] for name in state.rows[0]}
         plot.save(plot.learning_curves(columns), figures / "learning_curves.png")
-    W = engine.to_numpy(getattr(run.model.density, "W", np.empty((0, 0))))
+    if isinstance(run.model, SequenceModel):
+        W = engine.to_numpy(getattr(run.model.density, "W", np.empty((0, 0))))
+    else:
+        own = run.model.filters()
+        W = np.empty((0, 0)) if own is None else own
     if len(W) == data.n_visible:  # tied weights have rows for distances, not for notes
         plot.save(run.kind.draw_filters(W), figures / "filters.png")
+    if isinstance(run.kind, Image):
+        frames = np.concatenate([piece[:N_RECONSTRUCTED] for piece in data.test or data.valid])[:N_RECONSTRUCTED]
+        if (made := reconstruct(run.model, frames, seed=run.config.training.seed, mode=mode)) is not None:
+            plot.save(run.kind.draw_reconstructions(frames, made), figures / "reconstructions.png")
     title = f"A sample ({run.config.model.name.upper()} trained on {data.name})"
     plot.save(run.kind.draw(samples[0], title=title), figures / "sample.png")
     # training transposes, so samples come in other keys, and are compared with pieces that do, as many as in the end

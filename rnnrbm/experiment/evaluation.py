@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import tee
 from pathlib import Path
@@ -25,9 +25,12 @@ from rnnrbm.sampling import expect_blocks, predict
 from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, usable_states, usual_annealing
 from rnnrbm.scoring.partition import annealing_schedule
 from rnnrbm.scoring.result import LogLikelihood, verdict, with_error
+from rnnrbm.sequence import SequenceModel
 
 __all__ = ["check_how", "evaluate", "fingerprint", "read_partial", "score"]
 
+#: Frames without an order for which RAISE is computed unless a number is given.
+N_BRACKET_IMAGES = 200
 SAVE_EVERY = 10.0  # seconds between savings of what has been scored
 
 
@@ -168,7 +171,8 @@ def evaluate(
     n_chains, n_temperatures, schedule
         Of annealing; see :func:`rnnrbm.scoring.likelihood.log_likelihood`.
     n_exact_states : int
-        So many of the most frequent frames of `train` have their part of Z summed exactly; 0 is the published protocol.
+        So many of the most frequent frames of `train` have their part of Z summed exactly; 0 is the published protocol,
+        and that of frames without an order, such as images, each of which occurs once.
     train : sequence of arrays (T, n_visible) or None
         What the run was trained on; by default the training set of `data`.
     bracket : bool
@@ -176,7 +180,8 @@ def evaluate(
     n_bracket_frames : int or None
         Number of random frames for RAISE, 2 or more. The mean gap between AIS and RAISE on these frames is taken for
         the gap on all frames. It is small and varies little, so a few thousand frames are enough; its error is part of
-        the standard error. None scores all frames.
+        the standard error. None scores all frames; of frames without an order it stands for at most
+        :data:`N_BRACKET_IMAGES`, since each of them is annealed on its own.
     k, n_draws : int
         Prediction scores are those of frames that are sampled `n_draws` times given the true past, by `k` Gibbs steps
         from the frame before.
@@ -195,7 +200,8 @@ def evaluate(
         What is written to ``evaluations/DATA-SPLIT.json`` of the run, the latest for this data and split:
         ``log_likelihood`` (nats per frame: micro, over all frames; macro, over pieces; [name, mean] of each piece;
         standard error; bias; settings; share of frames with poor weights), ``raise`` likewise, ``bracket`` (the gap
-        between the two, and why they are no bracket, if they are none), ``prediction``, ``baselines``. The frames' own
+        between the two, and why they are no bracket, if they are none), ``prediction`` (of sequences), ``baselines``.
+        A static model has a ``score`` (its name and value) instead of these. The frames' own
         values are beside it, in a file for each method and settings.
 
     Raises
@@ -211,9 +217,13 @@ def evaluate(
         If `stop` returned True. Another call with the same settings resumes.
     """
     check_how(method, schedule)
-    method = method or ("exact" if run.model.normalized else "ais")
+    model = run.model
+    if not isinstance(model, SequenceModel) and method is not None:
+        raise ValueError(f"method {method!r}: {run.config.model.name} has no log-likelihood; leave it out")
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    if n_bracket_frames is None and not run.kind.is_sequence:
+        n_bracket_frames = N_BRACKET_IMAGES
     if n_bracket_frames is not None and n_bracket_frames < 2:
         raise ValueError(f"n_bracket_frames must be at least 2, or None for all, got {n_bracket_frames}")
     data = datasets.matched(data, run.kind)
@@ -235,13 +245,19 @@ def evaluate(
             "seed": seed,
             "epoch": run.best_epoch,
         }
+        if not isinstance(model, SequenceModel):
+            results["score"] = {"name": model.score_name, "value": float(model.score(pieces, mode))}
+            _write(folder / f"{name}.json", results)
+            return results
+        method = method or ("exact" if model.normalized else "ais")
         methods = [method, "raise"] if bracket and method == "ais" else [method]
-        states = usable_states(run.model, data.train if train is None else train, n_exact_states)
+        n_exact_states = n_exact_states if run.kind.is_sequence else 0
+        states = usable_states(model, data.train if train is None else train, n_exact_states)
         given: Any = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
         began = time.monotonic()
         for stage in methods:
-            annealing = usual_annealing(run.model, stage, **given)
-            evaluator = Evaluator(run.model, method=stage, exact_states=states, mode=mode, **annealing._asdict())
+            annealing = usual_annealing(model, stage, **given)
+            evaluator = Evaluator(model, method=stage, exact_states=states, mode=mode, **annealing._asdict())
             frames = (
                 n_bracket_frames
                 if stage == "raise" and n_bracket_frames and n_bracket_frames < results["frames"]
@@ -278,16 +294,21 @@ def evaluate(
             if frames is not None:
                 text += f" (AIS of the same frames: {upper.mean:.3f})"
             progress("note", 0, 0, {"text": text})
-        results["prediction"] = _prediction(run, pieces, k, n_draws, seed, mode, stop, progress)
+        if run.kind.is_sequence:
+            results["prediction"] = _prediction(run, model, pieces, k, n_draws, seed, mode, stop, progress)
         progress("baselines", 0, 1, None)
         results["baselines"] = (
             run.kind.baseline_table(data.train, data.valid, pieces) if comparable(run.kind, run.model) else []
         )
         progress("baselines", 1, 1, None)
         results["seconds"] = round(time.monotonic() - began, 1)
-        with atomic(folder / f"{name}.json") as temporary:
-            temporary.write_text(to_json(results), encoding="utf-8")
+        _write(folder / f"{name}.json", results)
         return results
+
+
+def _write(path: Path, results: Mapping[str, Any]) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(to_json(results), encoding="utf-8")
 
 
 def check_how(method: str | None, schedule: str | np.ndarray | None) -> None:
@@ -313,6 +334,7 @@ def _below(all_frames: LogLikelihood, some: LogLikelihood, scored: LogLikelihood
 
 def _prediction(
     run: Run,
+    model: SequenceModel,
     pieces: Sequence[np.ndarray],
     k: int,
     n_draws: int,
@@ -341,7 +363,7 @@ def _prediction(
             raise Interrupted("stopped while frames were sampled")
 
     def mean_frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for frames, expected in expect_blocks(run.model, pieces, **how_sampled):
+        for frames, expected in expect_blocks(model, pieces, **how_sampled):
             yield run.kind.from_samples(expected), frames
             did(len(frames))
 
@@ -350,11 +372,11 @@ def _prediction(
         for_predicted, for_true = tee(mean_frames())
         each.append(run.kind.prediction_scores((p for p, _ in for_predicted), (t for _, t in for_true)))
     else:
-        for sampled in predict(run.model, pieces, **how_sampled):
+        for sampled in predict(model, pieces, **how_sampled):
             each.append(run.kind.prediction_scores([run.kind.from_samples(piece) for piece in sampled], pieces))
             did(1)
     times = f"{n_draws} {'chain' if means else 'time'}{'s' if n_draws > 1 else ''}"
     how = f"expected given the true past, mean of {times}" if means else f"sampled given the true past, {times}"
-    if not run.model.normalized:
+    if not model.normalized:
         how += f", {k} Gibbs step{'s' if k > 1 else ''} from {'noise' if run.start == 'noise' else 'the frame before'}"
     return {key: float(np.mean([a[key] for a in each])) for key in each[0]} | {"how": how}

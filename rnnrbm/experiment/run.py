@@ -5,7 +5,7 @@ metrics.csv       one row for each epoch
 checkpoint.npz    everything needed to resume, and the best parameters
 pretraining.npz   instead, while a part of the model is trained first
 results.json      test log-likelihood, baselines, statistics of the samples
-figures/*.png     learning curves, filters, samples beside the data
+figures/*.png     learning curves, filters, samples beside the data, reconstructions of images
 samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and its picture
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
-from rnnrbm.experiment.artifacts import Run, draw, load, write_samples
+from rnnrbm.experiment.artifacts import Run, draw, draw_samples, load, starts_from_states, write_samples
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.place import Part, Place
 from rnnrbm.experiment.resume import extended, resumed
@@ -47,6 +47,7 @@ from rnnrbm.experiment.setup import (
     model_options,
     resolved,
     started_in,
+    trained_as,
     versions,
 )
 from rnnrbm.experiment.start import check_model, inherited, start_from
@@ -55,19 +56,21 @@ from rnnrbm.kinds.registry import to_record
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import drift
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.state_encoder import check_pieces
+from rnnrbm.static import StaticModel
 from rnnrbm.training import pretraining
 from rnnrbm.training.fit import Diverged, State, fit
-from rnnrbm.training.trainable import suitable_settings
+from rnnrbm.training.trainable import as_trainable, checked_pieces, suitable_settings
 
 __all__ = [
     "Interrupted",
     "Run",
     "build_model",
+    "draw_samples",
     "free_folder",
     "load",
     "load_data",
     "resolved",
+    "starts_from_states",
     "train",
     "write_samples",
 ]
@@ -178,9 +181,13 @@ def train(
         checkpoint.assign({p.name: p for p in model.params}, start.arrays, where=str(start.path))
     for split in SPLITS:
         if pieces := getattr(data, split):
-            check_pieces(pieces, model.density, name=f"{settings.data.source}: {split} piece")
+            checked_pieces(model, pieces, name=f"{settings.data.source}: {split} piece")
+    trained = trained_as(model, data.kind)
     suitable_settings(
-        model, settings.training.without_pretraining(), single_frames=False, n_frames=sum(map(len, data.train))
+        as_trainable(trained),
+        settings.training.without_pretraining(),
+        single_frames=not isinstance(trained, SequenceModel),
+        n_frames=sum(map(len, data.train)),
     )
     check_end(settings, data, model)
     make_folder(folder, "the run")
@@ -224,7 +231,7 @@ def _train(
     place: Place,
     settings: Config,
     data: datasets.Dataset,
-    model: SequenceModel,
+    model: SequenceModel | StaticModel,
     state: State,
     part: Part | None,
     mode: Any,
@@ -235,23 +242,26 @@ def _train(
     folder = place.folder
     progress("note", 0, 0, {"text": f"run folder: {folder}\n{data}"})
     if state.finished:
-        best = f", best valid log-likelihood {state.best_ll:.3f} in epoch {state.best_epoch}"
+        what = "log-likelihood" if isinstance(model, SequenceModel) else "score"
+        best = f", best valid {what} {state.best_ll:.3f} in epoch {state.best_epoch}"
         best = best if np.isfinite(state.best_ll) else ""
         text = f"training is finished (epoch {state.epoch}{best}); only scoring, sampling and drawing are done again"
         progress("note", 0, 0, {"text": text})
 
     if part is not None:
+        assert isinstance(model, SequenceModel)
         part.restore(model)
     for stage in pretraining.stages(model, settings.training):  # the last of which is the model
         if stage.model is model or place.checkpoint or (part and stage.name != part.name):
             continue
+        assert isinstance(model, SequenceModel)
         _pretrain(stage, data, place, model, part or Part(stage.name, State()), mode, stop, progress)
         part = None
     epochs = stage.settings.epochs
     since = state.seconds
     progress("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
     rows = fit(
-        model,
+        trained_as(model, data.kind),
         data.train,
         data.valid,
         stage.settings,
@@ -322,19 +332,21 @@ def _finish(
     place: Place,
     settings: Config,
     data: datasets.Dataset,
-    model: SequenceModel,
+    model: SequenceModel | StaticModel,
     state: State,
     mode: Any,
     progress: Progress,
 ) -> dict[str, Any]:
     """Score, sample and draw."""
-    from rnnrbm.sampling import generate
     from rnnrbm.scoring.likelihood import log_likelihood, usable_states
 
     folder, evaluation, generation = place.folder, settings.evaluation, settings.generation
-    states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
-    scored = None
-    if settings.evaluation.test:
+    states, scored, own_score = None, None, None
+    if isinstance(model, SequenceModel):
+        states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
+    elif evaluation.test:
+        own_score = {"name": model.score_name, "value": float(model.score(data.test, mode))}
+    if evaluation.test and isinstance(model, SequenceModel):
         scored = log_likelihood(
             model,
             data.test,
@@ -347,19 +359,17 @@ def _finish(
         )
     kind = data.kind
     run = Run(folder, settings, model, kind, state.best_epoch, levels=place.meta["levels"])
-    sampled = generate(
-        model,
+    samples = draw_samples(
+        run,
         generation.n_frames or kind.sample_length,
-        n_samples=settings.generation.n_samples,
-        k=settings.generation.k,
+        n_samples=generation.n_samples,
+        k=generation.k,
         seed=settings.training.seed,
         init_states=_at_most(states, generation.n_init_states),
         temperature=generation.temperature,
-        start=run.start if states is None else None,
         mode=mode,
         progress=progress,
     )
-    samples = list(kind.from_samples(sampled))
     if departure := run.departure(samples):
         progress("note", 0, 0, {"text": f"warning: {departure}"})
     (folder / "samples").mkdir(exist_ok=True)
@@ -374,6 +384,7 @@ def _finish(
         "test_se": scored.standard_error if scored else None,
         "test_bias": scored.bias if scored else None,
         "method": scored.settings if scored else None,
+        "test_score": own_score,
         "test_frames": int(sum(len(p) for p in data.test)),
         "best_epoch": state.best_epoch,
         "best_valid_ll": state.best_ll if np.isfinite(state.best_ll) else None,
@@ -389,7 +400,7 @@ def _finish(
     with atomic(folder / "results.json") as temporary:
         temporary.write_text(to_json(results), encoding="utf-8")
     progress("draw", 0, 1, None)
-    draw(run, samples, data, state)
+    draw(run, samples, data, state, mode)
     progress("draw", 1, 1, None)
     return results
 

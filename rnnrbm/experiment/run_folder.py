@@ -38,7 +38,7 @@ __all__ = [
 #: names of the files that a run and its evaluations write; all others in the folder are the user's
 _WRITTEN = {
     ".": r"config\.toml|metrics\.csv|(checkpoint|pretraining)\.npz|results\.json",
-    "figures": r"(learning_curves|filters|sample|statistics)\.png",
+    "figures": r"(learning_curves|filters|sample|statistics|reconstructions)\.png",
     "samples": r"sample-[0-9]+\.(mid|wav|npy|png)",
     "evaluations": r".*-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
     "generated": r"(.+-)?seed[0-9]+-[0-9]+\.(mid|wav|npy|png)",

@@ -23,12 +23,14 @@ from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import likelihood
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.training.trainable import missing_settings
+from rnnrbm.static import StaticModel
+from rnnrbm.training.trainable import float_type, missing_settings
 
 __all__ = [
     "SIZES",
     "build_model",
     "check_end",
+    "check_order",
     "comparable",
     "facts",
     "load_data",
@@ -36,13 +38,16 @@ __all__ = [
     "model_options",
     "resolved",
     "started_in",
+    "trained_as",
     "versions",
 ]
 
+#: Temperatures through which a chain of an RBM passes to a sample that no other frame has led to.
+ANNEALED_STEPS = 1000
 SIZES = ("n_hidden", "n_recurrent", "window", "reach")  # of models
 
 
-def build_model(settings: config.Model, n_visible: int, *, seed: int) -> SequenceModel:
+def build_model(settings: config.Model, n_visible: int, *, seed: int) -> SequenceModel | StaticModel:
     """Make the model a configuration asks for.
 
     Raises
@@ -130,7 +135,26 @@ def _options(settings: config.Data) -> dict[str, Any]:
     return settings.model_dump(exclude={"source"}, exclude_none=True)
 
 
-def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel) -> None:
+def trained_as(model: SequenceModel | StaticModel, kind: FrameKind) -> Any:
+    """Return what :func:`rnnrbm.training.fit.fit` trains of a model, which shares its parameters.
+
+    Frames without an order are shuffled one by one, as `fit` does for a density alone.
+    """
+    return model.density if isinstance(model, SequenceModel) and not kind.is_sequence else model
+
+
+def check_order(model: SequenceModel | StaticModel, name: str, data: datasets.Dataset) -> None:
+    """Raise ValueError if a model reads the past of frames that have no order."""
+    if data.kind.is_sequence or not isinstance(model, SequenceModel) or not model.bias_weights:
+        return
+    static = [known for known in registry.MODELS if known in ("rbm", "nade", *registry.STATIC_MODELS)]
+    raise ValueError(
+        f"{data.name}: holds {data.kind.describe(data.n_visible)}, which do not follow each other in time, and "
+        f"{name} models sequences; choose one of {', '.join(static)}"
+    )
+
+
+def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel | StaticModel) -> None:
     """Raise an error for what would fail only after training: scores, validations and samples that cannot be made.
 
     Raises
@@ -145,18 +169,25 @@ def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel) ->
     cells = generation.n_samples * n_frames * data.n_visible
     # two copies in the type of the model, and one of bytes
     memory.check(
-        cells * (2 * np.dtype(model.dtype).itemsize + 1),
+        cells * (2 * np.dtype(float_type(model.params)).itemsize + 1),
         f"{generation.n_samples} samples of {n_frames} frames",
         "choose a smaller generation.n_samples or generation.n_frames",
     )
-    # each is read, encoded and scored as a whole, in arrays of double precision and of up to twice its length
-    longest = max(len(piece) for split in SPLITS for piece in getattr(data, split))
-    advice = "choose a smaller data.max_seconds" if data.kind.name == "spectrogram" else "cut it into shorter ones"
-    memory.check(8 * longest * (6 * data.n_visible + 4 * model.n_state), f"a piece of {longest} frames", advice)
     try:
         data.kind.check_writing(n_frames, generation.tempo)
     except ValueError as error:
         raise ValueError(f"generation: {error}") from None
+    if not isinstance(model, SequenceModel):
+        if generation.temperature != 1.0:
+            raise ValueError(
+                f"generation.temperature is {generation.temperature:g}, and {settings.model.name} samples at "
+                "temperature 1 only; leave it out"
+            )
+        return
+    # each is read, encoded and scored as a whole, in arrays of double precision and of up to twice its length
+    longest = max(len(piece) for split in SPLITS for piece in getattr(data, split))
+    advice = "choose a smaller data.max_seconds" if data.kind.name == "spectrogram" else "cut it into shorter ones"
+    memory.check(8 * longest * (6 * data.n_visible + 4 * model.n_state), f"a piece of {longest} frames", advice)
     if model.normalized:
         return
     likelihood.check_memory(model, training.valid_n_chains, training.valid_n_temperatures, prefix="training.valid_")
@@ -186,19 +217,35 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     if settings.training.transpose_range is None:
         chosen["training.transpose_range"] = data.kind.transpose_range
     model = build_model(settings.replaced({f"model.{k}": v for k, v in own.items()}).model, data.n_visible, seed=0)
-    chosen |= {f"training.{k}": v for k, v in missing_settings(model, settings.training).items()}
+    check_order(model, settings.model.name, data)
+    single = not data.kind.is_sequence
+    usual = missing_settings(model, settings.training, single_frames=single)
+    chosen |= {f"training.{k}": v for k, v in usual.items()}
+    if single:  # each image occurs once, so a list of states holds next to nothing of Z, and starts no chain
+        own_of_kind = {"evaluation.n_exact_states": 0, "generation.n_init_states": 0, "generation.k": ANNEALED_STEPS}
+        if isinstance(model, SequenceModel) and not model.normalized:
+            own_of_kind |= {"evaluation.n_chains": 500, "evaluation.n_temperatures": 16_000}
+        if not isinstance(model, SequenceModel):
+            own_of_kind["generation.k"] = getattr(model, "usual_k", ANNEALED_STEPS)
+        chosen |= {key: value for key, value in own_of_kind.items() if not _is_set(settings, key)}
     start, k = (chosen.get(f"training.{name}", getattr(settings.training, name)) for name in ("start", "k"))
-    if start == "noise" and "k" not in settings.generation.model_fields_set:
+    if start == "noise" and not single and "k" not in settings.generation.model_fields_set:
         chosen["generation.k"] = k if isinstance(k, int) else k[-1][1]
     return settings.replaced(chosen | {f"model.{k}": own.get(k) for k in {*own, *SIZES}})
 
 
-def comparable(kind: FrameKind, model: SequenceModel) -> bool:
+def _is_set(settings: Config, key: str) -> bool:
+    """Whether a setting such as ``"generation.k"`` was chosen."""
+    table, _, name = key.partition(".")
+    return name in getattr(settings, table).model_fields_set
+
+
+def comparable(kind: FrameKind, model: SequenceModel | StaticModel) -> bool:
     """Return whether a model's log-likelihoods compare with those of the kind's baselines.
 
-    A probability and a density do not: Gaussian units on frames of 0 and 1 have a density.
+    A probability and a density do not: Gaussian units on frames of 0 and 1 have a density. A static model has neither.
     """
-    return kind.is_discrete == model.density.visible.is_discrete
+    return isinstance(model, SequenceModel) and kind.is_discrete == model.density.visible.is_discrete
 
 
 def facts(data: datasets.Dataset) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rnnrbm.experiment.artifacts import Run, embedded, load, load_checkpoint
 from rnnrbm.experiment.config import Config
 from rnnrbm.files import check_path, hash_of
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.static import StaticModel
 
 __all__ = ["Start", "check_model", "inherited", "load_model", "start_from"]
 
@@ -85,13 +86,13 @@ class Start(NamedTuple):
     Attributes
     ----------
     path : pathlib.Path
-    model : SequenceModel
+    model : SequenceModel or StaticModel
     run : Run or None
         The run that they are of, if it is known.
     """
 
     path: Path
-    model: SequenceModel
+    model: SequenceModel | StaticModel
     run: Run | None
 
     @property
@@ -117,8 +118,8 @@ def start_from(path: str | os.PathLike[str]) -> Start:
     """Read the parameters that a training starts from; for `path` and errors see :func:`load_model`."""
     path = Path(path)
     model, run = _read(path)
-    if not isinstance(model, SequenceModel):
-        raise checkpoint.CheckpointError(f"{path}: holds a {type(model).__name__}; expected a sequence model")
+    if not isinstance(model, (SequenceModel, StaticModel)):
+        raise checkpoint.CheckpointError(f"{path}: holds a {type(model).__name__}; expected a model that a run trains")
     return Start(path, model, run)
 
 
@@ -151,7 +152,7 @@ def inherited(settings: Config, start: Start) -> Config:
     return settings.replaced(changes)
 
 
-def check_model(start: Start, model: SequenceModel) -> None:
+def check_model(start: Start, model: SequenceModel | StaticModel) -> None:
     """Raise CheckpointError unless the model that a training starts from is made as the one to train.
 
     Parameters of equal shapes could mean something else in a model of other cells or units.

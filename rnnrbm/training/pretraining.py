@@ -8,7 +8,7 @@ cross-entropy of the next frame (Boulanger-Lewandowski et al. 2012, section 5).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rnnrbm.backend import engine
 from rnnrbm.densities import Independent
@@ -26,18 +26,18 @@ class Stage(NamedTuple):
     Attributes
     ----------
     name : {"density", "network", "model"}
-    model : SequenceModel
+    model : SequenceModel, or another model that has no parts
         Shares its parameters with the whole model.
     settings : Training
         For :func:`rnnrbm.training.fit.fit`.
     """
 
     name: str
-    model: SequenceModel
+    model: Any
     settings: Training
 
 
-def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
+def stages(model: Any, settings: Training) -> Iterator[Stage]:
     """Yield the stages of training in order: the pretrained parts, then the model itself.
 
     This function trains nothing. Each part is made on demand, since it begins where the previous one ended::
@@ -50,19 +50,22 @@ def stages(model: SequenceModel, settings: Training) -> Iterator[Stage]:
 
     Parameters
     ----------
-    model : SequenceModel
+    model : SequenceModel, or another model, whose only stage is itself
     settings : Training
         ``pretrain_density`` and ``pretrain_network`` are the epochs of the parts. Parts use the model's settings, but
         neither early stopping nor averaging, and the density's batch has the same number of frames as single rows.
     """
     own = settings.without_pretraining()
+    if not isinstance(model, SequenceModel) or not model.bias_weights:
+        yield Stage("model", model, own)
+        return
     rate = settings.learning_rate or usual_rate(model)  # of the whole model; a part alone could choose another
     part = own.model_copy(update={"patience": 0, "averaging": 0.0, "learning_rate": rate})
-    if model.bias_weights and settings.pretrain_density:
+    if settings.pretrain_density:
         shuffled = part.single_frames(settings.row_length * settings.batch_size)
         density = SequenceModel(Memoryless(model.dtype), model.density)
         yield Stage("density", density, shuffled.model_copy(update={"epochs": settings.pretrain_density}))
-    if model.bias_weights and settings.pretrain_network:
+    if settings.pretrain_network:
         network = _predictor(model, settings.seed)
         yield Stage("network", network, part.model_copy(update={"epochs": settings.pretrain_network}))
     yield Stage("model", model, own)

@@ -107,6 +107,8 @@ _OF_SEQUENCES = (
     "persistent",
     "n_betas",
     "centring",
+    "sparsity_target",
+    "sparsity_cost",
     "density_scale",
     "rnn_scale",
     "state_dropout",
@@ -247,13 +249,19 @@ USUAL_OF_REAL_NUMBERS: dict[str, Any] = {
 }
 
 
-def usual_settings(model: Any) -> dict[str, Any]:
+#: Settings for RBMs of binary frames that are independent of each other, unless they are set; see docs/rbm.md.
+USUAL_OF_IMAGES: dict[str, Any] = {}
+
+
+def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]:
     """Return the settings with which a model is trained where none are set and the usual ones do not suit it.
 
     Parameters
     ----------
     model
         The result of :func:`as_trainable`.
+    single_frames : bool
+        Whether frames are independent of each other, as images are.
 
     Returns
     -------
@@ -261,13 +269,16 @@ def usual_settings(model: Any) -> dict[str, Any]:
         ``learning_rate``, ``start`` and others, by name.
     """
     usual: dict[str, Any] = {"learning_rate": usual_rate(model)}
-    of_notes = not isinstance(model, SequenceModel) or model.density.visible.is_discrete
-    return usual if of_notes else usual | USUAL_OF_REAL_NUMBERS
+    if not isinstance(model, SequenceModel):
+        return usual
+    if single_frames and isinstance(model.density, RBM) and model.density.visible.is_discrete:
+        return usual | USUAL_OF_IMAGES
+    return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
 
 
-def missing_settings(model: Any, settings: Training) -> dict[str, Any]:
+def missing_settings(model: Any, settings: Training, *, single_frames: bool = False) -> dict[str, Any]:
     """Return those of :func:`usual_settings` that are not set, by name."""
-    usual = usual_settings(model)
+    usual = usual_settings(model, single_frames=single_frames)
     if "start" in usual and (settings.persistent or settings.n_proposals):  # these chains have another start
         usual["start"] = "data"
     chosen = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
@@ -324,9 +335,16 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
                 f"n_betas ({settings.n_betas}): parallel tempering needs binary units, and the model has "
                 f"{' and '.join(type(unit).__name__ for unit in units)}; set n_betas = 1 for chains without tempering"
             )
+    if settings.sparsity_cost and isinstance(model, SequenceModel):
+        rbm = as_rbm(model.density)
+        if not isinstance(rbm, RBM) or not rbm.hidden.is_binary:
+            raise ValueError(
+                f"sparsity_cost ({settings.sparsity_cost:g}) needs an RBM with binary hidden units, and the density is "
+                f"a {type(model.density).__name__}; set it to 0"
+            )
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
-    settings = settings.model_copy(update=missing_settings(model, settings))
+    settings = settings.model_copy(update=missing_settings(model, settings, single_frames=single_frames))
     chosen = settings.model_fields_set
     if not single_frames or "row_length" in chosen:
         return settings
@@ -389,6 +407,7 @@ def sequence_loss(
             state_dropout=variant.state_dropout,
             carried=carried,
             max_active=max_active,
+            sparsity=(settings.sparsity_target, settings.sparsity_cost) if settings.sparsity_cost else None,
         )
 
     return loss
