@@ -183,9 +183,8 @@ class RBM(NamedTuple):
         """Estimate the log pseudo-likelihood of binary rows from one random unit of each row.
 
         log PL(v) = sum_i log P(v_i | other units) is estimated by n_visible * log sigmoid(F(v, unit i flipped) - F(v))
-        for one i, drawn uniformly for each row. The estimate is unbiased and costs no matrix product but that of F(v), which
-        training needs anyway. It monitors
-        training; it is not comparable with a log-likelihood.
+        for one i, drawn uniformly for each row. The estimate is unbiased, and its only matrix product is that of F(v),
+        which training needs anyway. It monitors training; it is not comparable with a log-likelihood.
 
         Parameters
         ----------
@@ -218,7 +217,7 @@ class RBM(NamedTuple):
 
 
 def statistics_gradient(rbm: RBM, v: TensorVariable, negative: TensorVariable) -> list[TensorVariable]:
-    """Return the gradient of ``mean F(v) - mean F(negative)`` as statistics: those of the negative phase less the data's.
+    """Return the gradient of ``mean F(v) - mean F(negative)`` in full: statistics of the negative phase less the data's.
 
     For W these are the means of s(v_i) E[s(h_j) | v], for b_v of s(v_i), and for b_h of E[s(h_j) | v]. PyTensor derives
     the same from the free energy; here it stands in full, to read and to test.
@@ -237,8 +236,7 @@ def statistics_gradient(rbm: RBM, v: TensorVariable, negative: TensorVariable) -
     """
 
     def means(x: TensorVariable) -> list[TensorVariable]:
-        a = rbm.hidden_activation(x)
-        h = pt.grad(rbm.hidden.log_partition(a).sum(), a)  # E[s(h) | v] for every unit type
+        h = rbm.hidden.statistic(rbm.hidden.mean(rbm.hidden_activation(x)))  # E[s(h) | v], as every statistic is linear
         s, n = rbm.visible.statistic(x), x.shape[0].astype(x.dtype)
         return [s.T @ h / n, s.mean(axis=0), h.mean(axis=0)]
 

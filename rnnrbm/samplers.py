@@ -192,7 +192,7 @@ def tempered(
 
 
 def can_anneal(density: FrameDensity) -> bool:
-    """Whether :func:`anneal` can sample a density: it is an RBM of binary units, or has an attribute ``rbm`` of them."""
+    """Whether :func:`anneal` can sample a density: it is an RBM of binary units, or has one as attribute ``rbm``."""
     rbm = as_rbm(density)
     return isinstance(rbm, RBM) and rbm.visible.is_binary and rbm.hidden.is_binary
 

@@ -27,8 +27,8 @@ from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, at_temperature, check_density
 from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
-from rnnrbm.recurrence import flatten, initial_state
 from rnnrbm.rbm import sparsity_penalty
+from rnnrbm.recurrence import flatten, initial_state
 from rnnrbm.samplers import NegativePhase, draw_frame
 from rnnrbm.weights import as_rbm
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import Params, UnitRef
 from scipy import stats
+from scipy.special import expit
 
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import uniform_numpy
 from rnnrbm.densities import EnergyDensity, NormalizedDensity
-from rnnrbm.rbm import RBM, gibbs
+from rnnrbm.rbm import RBM, gibbs, sparsity_penalty, statistics_gradient
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax, Unit
 from rnnrbm.weights import log_weights
 
@@ -318,3 +319,37 @@ def test_chains_at_a_temperature_stay_exact(temperature):
     counts = np.bincount(oracles.state_index(np.asarray(engine.function([], end, after.updates())())), minlength=2**n_v)
     assert stats.chisquare(counts, n * exact).pvalue > 1e-4
     assert stats.chisquare(counts, n * oracles.probabilities(p)).pvalue < 1e-12
+
+
+@pytest.mark.parametrize(("visible", "hidden"), PAIRS)
+def test_the_gradient_in_full_is_the_derived_one(visible, hidden):
+    (unit_v, ref_v, n_v), (unit_h, _, n_h) = VISIBLE[visible], HIDDEN[hidden]
+    rng = np.random.default_rng(5)
+    params = variables(n_v, n_h)
+    rbm = RBM(*params, visible=unit_v, hidden=unit_h)
+    v, negative = (pt.tensor(name, dtype="float32", shape=(n, n_v)) for name, n in (("v", ROWS), ("w", 2 * ROWS)))
+    cost = rbm.free_energy(v).mean() - rbm.free_energy(negative).mean()
+    both = engine.function([*params, v, negative], [*pt.grad(cost, params), *statistics_gradient(rbm, v, negative)])
+    data = values(ref_v, n_v, rng).astype(np.float32)
+    others = np.concatenate([values(ref_v, n_v, rng) for _ in range(2)]).astype(np.float32)
+    results = both(*single(parameters(5, n_v, n_h)), data, others)
+    for derived, full in zip(results[:3], results[3:], strict=True):
+        close(full, np.asarray(derived))
+        assert np.abs(np.asarray(full)).max() > 1e-3
+
+
+def test_the_penalty_of_sparsity_is_that_of_mean_activities_without_padding():
+    p = parameters(6, 5, 4)
+    rng = np.random.default_rng(6)
+    v = rng.integers(0, 2, (7, 5)).astype(float)
+    counts = np.array([1, 1, 0, 1, 0, 1, 1.0])
+    params = variables(5, 4)
+    rows, weight = (pt.tensor(name, dtype="float32", shape=s) for name, s in (("v", (7, 5)), ("c", (7,))))
+    rbm = RBM(*params)
+    costs = [sparsity_penalty(rbm, rows, 0.2), sparsity_penalty(rbm, rows, 0.2, weight)]
+    whole, part = engine.function([*params, rows, weight], costs, on_unused_input="ignore")(
+        *single(p), v.astype(np.float32), counts.astype(np.float32)
+    )
+    h = expit(v @ p["W"] + p["b_h"])
+    close(whole, ((h.mean(axis=0) - 0.2) ** 2).sum())
+    close(part, ((h[counts == 1].mean(axis=0) - 0.2) ** 2).sum())

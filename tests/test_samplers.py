@@ -321,3 +321,35 @@ def test_padding_is_no_candidate():
     assert set(some.argmax(axis=1)) == {0, 1, 2, 3}
     assert (some.sum(axis=1) == 1).all()
     assert (any_.sum(axis=1) == 0).any()
+
+
+def test_annealed_chains_come_to_the_distribution_of_a_machine_with_two_far_modes() -> None:
+    # all visible units on, or all off: a chain at temperature 1 seldom crosses
+    W = np.stack([np.full(6, 6.0), np.full(6, 5.0)], axis=1) + np.random.default_rng(3).normal(0, 0.2, (6, 2))
+    rbm = RBM(*(engine.shared(x, name) for x, name in ((W, "W"), (-0.5 * W.sum(axis=1), "b_v"))), None)
+    rbm = rbm._replace(b_h=engine.shared(np.array([-17.5, -15.0]), "b_h"))
+    p = {t.name: engine.to_numpy(t).astype(np.float64) for t in rbm.tensors()}
+    like = pt.zeros((N // 4, 6), rbm.W.dtype)
+    start, rng = rbm.visible.noise(like, random.shared(4))
+    cold, _ = samplers.gibbs(rbm, pt.zeros_like(start), rng, 200)
+    annealed, _ = samplers.anneal(rbm, like, random.shared(5), 200)
+    rows = [np.asarray(x) for x in engine.function([], [cold, annealed])()]
+    exact = oracles.probabilities(p)
+    on = oracles.all_states(6).mean(axis=1)
+    expected = exact[on > 0.5].sum()
+    assert 0.2 < expected < 0.8
+    shares = [(x.mean(axis=1) > 0.5).mean() for x in rows]
+    assert abs(shares[1] - expected) < 0.1
+    assert abs(shares[0] - expected) > 0.15
+
+
+def test_what_cannot_be_annealed_is_refused() -> None:
+    rbm = RBM.init(4, 3, seed=0, visible=Gaussian())
+    assert not samplers.can_anneal(rbm)
+    with pytest.raises(ValueError, match="needs an RBM of binary units"):
+        samplers.anneal(rbm, pt.zeros((2, 4), rbm.W.dtype), random.shared(0), 5)
+    binary, _ = machine()
+    with pytest.raises(ValueError, match="cannot clamp"):
+        samplers.draw_frame(
+            binary, pt.zeros((2, 4), binary.W.dtype), rng=random.shared(0), k=2, start="annealed", clamp=pt.zeros(4)
+        )

@@ -240,7 +240,9 @@ def _evaluated(results: dict[str, Any], kind: FrameKind) -> list[Row]:
         if key in results:
             ll = results[key]
             scores = (
-                _scores(results.get("prediction", {}), kind) if key == "log_likelihood" else ("",) * len(kind.score_columns)
+                _scores(results.get("prediction", {}), kind)
+                if key == "log_likelihood"
+                else ("",) * len(kind.score_columns)
             )
             rows.append(
                 (

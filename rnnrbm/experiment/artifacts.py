@@ -24,8 +24,8 @@ from rnnrbm.kinds.image import Image
 from rnnrbm.kinds.registry import from_record
 from rnnrbm.progress import Progress, silent
 from rnnrbm.samplers import can_anneal
-from rnnrbm.scoring import drift
 from rnnrbm.sampling import generate, reconstruct
+from rnnrbm.scoring import drift
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 from rnnrbm.training.fit import State
