@@ -31,6 +31,7 @@ from rnnrbm.backend.random import as_seed
 from rnnrbm.densities import FrameDensity
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.training.data_checks import check_data
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 from rnnrbm.training.step import Steps
@@ -311,6 +312,8 @@ def fit(
         held_out = checked_pieces(trained, valid, name="valid piece")
         if held_out[0].shape[1] != rolls[0].shape[1]:
             raise ValueError(f"valid pieces have {held_out[0].shape[1]} columns, train pieces {rolls[0].shape[1]}")
+    if state.is_new:
+        check_data(trained, rolls)
     rows = _run(trained, rolls, held_out, settings, state, stop, progress, mode, initial_bias=initial_bias)
     return Epochs(rows)
 
