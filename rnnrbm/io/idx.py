@@ -67,7 +67,9 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
             raise ValueError(f"{path}: has {magic[3]} dimensions; expected 1 to {_MOST_DIMENSIONS}, 3 for images")
         header = file.read(4 * magic[3])
         if len(header) < 4 * magic[3]:
-            raise ValueError(f"{path}: ends within its header of {4 + 4 * magic[3]} bytes; it is cut off, fetch it again")
+            raise ValueError(
+                f"{path}: ends within its header of {4 + 4 * magic[3]} bytes; it is cut off, fetch it again"
+            )
         shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
         sizes, expected = " x ".join(map(str, shape)), math.prod(shape)
         if not expected:
