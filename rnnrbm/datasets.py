@@ -1,8 +1,9 @@
-"""Sets of sequences: embedded ones, the benchmark piano-rolls, your own files of music and sound, and arrays.
+"""Data sets by name or from files: embedded ones, the benchmark sets, your own files of music and sound, and arrays.
 
 A data set is lists of pieces for training, validation and test. A piece is an array of shape ``(T, n_visible)``: row t
 is a frame of constant duration. The kind of frame says what the columns mean (:mod:`rnnrbm.frames`). In a piano-roll
-they are MIDI notes, and the values are 0 and 1. `load` reads a data set, `save` writes one.
+they are MIDI notes, and the values are 0 and 1. In a set of images a row is an image, and rows have no order. `load`
+reads a data set, `save` writes one.
 
 The benchmark sets are those of N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling temporal dependencies in
 high-dimensional sequences", ICML 2012.
@@ -11,21 +12,22 @@ high-dimensional sequences", ICML 2012.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import as_file
-from importlib.resources import files as package_files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
-from rnnrbm.arguments import as_list, nearest
-from rnnrbm.files import as_text, check_path, check_regular, hash_of
+from rnnrbm.arguments import nearest
+from rnnrbm.dataset import Dataset
+from rnnrbm.files import check_path, check_regular
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
+from rnnrbm.io.embedded import embedded_file, load_bach
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
 from rnnrbm.io.frame_store import stored
+from rnnrbm.io.image_sets import IMAGE_SETS, Binarise, check_binarise, load_digits, load_mnist
 from rnnrbm.io.mat import read_mat
 from rnnrbm.io.midi import GridOptions
 from rnnrbm.io.midi_folder import DEFAULT_STEPS, MIDI_SUFFIXES, load_folder, midi_files
@@ -33,6 +35,7 @@ from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_roll, tra
 from rnnrbm.io.sound import SOUND_SUFFIXES, sound_files
 from rnnrbm.io.sound_folder import SOUND_DEFAULTS, SPECTROGRAM, SoundOptions, is_sound, load_sounds, spectral_options
 from rnnrbm.io.splits import DEFAULT_SPLIT, has_splits
+from rnnrbm.kinds.image import Image
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.spectrogram import Spectrogram
@@ -43,10 +46,12 @@ from rnnrbm.warn import warn
 __all__ = [
     "SPLITS",
     "Dataset",
+    "Image",
     "PianoRoll",
     "Spectrogram",
     "Vectors",
     "check_roll",
+    "embedded_file",
     "is_path",
     "kind_of_files",
     "load",
@@ -57,7 +62,6 @@ __all__ = [
 ]
 
 _HUMPBACK_FILE = "glacier-bay-humpback.ogg"
-_STORED_STEPS = 4  # steps per beat in bach.npz
 _BACH_STEPS = 1
 
 
@@ -73,7 +77,7 @@ _HUMPBACK_SPECTROGRAM = {
 }
 _HUMPBACK = {"segments": "none", "max_seconds": 10.0}
 
-_NAMES = ("bach", "humpback", *BENCHMARK_SETS)
+_NAMES = ("bach", "humpback", *BENCHMARK_SETS, *IMAGE_SETS)
 _FOR_MIDI = ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums", "pedal")
 _FOR_SOUND = ("split", "seed", "low", "high", *SoundOptions.__annotations__)
 
@@ -81,115 +85,7 @@ _FOR_SOUND = ("split", "seed", "low", "high", *SoundOptions.__annotations__)
 class LoadOptions(GridOptions, SoundOptions, total=False):
     """Options of `load` that only some sources have."""
 
-
-@dataclass(frozen=True, repr=False)
-class Dataset:
-    """Sequences in three splits, and the kind of their frames.
-
-    Attributes
-    ----------
-    name : str
-        Name of the data set.
-    train, valid, test : list of numpy.ndarray
-        Pieces, each of shape ``(T, n_visible)``; T differs from piece to piece. Piano-rolls are uint8 of 0 and 1,
-        vectors and spectrograms float32. Array-likes, such as nested lists and sparse matrices, are converted.
-    kind : FrameKind
-        Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``,
-        ``Spectrogram(...)`` for sound, or ``Vectors()`` for other real numbers.
-    names : dict of str to list of str, optional
-        For "train", "valid" and "test", the names of the pieces in the same order; by default ``train[0]`` and so on.
-
-    Raises
-    ------
-    ValueError
-        If there is no piece, if the kind of frame refuses a value, if pieces differ in width, or if names and pieces
-        differ in number.
-    TypeError
-        If `kind` is no kind of frame, or a split no list.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnrbm.datasets import Dataset, Vectors
-    >>> sine = np.sin(np.arange(100.0))[:, None]
-    >>> print(Dataset("sine", [sine[:80]], [sine[80:90]], [sine[90:]], Vectors()))
-    sine: 1 column of real numbers
-      train     1 pieces       80 frames
-      valid     1 pieces       10 frames
-      test      1 pieces       10 frames
-    """
-
-    name: str
-    train: list[np.ndarray]
-    valid: list[np.ndarray]
-    test: list[np.ndarray]
-    kind: FrameKind
-    names: dict[str, list[str]] | None = None
-
-    def __post_init__(self) -> None:
-        """Check that the parts fit each other, and let the kind of frame check and convert the values."""
-        if isinstance(self.kind, type) or not hasattr(self.kind, "from_samples"):
-            raise TypeError(
-                f"{self.name}: kind is {self.kind!r}; expected a kind of frame, such as PianoRoll(low=21) for notes or "
-                "Vectors() for real numbers"
-            )
-        object.__setattr__(self, "name", as_text(str(self.name)))
-        if self.names is not None:
-            if not isinstance(self.names, Mapping):
-                raise TypeError(
-                    f"{self.name}: names is a {type(self.names).__name__}; expected a dictionary from each of "
-                    f"{', '.join(SPLITS)} to one name per piece"
-                )
-            names = {split: [as_text(str(name)) for name in of_split] for split, of_split in self.names.items()}
-            object.__setattr__(self, "names", names)
-        for split in SPLITS:  # an array becomes a list of pieces
-            object.__setattr__(self, split, as_list(getattr(self, split), f"piece of {split}"))
-        if self.names is None:
-            names = {split: [f"{split}[{i}]" for i in range(len(getattr(self, split)))] for split in SPLITS}
-            object.__setattr__(self, "names", names)
-        for split in SPLITS:
-            n_names = len(self.names_of(split))
-            if n_names != len(getattr(self, split)):
-                raise ValueError(
-                    f"{self.name}: {len(getattr(self, split))} pieces in {split} but {n_names} "
-                    f"names; names must map each of {', '.join(SPLITS)} to one name per piece"
-                )
-            where = f"{self.name}, {split}"
-            checked = [self.kind.check(p, where=f"{where}[{i}]") for i, p in enumerate(getattr(self, split))]
-            object.__setattr__(self, split, checked)
-        widths = sorted({piece.shape[1] for split in SPLITS for piece in getattr(self, split)})
-        if not widths:
-            raise ValueError(f"{self.name}: holds no piece in any of {', '.join(SPLITS)}")
-        if len(widths) > 1:
-            raise ValueError(
-                f"{self.name}: pieces have {', '.join(map(str, widths))} columns; expected the same number in all"
-            )
-
-    @property
-    def n_visible(self) -> int:
-        """Number of columns of every piece."""
-        return int(next(iter(self.train or self.valid or self.test)).shape[1])
-
-    def fingerprint(self) -> str:
-        """Return a hash of the pieces and their kind, which differs if any value does: SHA-256, hexadecimal."""
-        record = json.dumps(to_record(self.kind), sort_keys=True)
-        return hash_of([(split, piece) for split in SPLITS for piece in getattr(self, split)], record)
-
-    def names_of(self, split: str) -> list[str]:
-        """Return the names of the pieces of a split."""
-        return (self.names or {}).get(split, [])
-
-    def __repr__(self) -> str:
-        """Return the summary: all the arrays would fill a book."""
-        return str(self)
-
-    def __str__(self) -> str:
-        """Return a summary: columns, what a frame is, and pieces and frames of each split."""
-        lines = [f"{self.name}: {self.kind.describe(self.n_visible)}"]
-        for split in SPLITS:
-            pieces = getattr(self, split)
-            lines.append(f"  {split:5} {len(pieces):5} pieces {sum(map(len, pieces)):8} frames")
-        return "\n".join(lines)
+    binarise: Binarise
 
 
 def load(
@@ -219,6 +115,9 @@ def load(
           columns, transposed by their authors. Their ``.mat`` files are looked for in the folder
           that the environment variable RNNRBM_DATA names and its sub-folder ``pianorolls``, then
           fetched once into the cache folder: see `rnnrbm.io.benchmark_sets.locate`;
+        - ``"digits"``: 8 x 8 images of handwritten digits that come with the library, with labels;
+        - ``"mnist"``: 28 x 28 images of handwritten digits, with labels. The files are looked for in the folder that
+          RNNRBM_DATA names and its sub-folder ``mnist``, then fetched once: see `rnnrbm.io.image_sets.load_mnist`;
         - a ``.mat`` file in the layout of the published sets (MATLAB 5; cell arrays ``traindata``,
           ``validdata``, ``testdata``). With 88 columns, column 0 is taken to be note 21;
         - an ``.npz`` file written by `save`;
@@ -239,7 +138,11 @@ def load(
         (or groups of them) are divided by time, with gaps of a second or a twentieth of all between the sets.
     seed : int, optional
         For such a folder: decides which piece goes where, by default 0. The same files, `split` and `seed` give the
-        same splits.
+        same splits. For images: decides which pixels are 1 if they are sampled, by default 0.
+    binarise : {"sampled", "threshold", "none"}, optional
+        For ``"digits"`` and ``"mnist"``: whether a pixel is 1 with the probability that is its grey value (the
+        default), is 1 if its grey value is above one half, or stays grey, from 0 to 1. See
+        `rnnrbm.io.image_sets.binarise`.
     progress : callable
         For a folder: called with the stage "read", the number of files read and of all files.
     steps_per_beat : int, optional
@@ -314,12 +217,16 @@ def load(
         warn(f"{source!r} is the name of a data set; for your own folder of that name, write ./{source}")
     if source == "bach":
         _refuse(given, "the embedded set 'bach'", ("steps_per_beat", "original_key"))
-        return _load_bach(given.get("steps_per_beat", _BACH_STEPS), original_key)
+        return _dataset(load_bach(given.get("steps_per_beat", _BACH_STEPS), original_key), source)
     if source == "humpback":
         _refuse(given, "the embedded recording 'humpback'", _FOR_SOUND)
         with as_file(embedded_file(_HUMPBACK_FILE)) as file:
             chosen = _sound_options("humpback", given) | given
             return _dataset(load_sounds(file, name="humpback", progress=progress, **chosen), "humpback")
+    if isinstance(source, str) and source in IMAGE_SETS:
+        _refuse(given, f"the images {source!r}, whose splits are what they are", ("binarise", "seed"))
+        check_binarise(given.get("binarise", "sampled"), given.get("seed"))
+        return _dataset((load_mnist if source == "mnist" else load_digits)(**given), source)
     if isinstance(source, str) and source in BENCHMARK_SETS:
         _refuse(given, f"the published set {source!r}, which comes as it is", ())
         contents = read_mat(locate(source))
@@ -385,6 +292,8 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
     path = Path(source)
     if source == "bach":
         has = {"steps_per_beat": _BACH_STEPS, "original_key": False}
+    elif source in IMAGE_SETS:
+        has = {"binarise": "sampled"} | ({"seed": 0} if options.get("binarise", "sampled") == "sampled" else {})
     elif (kind := kind_of_files(source)) == SPECTROGRAM:
         has = _sound_options(source, options) | {"seed": 0, "split": DEFAULT_SPLIT}
         if path.is_dir() and has_splits(path):
@@ -447,7 +356,7 @@ def matched(dataset: Dataset, kind: FrameKind) -> Dataset:
     )
     left = iter(converted)
     pieces = {split: [next(left) for _ in getattr(dataset, split)] for split in SPLITS}
-    return Dataset(dataset.name, **pieces, kind=target, names=dataset.names)
+    return Dataset(dataset.name, **pieces, kind=target, names=dataset.names, labels=dataset.labels)
 
 
 def _sound_options(source: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -490,6 +399,8 @@ def save(path: str | os.PathLike[str], dataset: Dataset) -> None:
         arrays[split] = np.concatenate([np.empty((0, dataset.n_visible), dtype), *pieces])
         arrays[f"{split}_lengths"] = np.array([len(piece) for piece in pieces], np.int64)
         arrays[f"{split}_names"] = np.array(dataset.names_of(split), np.str_)
+        if dataset.labels is not None:
+            arrays[f"{split}_labels"] = np.concatenate([np.empty(0, np.int64), *dataset.labels_of(split)])
     write_npz(path, arrays)
 
 
@@ -514,54 +425,10 @@ def _unknown_name(name: str) -> str:
     )
 
 
-def embedded_file(name: str) -> Traversable:
-    """Return a file that comes with the library: in an installed package, or beside it in a checkout.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is missing.
-    """
-    installed = package_files("rnnrbm") / "data" / name
-    checkout = Path(__file__).resolve().parent.parent / "data" / name
-    for file in (installed, checkout):
-        if file.is_file():
-            return file
-    raise FileNotFoundError(
-        f"a file that comes with rnnrbm is missing: neither {installed} nor {checkout} exists; install rnnrbm again, "
-        f"or restore data/{name} in the checkout"
-    )
-
-
-def _load_bach(steps_per_beat: int, original_key: bool) -> Dataset:
-    """Return the embedded chorales."""
-    if steps_per_beat not in (1, 2, _STORED_STEPS):
-        raise ValueError(
-            f"steps_per_beat={steps_per_beat!r} for 'bach': expected 1 (quarter notes), 2 (eighth "
-            "notes) or 4 (sixteenth notes)"
-        )
-    with embedded_file("bach.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        data = {key: arrays[key] for key in arrays.files}
-    rolls: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-    names: dict[str, list[str]] = {split: [] for split in SPLITS}
-    pieces = np.split(data["pitch"], np.cumsum(data["length"])[:-1])
-    for i, sixteenths in enumerate(pieces):
-        # A frame holds what sounds at its start, so coarser frames are every second, every fourth.
-        pitch = sixteenths[:: _STORED_STEPS // int(steps_per_beat)].astype(int)
-        t, voice = np.nonzero(pitch)
-        shift = 0 if original_key else int(data["transposition"][i])
-        roll = np.zeros((len(pitch), PIANO[1] - PIANO[0] + 1), np.uint8)
-        roll[t, pitch[t, voice] + shift - PIANO[0]] = 1
-        split = SPLITS[data["split"][i]]
-        rolls[split].append(roll)
-        names[split].append(f"BWV {data['bwv'][i]} {data['title'][i]}".rstrip())
-    return Dataset("bach", **rolls, kind=PianoRoll(PIANO[0], steps_per_beat), names=names)
-
-
 def _dataset(contents: Contents, where: str) -> Dataset:
     """Return the contents of a file or folder as a data set."""
     kind = from_record(contents.record, where=where)
     try:
-        return Dataset(contents.name, **contents.pieces, kind=kind, names=contents.names)
+        return Dataset(contents.name, **contents.pieces, kind=kind, names=contents.names, labels=contents.labels)
     except ValueError as error:  # in one line, whatever the name of the set in the file is
         raise ValueError(f"{where}: {' '.join(str(error).split())}") from None

@@ -35,12 +35,13 @@ class Mismatch(NamedTuple):
     ----------
     columns : str
         Difference in the meaning of the columns. A model of one kind cannot be used on data of the other.
-    duration : str
-        Difference in the duration of a frame. Scores can be computed but are hard to compare.
+    caveat : str
+        Another difference, such as the duration of a frame. Scores can be computed but are hard to compare. It is what
+        the other data have: ``"0.02 seconds per frame, not 0.01"``.
     """
 
     columns: str = ""
-    duration: str = ""
+    caveat: str = ""
 
 
 class ScoreColumn(NamedTuple):
@@ -79,13 +80,15 @@ class FrameKind(Protocol):
     name: ClassVar[str]
     #: whether the frames of a piece follow each other in time; if not, they are independent and have no order
     is_sequence: ClassVar[bool]
-    #: whether a frame has a probability, not a density; only such models as agree compare with the baselines
-    is_discrete: ClassVar[bool]
     #: what :meth:`levels` counts, such as ``"notes per frame"``
     level_name: ClassVar[str]
     #: columns of the table of prediction scores, and a sentence that explains them
     score_columns: ClassVar[tuple[ScoreColumn, ...]]
     score_note: ClassVar[str]
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether a frame has a probability, not a density; only such models as agree compare with the baselines."""
 
     @property
     def transpose_range(self) -> tuple[int, int]:

@@ -52,7 +52,12 @@ def _wrong_values(values: np.ndarray, wrong: np.ndarray, expected: str) -> str:
 
 
 def _not_binary(values: np.ndarray) -> str:
-    return _wrong_values(values, (values != 0) & (values != 1), "0 and 1, as the visible units are binary")
+    message = _wrong_values(values, (values != 0) & (values != 1), "0 and 1, as the visible units are binary")
+    if not message or not (values >= 0).all():  # of negative numbers and NaN none is a probability
+        return message
+    most = values.max()
+    divide = f"divide the values by the greatest possible one ({most:g} or more), then " if most > 1 else ""
+    return f"{message}; if they are grey values, {divide}make them binary by rnnrbm.io.image_sets.binarise"
 
 
 def _not_finite(values: np.ndarray) -> str:

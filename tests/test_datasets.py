@@ -622,7 +622,10 @@ def test_a_folder_read_by_the_published_rule_gives_the_published_rolls(folder, n
         ("notingham", r"unknown data set 'notingham' \(did you mean 'nottingham'\?\)"),
         ("JSB", r"did you mean 'jsb'"),
         ("piano", r"did you mean 'piano-midi'"),
-        ("zzz", r"'zzz': expected one of bach, humpback, jsb, musedata, nottingham, piano-midi, or the path"),
+        (
+            "zzz",
+            r"'zzz': expected one of bach, humpback, jsb, musedata, nottingham, piano-midi, digits, mnist, or the path",
+        ),
         ("", r"unknown data set '': expected one of bach"),
     ],
 )

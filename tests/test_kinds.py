@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from rnnrbm import datasets
-from rnnrbm.datasets import Dataset, PianoRoll, Spectrogram, Vectors
+from rnnrbm.datasets import Dataset, Image, PianoRoll, Spectrogram, Vectors
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.setup import resolved
@@ -34,17 +34,29 @@ def reals(seed, lengths=(30, 12, 20)):
 #: bands of 6, as if a training set had these means and deviations
 CALLS = Spectrogram(8000, 32, 16, 200, 3000, "mel", 6, -90, [-60.5, -55, -50, -52, -58, -65], [5, 8, 10, 9, 6, 4])
 
-#: a kind of each class, pieces that fit it, and the suffix of its files
+
+def greys(seed):
+    """Grey images, of which some pixels are black or white."""
+    return [np.clip((piece - np.arange(WIDTH)) / 3 + 0.5, 0, 1) for piece in reals(seed)]
+
+
+#: kinds of each class, pieces that fit it, and the suffix of its files
 EXAMPLES = {
     "piano-roll": (PianoRoll(60, 2), bits, ".mid"),
     "vectors": (Vectors(0.02), reals, ".npy"),
     "spectrogram": (CALLS, lambda seed: [(piece - np.arange(WIDTH)) / 2 for piece in reals(seed)], ".npy"),
+    "image": (Image(2, 3, "sampled"), bits, ".npy"),
+    "grey image": (Image(3, 2), greys, ".npy"),
 }
 
 
-@pytest.fixture(params=list(KINDS))
+def test_every_class_has_an_example():
+    assert {kind.name for kind, _, _ in EXAMPLES.values()} == set(KINDS)  # a new kind needs a line there
+
+
+@pytest.fixture(params=list(EXAMPLES))
 def example(request):
-    kind, make, suffix = EXAMPLES[request.param]  # a new kind needs a line there
+    kind, make, suffix = EXAMPLES[request.param]
     return kind, [[kind.check(piece) for piece in make(seed)] for seed in range(3)], suffix
 
 
@@ -54,6 +66,7 @@ def test_the_members_that_a_class_has(example):
     unit = unit_of("visible", kind.unit_name(example[1][0]), WIDTH)
     assert unit.is_discrete == kind.is_discrete
     assert isinstance(kind.is_discrete, bool)
+    assert isinstance(kind.is_sequence, bool)
     assert kind.score_note
     low, high = kind.transpose_range
     assert low <= 0 <= high
@@ -86,7 +99,7 @@ def test_a_kind_matches_itself_and_no_other_class(example):
     kind = example[0]
     assert kind.mismatch(kind) == ("", "")
     for other, _, _ in EXAMPLES.values():
-        assert bool(kind.mismatch(other).columns) == (other.name != kind.name)
+        assert bool(kind.mismatch(other).columns) == (other != kind)
 
 
 def test_samples_become_valid_frames(example):
@@ -122,6 +135,7 @@ def test_statistics_and_pictures(example, tmp_path):
         "piano-roll": lambda piece: piece.sum(axis=1),
         "vectors": lambda piece: np.sqrt((piece**2).mean(axis=1)),
         "spectrogram": lambda piece: (piece * CALLS.deviation + CALLS.mean).mean(axis=1) + 90,
+        "image": lambda piece: piece.sum(axis=1) / WIDTH,
     }[kind.name](test[0])
     np.testing.assert_allclose(levels[0], by_hand, rtol=1e-6)
     assert kind.level_name
@@ -171,6 +185,12 @@ def test_a_data_set_of_any_kind_is_saved_and_loaded(example, tmp_path):
         (lambda: Vectors(float("nan")), "seconds_per_frame"),
         (lambda: PianoRoll().read("a.mid", 4), "not MIDI notes"),
         (lambda: Vectors().folder_options(4), "folder"),
+        (lambda: Image().folder_options(784), "folder"),
+        (lambda: Image(0, 4), "height=0"),
+        (lambda: Image(4, 2.5), "width=2.5"),
+        (lambda: Image(4, True), "width=True"),
+        (lambda: Image(binarised="drawn"), "binarised='drawn': expected one of 'sampled'"),
+        (lambda: Image(binarised=["sampled"]), "binarised="),
         (lambda: from_record({"kind": "motion"}), "motion"),
     ],
 )

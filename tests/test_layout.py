@@ -29,7 +29,8 @@ ROOMS: dict[str, set[str]] = {
     "training": {"files", "arguments", "memory", "progress", "warn", "checkpoint", "backend", "science", "scoring"},
     "plot": {"files", "arguments", "scoring"},
     "kinds": {"files", "arguments", "io", "science", "scoring", "plot"},
-    "datasets": {"files", "arguments", "progress", "warn", "io", "science", "kinds"},
+    "dataset": {"files", "arguments", "io", "science", "kinds"},
+    "datasets": {"files", "arguments", "progress", "warn", "io", "science", "kinds", "dataset"},
     "experiment": {
         "files",
         "arguments",
@@ -46,6 +47,7 @@ ROOMS: dict[str, set[str]] = {
         "training",
         "plot",
         "kinds",
+        "dataset",
         "datasets",
     },
     "__main__": {"cli"},
@@ -65,12 +67,24 @@ ROOMS: dict[str, set[str]] = {
         "training",
         "plot",
         "kinds",
+        "dataset",
         "datasets",
         "experiment",
     },
 }
 #: Rooms that are one module each, at the top.
-ALONE = {"__main__", "files", "arguments", "memory", "progress", "warn", "checkpoint", "model_file", "datasets"}
+ALONE = {
+    "__main__",
+    "files",
+    "arguments",
+    "memory",
+    "progress",
+    "warn",
+    "checkpoint",
+    "model_file",
+    "dataset",
+    "datasets",
+}
 #: The other modules at the top are the science.
 SCIENCE = {
     "batch",

@@ -64,7 +64,9 @@ def test_the_wheel_holds_every_module_and_the_embedded_data(wheel: Path) -> None
         "rnnrbm/data/bach.npz",
         "rnnrbm/data/bach-rnn-rbm.npz",
         "rnnrbm/data/glacier-bay-humpback.ogg",
+        "rnnrbm/data/digits.npz",
         "rnnrbm/data/build_bach.py",
+        "rnnrbm/data/build_digits.py",
         "rnnrbm/data/README.md",
     }
     assert sources | data | {"rnnrbm/py.typed"} == held

@@ -27,29 +27,33 @@ def register(app: typer.Typer) -> None:
 
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(help="jsb, nottingham, piano-midi, musedata, or all.", metavar="NAME...")
+        list[str],
+        typer.Argument(help="jsb, nottingham, piano-midi, musedata, or all of these; or mnist.", metavar="NAME..."),
     ],
 ) -> None:
     """Download benchmark data sets that are missing, and print the path and a summary of each."""
     with friendly():
         from rnnrbm import datasets
         from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
+        from rnnrbm.io.image_sets import locate_mnist
 
-        wanted = list(BENCHMARK_SETS) if "all" in names else names
-        unknown = [name for name in names if name not in (*BENCHMARK_SETS, "all")]
+        wanted = [each for name in names for each in (BENCHMARK_SETS if name == "all" else [name])]
+        unknown = [name for name in names if name not in (*BENCHMARK_SETS, "mnist", "all")]
         if unknown:  # before anything is fetched
             raise ValueError(
-                f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(BENCHMARK_SETS)}, or all"
-                + "".join(f"; {name!r} comes with the library" for name in unknown if name in ("bach", "humpback"))
+                f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(BENCHMARK_SETS)}, mnist, or all"
+                + "".join(
+                    f"; {name!r} comes with the library" for name in unknown if name in ("bach", "humpback", "digits")
+                )
             )
         failed = []
         for name in dict.fromkeys(wanted):
             try:
-                path = locate(name)
+                paths = locate_mnist().values() if name == "mnist" else [locate(name)]
             except (OSError, ValueError) as error:  # the others may be there
                 failed.append(str(error))
                 continue
-            say(str(path))
+            say("\n".join(map(str, paths)))
             say(str(datasets.load(name)))
         if failed:
             raise FileNotFoundError("\nerror: ".join(failed))

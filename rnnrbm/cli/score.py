@@ -110,8 +110,8 @@ def evaluate(
                 changed = "the terms of Z of other frames are summed exactly"
                 own = own_data(trained, changed, "all terms of Z are estimated", bar.report)
                 tell(str(loaded))
-                if duration := trained.kind.mismatch(loaded.kind).duration:
-                    tell(f"warning: {loaded.name} has {duration} as in training")
+                if caveat := trained.kind.mismatch(loaded.kind).caveat:
+                    tell(f"warning: {loaded.name} has {caveat} as in training")
             try:
                 results = evaluation.evaluate(
                     trained,

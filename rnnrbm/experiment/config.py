@@ -84,7 +84,10 @@ class Data(Settings):
         For a folder: fractions of the files for training, validation and test. They add up to 1. Less than three
         recordings are divided by time.
     seed : int
-        For a folder: seed of the random split.
+        For a folder: seed of the random split. For images: seed of the pixels that are sampled.
+    binarise : {"sampled", "threshold", "none"}
+        For images: how grey pixels become 0 and 1. With ``"sampled"``, a pixel is 1 with the probability that is its
+        grey value; with ``"threshold"``, if that is above one half. With ``"none"`` pixels stay grey, from 0 to 1.
     low, high : float
         For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column. For sound: the band of
         frequencies, hertz.
@@ -130,6 +133,7 @@ class Data(Settings):
     original_key: bool | None = None
     split: tuple[Positive, Positive, Positive] | None = None
     seed: Seed | None = None
+    binarise: Literal["sampled", "threshold", "none"] | None = None
     low: Annotated[Int | Float, Field(ge=0)] | None = None
     high: Annotated[Int | Float, Field(ge=0)] | None = None
     drums: bool | None = None

@@ -208,8 +208,8 @@ def train(
             meta["init"] = start.fingerprint
             about["init"] = {"sha256": start.fingerprint}
             progress("note", 0, 0, {"text": f"taken over: {start}; the optimiser and the schedules begin anew"})
-            if start.run is not None and (duration := start.run.kind.mismatch(data.kind).duration):
-                progress("note", 0, 0, {"text": f"{data.name} has {duration} as the model was trained on"})
+            if start.run is not None and (caveat := start.run.kind.mismatch(data.kind).caveat):
+                progress("note", 0, 0, {"text": f"{data.name} has {caveat} as the model was trained on"})
         state, part = State(), None
         if resume:
             finish_clearing(folder, settings)

@@ -6,7 +6,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -73,14 +73,14 @@ def read_npz(path: Path) -> Contents:
     pieces: dict[str, list[np.ndarray]] = {}
     names: dict[str, list[str]] = {}
     for split in SPLITS:
-        frames, lengths, labels = (data[split + part] for part in ("", "_lengths", "_names"))
-        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or labels.ndim != 1 or frames.ndim != 2:
+        frames, lengths, texts = (data[split + part] for part in ("", "_lengths", "_names"))
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or texts.ndim != 1 or frames.ndim != 2:
             raise ValueError(
                 f"{path}: {split}, {split}_lengths and {split}_names have {frames.ndim}, {lengths.ndim} and "
-                f"{labels.ndim} dimensions, lengths of {lengths.dtype}; expected 2, 1 and 1, whole numbers; write "
+                f"{texts.ndim} dimensions, lengths of {lengths.dtype}; expected 2, 1 and 1, whole numbers; write "
                 "it again with `save`"
             )
-        check_size(_PIECE * max(len(lengths), len(labels)), path)
+        check_size(_PIECE * max(len(lengths), len(texts)), path)
         if (lengths < 0).any() or (lengths > len(frames)).any() or lengths.sum() != len(frames):
             span = f" (from {lengths.min()} to {lengths.max()})" if len(lengths) else ""
             raise ValueError(
@@ -89,8 +89,28 @@ def read_npz(path: Path) -> Contents:
             )
         ends = np.cumsum(lengths)
         pieces[split] = [frames[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-        names[split] = [str(label) for label in labels]
-    return Contents(str(data["name"]), pieces, names, record)
+        names[split] = [str(text) for text in texts]
+    return Contents(str(data["name"]), pieces, names, record, _labels(path, data, pieces))
+
+
+def _labels(
+    path: Path, data: Mapping[str, np.ndarray], pieces: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, list[np.ndarray]] | None:
+    """Return the labels of a data set's frames, or None if its file has none."""
+    given = {split: data[f"{split}_labels"] for split in SPLITS if f"{split}_labels" in data}
+    if not given:
+        return None
+    if missing := [f"{split}_labels" for split in SPLITS if split not in given]:
+        raise ValueError(f"{path}: has no {', '.join(missing)}; expected labels of every split, write it again")
+    for split, labels in given.items():
+        n = sum(map(len, pieces[split]))
+        if labels.shape != (n,) or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"{path}: {split}_labels is an array of shape {labels.shape} of {labels.dtype}; expected {n} whole "
+                "numbers, one for each frame; write it again with `save`"
+            )
+    ends = {split: np.cumsum([len(piece) for piece in pieces[split]], dtype=int) for split in SPLITS}
+    return {split: np.split(labels, ends[split][:-1]) if len(ends[split]) else [] for split, labels in given.items()}
 
 
 def _check_text(array: np.ndarray, where: str, longest: int) -> None:

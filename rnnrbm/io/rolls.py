@@ -73,12 +73,15 @@ class Contents(NamedTuple):
         For each split, the names of the pieces, in the same order.
     record : dict
         The kind of frame: its name under "kind", and its metadata.
+    labels : dict of str to list of numpy.ndarray, optional
+        For each split, arrays of shape ``(T,)``, int64: a whole number for each frame of each piece.
     """
 
     name: str
     pieces: dict[str, list[np.ndarray]]
     names: dict[str, list[str]]
     record: dict[str, Any]
+    labels: dict[str, list[np.ndarray]] | None = None
 
 
 def check_roll(roll: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:

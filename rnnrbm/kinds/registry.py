@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from rnnrbm.frames import FrameKind
+from rnnrbm.kinds.image import Image
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.spectrogram import Spectrogram
 from rnnrbm.kinds.vectors import Vectors
@@ -14,7 +15,7 @@ from rnnrbm.kinds.vectors import Vectors
 __all__ = ["KINDS", "from_record", "to_record"]
 
 #: name in files -> the class of the kind
-KINDS: dict[str, type] = {kind.name: kind for kind in (PianoRoll, Spectrogram, Vectors)}
+KINDS: dict[str, type] = {kind.name: kind for kind in (PianoRoll, Spectrogram, Vectors, Image)}
 
 
 def to_record(kind: FrameKind) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class Vectors:
         here, there = self.seconds_per_frame, other.seconds_per_frame
         if here is None or there is None or here == there:
             return Mismatch()
-        return Mismatch(duration=f"{there:g} seconds per frame, not {here:g}")
+        return Mismatch(caveat=f"{there:g} seconds per frame, not {here:g}")
 
     def from_samples(self, samples: np.ndarray) -> np.ndarray:
         return np.asarray(samples, np.float32)

@@ -1,4 +1,4 @@
-"""Plots of rolls, sound, training and models.
+"""Plots of rolls, sound, images, training and models.
 
 Every function uses matplotlib's objects, never ``pyplot``: it needs no display, does not change the user's backend, and
 figures are freed like any other object. Every function returns ``(fig, ax)``: the figure, and its axes or an array of
@@ -11,11 +11,16 @@ from rnnrbm.plot.comparison import column_statistics, statistics
 from rnnrbm.plot.curves import learning_curves
 from rnnrbm.plot.pictures import filters, frames, piano_roll
 from rnnrbm.plot.sound import sound_statistics, spectrogram
+from rnnrbm.plot.tiles import filter_tiles, image_pairs, image_statistics, image_tiles
 
 __all__ = [
     "column_statistics",
+    "filter_tiles",
     "filters",
     "frames",
+    "image_pairs",
+    "image_statistics",
+    "image_tiles",
     "learning_curves",
     "piano_roll",
     "save",

@@ -82,10 +82,10 @@ def test_other_bands_are_other_columns(kind, change, word):
 
 def test_another_hop_or_standardisation_makes_scores_hard_to_compare(kind, levels):
     found = kind.mismatch(from_record(to_record(kind) | {"hop_ms": 16.0}))
-    assert (found.columns, found.duration) == ("", "0.016 s per frame, not 0.008")
+    assert (found.columns, found.caveat) == ("", "0.016 s per frame, not 0.008")
     other = standard(BARE, levels + 3, drop=7)
     assert kind.mismatch(other).columns == ""
-    assert "standardised" in kind.mismatch(other).duration
+    assert "standardised" in kind.mismatch(other).caveat
     assert "left out" in kind.mismatch(standard(BARE, levels, drop=8)).columns
 
 

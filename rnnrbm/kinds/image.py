@@ -1,0 +1,290 @@
+"""Images: frames of pixels that do not follow each other in time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnnrbm.arguments import as_pieces, plain
+from rnnrbm.files import atomic, check_regular, load_arrays
+from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn
+from rnnrbm.io.rolls import check_size
+from rnnrbm.pieces import chunks, column_moments
+from rnnrbm.scoring.autoregression import ColumnGaussian
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Image"]
+
+#: in files -> in words
+_HOW = {"sampled": "by sampling", "threshold": "by threshold", "original": "originally"}
+_MOST_DRAWN = 100  # images in one picture
+_MOST_COMPARED = 500  # images whose distances are measured
+#: Least standard deviations that are tried for a grey pixel. Many pixels at the border are constant in training.
+_LEAST = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+
+
+@dataclass(frozen=True)
+class Image:
+    """Images of one size, whose pixels are 0 and 1, or grey values from 0 to 1.
+
+    A piece is an array (n_images, height * width): a row is an image, and holds the rows of its pixels one after the
+    other. Arrays (n_images, height, width) are converted. The images of a piece have no order.
+
+    Attributes
+    ----------
+    height, width : int
+        Pixels.
+    binarised : {"", "sampled", "threshold", "original"}
+        How pixels became 0 and 1 (see :func:`rnnrbm.io.image_sets.binarise`); ``"original"``: they were so from the
+        start. Such images are uint8. The default is grey values, float32.
+
+    Raises
+    ------
+    ValueError
+        If a size is no whole number, at least 1, or `binarised` is unknown.
+    """
+
+    name: ClassVar[str] = "image"
+    is_sequence: ClassVar[bool] = False
+    level_name: ClassVar[str] = "mean pixel"
+    score_columns: ClassVar[tuple[ScoreColumn, ...]] = ()
+    score_note: ClassVar[str] = "Images are independent of each other, so none is predicted from others."
+
+    height: int = 28
+    width: int = 28
+    binarised: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        for name in ("height", "width"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value < 2**16:
+                raise ValueError(f"{name}={value!r}: expected a whole number of pixels, 1 to {2**16 - 1}")
+            object.__setattr__(self, name, int(value))
+        if not isinstance(self.binarised, str) or self.binarised not in ("", *_HOW):
+            raise ValueError(
+                f"binarised={self.binarised!r}: expected one of {', '.join(map(repr, _HOW))}, or '' for grey values"
+            )
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether pixels are 0 and 1."""
+        return bool(self.binarised)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return (self.height, self.width)
+
+    @property
+    def transpose_range(self) -> tuple[int, int]:
+        """Always (0, 0): a shift by a column would move pixels into other rows."""
+        return (0, 0)
+
+    @property
+    def sample_length(self) -> int:
+        """Always 64: the images in one picture of samples."""
+        return 64
+
+    def unit_name(self, train: Pieces) -> str:
+        """Binary units for pixels of 0 and 1; for grey ones, Gaussian units of learned standard deviations."""
+        return "binary" if self.is_discrete else "gaussian:learned"
+
+    def describe(self, n_visible: int) -> str:
+        how = f", binarised {_HOW[self.binarised]}" if self.binarised in ("sampled", "threshold") else ""
+        kind = f"{self.height} x {self.width} {'binary' if self.is_discrete else 'grey'} pixels"
+        return f"{n_visible} column{'' if n_visible == 1 else 's'}, images of {kind}{how}"
+
+    def check(self, piece: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
+        prefix = f"{where}: " if where else ""
+        n_pixels = self.height * self.width
+        piece = plain(piece, where or "piece")
+        try:
+            array = np.asarray(piece)
+        except ValueError as error:
+            raise ValueError(f"{prefix}rows of different lengths; expected an array of images x pixels") from error
+        if array.shape[1:] == self.shape and len(array):
+            array = array.reshape(len(array), n_pixels)
+        if array.ndim != 2 or 0 in array.shape:
+            raise ValueError(
+                f"{prefix}an array of shape {array.shape}; expected (images, {n_pixels}) or (images, {self.height}, "
+                f"{self.width}), at least one image"
+            )
+        if array.shape[1] != n_pixels:
+            single = (
+                ". One image has a piece of its own: give [images], not images" if array.shape == self.shape else ""
+            )
+            turned = ". Images come first: give its transpose" if array.shape[0] == n_pixels else ""
+            raise ValueError(
+                f"{prefix}{array.shape[1]} columns (shape {array.shape}); expected {n_pixels}, the pixels of an image "
+                f"of {self.height} x {self.width}{single or turned}"
+            )
+        if n_visible is not None and n_visible != n_pixels:
+            raise ValueError(f"{prefix}images of {n_pixels} pixels; expected {n_visible} columns")
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{prefix}values of type {array.dtype}; expected numbers from 0 to 1")
+        wrong = ~((array == 0) | (array == 1)) if self.is_discrete else ~((array >= 0) & (array <= 1))
+        if wrong.any():
+            raise ValueError(f"{prefix}{self._wrong_pixels(array, wrong)}")
+        return np.ascontiguousarray(array, np.uint8 if self.is_discrete else np.float32)
+
+    def _wrong_pixels(self, array: np.ndarray, wrong: np.ndarray) -> str:
+        """Return what to say about values that are no pixels of this kind."""
+        i, j = (int(k) for k in np.argwhere(wrong)[0])
+        value, greatest = array[i, j].item(), float(np.nanmax(array)) if not np.isnan(array).all() else math.nan
+        if value != value:
+            advice = "replace or leave out missing values"
+        elif 1 < greatest <= 255 and not (array < 0).any():
+            advice = f"divide by the greatest possible value, {'255' if greatest > 16 else 'such as 16 or 255'}"
+            if self.is_discrete:
+                advice += ", and make pixels binary by rnnrbm.io.image_sets.binarise"
+        elif self.is_discrete and 0 < value < 1:
+            advice = (
+                "make grey pixels binary by rnnrbm.io.image_sets.binarise, or give the kind Image without binarised"
+            )
+        else:
+            advice = "scale the pixels to 0 to 1"
+        expected = "0 and 1" if self.is_discrete else "numbers from 0 to 1"
+        return f"{int(wrong.sum())} pixels are not {expected}, the first is {value} in image {i}, column {j}; {advice}"
+
+    def mismatch(self, other: FrameKind) -> Mismatch:
+        if not isinstance(other, Image):
+            return Mismatch(f"the frames are {other.name}, not {self.name}")
+        different = []
+        if other.shape != self.shape:
+            different.append(f"images have {other.height} x {other.width} pixels, not {self.height} x {self.width}")
+        if other.is_discrete != self.is_discrete:
+            kinds = ("binary", "grey") if other.is_discrete else ("grey", "binary")
+            different.append(f"pixels are {kinds[0]}, not {kinds[1]}")
+        if different or other.binarised == self.binarised:
+            return Mismatch("; ".join(different))
+        return Mismatch(caveat=f"pixels made binary {_HOW[other.binarised]}, not {_HOW[self.binarised]}")
+
+    def from_samples(self, samples: np.ndarray) -> np.ndarray:
+        """Round to 0 and 1, from 0.5; or of grey pixels, cut what lies outside 0 to 1."""
+        if self.is_discrete:
+            return (np.asarray(samples) >= 0.5).astype(np.uint8)
+        return np.clip(np.asarray(samples, np.float32), 0, 1)
+
+    def baselines(self, train: Pieces, valid: Pieces, test: Pieces) -> dict[str, float]:
+        return {row["model"]: row["ll"] for row in self.baseline_table(train, valid, test)}
+
+    def baseline_table(self, train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
+        """Score independent pixels, nats per image.
+
+        A binary pixel is 1 as often as in training, where each of its states is counted once more than it occurs. A
+        grey pixel is normal with its mean and standard deviation in training. The least standard deviation is the one
+        with the best log-likelihood on `valid`, or on `train` if that is empty.
+        """
+        moments = column_moments(chunks(as_pieces(train)))
+        settings: dict[str, float] = {}
+        if self.is_discrete:
+            p = (moments.mean * moments.n + 1.0) / (moments.n + 2.0)
+            each = [_bernoulli(piece, p) for piece in test]
+        else:
+            fitted = [ColumnGaussian(moments.mean, np.maximum(np.sqrt(moments.variance), least)) for least in _LEAST]
+            unseen = valid if len(valid) else train
+            scores = [np.mean(np.concatenate([_by_parts(model, piece) for piece in unseen])) for model in fitted]
+            best = int(np.argmax(scores))
+            settings["least_deviation"] = _LEAST[best]
+            each = [_by_parts(fitted[best], piece) for piece in test]
+        lls = {"ll": float(np.concatenate(each).mean()), "ll_pieces": float(np.mean([x.mean() for x in each]))}
+        return [{"model": "independent pixels", "settings": settings, **lls}]
+
+    def statistics(self, pieces: Pieces) -> dict[str, float]:
+        """Return three numbers by which bad samples differ from data.
+
+        They are the mean pixel, the standard deviation of the mean pixel from image to image, and the mean Euclidean
+        distance from an image to the nearest other one, which is small if samples resemble each other. The distance is
+        measured among at most 500 images, evenly spread over the pieces.
+        """
+        pieces = as_pieces(pieces)
+        ink = np.concatenate(self.levels(pieces))
+        starts = np.cumsum([0, *map(len, pieces)])
+        chosen = np.unique(np.linspace(0, starts[-1] - 1, min(_MOST_COMPARED, starts[-1])).round().astype(int))
+        parts = [
+            piece[chosen[(chosen >= start) & (chosen < start + len(piece))] - start]
+            for piece, start in zip(pieces, starts[:-1], strict=True)
+        ]
+        images = np.concatenate(parts).astype(float)
+        squares = (images**2).sum(axis=1)
+        distances = np.maximum(squares[:, None] + squares - 2.0 * images @ images.T, 0.0)
+        np.fill_diagonal(distances, np.inf)
+        return {
+            "mean_pixel": float(ink.mean()),
+            "deviation_of_mean_pixel": float(ink.std()),
+            "nearest_distance": float(np.sqrt(distances.min(axis=1)).mean()) if len(images) > 1 else 0.0,
+        }
+
+    def levels(self, pieces: Pieces) -> list[np.ndarray]:
+        """Mean pixel of each image."""
+        return [np.mean(piece, axis=1, dtype=float) for piece in pieces]
+
+    def prediction_scores(self, predicted: Iterable[np.ndarray], true: Iterable[np.ndarray]) -> dict[str, float]:
+        """Return no score: no image is predicted from others."""
+        return {}
+
+    def draw(self, piece: np.ndarray, *, primed: int = 0, title: str | None = None) -> tuple[Figure, Any]:
+        """Draw the first 100 images side by side. `primed` has no meaning, as images do not follow each other."""
+        from rnnrbm import plot
+
+        shown = piece[:_MOST_DRAWN]
+        part = f"{len(shown)} of {len(piece)} images" if len(shown) < len(piece) else ""
+        return plot.image_tiles(shown, self.shape, title=", ".join(filter(None, (title, part))) or None)
+
+    def draw_filters(self, W: ArrayLike) -> tuple[Figure, Any]:
+        from rnnrbm import plot
+
+        return plot.filter_tiles(W, self.shape)
+
+    def draw_statistics(self, samples: Pieces, data: Pieces, *, data_name: str = "data") -> tuple[Figure, Any]:
+        from rnnrbm import plot
+
+        return plot.image_statistics(samples, data, self.shape, data_name=data_name)
+
+    def write(
+        self, folder: Path, name: str, piece: np.ndarray, *, tempo: float | None = None, sound: bool = True
+    ) -> list[Path]:
+        """Write a ``.npy`` file of shape (n_images, height, width)."""
+        path = folder / f"{name}.npy"
+        with atomic(path) as temporary:
+            np.save(temporary, np.reshape(piece, (-1, *self.shape)), allow_pickle=False)
+        return [path]
+
+    def check_writing(self, n_frames: int, tempo: float | None = None) -> None:
+        if tempo is not None:
+            raise ValueError(f"tempo={tempo:g}: images have no tempo; leave it out")
+
+    def read(self, path: Path, n_visible: int) -> tuple[np.ndarray, None]:
+        """Read a ``.npy`` file of shape (n_images, height, width) or (n_images, height * width)."""
+        check_regular(path, "an .npy file")
+        with open(path, "rb") as file:
+            try:
+                images = load_arrays(file, lambda size: check_size(size, path))
+                if isinstance(images, dict):
+                    raise ValueError("an archive of arrays")
+            except Exception as error:  # NumPy raises many kinds of errors for a damaged file
+                raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of images") from error
+        return self.check(images, n_visible=n_visible, where=str(path)), None
+
+    def folder_options(self, n_visible: int) -> dict[str, Any]:
+        raise ValueError("a folder of MIDI or sound files holds no images; give an .npz file")
+
+
+def _bernoulli(piece: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return the log-probability of each image (n,) if pixels are independently 1 with probabilities `p`, nats."""
+    weights, off = np.log(p) - np.log1p(-p), np.log1p(-p).sum()
+    return np.concatenate([part @ weights + off for part in chunks([piece])])
+
+
+def _by_parts(model: ColumnGaussian, piece: np.ndarray) -> np.ndarray:
+    """Return the log density of each image (n,), nats, of a few thousand images at a time."""
+    return np.concatenate([model.frame_log_likelihoods(part) for part in chunks([piece])])
