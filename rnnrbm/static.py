@@ -1,4 +1,4 @@
-"""The interface of models of single frames that are no frame densities: autoencoders, Boltzmann machines, Hopfield nets.
+"""The interface of models of single frames that are no frame densities, such as autoencoders and Hopfield nets.
 
 A frame density (:mod:`rnnrbm.densities`) has a log-probability or a free energy, and a network can set its biases. The
 models here have neither. What they share is what a run needs: they train, they are validated by a number of their own,

@@ -115,7 +115,7 @@ class Autoencoder(NamedTuple):
 
     @property
     def n_visible(self) -> int:
-        n: int = self.W.type.shape[0]  # type: ignore[assignment]
+        n: int = self.W.type.shape[0]
         return n
 
     @property
@@ -152,7 +152,7 @@ class Autoencoder(NamedTuple):
         return Loss(masked_mean(-log_p, batch.mask), rng.updates())
 
     def encode(self, frames: np.ndarray, mode: Any = None) -> np.ndarray:
-        """Return the hidden units of frames (n, n_visible) without corruption: (n, n_hidden), features for a classifier."""
+        """Return features of frames (n, n_visible): their hidden units (n, n_hidden), without corruption."""
         return self._map(lambda v, rng: (self.hidden_mean(v), rng), frames, mode=mode)
 
     def reconstruct(self, frames: np.ndarray, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
@@ -183,7 +183,8 @@ class Autoencoder(NamedTuple):
         n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", k, 1)
 
         def step(v: Any, draw: Any, key: Any, W: Any, b_v: Any, b_h: Any, *of_unit: Any) -> list:
-            here = Autoencoder(W, b_v, b_h, *with_unit_tensors((self.visible,), of_unit), self.corruption)
+            (visible,) = with_unit_tensors((self.visible,), of_unit)
+            here = Autoencoder(W, b_v, b_h, visible, self.corruption)
             noisy, rng = here.corrupt(v, Rng(key, draw))
             v, rng = here.decoder(here.hidden_mean(noisy)).sample(v, rng)
             return [v, rng.draw]

@@ -154,7 +154,7 @@ class BoltzmannMachine(NamedTuple):
 
     @property
     def n_units(self) -> int:
-        n: int = self.U.type.shape[0]  # type: ignore[assignment]
+        n: int = self.U.type.shape[0]
         return n
 
     @property

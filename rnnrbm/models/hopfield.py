@@ -61,9 +61,7 @@ class Hopfield(NamedTuple):
     n_sweeps: int = 20
 
     @classmethod
-    def init(
-        cls, n_visible: int, *, unlearning: float = 0.0, n_sweeps: int = 20, dtype: str | None = None
-    ) -> Hopfield:
+    def init(cls, n_visible: int, *, unlearning: float = 0.0, n_sweeps: int = 20, dtype: str | None = None) -> Hopfield:
         """Make an empty net, whose weights are a shared variable.
 
         Parameters
@@ -183,7 +181,7 @@ class Hopfield(NamedTuple):
 
     @property
     def n_visible(self) -> int:
-        n: int = self.W.type.shape[0]  # type: ignore[assignment]
+        n: int = self.W.type.shape[0]
         return n
 
     @property
