@@ -22,12 +22,12 @@ import pytensor.tensor as pt
 
 from rnnrbm.backend import engine, random
 from rnnrbm.models.nade import NADE
-from rnnrbm.models.registry import MODELS, build
+from rnnrbm.models.registry import SEQUENCE_MODELS, build
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.training import optimisers
 
 T, B, N_VISIBLE, K = 96, 6, 88, 5
-VARIANTS: dict[str, dict[str, Any]] = {name: {} for name in MODELS}
+VARIANTS: dict[str, dict[str, Any]] = {name: {} for name in SEQUENCE_MODELS}
 VARIANTS["rnn-rbm, 2 layers of LSTM"] = {"cell": "lstm", "n_layers": 2}
 VARIANTS["rnn-nade, orderless"] = {"orderless": True}
 VARIANTS["rnn-nade, a layer beside"] = {"n_pitch_conv": 64}

@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import rnnrbm
-from rnnrbm.models.registry import MODELS
+from rnnrbm.models.registry import SEQUENCE_MODELS
 from rnnrbm.scoring.likelihood import Evaluator
 
 RATES = (3e-3, 8e-3, 2e-2)
@@ -73,7 +73,7 @@ def show(rows: list[dict[str, str]]) -> None:
     columns = [(rate, dropouts) for dropouts in DROPOUTS for rate in RATES]
     print("| model | " + " | ".join(f"{rate:g}, {a}/{b}" for rate, (a, b) in columns) + " | seconds |")
     print("| --- |" + " ---: |" * (len(columns) + 1))
-    for name in MODELS:
+    for name in SEQUENCE_MODELS:
         mine = [row for row in rows if row["model"] == name]
         means = {}
         for rate, dropouts in columns:
@@ -94,7 +94,7 @@ def show(rows: list[dict[str, str]]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=list(SEQUENCE_MODELS), default=list(SEQUENCE_MODELS))
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("rates.csv"))
     parser.add_argument("--show", action="store_true")
     args = parser.parse_args()

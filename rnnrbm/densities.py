@@ -5,7 +5,7 @@ Interfaces are protocols, not base classes. An :class:`EnergyDensity` (the RBM) 
 fields that are biases, which a network sets for each frame.
 
 To add a density, write a ``NamedTuple`` with the methods of one of the two and add a line to
-:data:`rnnrbm.models.registry.MODELS`.
+:data:`rnnrbm.models.registry.SEQUENCE_MODELS`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ variables and plain values, so that :mod:`rnnrbm.model_file` can save it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,8 +24,9 @@ __all__ = ["StaticModel"]
 class StaticModel(Protocol):
     """A model of single frames; it also has ``loss`` or ``updates`` (:mod:`rnnrbm.training.trainable`)."""
 
-    #: what :meth:`score` measures, such as ``"share of pixels recalled"``
-    score_name: ClassVar[str]
+    @property
+    def score_name(self) -> str:
+        """What :meth:`score` measures, such as ``"share of pixels recalled"``."""
 
     @property
     def params(self) -> Sequence[Any]:

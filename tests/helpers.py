@@ -26,7 +26,7 @@ from rnnrbm import checkpoint, datasets
 from rnnrbm.datasets import SPLITS, Dataset, PianoRoll
 from rnnrbm.experiment.config import Config
 from rnnrbm.io import midi
-from rnnrbm.models.registry import MODELS, build, options_of
+from rnnrbm.models.registry import SEQUENCE_MODELS, build, options_of
 from rnnrbm.sequence import SequenceModel
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "rnnrbm"
@@ -98,9 +98,9 @@ def script(path: Path, *arguments: str, cwd: Path) -> str:
 
 # --- models
 
-#: a model of each kind, and some that differ in more than sizes
+#: a sequence model of each kind, and some that differ in more than sizes
 VARIANTS: dict[str, dict[str, Any]] = {
-    **{name: {} for name in MODELS},
+    **{name: {} for name in SEQUENCE_MODELS},
     "tied-rnn-nade": {"n_layers": 1},  # random weights of two hand little of the past on
     "rnn-rbm of two LSTMs": {"cell": "lstm", "n_layers": 2, "connections": "residual"},
     "rnn-nade of any order": {"orderless": True},

@@ -193,6 +193,23 @@ class Model(Settings):
         For weights shared over pitch: the network of a note reads this many notes below it and above it.
     orderless : bool
         For a NADE: train on random orders of the units.
+    corruption : float
+        For an autoencoder: probability that an input is set to 0 in training, below 1. For Gaussian units, standard
+        deviation of the normal noise that is added.
+    signed : bool
+        For a Boltzmann machine: inside, its units are -1 and 1, not 0 and 1.
+    threshold : bool
+        For a Boltzmann machine: its units are deterministic, on if their field is 0 or more.
+    restricted : bool
+        For a Boltzmann machine: weights between visible and hidden units only, as in an RBM.
+    n_sweeps : int
+        Visits to each unit: of a Boltzmann machine in the negative phase, of a Hopfield net at most in a recall.
+    n_positive : int
+        For a Boltzmann machine: visits to each hidden unit in the positive phase.
+    unlearning : float
+        For a Hopfield net: what is unlearned of each state that it comes to from a random one, relative to what is
+        learned of each pattern. It then trains for 20 epochs by default; 0.3 makes room for more patterns. 0 turns
+        this off.
     visible, hidden : {"binary", "softmax", "gaussian", "relu"}
         Unit types of the frame and of the hidden layer of an RBM. With ``"softmax"``, exactly one unit of the layer is
         on; with ``"softmax:4"``, exactly one in each group of four. ``"gaussian:0.2"`` has a standard deviation of 0.2;
@@ -212,6 +229,13 @@ class Model(Settings):
     n_pitch_conv: Number | None = None
     reach: Count | None = None
     orderless: bool | None = None
+    corruption: NotNegative | None = None
+    signed: bool | None = None
+    threshold: bool | None = None
+    restricted: bool | None = None
+    n_sweeps: Count | None = None
+    n_positive: Count | None = None
+    unlearning: NotNegative | None = None
     visible: str | None = None
     hidden: str | None = None
 

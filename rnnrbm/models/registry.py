@@ -1,4 +1,6 @@
-"""The family: published sequence models by name, each a network and a frame density.
+"""The family: published models by name.
+
+Sequence models are each a network and a frame density.
 
 | name | network | frame density |
 | --- | --- | --- |
@@ -12,7 +14,15 @@
 | ``rbm`` | none | RBM |
 | ``nade`` | none | NADE |
 
-To add one: a function like those below, and a line in :data:`MODELS`.
+Other models of single frames (:mod:`rnnrbm.static`) have no likelihood that a network could use.
+
+| name | model |
+| --- | --- |
+| ``boltzmann`` | Boltzmann machine (Ackley, Hinton & Sejnowski 1985) |
+| ``hopfield`` | Hopfield net (Hopfield 1982) |
+| ``autoencoder`` | denoising autoencoder (Vincent et al. 2008) |
+
+To add one: a function like those below, and a line in :data:`SEQUENCE_MODELS` or :data:`STATIC_MODELS`.
 """
 
 from __future__ import annotations
@@ -27,6 +37,9 @@ from rnnrbm import memory
 from rnnrbm.arguments import nearest
 from rnnrbm.backend.random import Seed, generator
 from rnnrbm.densities import Independent
+from rnnrbm.models.autoencoder import Autoencoder
+from rnnrbm.models.boltzmann import BoltzmannMachine
+from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
 from rnnrbm.networks import Memoryless, init_window
@@ -34,9 +47,22 @@ from rnnrbm.pitch import TiedOptions, init_tied
 from rnnrbm.rbm import RBM, RBMOptions
 from rnnrbm.rnnrbm import NetworkOptions, init_network, rnn_rbm, rtrbm
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.static import StaticModel
 from rnnrbm.units import Bernoulli, Gaussian, LearnedGaussian, ReLU, Softmax, Unit
 
-__all__ = ["MODELS", "build", "frame_nade", "frame_rbm", "mlp", "options_of", "rnn", "rnn_nade"]
+__all__ = [
+    "MODELS",
+    "SEQUENCE_MODELS",
+    "STATIC_MODELS",
+    "build",
+    "frame_nade",
+    "frame_rbm",
+    "hopfield",
+    "mlp",
+    "options_of",
+    "rnn",
+    "rnn_nade",
+]
 
 
 def rnn_nade(
@@ -114,8 +140,24 @@ def frame_nade(
     return SequenceModel(Memoryless(density.b_v.dtype), density)
 
 
-#: published name -> the function that makes it
-MODELS: dict[str, Callable[..., SequenceModel]] = {
+def hopfield(
+    n_visible: int,
+    *,
+    seed: Seed,
+    unlearning: float = 0.0,
+    n_sweeps: int = 20,
+    b_v: np.ndarray | float = 0.0,
+    dtype: str | None = None,
+) -> Hopfield:
+    """Make an empty Hopfield net; see :meth:`rnnrbm.models.hopfield.Hopfield.init`.
+
+    It begins without weights and has no biases, so it has no use for `seed` and `b_v`, which every model by name takes.
+    """
+    return Hopfield.init(n_visible, unlearning=unlearning, n_sweeps=n_sweeps, dtype=dtype)
+
+
+#: published name of a sequence model -> the function that makes it
+SEQUENCE_MODELS: dict[str, Callable[..., SequenceModel]] = {
     "rnn-rbm": rnn_rbm,
     "rtrbm": rtrbm,
     "rnn-nade": rnn_nade,
@@ -126,6 +168,14 @@ MODELS: dict[str, Callable[..., SequenceModel]] = {
     "rbm": frame_rbm,
     "nade": frame_nade,
 }
+#: published name of another model of single frames -> the function that makes it
+STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {
+    "boltzmann": BoltzmannMachine.init,
+    "hopfield": hopfield,
+    "autoencoder": Autoencoder.init,
+}
+#: all of them
+MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODELS, **STATIC_MODELS}
 
 
 #: names of unit types, for configurations: from the size of a layer to the unit
@@ -196,7 +246,8 @@ def options_of(name: str) -> dict[str, Any]:
             passed_on = inspect.signature(_PASSED_ON[names]).parameters
             parameters |= {key: passed_on[key] for key in get_type_hints(names)}
             del parameters[parameter.name]
-    own = ("n_visible", "seed", "b_v", "scale", "dtype")  # not for users of a configuration
+    # not for users of a configuration
+    own = ("n_visible", "seed", "b_v", "scale", "dtype", "bias", "negative")
     options = {key: p.default for key, p in parameters.items() if key not in own}
     return options | {layer: "binary" for layer in ("visible", "hidden") if layer in options}
 
@@ -211,8 +262,8 @@ def build(
     hidden: str | Unit = "binary",
     dtype: str | None = None,
     **options: Any,
-) -> SequenceModel:
-    """Make a model by its published name.
+) -> Any:
+    """Make a model by its published name: a SequenceModel, or a :class:`rnnrbm.static.StaticModel`.
 
     Parameters
     ----------
@@ -269,5 +320,7 @@ def _check_memory(name: str, n_visible: int, options: Mapping[str, Any]) -> None
     n_weights = n_hidden * n_inputs * sizes.get("window", 1) + n_visible * n_inputs
     n_weights += sizes.get("n_layers", 1) * 4 * n_recurrent * (n_recurrent + n_inputs)
     n_weights += n_recurrent * (n_hidden + n_inputs) + sizes.get("n_pitch_conv", 0) * n_inputs
+    if name == "boltzmann":
+        n_weights = (n_visible + n_hidden) ** 2
     shown = ", ".join(f"{key}={value}" for key, value in sizes.items() if value > 1)
     memory.check(8 * n_weights, f"{name} with {shown}", "choose smaller sizes")

@@ -22,8 +22,9 @@ Nothing is inherited. A linear autoencoder, for example::
     for row in rnnrbm.fit(Autoencoder(64, 8, rng), images, epochs=20):  # images: (N, 64)
         print(row["epoch"], row["loss"])
 
-Two more attributes are optional: ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data
-are checked, and ``score(pieces, mode)``, which validates the model by a number that is higher for a better model.
+Three more attributes are optional: ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data
+are checked; ``score(pieces, mode)``, which validates the model by a number that is higher for a better model; and
+``usual_settings``, a dict of the settings of training that suit the model, for those that are not set.
 """
 
 from __future__ import annotations
@@ -259,7 +260,7 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
     Parameters
     ----------
     model
-        The result of :func:`as_trainable`.
+        The result of :func:`as_trainable`. One that is no sequence model may name its own, ``usual_settings``.
     single_frames : bool
         Whether frames are independent of each other, as images are.
 
@@ -267,10 +268,23 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
     -------
     dict
         ``learning_rate``, ``start`` and others, by name.
+
+    Raises
+    ------
+    TypeError
+        If the model's own are no dict.
+    ValueError
+        If there is no setting of one of their names, or its value is impossible.
     """
     usual: dict[str, Any] = {"learning_rate": usual_rate(model)}
     if not isinstance(model, SequenceModel):
-        return usual
+        if not hasattr(model, "usual_settings"):
+            return usual
+        own, where = model.usual_settings, f"usual_settings of {type(model).__name__}"
+        if not isinstance(own, Mapping):
+            raise TypeError(f"{where} must be a dict of settings of training by name, got {type(own).__name__}")
+        checked = Training.named(own, where=where)
+        return usual | {name: getattr(checked, name) for name in own}
     if single_frames and isinstance(model.density, RBM) and model.density.visible.is_discrete:
         return usual | USUAL_OF_IMAGES
     return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
