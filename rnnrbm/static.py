@@ -29,6 +29,10 @@ class StaticModel(Protocol):
         """What :meth:`score` measures, such as ``"share of pixels recalled"``."""
 
     @property
+    def usual_k(self) -> int:
+        """Steps of :meth:`sample` if none are chosen."""
+
+    @property
     def params(self) -> Sequence[Any]:
         """Parameters: shared variables, whose names are unique."""
 

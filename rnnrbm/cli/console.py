@@ -216,6 +216,9 @@ class ProgressBar:
         """The metrics of an epoch, the most telling ones first."""
         if not math.isnan(row.get("valid_ll", math.nan)):
             self.valid = f"valid LL {row['valid_ll']:.3f} in epoch {row['epoch']}"
+        for name in ("score", "loss"):  # of a model without a log-likelihood
+            if not math.isnan(row.get(f"valid_{name}", math.nan)):
+                self.valid = f"valid {name} {row[f'valid_{name}']:.4g} in epoch {row['epoch']}"
         parts = [self.valid] if self.valid else []
         if not math.isnan(row.get("k", math.nan)):  # of an energy
             parts.append(f"k {row['k']}")

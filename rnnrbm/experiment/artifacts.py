@@ -284,8 +284,9 @@ def write_samples(
 def starts_from_states(run: Run) -> bool:
     """Whether Gibbs chains of a run's samples can start from frames of the training set."""
     model = run.model
-    has_chains = isinstance(model, SequenceModel) and not model.normalized
-    return has_chains and model.density.visible.is_discrete and run.kind.is_sequence
+    if not isinstance(model, SequenceModel) or model.normalized:
+        return False
+    return model.density.visible.is_discrete and run.kind.is_sequence
 
 
 def draw_samples(

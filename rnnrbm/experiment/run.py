@@ -285,7 +285,7 @@ def _train(
     if not place.checkpoint:  # the settings have no epoch
         state.best = {p.name: engine.to_numpy(p) for p in model.params}
         place.save(state)
-    state.restore_best(model)
+    state.restore_best(as_trainable(model))
 
     def progress_or_stop(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
         if stop is not None and stop():
@@ -341,12 +341,11 @@ def _finish(
     from rnnrbm.scoring.likelihood import log_likelihood, usable_states
 
     folder, evaluation, generation = place.folder, settings.evaluation, settings.generation
-    states, scored, own_score = None, None, None
-    if isinstance(model, SequenceModel):
-        states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
-    elif evaluation.test:
+    states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
+    scored, own_score = None, None
+    if evaluation.test and not isinstance(model, SequenceModel):
         own_score = {"name": model.score_name, "value": float(model.score(data.test, mode))}
-    if evaluation.test and isinstance(model, SequenceModel):
+    elif evaluation.test:
         scored = log_likelihood(
             model,
             data.test,

@@ -22,6 +22,7 @@ from rnnrbm.kinds.registry import to_record
 from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import likelihood
+from rnnrbm.scoring.likelihood import OF_ALL
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 from rnnrbm.training.trainable import float_type, missing_settings
@@ -219,15 +220,17 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     model = build_model(settings.replaced({f"model.{k}": v for k, v in own.items()}).model, data.n_visible, seed=0)
     check_order(model, settings.model.name, data)
     single = not data.kind.is_sequence
-    usual = missing_settings(model, settings.training, single_frames=single)
-    chosen |= {f"training.{k}": v for k, v in usual.items()}
+    missing = missing_settings(model, settings.training, single_frames=single)
+    chosen |= {f"training.{k}": v for k, v in missing.items()}
     if single:  # each image occurs once, so a list of states holds next to nothing of Z, and starts no chain
-        own_of_kind = {"evaluation.n_exact_states": 0, "generation.n_init_states": 0, "generation.k": ANNEALED_STEPS}
-        if isinstance(model, SequenceModel) and not model.normalized:
-            own_of_kind |= {"evaluation.n_chains": 500, "evaluation.n_temperatures": 16_000}
-        if not isinstance(model, SequenceModel):
-            own_of_kind["generation.k"] = getattr(model, "usual_k", ANNEALED_STEPS)
-        chosen |= {key: value for key, value in own_of_kind.items() if not _is_set(settings, key)}
+        usual = {"evaluation.n_exact_states": 0, "generation.n_init_states": 0, "generation.k": ANNEALED_STEPS}
+    else:
+        usual = {}
+    if single and isinstance(model, SequenceModel) and not model.normalized:  # one Z of all frames
+        usual |= {"evaluation.n_chains": OF_ALL.n_chains, "evaluation.n_temperatures": OF_ALL.n_temperatures}
+    if not isinstance(model, SequenceModel):
+        usual["generation.k"] = model.usual_k
+    chosen |= {key: value for key, value in usual.items() if not _is_set(settings, key)}
     start, k = (chosen.get(f"training.{name}", getattr(settings.training, name)) for name in ("start", "k"))
     if start == "noise" and not single and "k" not in settings.generation.model_fields_set:
         chosen["generation.k"] = k if isinstance(k, int) else k[-1][1]

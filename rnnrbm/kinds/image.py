@@ -245,6 +245,12 @@ class Image:
 
         return plot.filter_tiles(W, self.shape)
 
+    def draw_reconstructions(self, frames: ArrayLike, reconstructed: ArrayLike) -> tuple[Figure, Any]:
+        """Draw images, and below each what a model has made of it; arrays have shape (n_images, height * width)."""
+        from rnnrbm import plot
+
+        return plot.image_pairs([("images", frames), ("reconstructions", reconstructed)], self.shape)
+
     def draw_statistics(self, samples: Pieces, data: Pieces, *, data_name: str = "data") -> tuple[Figure, Any]:
         from rnnrbm import plot
 

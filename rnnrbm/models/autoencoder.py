@@ -114,6 +114,11 @@ class Autoencoder(NamedTuple):
         return "log-probability of the reconstruction, nats per frame"
 
     @property
+    def usual_k(self) -> int:
+        """Rounds of a sample."""
+        return 200
+
+    @property
     def n_visible(self) -> int:
         n: int = self.W.type.shape[0]
         return n

@@ -149,6 +149,11 @@ class BoltzmannMachine(NamedTuple):
         return "share of visible units recalled from 10 % flipped"
 
     @property
+    def usual_k(self) -> int:
+        """Sweeps of a sample: half of them anneal."""
+        return 100
+
+    @property
     def visible(self) -> Bernoulli:
         return Bernoulli()
 

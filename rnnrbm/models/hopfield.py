@@ -176,6 +176,11 @@ class Hopfield(NamedTuple):
         return {"epochs": UNLEARNING_EPOCHS if self.unlearning else 1}
 
     @property
+    def usual_k(self) -> int:
+        """Sweeps of a sample, which settles within a few."""
+        return self.n_sweeps
+
+    @property
     def visible(self) -> Bernoulli:
         return Bernoulli()
 

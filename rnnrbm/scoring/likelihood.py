@@ -36,6 +36,7 @@ from rnnrbm.scoring.estimators import N_RESAMPLINGS, Estimate
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
+from rnnrbm.static import StaticModel
 from rnnrbm.warn import warn
 from rnnrbm.weights import as_rbm
 
@@ -102,11 +103,11 @@ def frequent_states(pieces: Sequence[ArrayLike] | np.ndarray, at_most: int = 500
 
 
 def usable_states(
-    model: SequenceModel | FrameDensity, pieces: Sequence[np.ndarray], at_most: int = 5000
+    model: SequenceModel | FrameDensity | StaticModel, pieces: Sequence[np.ndarray], at_most: int = 5000
 ) -> np.ndarray | None:
     """Return the :func:`frequent_states` of training pieces if a model's Z can use them, else None."""
     density = model.density if isinstance(model, SequenceModel) else model
-    if isinstance(density, NormalizedDensity) or not density.visible.is_binary:
+    if isinstance(density, (NormalizedDensity, StaticModel)) or not density.visible.is_binary:
         return None
     return frequent_states(pieces, at_most)
 

@@ -276,7 +276,7 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
     ValueError
         If there is no setting of one of their names, or its value is impossible.
     """
-    usual: dict[str, Any] = {"learning_rate": usual_rate(model)}
+    usual: dict[str, Any] = {} if has_own_rule(model) else {"learning_rate": usual_rate(model)}
     if not isinstance(model, SequenceModel):
         if not hasattr(model, "usual_settings"):
             return usual
