@@ -39,10 +39,10 @@ def test_images_become_rows_of_pixels():
         (GREY, [[0, 0, 0, 0, 0, -0.5]], r"1 pixels .* the first is -0.5 in image 0, column 5; scale the pixels"),
         (GREY, [[0, 0, 0, np.nan, 0, 2]], "the first is nan in image 0, column 3; replace or leave out missing"),
         (GREY, np.full((2, 6), np.inf), "the first is inf"),
-        (BINARY, [[0, 1, 0.25, 0, 0, 0]], r"not 0 and 1, the first is 0.25 .* binary by rnnrbm.io.image_sets.binarise"),
+        (BINARY, [[0, 1, 0.25, 0, 0, 0]], r"not 0 and 1, the first is 0.25 .* by rnnrbm.io.image_sets.binarise"),
         (BINARY, np.full((1, 6), 255), "possible value, 255, and make pixels binary by rnnrbm.io.image_sets.binarise"),
         (BINARY, [[0, 1, 0, 0, np.nan, 0]], "replace or leave out missing values"),
-        (GREY, np.zeros((2, 3)), r"3 columns .*expected 6, .* 2 x 3. One image has a piece of its own: give \[images\]"),
+        (GREY, np.zeros((2, 3)), r"3 columns .*expected 6, .* 2 x 3. One image has a piece of its own: give"),
         (GREY, np.zeros((6, 4)), "4 columns .* Images come first: give its transpose"),
         (GREY, np.zeros((4, 3, 2)), r"shape \(4, 3, 2\); expected \(images, 6\) or \(images, 2, 3\)"),
         (GREY, np.zeros((0, 2, 3)), "at least one image"),
@@ -152,7 +152,7 @@ def test_files_hold_images_of_two_dimensions(tmp_path):
 
 
 def test_a_picture_of_many_images_says_so():
-    figure, ax = BINARY.draw(drawn(120), title="samples")
+    _, ax = BINARY.draw(drawn(120), title="samples")
     assert ax.get_title("left") == "samples, 100 of 120 images"
     shown = ax.images[0].get_array()
     np.testing.assert_array_equal(shown[:2, :3], drawn(120)[0].reshape(2, 3))

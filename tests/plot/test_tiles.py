@@ -108,7 +108,7 @@ def test_filters_are_those_of_the_strongest_units_each_on_its_scale():
 def test_pairs_are_rows_with_labels():
     others = 1 - IMAGES
     figure, ax = plot.image_pairs([("images", IMAGES), ("reconstructions", others.reshape(5, 6))], (2, 3), title="x")
-    found, image = picture(ax)
+    found, _ = picture(ax)
     assert found.shape == (5, 5 * 4 - 1)
     for i in range(5):
         np.testing.assert_array_equal(found[:2, 4 * i : 4 * i + 3], IMAGES[i])
@@ -145,7 +145,7 @@ def test_axes_of_ones_own():
 @pytest.mark.parametrize(
     ("draw", "error", "message"),
     [
-        (lambda: plot.image_tiles(IMAGES.reshape(5, 6)), ValueError, r"images: .*\(5, 6\); expected \(n, height, width\)"),
+        (lambda: plot.image_tiles(IMAGES.reshape(5, 6)), ValueError, r"\(5, 6\); expected \(n, height, width"),
         (lambda: plot.image_tiles(IMAGES, (3, 3)), ValueError, r"expected \(n, 9\) or \(n, 3, 3\)"),
         (lambda: plot.image_tiles(np.zeros((0, 6)), (2, 3)), ValueError, r"n at least 1"),
         (lambda: plot.image_tiles([["a"]], (1, 1)), TypeError, "images: values of type"),
@@ -155,7 +155,7 @@ def test_axes_of_ones_own():
         (lambda: plot.filter_tiles(np.zeros((6, 4)), (2, 3), 0), ValueError, "count=0"),
         (lambda: plot.filter_tiles(np.zeros(6), (2, 3)), ValueError, "W has shape"),
         (lambda: plot.image_pairs([], (2, 3)), ValueError, "rows is empty"),
-        (lambda: plot.image_pairs([("a", IMAGES), ("b", IMAGES[:4])]), ValueError, r"'a': \(5, 2, 3\), 'b': \(4, 2, 3\)"),
+        (lambda: plot.image_pairs([("a", IMAGES), ("b", IMAGES[:4])]), ValueError, r"'a': \(5, 2, 3\), 'b': \(4,"),
         (lambda: plot.image_statistics([], [np.zeros((2, 6))], (2, 3)), ValueError, "samples is empty"),
         (lambda: plot.image_statistics([np.eye(6)], [np.eye(6)], (2, 2)), ValueError, r"expected \(n, 4\)"),
     ],
