@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import http.server
 import io
 import os
 import random
@@ -9,6 +10,7 @@ import runpy
 import subprocess
 import sys
 import sysconfig
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -338,3 +340,24 @@ def whistles(
         t = np.arange(round(start * rate), round(stop * rate))
         sound[t] += 0.3 * np.sin(2 * np.pi * hertz * t / rate)
     return sound
+
+
+@contextlib.contextmanager
+def serving(server: Any) -> Iterator[str]:
+    """Serve on this machine what `server.respond` answers to each request; give its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.respond(self)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listener:
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.server_port}"
+        finally:
+            listener.shutdown()
+            thread.join()

@@ -1,5 +1,6 @@
 """Unit types: log partition, mean and samples against the exact law, from the far tail to saturation."""
 
+import re
 from functools import cache
 
 import numpy as np
@@ -310,3 +311,20 @@ def test_noise_knows_nothing_of_a_model(unit, mean, square):
     np.testing.assert_allclose([drawn.mean(), np.square(drawn).mean()], [mean, square], atol=0.02)
     again = np.asarray(engine.function([like], x, after.updates())(np.zeros((N // 8, 8), np.float32)))
     assert not np.array_equal(again, drawn)  # the stream has moved on
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        ([[0.0, 1.0], [0.25, 0.0]], "if they are grey values, make them binary by rnnrbm.io.image_sets.binarise"),
+        ([[0, 255]], r"divide the values by the greatest possible one \(255 or more\), then make them binary by"),
+        ([[0.0, -0.5]], "as the visible units are binary$"),
+        ([[0.5, np.nan]], "as the visible units are binary$"),
+    ],
+)
+@pytest.mark.parametrize("unit", [Bernoulli(), Softmax(2)], ids=lambda unit: type(unit).__name__)
+def test_grey_values_for_binary_units_have_a_remedy(unit, values, advice):
+    message = unit.validate(np.array(values))
+    assert "expected 0 and 1, as the visible units are binary" in message
+    assert re.search(advice, message)
+    assert unit.validate(np.array([[0.0, 1.0]])) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import pickle
@@ -274,6 +275,10 @@ _VECTORS: list[np.ndarray] = [
     np.arange(8).reshape(2, 4),
 ]
 
+#: idx files of labels and of images, plain and compressed
+_IDX = [b"\0\0\x08\x01\0\0\0\x06" + bytes(range(6)), b"\0\0\x08\x03" + b"\0\0\0\x02" * 3 + bytes(range(8))]
+_IDX += [gzip.compress(content, mtime=0) for content in _IDX]
+
 # --- the formats
 
 
@@ -343,6 +348,7 @@ FORMATS: dict[str, Format] = {
         lambda rng, seeds: archives.npy_mutant(rng, rng.choice(_VECTORS)),
         f"{_READERS}:vectors",
     ),
+    "idx": Format("a.idx", lambda: _IDX, lambda rng, seeds: mutate_bytes(rng, rng.choice(seeds)), f"{_READERS}:idx"),
     "checkpoint": Format(
         "run/checkpoint.npz", read=f"{_READERS}:run", errors=_CHECKPOINT, **_zipped(_checkpoints, "_meta")
     ),

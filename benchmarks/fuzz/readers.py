@@ -16,6 +16,7 @@ from benchmarks.fuzz.formats import MOST_FRAMES
 from rnnrbm import datasets
 from rnnrbm.datasets import SPLITS, Dataset, PianoRoll, Vectors
 from rnnrbm.io import formats, midi, rolls
+from rnnrbm.io.idx import read_idx
 
 #: bytes that a file may expand to: less than the library's own limit, so that mutants beyond it are quickly made
 rolls.MAX_BYTES = 2**24
@@ -138,6 +139,13 @@ def vectors(path: Path) -> None:
     assert frames.ndim == 2, "frames are no matrix"
     assert frames.shape[1] == 4, "frames have another width"
     assert np.isfinite(frames).all(), "frames hold NaN or infinity"
+
+
+def idx(path: Path) -> None:
+    array = read_idx(path)
+    assert array.dtype == np.uint8, "an array is not uint8"
+    assert 1 <= array.ndim <= 8, "an array has no dimension, or many"
+    assert 1 <= array.size <= rolls.MAX_BYTES, "an array is empty, or larger than the limit"
 
 
 def sound(path: Path) -> None:

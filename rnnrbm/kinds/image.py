@@ -27,8 +27,9 @@ __all__ = ["Image"]
 _HOW = {"sampled": "by sampling", "threshold": "by threshold", "original": "originally"}
 _MOST_DRAWN = 100  # images in one picture
 _MOST_COMPARED = 500  # images whose distances are measured
-#: Least standard deviations that are tried for a grey pixel. Many pixels at the border are constant in training.
-_LEAST = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+#: Least standard deviations that are tried for a grey pixel, as many pixels are constant in training. None is less than
+#: the step of grey values of one byte: of values with steps, a finer density can be as high as one likes.
+_LEAST = (1 / 256, 0.01, 0.03, 0.1, 0.3)
 
 
 @dataclass(frozen=True)

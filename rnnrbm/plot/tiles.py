@@ -16,8 +16,8 @@ from rnnrbm.plot.canvas import ACCENT, INK, axes_of, finish, matrix, named_sets
 
 __all__ = ["filter_tiles", "image_pairs", "image_statistics", "image_tiles"]
 
-_GAP = "#c9ced6"  # colour of the gaps between images
-_GREY, _DIVERGING = "gray_r", "RdBu_r"
+#: colours of pixels and of weights, and of the gaps between images: pale beside white paper, dark beside pale weights
+_GREY, _DIVERGING = ("gray_r", "#c9ced6"), ("RdBu_r", "#3d434b")
 _LONGEST = 7.0  # inches of the longer side of a new figure
 
 
@@ -255,9 +255,10 @@ def _draw(grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool)
         low = -high
     elif low >= 0 and high <= 1:
         low, high = 0.0, 1.0
+    colours, gap = _DIVERGING if symmetric else _GREY
     ax.imshow(
         grid,
-        cmap=colormaps[_DIVERGING if symmetric else _GREY].with_extremes(bad=_GAP),
+        cmap=colormaps[colours].with_extremes(bad=gap),
         vmin=low,
         vmax=high,
         interpolation="auto",
@@ -265,6 +266,5 @@ def _draw(grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool)
     ax.set(xticks=[], yticks=[])
     finish(ax, title)
     ax.tick_params(length=0)
-    for side in ("left", "bottom"):
-        ax.spines[side].set_visible(False)
+    ax.spines[:].set(visible=True, color=gap)
     return figure, ax

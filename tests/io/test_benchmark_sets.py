@@ -7,14 +7,12 @@ import io
 import os
 import re
 import shutil
-import threading
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import pooch
 import pytest
-from helpers import refused, rnnrbm, some_rolls, write_mat
+from helpers import refused, rnnrbm, serving, some_rolls, write_mat
 from rich.console import Console
 
 from rnnrbm.datasets import load
@@ -51,25 +49,6 @@ class Server:
             handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         handler.wfile.write(content[: len(content) // 2] if self.mode in ("half", "endless") else content)
-
-
-@contextmanager
-def serving(server):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            server.respond(self)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listener:
-        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.server_port}"
-        finally:
-            listener.shutdown()
-            thread.join()
 
 
 @pytest.fixture
