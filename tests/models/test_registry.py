@@ -12,13 +12,14 @@ from helpers import VARIANTS, a_model
 from oracles import Params
 from scipy import stats
 
-from rnnrbm import fit, generate, log_likelihood
+from rnnrbm import State, fit, generate, load_model, log_likelihood, memory
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import key_from_seed
 from rnnrbm.densities import EnergyDensity, Independent, NormalizedDensity
+from rnnrbm.experiment.config import Model
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import TiedNADE
-from rnnrbm.models.registry import build, options_of, rnn
+from rnnrbm.models.registry import MODELS, SEQUENCE_MODELS, STATIC_MODELS, build, options_of, rnn
 from rnnrbm.networks import Memoryless, init_stack
 from rnnrbm.pitch import init_tied
 from rnnrbm.rbm import RBM
@@ -26,6 +27,7 @@ from rnnrbm.rnnrbm import rtrbm
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.sampling import Sampler, predict
 from rnnrbm.sequence import SequenceModel
+from rnnrbm.static import StaticModel
 from rnnrbm.training import fit as training_fit
 from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax
 
@@ -307,6 +309,69 @@ def test_a_text_is_learnt_by_characters():
         list(fit(model, [roll], None, epochs=1, transpose_range=(0, 0)))
 
 
+# --- models of single frames --------------------------------------------------------------------------
+
+STATIC: dict[str, dict[str, Any]] = {
+    "boltzmann": {"n_hidden": 3, "signed": True},
+    "hopfield": {"unlearning": 0.2},
+    "autoencoder": {"n_hidden": 3},
+}
+
+
+@pytest.mark.parametrize("name", STATIC_MODELS)
+def test_models_of_single_frames_resume_and_come_back(tmp_path, name):
+    frames = (np.random.default_rng(1).random((30, 9)) < 0.4).astype(np.uint8)
+    settings = {"epochs": 2, "batch_size": 8, "seed": 3}
+    whole, state = build(name, 9, seed=0, **STATIC[name]), State()
+    assert isinstance(whole, StaticModel)
+    assert not isinstance(whole, SequenceModel)
+    rows = list(fit(whole, frames, frames, state=state, **settings))
+
+    part, stopped, done = build(name, 9, seed=0, **STATIC[name]), State(), []
+    list(fit(part, frames, frames, state=stopped, stop=lambda: bool(done.append(0)) or len(done) == 6, **settings))
+    assert (stopped.epoch, stopped.batch) == (1, 2)
+    stopped.save(tmp_path / "state.npz")
+    again, loaded = build(name, 9, seed=5, **STATIC[name]), State.load(tmp_path / "state.npz")[0]
+    list(fit(again, frames, frames, state=loaded, **settings))
+    for mine, theirs in zip(whole.params, again.params, strict=True):
+        np.testing.assert_array_equal(engine.to_numpy(mine), engine.to_numpy(theirs))
+        assert engine.to_numpy(mine).any()
+    assert [row["valid_score"] for row in loaded.rows[1:]] == [rows[1]["valid_score"]]
+
+    whole.save(tmp_path / "model.npz")
+    back = load_model(tmp_path / "model.npz")
+    assert type(back) is type(whole)
+    assert back.score([frames]) == whole.score([frames]) == whole.score([frames[:4], frames[4:]])
+    for results in (
+        [m.sample(6, k=3, seed=2) for m in (whole, back)],
+        [m.reconstruct(frames, seed=2) for m in (whole, back)],
+    ):
+        np.testing.assert_array_equal(*results)
+    assert results[0].shape == frames.shape
+    assert isinstance(whole.score_name, str)
+    assert whole.filters() is None if name == "hopfield" else whole.filters().shape == (9, 3)
+
+
+def test_every_option_is_a_setting():
+    options = {option for name in MODELS for option in options_of(name)}
+    assert options == set(Model.model_fields) - {"name", "init"}
+    assert {**SEQUENCE_MODELS, **STATIC_MODELS} == MODELS
+    assert len(MODELS) == len(SEQUENCE_MODELS) + len(STATIC_MODELS)
+    assert build("autoencoder", 4, seed=0, visible="gaussian:0.5").visible == Gaussian(0.5)
+    assert build("boltzmann", 4, n_hidden=0, seed=0).n_units == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "n_weights"), [("boltzmann", {"n_hidden": 10}, 30**2), ("hopfield", {}, 20**2)]
+)
+def test_weights_that_take_too_much_memory_are_refused(monkeypatch, name, options, n_weights):
+    monkeypatch.setattr(memory, "available", lambda: 8 * n_weights - 1)
+    with pytest.raises(MemoryError, match=f"{name} with n_visible=20"):
+        build(name, 20, seed=0, **options)
+    monkeypatch.setattr(memory, "available", lambda: 8 * (n_weights + 20))
+    build(name, 20, seed=0, **options)
+
+
 # --- what is refused --------------------------------------------------------------------------------
 
 
@@ -318,6 +383,9 @@ def test_what_cannot_be_built_is_said():
         ("rnn", {"n_hidden": 3, "window": 3}, "n_hidden, window cannot be chosen for rnn"),
         ("nade", {"visible": "softmax"}, "nade has binary visible units"),
         ("rnn", {"visible": "poisson"}, "'poisson' is not one of binary, softmax, gaussian"),
+        ("hopfield", {"n_hidden": 3}, "n_hidden cannot be chosen for hopfield, which has n_sweeps, unlearning"),
+        ("boltzmann", {"visible": "gaussian"}, "boltzmann has binary visible units"),
+        ("boltzmann", {"negative": False}, "negative cannot be chosen for boltzmann"),
     ):
         with pytest.raises(ValueError, match=message):
             build(name, 4, seed=rng, **options)

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import oracles
@@ -32,6 +32,7 @@ from rnnrbm.training.trainable import (
     missing_settings,
     suitable_settings,
     usual_rate,
+    usual_settings,
 )
 from rnnrbm.units import Bernoulli, Gaussian, ReLU
 
@@ -774,3 +775,24 @@ def test_training_starts_its_chains_as_the_settings_say():
 
     assert not np.array_equal(trained("data"), trained("noise"))
     np.testing.assert_array_equal(trained(None), trained("noise"))
+
+
+def test_a_model_may_have_usual_settings_of_its_own(monkeypatch):
+    class Patient(Autoencoder):
+        usual_settings: ClassVar[Any] = {"epochs": 3, "learning_rate": 0.5, "optimiser": "sgd"}
+
+    model = Patient(6, 2)
+    assert usual_settings(model) == {"epochs": 3, "learning_rate": 0.5, "optimiser": "sgd"}
+    assert usual_settings(Autoencoder(6, 2)) == {"learning_rate": usual_rate(model)}
+    rows = list(fit(model, FRAMES, schedule="constant", warmup=0.0))
+    assert [row["learning_rate"] for row in rows] == [0.5] * 3
+    rows = list(fit(model, FRAMES, epochs=2, learning_rate=0.25, schedule="constant", warmup=0.0))
+    assert [row["learning_rate"] for row in rows] == [0.25] * 2
+    for own, error, message in (
+        ({"epoch": 3}, ValueError, "usual_settings of Patient: .*epoch.*epochs"),
+        ({"epochs": -1}, ValueError, "usual_settings of Patient: .*epochs"),
+        (["epochs"], TypeError, "usual_settings of Patient must be a dict of settings of training by name, got list"),
+    ):
+        monkeypatch.setattr(Patient, "usual_settings", own)
+        with pytest.raises(error, match=message):
+            fit(model, FRAMES)
