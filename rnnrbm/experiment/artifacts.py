@@ -218,12 +218,16 @@ def _levels(recorded: Any, path: Path) -> dict[int, tuple[float, float]]:
         raise checkpoint.CheckpointError(f"{path}: is damaged: levels is {recorded!r:.60}") from None
 
 
+#: Options of models that count steps, and take no memory.
+_STEPS = ("n_sweeps", "n_positive")
+
+
 def _check_sizes(options: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError if a size is larger than any dimension of the parameters: the model could fill all memory."""
     largest = max(max(value.shape, default=1) for value in parameters.values())
     for name, size in options.items():
         most = len(parameters) if name == "n_layers" else largest
-        if isinstance(size, int) and size > most:
+        if isinstance(size, int) and name not in _STEPS and size > most:
             raise ValueError(f"{name} is {size}, the parameters allow at most {most}")
 
 

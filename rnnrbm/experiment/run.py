@@ -172,6 +172,8 @@ def train(
         if not getattr(data, split) and (split != "test" or settings.evaluation.test):
             hint = "; or set evaluation.test = false" if split == "test" else ""
             raise ValueError(f"{settings.data.source}: {split} holds no piece; expected at least one{hint}")
+    if not data.kind.is_sequence and "name" not in settings.model.model_fields_set:
+        settings = settings.replaced({"model.name": "rbm"})  # the usual model reads a past, which images do not have
     settings = resolved(settings, data)
     if start is not None and start.run is not None:
         start.run.check_columns(data)
@@ -345,7 +347,7 @@ def _finish(
     scored, own_score = None, None
     if evaluation.test and not isinstance(model, SequenceModel):
         own_score = {"name": model.score_name, "value": float(model.score(data.test, mode))}
-    elif evaluation.test:
+    elif evaluation.test and isinstance(model, SequenceModel):
         scored = log_likelihood(
             model,
             data.test,

@@ -25,7 +25,7 @@ from rnnrbm.scoring import likelihood
 from rnnrbm.scoring.likelihood import OF_ALL
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
-from rnnrbm.training.trainable import float_type, missing_settings
+from rnnrbm.training.trainable import as_trainable, float_type, missing_settings, suitable_settings
 
 __all__ = [
     "SIZES",
@@ -220,7 +220,14 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     model = build_model(settings.replaced({f"model.{k}": v for k, v in own.items()}).model, data.n_visible, seed=0)
     check_order(model, settings.model.name, data)
     single = not data.kind.is_sequence
-    missing = missing_settings(model, settings.training, single_frames=single)
+    trained = trained_as(model, data.kind)
+    if isinstance(trained, SequenceModel):
+        missing = missing_settings(model, settings.training)
+    else:  # a resumed run reads all settings as chosen ones, so those that follow from others must stand there too
+        training = settings.training.without_pretraining()
+        n_frames = sum(map(len, data.train))
+        suited = suitable_settings(as_trainable(trained), training, single_frames=True, n_frames=n_frames)
+        missing = {key: value for key, value in suited.model_dump().items() if value != getattr(training, key)}
     chosen |= {f"training.{k}": v for k, v in missing.items()}
     if single:  # each image occurs once, so a list of states holds next to nothing of Z, and starts no chain
         usual = {"evaluation.n_exact_states": 0, "generation.n_init_states": 0, "generation.k": ANNEALED_STEPS}

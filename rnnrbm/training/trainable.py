@@ -326,7 +326,9 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     kind = type(model).__name__
     if not isinstance(model, SequenceModel):
         unused = [*_OF_SEQUENCES, *(_OF_OPTIMISER if has_own_rule(model) else ())]
+        off = [name for name in _OF_WEIGHTS if getattr(settings, name) == 0.0]  # a run that is read back says so
         changed = [name for name in unused if getattr(settings, name) != Training.model_fields[name].default]
+        changed = [name for name in changed if name not in off]
         if changed:
             why = (
                 "it trains by its own updates, without an optimiser"

@@ -1,0 +1,145 @@
+"""Runs of models of single images: train, interrupt, resume, score, sample, draw, read back."""
+
+import json
+import re
+
+import helpers
+import numpy as np
+import pytest
+
+import rnnrbm
+from rnnrbm import checkpoint, datasets
+from rnnrbm.datasets import Dataset
+from rnnrbm.experiment import evaluation, run
+from rnnrbm.experiment.config import Config
+from rnnrbm.kinds.image import Image
+from rnnrbm.models.registry import STATIC_MODELS
+
+MODELS = ("rbm", *STATIC_MODELS)
+SIZES = {"rbm": {"n_hidden": 5}, "boltzmann": {"n_hidden": 4}, "autoencoder": {"n_hidden": 5}, "hopfield": {}}
+
+
+def bars(n, seed):
+    """Images of 4 x 3 pixels: each row is on or off, with a little noise."""
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(rng.integers(0, 2, (n, 4)), 3, axis=1)
+    return (rows ^ (rng.random((n, 12)) < 0.05)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images") / "bars.npz"
+    kind = Image(4, 3, "original")
+    datasets.save(path, Dataset("bars", [bars(60, 0)], [bars(20, 1)], [bars(20, 2)], kind))
+    return path
+
+
+def settings(source, name, **training):
+    small = {"n_chains": 4, "n_temperatures": 20}
+    of_rbm = {"valid_n_chains": 4, "valid_n_temperatures": 20} if name == "rbm" else {}
+    epochs = {"epochs": 3, "batch_size": 20, "valid_every": 2}
+    return Config.from_dict(
+        {
+            "data": {"source": str(source)},
+            "model": {"name": name, **SIZES[name]},
+            "training": epochs | of_rbm | training,
+            "evaluation": small,
+            "generation": {"n_samples": 2, "n_frames": 6, "k": 5},
+        }
+    )
+
+
+def told(*arguments):
+    return helpers.rnnrbm(*arguments).stdout
+
+
+@pytest.mark.filterwarnings("ignore:there are 60 patterns")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_run_resumes_bit_for_bit_and_is_read_back(name, source, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    results = run.train(settings(source, name), whole)
+    asked = 0
+
+    def stop():
+        nonlocal asked
+        asked += 1
+        return asked == 4  # in the middle of the second epoch
+
+    with pytest.raises(run.Interrupted):
+        run.train(settings(source, name), parts, stop=stop)
+    run.train(None, parts, resume=True)
+    states = [checkpoint.load(folder / "checkpoint.npz")[0] for folder in (whole, parts)]
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][key], err_msg=key)
+    assert (whole / "samples" / "sample-2.npy").read_bytes() == (parts / "samples" / "sample-2.npy").read_bytes()
+
+    figures = {path.name for path in (whole / "figures").iterdir()}
+    expected = {"learning_curves.png", "sample.png", "statistics.png", "reconstructions.png"}
+    assert figures == expected | (set() if name == "hopfield" else {"filters.png"})
+    samples = np.load(whole / "samples" / "sample-1.npy")
+    assert samples.shape == (6, 4, 3)
+    assert set(np.unique(samples)) <= {0, 1}
+    read = run.load(whole)
+    assert read.kind == Image(4, 3, "original")
+    again = run.draw_samples(read, 6, n_samples=2, k=5, seed=0)
+    np.testing.assert_array_equal(again[0].reshape(6, 4, 3), samples)
+    data = datasets.load(source)
+    if name == "rbm":
+        assert results["test_ll"] < 0
+        assert results["test_score"] is None
+        assert set(results["baselines"]) == {"independent pixels"}
+    else:
+        assert results["test_ll"] is None
+        score = read.model.score(data.test)
+        assert results["test_score"] == {"name": read.model.score_name, "value": pytest.approx(score)}
+    found = evaluation.evaluate(read, data, n_chains=None, bracket=name == "rbm")
+    assert found["frames"] == 20
+    assert ("score" in found) == (name != "rbm")
+    assert json.loads((whole / "evaluations" / "bars-test.json").read_text()) == json.loads(json.dumps(found))
+
+
+def test_the_command_line_has_it_all(source, tmp_path):
+    out = str(tmp_path / "net")
+    said = told("train", "--data", str(source), "--model", "hopfield", "--out", out, "--set", "generation.n_samples=1")
+    assert re.search(r"this HOPFIELD .* 0\.\d{4} .* share of pixels recalled", said)
+    said = told("evaluate", out)
+    assert re.search(r"share of pixels recalled from 10 % flipped: 0\.\d{4}", said)
+    said = told("generate", out, "--n-samples", "1", "--n-frames", "4")
+    assert "seed0-1.npy" in said
+    assert np.load(tmp_path / "net" / "generated" / "seed0-1.npy").shape == (4, 4, 3)
+
+
+def test_a_sequence_model_is_refused_for_images(source, tmp_path):
+    with pytest.raises(ValueError, match=r"do not follow each other in time.*choose one of rbm, nade, boltzmann"):
+        run.train(Config.from_dict({"data": {"source": str(source)}, "model": {"name": "rnn"}}), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_usual_model_of_images_is_the_rbm(source):
+    from rnnrbm.experiment.setup import resolved
+
+    chosen = resolved(Config.from_dict({"data": {"source": str(source)}, "model": {"name": "rbm"}}))
+    assert (chosen.generation.k, chosen.generation.n_init_states, chosen.evaluation.n_exact_states) == (1000, 0, 0)
+    assert (chosen.evaluation.n_chains, chosen.evaluation.n_temperatures) == (500, 16_000)
+
+
+def test_what_a_static_model_does_not_have_is_refused_before_any_work(source, tmp_path):
+    config = settings(source, "hopfield").replaced({"generation.temperature": 0.5})
+    with pytest.raises(ValueError, match="hopfield samples at temperature 1 only"):
+        run.train(config, tmp_path / "x")
+    with pytest.raises(ValueError, match="k: Autoencoder has no use for this setting"):
+        run.train(settings(source, "autoencoder", k=3), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    model = rnnrbm.build("hopfield", 12, seed=0)
+    own = run.Run(tmp_path, settings(source, "hopfield"), model, Image(4, 3, "original"), 1)
+    with pytest.raises(ValueError, match="independent of each other"):
+        run.draw_samples(own, 3, n_samples=1, k=2, seed=0, prime=bars(2, 3))
+
+
+def test_images_that_do_not_suit_the_units_are_refused_with_the_remedy(tmp_path):
+    with pytest.raises(ValueError, match="divide by the greatest possible value, 255"):
+        Dataset("grey", [255.0 * bars(5, 0)], [], [], Image(4, 3))
+    grey = Dataset("grey", [0.5 * bars(5, 0)], [0.5 * bars(5, 0)], [], Image(4, 3))
+    with pytest.raises(ValueError, match="binarise"):
+        rnnrbm.fit(rnnrbm.RBM.init(12, 3, seed=0), grey.train)
