@@ -29,11 +29,12 @@ class Dataset:
     name : str
         Name of the data set.
     train, valid, test : list of numpy.ndarray
-        Pieces, each of shape ``(T, n_visible)``; T differs from piece to piece. Piano-rolls are uint8 of 0 and 1,
-        vectors and spectrograms float32. Array-likes, such as nested lists and sparse matrices, are converted.
+        Pieces, each of shape ``(T, n_visible)``; T differs from piece to piece. Piano-rolls and binary images are uint8
+        of 0 and 1, vectors, spectrograms and grey images float32. Array-likes, such as nested lists and sparse
+        matrices, are converted.
     kind : FrameKind
         Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``,
-        ``Spectrogram(...)`` for sound, or ``Vectors()`` for other real numbers.
+        ``Spectrogram(...)`` for sound, ``Image(28, 28)`` for images, or ``Vectors()`` for other real numbers.
     names : dict of str to list of str, optional
         For "train", "valid" and "test", the names of the pieces in the same order; by default ``train[0]`` and so on.
     labels : dict of str to list of numpy.ndarray, optional

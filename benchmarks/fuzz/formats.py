@@ -275,6 +275,7 @@ _VECTORS: list[np.ndarray] = [
     np.arange(8).reshape(2, 4),
 ]
 
+_IMAGES: list[np.ndarray] = [np.eye(4, dtype=np.uint8), np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 2, 2)]
 #: idx files of labels and of images, plain and compressed
 _IDX = [b"\0\0\x08\x01\0\0\0\x06" + bytes(range(6)), b"\0\0\x08\x03" + b"\0\0\0\x02" * 3 + bytes(range(8))]
 _IDX += [gzip.compress(content, mtime=0) for content in _IDX]
@@ -347,6 +348,12 @@ FORMATS: dict[str, Format] = {
         cache(lambda: [archives.npy(array) for array in _VECTORS]),
         lambda rng, seeds: archives.npy_mutant(rng, rng.choice(_VECTORS)),
         f"{_READERS}:vectors",
+    ),
+    "images": Format(
+        "a.npy",
+        cache(lambda: [archives.npy(array) for array in _IMAGES]),
+        lambda rng, seeds: archives.npy_mutant(rng, rng.choice(_IMAGES)),
+        f"{_READERS}:images",
     ),
     "idx": Format("a.idx", lambda: _IDX, lambda rng, seeds: mutate_bytes(rng, rng.choice(seeds)), f"{_READERS}:idx"),
     "checkpoint": Format(

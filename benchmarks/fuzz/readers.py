@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.fuzz.formats import MOST_FRAMES
 from rnnrbm import datasets
-from rnnrbm.datasets import SPLITS, Dataset, PianoRoll, Vectors
+from rnnrbm.datasets import SPLITS, Dataset, Image, PianoRoll, Vectors
 from rnnrbm.io import formats, midi, rolls
 from rnnrbm.io.idx import read_idx
 
@@ -139,6 +139,14 @@ def vectors(path: Path) -> None:
     assert frames.ndim == 2, "frames are no matrix"
     assert frames.shape[1] == 4, "frames have another width"
     assert np.isfinite(frames).all(), "frames hold NaN or infinity"
+
+
+def images(path: Path) -> None:
+    pixels, _ = Image(2, 2).read(path, 4)
+    assert pixels.dtype == np.float32, "pixels are not float32"
+    assert pixels.ndim == 2, "images are no matrix"
+    assert pixels.shape[1] == 4, "images have another width"
+    assert ((pixels >= 0) & (pixels <= 1)).all(), "pixels are outside 0 to 1"
 
 
 def idx(path: Path) -> None:

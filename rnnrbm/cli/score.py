@@ -165,8 +165,8 @@ def baselines(
     data: Annotated[
         str,
         typer.Option(
-            help="bach, humpback, jsb, nottingham, piano-midi or musedata; a file of data or sound; or a folder of "
-            "MIDI or sound files."
+            help="bach, humpback, jsb, nottingham, piano-midi, musedata, digits or mnist; a file of data or sound; or a "
+            "folder of MIDI or sound files."
         ),
     ] = "bach",
     split: Annotated[str, typer.Option(help="Pieces to score: train, valid or test.")] = "test",
@@ -193,6 +193,8 @@ def baselines(
             loaded.kind,
             [_baseline(row, loaded.kind) for row in rows],
         )
+        if not loaded.kind.is_sequence:  # none of the models below looks back
+            return
         if not loaded.kind.is_discrete:
             say(
                 "The scores of predicted frames are those of the expected frames. VAR(p) is a vector autoregression of "

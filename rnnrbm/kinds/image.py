@@ -205,7 +205,8 @@ class Image:
 
         They are the mean pixel, the standard deviation of the mean pixel from image to image, and the mean Euclidean
         distance from an image to the nearest other one, which is small if samples resemble each other. The distance is
-        measured among at most 500 images, evenly spread over the pieces.
+        measured among at most 500 images, evenly spread over the pieces. Among fewer images it is greater, so compare
+        sets of the same size.
         """
         pieces = as_pieces(pieces)
         ink = np.concatenate(self.levels(pieces))

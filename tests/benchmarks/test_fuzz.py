@@ -210,4 +210,4 @@ def test_the_readers_of_the_library_are_all_fuzzed():
     assert {*PLAIN, *WITH_RANGE} - {".pkl"} <= suffixes  # .pkl is .pickle
     own = {Path(f"a{suffix}").suffix for suffix, name in ANNOTATION_SUFFIXES.items() if name in NATIVE}
     assert own - {".tsv"} | {".wav"} <= suffixes  # .tsv is .csv
-    assert set(KINDS) == {"piano-roll", "vectors", "spectrogram"}  # read as "midi", as "npy" and as "wav"
+    assert set(KINDS) == {"piano-roll", "vectors", "spectrogram", "image"}  # read as "midi", "npy", "wav" and "images"

@@ -243,3 +243,10 @@ def test_a_tempo_that_is_none_is_refused(place, tempo):
     rnnrbm("convert", "tunes/00.mid", "roll.npz")
     assert "expected beats per minute" in refused("convert", "roll.npz", "b.mid", "--tempo", tempo)
     assert not Path("b.mid").exists()
+
+
+def test_baselines_of_images_say_nothing_of_frames_that_follow_each_other():
+    said = rnnrbm("baselines", "--data", "digits").stdout
+    assert re.search(r"independent pixels .*-26\.788", said)
+    assert "none is predicted from others" in said
+    assert "N-gram" not in said
