@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from rnnrbm.backend import engine
 
 __all__ = ["Sharding", "available", "cores", "has_gpu", "release"]
@@ -73,6 +75,7 @@ class Sharding:
     def __init__(self, rows: int, mode: Any = None, *, sums: bool = False, devices: list[Any] | None = None) -> None:
         n_devices = available(mode) if devices is None else len(devices)
         most = 1 if sums and not has_gpu(mode) else min(rows, n_devices)
+        self._anywhere = devices is None
         self.n_devices = next(n for n in range(max(1, most), 0, -1) if rows % n == 0)
         self._jax = engine.resolve_mode(mode) == "JAX"
         if self._jax:
@@ -94,6 +97,8 @@ class Sharding:
 
     def shard(self, x: Any, axis: int = 0) -> Any:
         """Divide an array along `axis`, so that each device holds a part of the rows."""
+        if self._anywhere and self.n_devices == 1 and isinstance(x, np.ndarray):
+            return x  # a compiled function takes it to the one device at less cost
         return self._place(x, axis) if self._jax else x
 
     def replicate(self, variables: Iterable[Any]) -> None:

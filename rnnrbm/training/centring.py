@@ -59,6 +59,10 @@ class Centring(NamedTuple):
         """
         of = dict(zip(params, grads, strict=True))
         W, b_v, b_h = self.density.W, self.density.b_v, self.density.b_h
+        if isinstance(self.density, RBM):  # broadcast, which is one pass with all else that changes W
+            own = pt.as_tensor(self.mu)[:, None] * of[b_h] + of[b_v][:, None] * pt.as_tensor(self.lam)
+            of[W] = of[W] - own
+            return [of[p] for p in params]
         by_v, by_h = self._shifts(W)
         product = (by_v * of[b_v]).sum() + (by_h * of[b_h]).sum()
         of[W] = of[W] - pt.grad(product, W, consider_constant=[of[b_v], of[b_h]])
