@@ -186,7 +186,7 @@ class Dataset:
         >>> load("digits").of_classes([3, 8])
         digits of classes 3, 8: 64 columns, images of 8 x 8 binary pixels, binarised by sampling
           train     1 pieces      265 frames
-          valid     1 pieces       53 frames
+          valid     1 pieces       45 frames
           test      1 pieces       47 frames
         """
         if not isinstance(classes, Iterable) or isinstance(classes, (str, bytes)):
