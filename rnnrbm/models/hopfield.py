@@ -37,7 +37,7 @@ __all__ = ["CAPACITY", "UNLEARNING_EPOCHS", "Hopfield"]
 
 #: Random patterns that a net can hold, for each of its units (Amit, Gutfreund & Sompolinsky 1985).
 CAPACITY = 0.138
-#: Epochs of training with unlearning: it must go in small parts, since each changes what the next random states come to.
+#: Epochs of training with unlearning: it goes in small parts, since each changes what the next random states come to.
 UNLEARNING_EPOCHS = 20
 
 
@@ -132,8 +132,7 @@ class Hopfield(NamedTuple):
         Parameters
         ----------
         patterns : array of shape (P, n), of 0 and 1
-        seed : int or numpy.random.Generator
-            Of the random states to unlearn from.
+        seed : int or numpy.random.Generator, of the random states to unlearn from
 
         Raises
         ------
