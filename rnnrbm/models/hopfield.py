@@ -37,8 +37,7 @@ __all__ = ["CAPACITY", "UNLEARNING_EPOCHS", "Hopfield"]
 
 #: Random patterns that a net can hold, for each of its units (Amit, Gutfreund & Sompolinsky 1985).
 CAPACITY = 0.138
-#: Epochs of training with unlearning, which must be in small parts: what a net has learnt of all patterns at once, it
-#: also unlearns at once if it unlearns in one go.
+#: Epochs of training with unlearning: it goes in small parts, since each changes what the next random states come to.
 UNLEARNING_EPOCHS = 20
 
 
@@ -66,19 +65,17 @@ class Hopfield(NamedTuple):
 
         Parameters
         ----------
-        n_visible : int
-            Number of units, at least 1.
+        n_visible, n_sweeps : int
+            At least 1.
         unlearning : float
             At least 0; see the class.
-        n_sweeps : int
-            At least 1.
         dtype : str or None
             None: PyTensor's ``floatX``.
 
         Raises
         ------
         ValueError, TypeError
-            If a number is out of range, or no number.
+            If a number is impossible.
         """
         n = whole_number("n_visible", n_visible, 1)
         return cls(
@@ -130,27 +127,17 @@ class Hopfield(NamedTuple):
     ) -> Hopfield:
         """Make a net that holds patterns: :meth:`init`, and then :meth:`updates` of all of them in one batch.
 
-        With unlearning the update is made :data:`UNLEARNING_EPOCHS` times.
+        With unlearning the update is made :data:`UNLEARNING_EPOCHS` times. For options see :meth:`init`.
 
         Parameters
         ----------
         patterns : array of shape (P, n), of 0 and 1
-        unlearning, n_sweeps, dtype
-            See :meth:`init`.
-        seed : int or numpy.random.Generator
-            Of the random states to unlearn from.
-        mode : str or None
-            See :func:`rnnrbm.backend.engine.function`.
+        seed : int or numpy.random.Generator, of the random states to unlearn from
 
         Raises
         ------
         ValueError, TypeError
-            If a pattern or an option is impossible.
-
-        Warns
-        -----
-        RuntimeWarning
-            See :meth:`check_data`.
+            If a pattern or an option is impossible. For the warning of too many patterns see :meth:`check_data`.
         """
         patterns = as_array(patterns, "patterns")
         if patterns.ndim != 2 or 0 in patterns.shape:
@@ -266,21 +253,19 @@ class Hopfield(NamedTuple):
     def recall(
         self, frames: np.ndarray, n_sweeps: int | None = None, *, seed: Seed = 0, mode: Any = None
     ) -> np.ndarray:
-        """Let the net settle from frames (n, n_visible) of 0 and 1 until nothing changes.
+        """Let the net settle until nothing changes.
 
         Parameters
         ----------
-        frames : array of shape (n, n_visible)
+        frames : array of shape (n, n_visible), of 0 and 1
         n_sweeps : int or None
             Most sweeps; None: `n_sweeps` of the net.
         seed : int or numpy.random.Generator
             Of the order of the units, which is drawn for each sweep.
-        mode : str or None
-            See :func:`rnnrbm.backend.engine.function`.
 
         Returns
         -------
-        numpy.ndarray, shape (n, n_visible), of 0 and 1
+        numpy.ndarray, shape (n, n_visible)
         """
         now = single_frames(self, frames).astype(self.W.dtype)
         most = whole_number("n_sweeps", self.n_sweeps if n_sweeps is None else n_sweeps, 1)
@@ -301,10 +286,7 @@ class Hopfield(NamedTuple):
         return self.recall(frames, seed=seed, mode=mode)
 
     def score(self, pieces: Sequence[np.ndarray], mode: Any = None) -> float:
-        """Return the share of units that are recalled right after a tenth of them were flipped.
-
-        See :func:`rnnrbm.models.settling.recalled_share`.
-        """
+        """Return the share of units that are right after a tenth were flipped and the net has recalled the frame."""
         return recalled_share(self, single_frames(self, pieces), mode)
 
     def sample(self, n_samples: int, *, k: int, seed: Seed, mode: Any = None) -> np.ndarray:
@@ -319,4 +301,4 @@ class Hopfield(NamedTuple):
         return map_rows(build, rows, dtype=self.W.dtype, seed=seed, mode=mode)
 
     def filters(self) -> None:
-        """Return None: the weights are between pixels, and there are no features."""
+        """Return None: there are no features."""

@@ -117,7 +117,7 @@ def test_bars_are_restored_and_sampled():
 
     samples = model.sample(300, k=30, seed=3)
     independent = np.random.default_rng(4).random((300, 16)) < mean
-    assert share(samples) > 5 * share(independent) + 0.1
+    assert share(samples) > 5 * share(independent) + 0.05
 
 
 def test_what_is_impossible_is_said():
