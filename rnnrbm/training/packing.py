@@ -129,6 +129,11 @@ class PackedDataset:
         )
 
     @property
+    def is_still(self) -> bool:
+        """Whether frames are never transposed, so that the data have no silent columns beside them."""
+        return self._margin == 0
+
+    @property
     def frames(self) -> np.ndarray:
         """All frames, with silent columns on both sides, and a silent one: (n_frames + 1, width), a new array.
 

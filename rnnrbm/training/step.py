@@ -29,8 +29,15 @@ RESERVED = {"epoch", "k", "learning_rate", "valid_ll", "valid_se", "valid_loss",
 RESERVED |= {"seconds", "frames_per_second"}
 
 
-def gather(frames: TensorVariable, offset: TensorVariable, n_visible: int, dtype: str) -> TensorVariable:
-    """Gather the frames of a batch from the data on the device: (T, B) offsets -> (T, B, n_visible)."""
+def gather(
+    frames: TensorVariable, offset: TensorVariable, n_visible: int, dtype: str, *, whole: bool = False
+) -> TensorVariable:
+    """Gather the frames of a batch from the data on the device: (T, B) offsets -> (T, B, n_visible).
+
+    With `whole`, every offset is that of a frame's first column, as without transposition; whole rows are faster.
+    """
+    if whole:
+        return frames.reshape((-1, n_visible))[offset // np.int32(n_visible)].astype(dtype)
     columns = np.arange(n_visible, dtype=np.int32)
     return frames[offset[:, :, None] + columns].astype(dtype)
 
@@ -58,7 +65,7 @@ def symbolic_batch(corpus: PackedDataset, frames: Any, dtype: str) -> tuple[list
         v = pt.tensor("frames", dtype=corpus.dtype.name, shape=(*shape, corpus.n_visible))
         return [v, mask, start], Batch(v.astype(dtype), mask, start)
     offset = pt.tensor("offset", dtype="int32", shape=shape)
-    return [offset, mask, start], Batch(gather(frames, offset, corpus.n_visible, dtype), mask, start)
+    return [offset, mask, start], Batch(gather(frames, offset, corpus.n_visible, dtype, whole=corpus.is_still), mask, start)
 
 
 def build_loss(rule: Callable[[Batch, Rng], Any], batch: Batch, rng: Rng, kind: str) -> Loss:
