@@ -217,7 +217,7 @@ class RBM(NamedTuple):
 
 
 def statistics_gradient(rbm: RBM, v: TensorVariable, negative: TensorVariable) -> list[TensorVariable]:
-    """Return the gradient of ``mean F(v) - mean F(negative)`` in full: statistics of the negative phase less the data's.
+    """Return the gradient of ``mean F(v) - mean F(negative)`` in full: negative statistics less those of the data.
 
     For W these are the means of s(v_i) E[s(h_j) | v], for b_v of s(v_i), and for b_h of E[s(h_j) | v]. PyTensor derives
     the same from the free energy; here it stands in full, to read and to test.

@@ -167,8 +167,9 @@ class Model(Settings):
     Attributes
     ----------
     name : str
-        Name of a model in :mod:`rnnrbm.models.registry`; for images ``"rbm"`` if none is chosen. If the model lacks a size that is set, the size is ignored, so
-        that one configuration serves several models. Any other setting that the model lacks is an error.
+        Name of a model in :mod:`rnnrbm.models.registry`; for images ``"rbm"`` if none is chosen. If the model lacks a
+        size that is set, the size is ignored, so that one configuration serves several models. Any other setting that
+        the model lacks is an error.
     init : path
         A trained model from whose parameters training starts: the folder of a run, its checkpoint, or a file that
         ``model.save`` wrote. The settings of the model are then those of the run.

@@ -54,6 +54,6 @@ def check_data(model: Any, pieces: Sequence[np.ndarray]) -> None:
     if farthest > _FAR or not 1 / _FAR < typical < _FAR:
         warn(
             f"columns have means of up to {farthest:.3g} in size and standard deviations of {moving.min():.3g} to "
-            f"{moving.max():.3g}; Gaussian units learn well from standardised columns: subtract the mean of each column "
-            "of the training set, and divide by its standard deviation"
+            f"{moving.max():.3g}; Gaussian units learn well from standardised columns: subtract the mean of each "
+            "column of the training set, and divide by its standard deviation"
         )

@@ -65,7 +65,9 @@ def symbolic_batch(corpus: PackedDataset, frames: Any, dtype: str) -> tuple[list
         v = pt.tensor("frames", dtype=corpus.dtype.name, shape=(*shape, corpus.n_visible))
         return [v, mask, start], Batch(v.astype(dtype), mask, start)
     offset = pt.tensor("offset", dtype="int32", shape=shape)
-    return [offset, mask, start], Batch(gather(frames, offset, corpus.n_visible, dtype, whole=corpus.is_still), mask, start)
+    return [offset, mask, start], Batch(
+        gather(frames, offset, corpus.n_visible, dtype, whole=corpus.is_still), mask, start
+    )
 
 
 def build_loss(rule: Callable[[Batch, Rng], Any], batch: Batch, rng: Rng, kind: str) -> Loss:
