@@ -40,9 +40,7 @@ def judge(drawn, test):
 
 
 def row(name, model, classes, drawn, seconds):
-    test = digits.of_classes(classes).test[0]
-    half = len(test) // 2
-    bad, missing = judge(drawn, test)
+    bad, missing = judge(drawn, digits.of_classes(classes).test[0])
     print(f"{name:<36} {seconds:8.1f} {bad:12.2f} {missing:12.2f}", flush=True)
     return name, drawn[:16]
 

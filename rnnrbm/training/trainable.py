@@ -251,7 +251,21 @@ USUAL_OF_REAL_NUMBERS: dict[str, Any] = {
 
 
 #: Settings for RBMs of binary frames that are independent of each other, unless they are set; see docs/rbm.md.
-USUAL_OF_IMAGES: dict[str, Any] = {}
+USUAL_OF_IMAGES: dict[str, Any] = {
+    "persistent": True,
+    "k": 1,
+    "optimiser": "momentum",
+    "density_scale": 1.0,
+    "clip": 0.0,
+    "averaging": 0.999,
+    "valid_n_chains": 100,
+    "valid_n_temperatures": 2000,
+    "valid_n_exact_states": 0,
+}
+#: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
+RATE_OF_A_PIXEL, MOST_RATE = 4.0, 0.05
+#: Images of a batch, and images that are read in all epochs together, within 50 to 500 epochs.
+IMAGE_BATCH, IMAGES_READ = 100, 2_500_000
 
 
 def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]:
@@ -285,14 +299,27 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
             raise TypeError(f"{where} must be a dict of settings of training by name, got {type(own).__name__}")
         checked = Training.named(own, where=where)
         return usual | {name: getattr(checked, name) for name in own}
-    if single_frames and isinstance(model.density, RBM) and model.density.visible.is_discrete:
-        return usual | USUAL_OF_IMAGES
+    if _is_of_images(model, single_frames):
+        # the more pixels, the greater is the curvature of the loss in the direction that all of them share
+        return usual | USUAL_OF_IMAGES | {"learning_rate": min(RATE_OF_A_PIXEL / model.n_visible, MOST_RATE)}
     return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
+
+
+def _is_of_images(model: Any, single_frames: bool) -> bool:
+    """Whether a model is an RBM of discrete frames that are independent of each other."""
+    if not single_frames or not isinstance(model, SequenceModel):
+        return False
+    return isinstance(model.density, RBM) and model.density.visible.is_discrete
 
 
 def missing_settings(model: Any, settings: Training, *, single_frames: bool = False) -> dict[str, Any]:
     """Return those of :func:`usual_settings` that are not set, by name."""
     usual = usual_settings(model, single_frames=single_frames)
+    if "persistent" in usual and (settings.n_proposals or settings.start):  # these chains have another start
+        del usual["persistent"]
+    chains_persist = settings.persistent if "persistent" in settings.model_fields_set else usual.get("persistent")
+    if _is_of_images(model, single_frames) and not chains_persist:
+        usual.pop("k", None)  # chains from the data learn better from a growing number of steps
     if "start" in usual and (settings.persistent or settings.n_proposals):  # these chains have another start
         usual["start"] = "data"
     chosen = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
@@ -302,7 +329,7 @@ def missing_settings(model: Any, settings: Training, *, single_frames: bool = Fa
 def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
     """Return the settings with which a model is trained.
 
-    What is not set is that of :func:`usual_settings`. Averaging and weight decay, which are on by default,
+    What is not set is that of :func:`usual_settings`. An RBM of images reads :data:`IMAGES_READ` of them. Averaging and weight decay, which are on by default,
     are off for a model that is no sequence model, unless they are set: they would change what its own rule or loss
     says.
 
@@ -366,7 +393,13 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
         return settings
     if settings.context and "context" in chosen:
         raise ValueError(f"context ({settings.context}) needs rows of several frames: set row_length too")
-    usual = min(settings.row_length * settings.batch_size, max(1, n_frames // 20))
+    most = settings.row_length * settings.batch_size
+    if _is_of_images(model, single_frames):
+        most = IMAGE_BATCH
+        if "epochs" not in chosen:
+            epochs = int(np.clip(IMAGES_READ // max(n_frames, 1), 50, 500))
+            settings = settings.model_copy(update={"epochs": epochs})
+    usual = min(most, max(1, n_frames // 20))
     size = settings.batch_size if "batch_size" in chosen else usual
     return settings.single_frames(size)
 
