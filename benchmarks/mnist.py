@@ -80,10 +80,8 @@ def score(path: Path, n_images: int, n_temperatures: int) -> None:
     rbm = rnnrbm.load_model(path)
     name, images = test_images()
     upper = log_likelihood(rbm, images, seed=0)
-    print(
-        f"{name}: {upper}, effective sample size {float(upper.effective_sample_size.min()):.0f} of {upper.n_chains} chains",
-        flush=True,
-    )
+    size = upper.effective_sample_size.min()
+    print(f"{name}: {upper}, effective sample size {size:.0f} of {upper.n_chains} chains", flush=True)
     part = images[:n_images]
     of_part = Evaluator(rbm, n_chains=500, n_temperatures=16_000, schedule="quadratic")([part], seed=0)
     how: dict[str, Any] = {"method": "raise", "n_chains": 4, "n_temperatures": n_temperatures, "schedule": "quadratic"}
