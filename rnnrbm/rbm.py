@@ -27,7 +27,7 @@ from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import EnergyDensity, check_biases, clamped
 from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
 
-__all__ = ["RBM", "RBMOptions", "cd", "check_k", "gibbs", "sparsity_penalty", "statistics_gradient"]
+__all__ = ["RBM", "RBMOptions", "cd", "check_k", "gibbs", "mean_activity", "sparsity_penalty", "statistics_gradient"]
 
 
 class RBMOptions(TypedDict, total=False):
@@ -243,6 +243,18 @@ def statistics_gradient(rbm: RBM, v: TensorVariable, negative: TensorVariable) -
     return [model - data for data, model in zip(means(v), means(negative), strict=True)]
 
 
+def mean_activity(rbm: RBM, v: TensorVariable, counts: TensorVariable | None = None) -> TensorVariable:
+    """Return the mean of each hidden unit given rows of data (R, n_visible): shape (n_hidden,).
+
+    `counts` (R,) is 1 for data and 0 for padding; None: all are data.
+    """
+    h = rbm.hidden.mean(rbm.hidden_activation(v))
+    if counts is None:
+        return h.mean(axis=0)
+    weight = counts.astype(h.dtype)
+    return (weight[:, None] * h).sum(axis=0) / pt.maximum(weight.sum(), np.asarray(1.0, h.dtype))
+
+
 def sparsity_penalty(
     rbm: RBM, v: TensorVariable, target: float, counts: TensorVariable | None = None
 ) -> TensorVariable:
@@ -260,13 +272,8 @@ def sparsity_penalty(
     counts : TensorVariable or None, shape (R,)
         1 for data, 0 for padding; None: all are data.
     """
-    h = rbm.hidden.mean(rbm.hidden_activation(v))
-    if counts is None:
-        mean = h.mean(axis=0)
-    else:
-        weight = counts.astype(h.dtype)
-        mean = (weight[:, None] * h).sum(axis=0) / pt.maximum(weight.sum(), np.asarray(1.0, h.dtype))
-    return pt.sqr(mean - np.asarray(target, h.dtype)).sum()
+    mean = mean_activity(rbm, v, counts)
+    return pt.sqr(mean - np.asarray(target, mean.dtype)).sum()
 
 
 def check_k(k: int) -> None:

@@ -27,12 +27,16 @@ from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
 from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, at_temperature, check_density
 from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
-from rnnrbm.rbm import sparsity_penalty
+from rnnrbm.rbm import mean_activity, sparsity_penalty
 from rnnrbm.recurrence import flatten, initial_state
 from rnnrbm.samplers import NegativePhase, draw_frame
 from rnnrbm.weights import as_rbm
 
 __all__ = ["SequenceModel", "as_sequence_model"]
+
+
+#: How far the offsets of hidden units move towards their mean in a batch.
+OFFSET_RATE = 0.01
 
 
 class SequenceModel(NamedTuple):
@@ -156,6 +160,7 @@ class SequenceModel(NamedTuple):
         carried: Any = None,
         max_active: int | None = None,
         sparsity: tuple[float, float] | None = None,
+        hidden_mean: Any = None,
     ) -> Loss:
         """Build the loss of a batch: contrastive divergence for an energy, -log p for a normalized density.
 
@@ -189,6 +194,9 @@ class SequenceModel(NamedTuple):
         sparsity : (float, float) or None
             Target of the mean activity of hidden units, and the factor of the penalty
             (:func:`rnnrbm.rbm.sparsity_penalty`); for densities with an RBM.
+        hidden_mean : shared variable or None, shape (n_hidden,)
+            Moving average of the hidden units' mean given data, which the updates move on: offsets of centring. For a
+            density that is an RBM.
 
         Raises
         ------
@@ -237,6 +245,9 @@ class SequenceModel(NamedTuple):
             target, factor = sparsity
             penalty = sparsity_penalty(as_rbm(density), rows, target, row_mask)
             cost = cost + np.asarray(factor, self.dtype) * penalty
+        if hidden_mean is not None:
+            mean = density.hidden.statistic(mean_activity(density, rows, row_mask))
+            last = last | {hidden_mean: hidden_mean + np.asarray(OFFSET_RATE, self.dtype) * (mean - hidden_mean)}
         return Loss(cost, dict(updates) | last, {"pseudo_likelihood": pseudo_ll})
 
     def _read(

@@ -36,12 +36,12 @@ class Centring(NamedTuple):
     density : RBM, or a density with an attribute ``rbm``
         Its fields W, b_v and b_h are shared variables.
     mu : numpy.ndarray, shape (n_visible,)
-    lam : numpy.ndarray, shape (n_hidden,)
+    lam : numpy.ndarray or shared variable, shape (n_hidden,)
     """
 
     density: Any
     mu: np.ndarray
-    lam: np.ndarray
+    lam: Any
 
     def _shifts(self, W: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
         """What the offsets add to the plain biases: W lambda and mu W, which are linear in W."""

@@ -208,6 +208,9 @@ class Training(Settings):
     centring : bool
         Train the weights of an RBM on deviations of its units from their means; see
         :mod:`rnnrbm.training.centring`. By default it is off for real numbers.
+    adaptive_offsets : bool
+        With `centring`, let the offsets of the hidden units follow their mean given the data, and not stay at that
+        without input. Only for a density that is an RBM. By default it is on for images.
     averaging : float
         Decay of an exponential moving average of the parameters, which is validated and saved; 0 turns it off. By
         default it is on for sequence models and frame densities only.
@@ -273,6 +276,7 @@ class Training(Settings):
     sparsity_target: Annotated[Float, Field(gt=0.0, lt=1.0)] = 0.1
     sparsity_cost: NotNegative = 0.0
     centring: bool = True
+    adaptive_offsets: bool = False
     averaging: Rate = 0.998
     state_dropout: Rate | list[tuple[Rate, Rate]] = [(0.0, 0.3), (0.95, 0.0)]
     input_dropout: Rate | list[tuple[Rate, Rate]] = [(0.0, 0.2), (0.95, 0.0)]

@@ -135,6 +135,10 @@ class Steps:
         self._centring = None
         if settings.centring and isinstance(model, SequenceModel):
             self._centring = centring(model.density, corpus.mean())
+        self._hidden_mean = None
+        if self._centring is not None and settings.adaptive_offsets:
+            self._hidden_mean = engine.shared(self._centring.lam, "hidden_mean", self.dtype)
+            self._centring = self._centring._replace(lam=self._hidden_mean)
         self.state: list[Any] = []
         self.columns: list[str] = []
         self._graphs: dict[Variant, Any] = {}
@@ -220,7 +224,15 @@ class Steps:
         if isinstance(model, SequenceModel):
             active = self.corpus.max_active
             chains, carried = self._particles, self._carried
-            rule = sequence_loss(model, settings, variant, particles=chains, carried=carried, max_active=active)
+            rule = sequence_loss(
+                model,
+                settings,
+                variant,
+                particles=chains,
+                carried=carried,
+                max_active=active,
+                hidden_mean=self._hidden_mean,
+            )
             scales = {p.name: settings.rnn_scale for p in params}
             scales |= {p.name: settings.density_scale for p in model.density.tensors()}
         loss = build_loss(rule, batch, self.rng, kind)

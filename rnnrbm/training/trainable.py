@@ -108,6 +108,7 @@ _OF_SEQUENCES = (
     "persistent",
     "n_betas",
     "centring",
+    "adaptive_offsets",
     "sparsity_target",
     "sparsity_cost",
     "density_scale",
@@ -253,10 +254,12 @@ USUAL_OF_REAL_NUMBERS: dict[str, Any] = {
 #: Settings for RBMs of binary frames that are independent of each other, unless they are set; see docs/rbm.md.
 USUAL_OF_IMAGES: dict[str, Any] = {
     "persistent": True,
+    "adaptive_offsets": True,
     "k": 1,
     "optimiser": "momentum",
     "density_scale": 1.0,
     "clip": 0.0,
+    "weight_decay": 0.0,
     "averaging": 0.999,
     "valid_n_chains": 100,
     "valid_n_temperatures": 2000,
@@ -320,6 +323,8 @@ def missing_settings(model: Any, settings: Training, *, single_frames: bool = Fa
     chains_persist = settings.persistent if "persistent" in settings.model_fields_set else usual.get("persistent")
     if _is_of_images(model, single_frames) and not chains_persist:
         usual.pop("k", None)  # chains from the data learn better from a growing number of steps
+    if "adaptive_offsets" in usual and "centring" in settings.model_fields_set and not settings.centring:
+        del usual["adaptive_offsets"]
     if "start" in usual and (settings.persistent or settings.n_proposals):  # these chains have another start
         usual["start"] = "data"
     chosen = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
@@ -385,6 +390,12 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
                 f"sparsity_cost ({settings.sparsity_cost:g}) needs an RBM with binary hidden units, and the density is "
                 f"a {type(model.density).__name__}; set it to 0"
             )
+    offsets = settings.adaptive_offsets and isinstance(model, SequenceModel)
+    if offsets and not (settings.centring and isinstance(model.density, RBM)):
+        raise ValueError(
+            f"adaptive_offsets are those of centring (set to {str(settings.centring).lower()}) of an RBM, and the "
+            f"density is a {type(model.density).__name__}; leave it out"
+        )
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
     settings = settings.model_copy(update=missing_settings(model, settings, single_frames=single_frames))
@@ -426,6 +437,7 @@ def sequence_loss(
     particles: Any = None,
     carried: Any = None,
     max_active: int | None = None,
+    hidden_mean: Any = None,
 ) -> Callable[[Batch, Rng], Loss]:
     """Return ``loss(batch, rng)`` of a sequence model under the settings of training.
 
@@ -442,6 +454,8 @@ def sequence_loss(
         States that rows carry on from batch to batch; see :meth:`rnnrbm.sequence.SequenceModel.loss`.
     max_active : int or None
         Greatest number of units that are on in a frame, if known.
+    hidden_mean : shared variable or None
+        Offsets of the hidden units, which follow their mean; see :meth:`rnnrbm.sequence.SequenceModel.loss`.
     """
 
     def loss(batch: Batch, rng: Rng) -> Loss:
@@ -456,6 +470,7 @@ def sequence_loss(
             state_dropout=variant.state_dropout,
             carried=carried,
             max_active=max_active,
+            hidden_mean=hidden_mean,
             sparsity=(settings.sparsity_target, settings.sparsity_cost) if settings.sparsity_cost else None,
         )
 

@@ -6,6 +6,7 @@ import numpy as np
 import oracles
 import pytensor.tensor as pt
 import pytest
+from scipy.special import expit
 
 from rnnrbm import rnn_rbm
 from rnnrbm.backend import engine
@@ -15,7 +16,7 @@ from rnnrbm.models.pitch_tied import TiedRBM
 from rnnrbm.rbm import RBM
 from rnnrbm.training import optimisers
 from rnnrbm.training.centring import Centring, centring
-from rnnrbm.training.fit import fit
+from rnnrbm.training.fit import State, fit
 from rnnrbm.units import Gaussian, ReLU, Softmax
 
 N, M, ROWS = 6, 4, 5
@@ -159,3 +160,32 @@ def test_fit_centres_unless_told_otherwise():
     np.testing.assert_allclose(step["b_h"], plain["b_h"] - mu @ W, atol=2e-6)
     for name in set(plain) - {"W", "b_v", "b_h"}:
         np.testing.assert_allclose(step[name], plain[name], atol=1e-7)
+
+
+def test_adaptive_offsets_follow_the_mean_of_hidden_units():
+    rng = np.random.default_rng(7)
+    data = (rng.random((12, N)) < 0.4).astype(np.uint8)
+    rbm = RBM.init(N, M, seed=1, scale=0.8)
+    rbm.b_v.set_value(np.full(N, 0.1, np.float32))  # fit leaves it
+    W, b_v, b_h = (x.astype(float) for x in values(rbm))
+    state, settings = State(), {"epochs": 1, "batch_size": 12, "optimiser": "sgd", "learning_rate": 0.2}
+    plain = {"clip": 0.0, "warmup": 0.0, "averaging": 0.0, "density_scale": 1.0, "schedule": "constant"}
+    list(fit(rbm, data, state=state, **settings, **plain, adaptive_offsets=True))
+    expected = 0.5 + 0.01 * (expit(data @ W + b_h).mean(axis=0) - 0.5)
+    np.testing.assert_allclose(engine.to_numpy(state.variables["hidden_mean"]), expected, rtol=1e-5)
+    # the step itself was made with the offsets before it
+    own, moved = [x.astype(float) for x in values(rbm)], engine.to_numpy(state.variables["particles"])
+    mu, lam = data.mean(axis=0), 0.5
+    h, h_moved = expit(data @ W + b_h), expit(moved @ W + b_h)
+    g_v, g_h = moved.mean(axis=0) - data.mean(axis=0), h_moved.mean(axis=0) - h.mean(axis=0)
+    g_W = (moved.T @ h_moved - data.T @ h) / 12 - np.outer(mu, g_h) - lam * g_v[:, None]
+    np.testing.assert_allclose(own[0], W - 0.2 * g_W, atol=1e-5)
+    np.testing.assert_allclose(own[1], b_v - 0.2 * g_v + lam * 0.2 * g_W.sum(axis=1), atol=1e-5)
+    np.testing.assert_allclose(own[2], b_h - 0.2 * g_h + mu @ (0.2 * g_W), atol=1e-5)
+
+
+def test_adaptive_offsets_need_centring_of_an_rbm():
+    with pytest.raises(ValueError, match="adaptive_offsets are those of centring"):
+        fit(RBM.init(3, 2, seed=0), rows(0)[:, :3], centring=False, adaptive_offsets=True)
+    with pytest.raises(ValueError, match="the density is a NADE"):
+        fit(NADE.init(3, 2, seed=0), rows(0)[:, :3], adaptive_offsets=True)
