@@ -20,12 +20,12 @@ from rnnrbm import plot
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--hidden", type=int, default=40)
-parser.add_argument("--epochs", type=int, default=40)
+parser.add_argument("--epochs", type=int, default=80)
 parser.add_argument("--smoke", action="store_true")
 parser.add_argument("--out", type=Path, default=Path("runs/12_boltzmann"))
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
-digits = rnnrbm.load("digits")
+digits = rnnrbm.load("digits", binarise="threshold")
 shape = digits.kind.shape
 n_hidden, epochs, k = (5, 2, 4) if args.smoke else (args.hidden, args.epochs, 100)
 
@@ -60,10 +60,10 @@ for classes in ((0, 1, 2), tuple(range(10))):
         began = time.perf_counter()
         list(rnnrbm.fit(machine, train, epochs=epochs, seed=0))
         seconds = time.perf_counter() - began
-        rows.append(row(f"{count}, {n_sweeps} sweeps", machine, classes, machine.sample(64, k=k, seed=1), seconds))
+        rows.append(row(f"{count}, {n_sweeps} sweep{'s' if n_sweeps > 1 else ''}", machine, classes, machine.sample(64, k=k, seed=1), seconds))
     rbm = rnnrbm.RBM.init(data.n_visible, n_hidden, seed=0)
     began = time.perf_counter()
-    list(rnnrbm.fit(rbm, train, epochs=5 * epochs, seed=0))
+    list(rnnrbm.fit(rbm, train, epochs=3 * epochs, seed=0))
     seconds = time.perf_counter() - began
     drawn = rnnrbm.generate(rbm, 1, n_samples=64, k=10 * k, start="annealed", seed=1)[:, 0]
     rows.append(row(f"{count}, RBM", rbm, classes, drawn, seconds))
