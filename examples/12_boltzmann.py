@@ -39,7 +39,7 @@ def judge(drawn, test):
     return distance.min(axis=1).mean(), distance.min(axis=0).mean()
 
 
-def row(name, model, classes, drawn, seconds):
+def row(name, classes, drawn, seconds):
     bad, missing = judge(drawn, digits.of_classes(classes).test[0])
     print(f"{name:<36} {seconds:8.1f} {bad:12.2f} {missing:12.2f}", flush=True)
     return name, drawn[:16]
@@ -60,12 +60,13 @@ for classes in ((0, 1, 2), tuple(range(10))):
         began = time.perf_counter()
         list(rnnrbm.fit(machine, train, epochs=epochs, seed=0))
         seconds = time.perf_counter() - began
-        rows.append(row(f"{count}, {n_sweeps} sweep{'s' if n_sweeps > 1 else ''}", machine, classes, machine.sample(64, k=k, seed=1), seconds))
+        name = f"{count}, {n_sweeps} sweep{'s' if n_sweeps > 1 else ''}"
+        rows.append(row(name, classes, machine.sample(64, k=k, seed=1), seconds))
     rbm = rnnrbm.RBM.init(data.n_visible, n_hidden, seed=0)
     began = time.perf_counter()
     list(rnnrbm.fit(rbm, train, epochs=3 * epochs, seed=0))
     seconds = time.perf_counter() - began
     drawn = rnnrbm.generate(rbm, 1, n_samples=64, k=10 * k, start="annealed", seed=1)[:, 0]
-    rows.append(row(f"{count}, RBM", rbm, classes, drawn, seconds))
+    rows.append(row(f"{count}, RBM", classes, drawn, seconds))
 plot.save(plot.image_pairs(rows, shape), args.out / "samples.png")
 print("written to", args.out)

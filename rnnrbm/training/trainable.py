@@ -266,7 +266,7 @@ USUAL_OF_IMAGES: dict[str, Any] = {
     "valid_n_exact_states": 0,
 }
 #: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
-RATE_OF_A_PIXEL, MOST_RATE = 4.0, 0.05
+RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
 #: Images of a batch, and images that are read in all epochs together, within 50 to 500 epochs.
 IMAGE_BATCH, IMAGES_READ = 100, 2_500_000
 
