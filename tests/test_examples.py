@@ -48,6 +48,11 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
         "02_own_midi": r"-\d+\.\d+ \+- ",
         "04_harmonize": r"notes a frame \(Bach \d\.\d\d\), below the soprano \d+% of them are Bach's",
         "05_vocalizations": r"VAR\(3\) +-?\d+\.\d+ +\d+\.\d+",
+        "10_rbm_or_autoencoder": r"denoising autoencoder +\d+\.\d +\d+\.\d+ +\d+\.\d +\d+\.\d+%",
+        "11_growing_k": r"tempering +1 +\d+ +-\d+\.\d+ \+- \d+\.\d+ +0\.\d+",
+        "12_boltzmann": r"10 classes, RBM +\d+\.\d +\d+\.\d+ +\d+\.\d+",
+        "13_hopfield": r"0\.050 +1\.0000 +1\.0000",
+        "14_few_labels": r"RBM +\d+\.\d+ \+- \d+\.\d+ %",
         "03_classify_by_likelihood": r"accuracy \d+\.\d% of 6 pieces",
     }
     assert re.search(expected[script.stem], said), said

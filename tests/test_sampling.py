@@ -18,7 +18,7 @@ from rnnrbm.backend.random import key_from_seed
 from rnnrbm.densities import Independent
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
-from rnnrbm.sampling import Sampler, expect_blocks, generate, predict
+from rnnrbm.sampling import Sampler, expect_blocks, generate, predict, reconstruct
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder
 from rnnrbm.units import Bernoulli, Gaussian, Softmax
@@ -372,3 +372,26 @@ def test_a_density_without_a_temperature_says_so():
     assert generate(density, 4).shape == (1, 4, 3)
     with pytest.raises(TypeError, match=r"Plain has no at_temperature\(temperature\)"):
         generate(density, 4, temperature=2.0)
+
+
+def test_an_rbm_is_sampled_by_annealing_and_reconstructs_what_it_sees() -> None:
+    rng = np.random.default_rng(3)
+    W = rng.choice([-40.0, 40.0], size=(6, 3))  # hidden units are certain
+    rbm = RBM.init(6, 3, seed=0)
+    rbm.W.set_value(W.astype(np.float32))
+    rbm.b_h.set_value(np.array([10.0, -10.0, 5.0], np.float32))
+    b_v = rng.normal(size=6)
+    rbm.b_v.set_value(b_v.astype(np.float32))
+    frames = rng.integers(0, 2, (7, 6))
+    h = (frames @ W + [10, -10, 5] > 0).astype(float)
+    np.testing.assert_allclose(reconstruct(rbm, frames), 1 / (1 + np.exp(-(h @ W.T + b_v))), atol=1e-4)
+    nade = rnnrbm.build("nade", 6, n_hidden=2, seed=0)
+    assert reconstruct(nade, frames) is None
+    drawn = generate(rbm, 2, n_samples=5, k=30, start="annealed", seed=4)
+    assert drawn.shape == (5, 2, 6)
+    assert set(np.unique(drawn)) <= {0.0, 1.0}
+    np.testing.assert_array_equal(drawn, generate(rbm, 2, n_samples=5, k=30, start="annealed", seed=4))
+    with pytest.raises(ValueError, match="start='annealed' and init_states"):
+        generate(rbm, 2, start="annealed", init_states=frames)
+    with pytest.raises(ValueError, match="needs an RBM of binary units"):
+        generate(RBM.init(4, 2, seed=0, visible=Gaussian()), 2, start="annealed")

@@ -342,6 +342,8 @@ class Evaluator:
         """The density of each row of a chunk."""
         if self._model.bias_weights:
             return as_rbm(self._model.conditional(u))
+        if self.method == "exact" and not self._model.normalized:  # one Z, which need not be summed for each frame
+            return as_rbm(map_biases(self.density, lambda b: b[None]))
         return as_rbm(map_biases(self.density, lambda b: pt.repeat(b[None], self.chunk, axis=0)))
 
     def chunks(
