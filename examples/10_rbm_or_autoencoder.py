@@ -22,7 +22,7 @@ from rnnrbm.scoring.filters import measure_filters
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", default="digits", choices=("digits", "mnist"))
 parser.add_argument("--hidden", type=int, default=0, help="hidden units; by default 100, and 500 for mnist")
-parser.add_argument("--epochs", type=int, default=0, help="by default 200, and 20 for mnist")
+parser.add_argument("--epochs", type=int, default=0, help="by default 150, and 20 for mnist")
 parser.add_argument("--smoke", action="store_true")
 parser.add_argument("--out", type=Path, default=Path("runs/10_rbm_or_autoencoder"))
 args = parser.parse_args()
@@ -34,7 +34,7 @@ kind = data.kind
 shape = (kind.height, kind.width)
 print(data)
 n_hidden = args.hidden or (500 if args.data == "mnist" else 100)
-epochs = args.epochs or (20 if args.data == "mnist" else 200)
+epochs = args.epochs or (20 if args.data == "mnist" else 150)
 train, valid, test = (part[0] for part in (data.train, data.valid, data.test))
 if args.smoke:
     train, valid, test, n_hidden, epochs = train[:200], valid[:50], test[:50], 16, 2

@@ -26,7 +26,7 @@ args = parser.parse_args()
 data = rnnrbm.load(args.data)
 images = {split: getattr(data, split)[0] for split in ("train", "valid", "test")}
 labels = {split: data.labels_of(split)[0] for split in images}
-n_hidden, epochs = (500, 20) if args.data == "mnist" else (200, 200)
+n_hidden, epochs = (500, 20) if args.data == "mnist" else (200, 150)
 if args.smoke:
     n_hidden, epochs = 16, 2
 

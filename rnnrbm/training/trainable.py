@@ -267,7 +267,7 @@ USUAL_OF_IMAGES: dict[str, Any] = {
 }
 #: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
 RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
-#: Images of a batch, and images that are read in all epochs together, within 50 to 500 epochs.
+#: Images of a batch, and images that are read in all epochs together, within 50 to 150 epochs.
 IMAGE_BATCH, IMAGES_READ = 100, 2_500_000
 
 
@@ -408,7 +408,7 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     if _is_of_images(model, single_frames):
         most = IMAGE_BATCH
         if "epochs" not in chosen:
-            epochs = int(np.clip(IMAGES_READ // max(n_frames, 1), 50, 500))
+            epochs = int(np.clip(IMAGES_READ // max(n_frames, 1), 50, 150))
             settings = settings.model_copy(update={"epochs": epochs})
     usual = min(most, max(1, n_frames // 20))
     size = settings.batch_size if "batch_size" in chosen else usual
