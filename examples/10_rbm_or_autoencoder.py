@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 import rnnrbm
 from rnnrbm import plot
@@ -67,16 +68,19 @@ def samples(name, n):
 print(f"\n{'':<22} {'area':>7} {'radius':>7} {'spots':>6} {'pixels wrong':>13} {'ink of samples':>15}")
 print(f"{'the test images':<22} {'':>7} {'':>7} {'':>6} {'':>13} {test.mean():15.3f}")
 rows = [("test images", test[:20])]
-for name, model in models.items():
+filters, drawings = (Figure(figsize=(12, 4.3), layout="constrained") for _ in range(2))
+panels = zip(filters.subplots(1, 3), drawings.subplots(1, 3), strict=True)
+for (name, model), (of_filters, of_samples) in zip(models.items(), panels, strict=True):
     measured = measure_filters(weights(name), shape)
     expected = reconstruct(model, test, seed=0)
     drawn = samples(name, 64)
+    plot.filter_tiles(weights(name), shape, count=36, ax=of_filters, title=f"filters: {name}")
+    plot.image_tiles(drawn[:36], shape, ax=of_samples, title=f"samples: {name}")
     wrong = np.mean((expected > 0.5) != test)
     area, radius, spots = (float(np.median(x)) for x in measured)
     print(f"{name:<22} {area:7.1f} {radius:7.2f} {spots:6.1f} {100 * wrong:12.2f}% {np.mean(drawn):15.3f}")
     rows.append((name, expected[:20]))
-    stem = name.replace(" ", "-").lower()
-    plot.save(plot.filter_tiles(weights(name), shape, title=f"filters of the {name}"), args.out / f"filters-{stem}.png")
-    plot.save(plot.image_tiles(drawn, shape, title=f"samples of the {name}"), args.out / f"samples-{stem}.png")
+plot.save(filters, args.out / "filters.png")
+plot.save(drawings, args.out / "samples.png")
 plot.save(plot.image_pairs(rows, shape), args.out / "reconstructions.png")
 print("written to", args.out)
