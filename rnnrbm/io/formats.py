@@ -24,9 +24,11 @@ __all__ = [
     "PLAIN",
     "WITH_RANGE",
     "load_roll",
+    "read_npy",
     "read_npz",
     "roll_layout",
     "save_roll",
+    "write_npy",
     "write_npz",
 ]
 
@@ -166,6 +168,39 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike]) -> 
         raise ValueError(f"{path}: expected a file name ending in .npz")
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write one array to an ``.npy`` file, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    with atomic(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
+def read_npy(path: Path, what: str) -> np.ndarray:
+    """Read the array of an ``.npy`` file; `what` says in errors what it should hold.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be opened.
+    ValueError
+        If it is damaged or of another kind.
+    """
+    check_regular(path, "an .npy file")
+    with open(path, "rb") as file:
+        try:
+            array = load_arrays(file, lambda size: check_size(size, path))
+            if isinstance(array, dict):
+                raise ValueError("an archive of arrays")
+            return array
+        except Exception as error:  # NumPy raises many kinds of errors for a damaged file
+            raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of {what}") from error
 
 
 def load_roll(

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_pieces, plain
-from rnnrbm.files import atomic, check_regular, load_arrays
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn
-from rnnrbm.io.rolls import check_size
+from rnnrbm.io.formats import read_npy, write_npy
 from rnnrbm.pieces import chunks, column_moments
 from rnnrbm.scoring.autoregression import ColumnGaussian
 
@@ -263,8 +262,7 @@ class Image:
     ) -> list[Path]:
         """Write a ``.npy`` file of shape (n_images, height, width)."""
         path = folder / f"{name}.npy"
-        with atomic(path) as temporary:
-            np.save(temporary, np.reshape(piece, (-1, *self.shape)), allow_pickle=False)
+        write_npy(path, np.reshape(piece, (-1, *self.shape)))
         return [path]
 
     def check_writing(self, n_frames: int, tempo: float | None = None) -> None:
@@ -273,14 +271,7 @@ class Image:
 
     def read(self, path: Path, n_visible: int) -> tuple[np.ndarray, None]:
         """Read a ``.npy`` file of shape (n_images, height, width) or (n_images, height * width)."""
-        check_regular(path, "an .npy file")
-        with open(path, "rb") as file:
-            try:
-                images = load_arrays(file, lambda size: check_size(size, path))
-                if isinstance(images, dict):
-                    raise ValueError("an archive of arrays")
-            except Exception as error:  # NumPy raises many kinds of errors for a damaged file
-                raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of images") from error
+        images = read_npy(path, "images")
         return self.check(images, n_visible=n_visible, where=str(path)), None
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:

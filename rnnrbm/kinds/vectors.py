@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_pieces, plain
-from rnnrbm.files import atomic, check_regular, load_arrays
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
-from rnnrbm.io.rolls import check_size
+from rnnrbm.io.formats import read_npy, write_npy
 from rnnrbm.pieces import chunks, column_moments
 from rnnrbm.scoring import autoregression
 
@@ -176,8 +175,7 @@ class Vectors:
     ) -> list[Path]:
         """Write a ``.npy`` file."""
         path = folder / f"{name}.npy"
-        with atomic(path) as temporary:
-            np.save(temporary, piece, allow_pickle=False)
+        write_npy(path, piece)
         return [path]
 
     def check_writing(self, n_frames: int, tempo: float | None = None) -> None:
@@ -186,14 +184,7 @@ class Vectors:
 
     def read(self, path: Path, n_visible: int) -> tuple[np.ndarray, None]:
         """Read a ``.npy`` file of shape (T, n_visible)."""
-        check_regular(path, "an .npy file")
-        with open(path, "rb") as file:
-            try:
-                piece = load_arrays(file, lambda size: check_size(size, path))
-                if isinstance(piece, dict):
-                    raise ValueError("an archive of arrays")
-            except Exception as error:  # NumPy raises many kinds of errors for a damaged file
-                raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of {self.name}") from error
+        piece = read_npy(path, self.name)
         return self.check(piece, n_visible=n_visible, where=str(path)), None
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
