@@ -31,9 +31,9 @@ from rnnrbm.scoring.result import verdict
 #: Settings of each recipe that differ from the usual ones, and hidden units.
 RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
     "cd1": (500, {"persistent": False, "k": 1, "epochs": 30}),
-    "quick": (500, {"epochs": 60}),
-    "long": (500, {"epochs": 200, "k": [(0.0, 1), (0.4, 3), (0.7, 8)], "weight_decay": 0.0, "averaging": 0.9995}),
-    "wide": (1024, {"persistent": False, "k": [(0.0, 1), (0.5, 3)], "epochs": 30}),
+    "quick": (500, {"epochs": 40}),
+    "long": (500, {"epochs": 250, "k": [(0.0, 1), (0.7, 3), (0.9, 10)], "learning_rate": 0.01, "averaging": 0.9995}),
+    "wide": (1024, {"epochs": 25}),
 }
 
 
