@@ -118,6 +118,8 @@ class Sampler:
         mode: Any = None,
     ) -> None:
         model = as_sequence_model(model)
+        if isinstance(model, StaticModel):
+            raise TypeError(f"a {type(model).__name__} samples by itself: model.sample(n_samples, k=..., seed=...)")
         if not isinstance(model, SequenceModel):
             raise TypeError(f"expected a SequenceModel or a frame density such as an RBM, got {type(model).__name__}")
         n_frames, k = whole_number("n_frames", n_frames, 1), whole_number("k", k, 1, 2**31 - 1)

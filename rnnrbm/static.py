@@ -54,8 +54,8 @@ class StaticModel(Protocol):
             See :func:`rnnrbm.backend.engine.function`.
         """
 
-    def sample(self, n_samples: int, *, k: int, seed: Seed, mode: Any = None) -> np.ndarray:
-        """Return samples (n_samples, n_visible), each after `k` steps of the model's own chain."""
+    def sample(self, n_samples: int, *, k: int | None = None, seed: Seed = 0, mode: Any = None) -> np.ndarray:
+        """Return samples (n_samples, n_visible), each after `k` steps of the model's own chain; None: `usual_k`."""
 
     def reconstruct(self, frames: np.ndarray, *, seed: Seed, mode: Any = None) -> np.ndarray:
         """Return what the model makes of frames (n, n_visible): an array of that shape."""

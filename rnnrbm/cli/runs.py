@@ -202,6 +202,8 @@ def generate(
             option = "--prime-frames" if prime_frames is not None else "--drop-prime"
             raise ValueError(f"{option} needs --prime, the file to continue")
         trained = run.load(run_folder)
+        if prime is not None:
+            run.check_primable(trained)
         if trained.state:
             tell(f"note: {trained.state}")
         folder = out or trained.folder / "generated"
@@ -281,9 +283,10 @@ def _toml_value(text: str) -> Any:
 
 
 def _print_results(folder: Path, results: dict[str, Any]) -> None:
+    from rnnrbm.models.registry import shown_name
     from rnnrbm.scoring.result import with_error
 
-    epoch, name = f"epoch {results['best_epoch']}", f"this {results['model'].upper()}"
+    epoch, name = f"epoch {results['best_epoch']}", f"this {shown_name(results['model'])}"
     rows = [(name, "not scored", epoch)]
     if results.get("test_score") is not None:
         rows = [(name, f"{results['test_score']['value']:.4f}", f"{results['test_score']['name']}; {epoch}")]

@@ -234,11 +234,12 @@ _SETTINGS: dict[str, Callable[[Any], str]] = {
 
 def _evaluated(results: dict[str, Any], kind: FrameKind) -> list[Row]:
     """The model's rows: log-likelihood and prediction scores, and the lower side of the bracket."""
+    from rnnrbm.models.registry import shown_name
     from rnnrbm.scoring.result import with_error
 
     rows: list[Row] = []
     lower = "  RAISE" if results.get("bracket", {}).get("verdict") else "  lower side"
-    for key, name in (("log_likelihood", f"this {results['model'].upper()}"), ("raise", lower)):
+    for key, name in (("log_likelihood", f"this {shown_name(results['model'])}"), ("raise", lower)):
         if key in results:
             ll = results[key]
             scores = (

@@ -22,6 +22,7 @@ from rnnrbm.files import temporary_target
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.image import Image
 from rnnrbm.kinds.registry import from_record
+from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
 from rnnrbm.samplers import can_anneal
 from rnnrbm.sampling import generate, reconstruct
@@ -31,7 +32,16 @@ from rnnrbm.static import StaticModel
 from rnnrbm.training.fit import State
 from rnnrbm.training.packing import transposed
 
-__all__ = ["Run", "draw", "draw_samples", "load", "load_checkpoint", "starts_from_states", "write_samples"]
+__all__ = [
+    "Run",
+    "check_primable",
+    "draw",
+    "draw_samples",
+    "load",
+    "load_checkpoint",
+    "starts_from_states",
+    "write_samples",
+]
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,7 @@ class Run:
 
     def check_columns(self, data: Dataset) -> None:
         """Raise ValueError unless the columns of some data mean what they meant in training."""
-        n_visible, name = self.model.n_visible, self.config.model.name.upper()
+        n_visible, name = self.model.n_visible, registry.shown_name(self.config.model.name)
         if data.n_visible != n_visible:
             raise ValueError(
                 f"{data.name}: has {data.n_visible} columns, but the {name} of {self.folder} has {n_visible}; give "
@@ -293,6 +303,12 @@ def starts_from_states(run: Run) -> bool:
     return model.density.visible.is_discrete and run.kind.is_sequence
 
 
+def check_primable(run: Run) -> None:
+    """Raise ValueError unless samples of a run can continue a primer."""
+    if not (run.kind.is_sequence and isinstance(run.model, SequenceModel)):
+        raise ValueError(f"{run.folder}: its frames are independent of each other, so none continues a primer")
+
+
 def draw_samples(
     run: Run,
     n_frames: int,
@@ -327,8 +343,8 @@ def draw_samples(
         If frames without an order should continue a primer, or a static model has another temperature than 1.
     """
     model = run.model
-    if prime is not None and not (run.kind.is_sequence and isinstance(model, SequenceModel)):
-        raise ValueError(f"{run.folder}: its frames are independent of each other, so none continues a primer")
+    if prime is not None:
+        check_primable(run)
     if not isinstance(model, SequenceModel):
         if temperature != 1.0:
             raise ValueError(f"{run.config.model.name} samples at temperature 1 only, got {temperature:g}")
@@ -370,7 +386,7 @@ def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State, m
         frames = np.concatenate([piece[:N_RECONSTRUCTED] for piece in data.test or data.valid])[:N_RECONSTRUCTED]
         if (made := reconstruct(run.model, frames, seed=run.config.training.seed, mode=mode)) is not None:
             plot.save(run.kind.draw_reconstructions(frames, made), figures / "reconstructions.png")
-    title = f"A sample ({run.config.model.name.upper()} trained on {data.name})"
+    title = f"A sample ({registry.shown_name(run.config.model.name)} trained on {data.name})"
     plot.save(run.kind.draw(samples[0], title=title), figures / "sample.png")
     # training transposes, so samples come in other keys, and are compared with pieces that do, as many as in the end
     training = run.config.training

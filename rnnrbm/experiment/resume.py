@@ -14,6 +14,7 @@ from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config, Training
 from rnnrbm.experiment.place import Part
 from rnnrbm.experiment.run_folder import write_metrics
+from rnnrbm.models.registry import STATIC_MODELS
 from rnnrbm.progress import Progress
 from rnnrbm.training.fit import State
 
@@ -92,7 +93,15 @@ def resumed(folder: Path, settings: Config, meta: dict[str, Any], progress: Prog
     if "part" in then:
         part, state = Part(then["part"], state), State()
     elif changed:
-        _extend(state, Config.from_dict(then["config"]).training, settings.training, str(saved), progress)
+        of_sequences = settings.model.name not in STATIC_MODELS
+        _extend(
+            state,
+            Config.from_dict(then["config"]).training,
+            settings.training,
+            str(saved),
+            progress,
+            chains=of_sequences,
+        )
         if state.finished:  # nothing will be saved again, and the checkpoint says how to sample the run
             state.save(saved, meta)
     recorded = config.flat(config.read(written).model_dump())
@@ -122,8 +131,11 @@ def _check_saved(path: Path, state: State, meta: Mapping[str, Any]) -> None:
         raise checkpoint.CheckpointError(f"{path}: is damaged: {', '.join(wrong[:4])} hold NaN or infinity; train anew")
 
 
-def _extend(state: State, before: Training, now: Training, where: str, progress: Progress) -> None:
-    """Let a run train on with other epochs or patience, and say how its schedules go on."""
+def _extend(state: State, before: Training, now: Training, where: str, progress: Progress, *, chains: bool) -> None:
+    """Let a run train on with other epochs or patience, and say how its schedules go on.
+
+    `chains` is False for a model that has neither Gibbs chains nor dropout.
+    """
     epoch, waited = state.epoch, state.epoch - state.best_epoch
     if now.epochs != before.epochs and now.epochs <= epoch:
         raise checkpoint.CheckpointError(
@@ -149,7 +161,7 @@ def _extend(state: State, before: Training, now: Training, where: str, progress:
         ("state dropout", [x.state_dropout for x in variants]),
         ("transposed pieces", [x.transpose_prob_at(min(epoch, max(0, x.epochs - 1))) for x in (now, before)]),
     ):
-        if name == "transposed pieces" and not any(now.shifts):
+        if not chains or (name == "transposed pieces" and not any(now.shifts)):
             continue
         if values[0] != values[1]:
             said.append(f"{name} {values[0]:g}, was {values[1]:g}")

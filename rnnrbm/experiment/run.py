@@ -22,7 +22,7 @@ import numpy as np
 from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
-from rnnrbm.experiment.artifacts import Run, draw, draw_samples, load, starts_from_states, write_samples
+from rnnrbm.experiment.artifacts import Run, check_primable, draw, draw_samples, load, starts_from_states, write_samples
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.place import Part, Place
 from rnnrbm.experiment.resume import extended, resumed
@@ -65,6 +65,7 @@ __all__ = [
     "Interrupted",
     "Run",
     "build_model",
+    "check_primable",
     "draw_samples",
     "free_folder",
     "load",
@@ -260,7 +261,7 @@ def _train(
         _pretrain(stage, data, place, model, part or Part(stage.name, State()), mode, stop, progress)
         part = None
     epochs = stage.settings.epochs
-    since = state.seconds
+    since, since_epoch = state.seconds, state.epoch
     progress("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
     rows = fit(
         trained_as(model, data.kind),
@@ -281,6 +282,13 @@ def _train(
     except Diverged as error:
         advice = f"the last good checkpoint is in {folder}" if place.checkpoint else "no checkpoint had been saved yet"
         raise Diverged(f"{error}; {advice}") from None
+    if state.finished and since_epoch < state.epoch < epochs:
+        waited = state.epoch - state.best_epoch
+        text = (
+            f"training stopped early in epoch {state.epoch} of {epochs}: the last {waited} epochs had no better "
+            f"validation than epoch {state.best_epoch} (training.patience = {stage.settings.patience})"
+        )
+        progress("note", 0, 0, {"text": text})
     if not state.finished:
         place.save(state)
         raise Interrupted(f"stopped in epoch {state.epoch + 1}; everything is saved in {folder}")

@@ -16,6 +16,7 @@ from rnnrbm.experiment import config
 from rnnrbm.experiment.artifacts import Run, embedded, load, load_checkpoint
 from rnnrbm.experiment.config import Config
 from rnnrbm.files import check_path, hash_of
+from rnnrbm.models.registry import shown_name
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 
@@ -110,7 +111,7 @@ class Start(NamedTuple):
         what = f"all {len(self.arrays)} arrays of parameters ({sum(a.size for a in self.arrays.values())} numbers)"
         if self.run is None:
             return f"{what} of {self.path}, which does not say what its columns and frames were"
-        model, source = self.run.config.model.name.upper(), self.run.config.data.source
+        model, source = shown_name(self.run.config.model.name), self.run.config.data.source
         return f"{what} of {self.path}, an {model} trained on {source}, epoch {self.run.best_epoch}"
 
 

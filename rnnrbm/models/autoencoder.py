@@ -179,13 +179,13 @@ class Autoencoder(NamedTuple):
 
         return float(self._map(build, pieces, mode=mode).mean(dtype=float))
 
-    def sample(self, n_samples: int, *, k: int, seed: Seed, mode: Any = None) -> np.ndarray:
+    def sample(self, n_samples: int, *, k: int | None = None, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return samples (n_samples, n_visible) of the chain that corrupts a frame and samples one given what is left.
 
         The chain starts from noise, and makes `k` steps. Its stationary distribution approaches that of the data as
         the decoder approaches the distribution of clean frames given corrupted ones (Bengio et al. 2013).
         """
-        n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", k, 1)
+        n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", self.usual_k if k is None else k, 1)
 
         def step(v: Any, draw: Any, key: Any, W: Any, b_v: Any, b_h: Any, *of_unit: Any) -> list:
             (visible,) = with_unit_tensors((self.visible,), of_unit)

@@ -147,7 +147,7 @@ class BoltzmannMachine(NamedTuple):
 
     @property
     def score_name(self) -> str:
-        return "share of visible units recalled from 10 % flipped"
+        return "share of visible units recalled from 10 % flipped (0.90 are right before)"
 
     @property
     def usual_k(self) -> int:
@@ -231,13 +231,13 @@ class BoltzmannMachine(NamedTuple):
 
         return map_rows(build, single_frames(self, frames), dtype=self.U.dtype, seed=seed, mode=mode)
 
-    def sample(self, n_samples: int, *, k: int, seed: Seed, mode: Any = None) -> np.ndarray:
+    def sample(self, n_samples: int, *, k: int | None = None, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return samples (n_samples, n_visible) of 0 and 1, by simulated annealing from random states.
 
         Of `k` sweeps, the first half have temperatures that fall from 4 to 1 by equal factors, and the rest have
         temperature 1.
         """
-        n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", k, 1)
+        n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", self.usual_k if k is None else k, 1)
         falling = k // 2
         temperatures = np.concatenate([np.geomspace(HOT, 1.0, falling, endpoint=False), np.ones(k - falling)])
 

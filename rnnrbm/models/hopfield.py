@@ -142,6 +142,8 @@ class Hopfield(NamedTuple):
         patterns = as_array(patterns, "patterns")
         if patterns.ndim != 2 or 0 in patterns.shape:
             raise ValueError(f"patterns has shape {patterns.shape}, expected (P, n) with P and n of 1 or more")
+        if (patterns < 0).any() and np.isin(patterns, (-1, 1)).all():
+            raise ValueError("patterns hold -1 and 1; expected 0 and 1, which (patterns + 1) // 2 makes of them")
         net = cls.init(patterns.shape[1], unlearning=unlearning, n_sweeps=n_sweeps, dtype=dtype)
         rows = single_frames(net, patterns, name="patterns")
         net.check_data([rows])
@@ -155,7 +157,7 @@ class Hopfield(NamedTuple):
 
     @property
     def score_name(self) -> str:
-        return "share of pixels recalled from 10 % flipped"
+        return "share of pixels recalled from 10 % flipped (0.90 are right before)"
 
     @property
     def usual_settings(self) -> dict[str, Any]:
@@ -289,9 +291,9 @@ class Hopfield(NamedTuple):
         """Return the share of units that are right after a tenth were flipped and the net has recalled the frame."""
         return recalled_share(self, single_frames(self, pieces), mode)
 
-    def sample(self, n_samples: int, *, k: int, seed: Seed, mode: Any = None) -> np.ndarray:
+    def sample(self, n_samples: int, *, k: int | None = None, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return the states (n_samples, n_visible) of 0 and 1 that `k` sweeps lead to from random ones."""
-        n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", k, 1)
+        n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", self.usual_k if k is None else k, 1)
 
         def build(like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
             s, rng = settle(self, *random_states(self, like, rng), k)

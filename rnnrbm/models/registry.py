@@ -178,6 +178,12 @@ STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {
 MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODELS, **STATIC_MODELS}
 
 
+def shown_name(name: str) -> str:
+    """Return the name of a model as it stands in tables and titles: ``"RNN-RBM"``, ``"Hopfield net"``."""
+    words = {"boltzmann": "Boltzmann machine", "hopfield": "Hopfield net", "autoencoder": "autoencoder"}
+    return words.get(name, name.upper())
+
+
 #: names of unit types, for configurations: from the size of a layer to the unit
 UNITS: dict[str, Callable[[int], Unit]] = {
     "binary": lambda n: Bernoulli(),

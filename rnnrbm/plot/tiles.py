@@ -204,7 +204,7 @@ def image_statistics(
         pixels = np.concatenate(arrays)
         image_tiles(_pictures(pixels.mean(axis=0)[None], shape, "images"), ax=axes[i], title=f"mean image, {names[i]}")
         inks.append(pixels.mean(axis=1))
-    edges = np.linspace(min(ink.min() for ink in inks), max(max(ink.max() for ink in inks), 1e-6), 26)
+    edges = _ink_edges(inks, shape)
     for ink, name, color in zip(inks, names, (INK, ACCENT), strict=True):
         heights, _ = np.histogram(ink, edges)
         axes[2].stairs(heights / len(ink), edges, color=color, label=name, linewidth=1.5)
@@ -212,6 +212,18 @@ def image_statistics(
     axes[2].legend(frameon=False, fontsize="small")
     finish(axes[2], None)
     return figure, axes
+
+
+def _ink_edges(inks: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Return about 25 bins of mean pixels; those of binary images have a whole number of pixels each."""
+    low, high = min(ink.min() for ink in inks), max(max(ink.max() for ink in inks), 1e-6)
+    n = shape[0] * shape[1]
+    counts = np.concatenate(inks) * n
+    if not np.allclose(counts, np.round(counts), atol=1e-6):
+        return np.linspace(low, high, 26)
+    step = max(1, math.ceil((high - low) * n / 25))
+    first = round(low * n) - 0.5
+    return (first + step * np.arange(math.ceil((round(high * n) + 0.5 - first) / step) + 1)) / n
 
 
 def _pictures(images: ArrayLike, shape: tuple[int, int] | None, name: str) -> np.ndarray:

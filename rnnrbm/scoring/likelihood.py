@@ -216,6 +216,8 @@ class Evaluator:
         mode: Any = None,
     ) -> None:
         model = as_sequence_model(model)
+        if isinstance(model, StaticModel):
+            raise TypeError(f"a {type(model).__name__} has no log-likelihood; it is measured by model.score(pieces)")
         if not isinstance(model, SequenceModel) or not isinstance(as_rbm(model.density), (RBM, NormalizedDensity)):
             raise TypeError(
                 f"expected a SequenceModel, an RBM or a normalized density, got "

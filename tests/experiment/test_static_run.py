@@ -102,9 +102,9 @@ def test_a_run_resumes_bit_for_bit_and_is_read_back(name, source, tmp_path):
 def test_the_command_line_has_it_all(source, tmp_path):
     out = str(tmp_path / "net")
     said = told("train", "--data", str(source), "--model", "hopfield", "--out", out, "--set", "generation.n_samples=1")
-    assert re.search(r"this HOPFIELD .* 0\.\d{4} .* share of pixels recalled", said)
+    assert re.search(r"this Hopfield net .* 0\.\d{4} .* share of pixels recalled", said)
     said = told("evaluate", out)
-    assert re.search(r"share of pixels recalled from 10 % flipped: 0\.\d{4}", said)
+    assert re.search(r"share of pixels recalled from 10 % flipped \(0\.90 are right before\): 0\.\d{4}", said)
     said = told("generate", out, "--n-samples", "1", "--n-frames", "4")
     assert "seed0-1.npy" in said
     assert np.load(tmp_path / "net" / "generated" / "seed0-1.npy").shape == (4, 4, 3)
