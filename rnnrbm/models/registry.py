@@ -62,6 +62,7 @@ __all__ = [
     "options_of",
     "rnn",
     "rnn_nade",
+    "shown_name",
 ]
 
 
