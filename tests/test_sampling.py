@@ -319,7 +319,7 @@ def test_chains_of_real_numbers_start_from_noise():
     assert share(start="previous") == 1.0
     assert share() == share(start="noise") == 0.0
     assert generate(model, 50, k=1, seed=0).max() < 4
-    with pytest.raises(ValueError, match="start='x': expected 'previous', 'noise' or None"):
+    with pytest.raises(ValueError, match="start='x': expected 'previous', 'noise', 'annealed' or None"):
         generate(model, 3, start="x")
     with pytest.raises(ValueError, match="start='noise' and init_states"):
         generate(model, 3, start="noise", init_states=modes)

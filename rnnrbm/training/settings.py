@@ -203,8 +203,8 @@ class Training(Settings):
         (Loshchilov & Hutter, ICLR 2019). By default it is on for sequence models and frame densities only, and 0.3 for
         real numbers.
     sparsity_target, sparsity_cost : float
-        Wished mean activity of the hidden units of an RBM, and the factor of the penalty on other means; a cost of 0
-        turns it off. See :func:`rnnrbm.rbm.sparsity_penalty`.
+        Wished mean activity of the hidden units of an RBM, by default 0.1, and the factor of the penalty on other
+        means; a cost of 0 turns it off. See :func:`rnnrbm.rbm.sparsity_penalty`.
     centring : bool
         Train the weights of an RBM on deviations of its units from their means; see
         :mod:`rnnrbm.training.centring`. By default it is off for real numbers.
@@ -273,7 +273,7 @@ class Training(Settings):
     rnn_scale: Positive = 1.0
     clip: Annotated[Float, Field(ge=0.0)] = 1.0
     weight_decay: Annotated[Float, Field(ge=0.0)] = 0.02
-    sparsity_target: Annotated[Float, Field(gt=0.0, lt=1.0)] = 0.1
+    sparsity_target: Annotated[Float, Field(gt=0.0, lt=1.0)] | None = None
     sparsity_cost: NotNegative = 0.0
     centring: bool = True
     adaptive_offsets: bool = False

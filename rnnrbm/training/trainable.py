@@ -471,7 +471,7 @@ def sequence_loss(
             carried=carried,
             max_active=max_active,
             hidden_mean=hidden_mean,
-            sparsity=(settings.sparsity_target, settings.sparsity_cost) if settings.sparsity_cost else None,
+            sparsity=(settings.sparsity_target or 0.1, settings.sparsity_cost) if settings.sparsity_cost else None,
         )
 
     return loss

@@ -223,7 +223,11 @@ def test_what_one_cannot_start_from(tmp_path, trained, data):
             {"model.init": str(tmp_path / "state.npz")},
             r"state\.npz: holds the state of a training but not its mo",
         ),
-        (other, {"model.init": str(tmp_path / "rbm.npz")}, r"rbm\.npz: holds a RBM; expected a sequence model"),
+        (
+            other,
+            {"model.init": str(tmp_path / "rbm.npz")},
+            r"rbm\.npz: holds a RBM; expected a model that a run trains",
+        ),
         (other, {"model.init": str(tmp_path / "text.npz")}, r"text\.npz: is truncated or no checkpoint"),
     ]
     for source, changes, message in cases:

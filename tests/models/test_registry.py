@@ -318,6 +318,7 @@ STATIC: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:there are 30 patterns")
 @pytest.mark.parametrize("name", STATIC_MODELS)
 def test_models_of_single_frames_resume_and_come_back(tmp_path, name):
     frames = (np.random.default_rng(1).random((30, 9)) < 0.4).astype(np.uint8)

@@ -161,7 +161,9 @@ def test_an_rbm_alone_trains_as_a_sequence_model_without_a_past(options):
     mine, theirs = State(), State()
     list(fit(alone, FRAMES, FRAMES[:9], state=mine, **settings))
     model = SequenceModel(Memoryless("float32"), inside)
-    list(fit(model, [FRAMES], [FRAMES[:9]], state=theirs, **settings | {"row_length": 1, "context": 0}))
+    usual = missing_settings(as_trainable(alone), Training.named(settings), single_frames=True)  # those of images
+    rows = {"row_length": 1, "context": 0}
+    list(fit(model, [FRAMES], [FRAMES[:9]], state=theirs, **usual | settings | rows))
     assert_same(values(alone.tensors()), values(inside.tensors()))
     assert_same(values(mine.variables.values()), values(theirs.variables.values()))
     assert_same(mine.best, theirs.best)
@@ -342,7 +344,7 @@ def test_what_is_on_by_default_for_sequence_models_is_off_for_others():
     assert (others.averaging, others.weight_decay) == (0.0, 0.0)
     chosen = suitable_settings(Hopfield(4), Training(averaging=0.5), single_frames=True, n_frames=40)
     assert (chosen.averaging, chosen.weight_decay) == (0.5, 0.0)
-    model = as_trainable(RBM.init(4, 3, seed=0))
+    model = as_trainable(NADE.init(4, 3, seed=0))
     kept = suitable_settings(model, usual, single_frames=True, n_frames=40)
     assert (kept.averaging, kept.weight_decay) == (usual.averaging, usual.weight_decay)
 
