@@ -30,6 +30,7 @@ __all__ = [
     "anneal",
     "can_anneal",
     "cd",
+    "check_annealing",
     "draw_frame",
     "expected_frame",
     "gibbs",
@@ -197,6 +198,12 @@ def can_anneal(density: FrameDensity) -> bool:
     return isinstance(rbm, RBM) and rbm.visible.is_binary and rbm.hidden.is_binary
 
 
+def check_annealing(density: FrameDensity) -> None:
+    """Raise ValueError unless :func:`anneal` can sample a density."""
+    if not can_anneal(density):
+        raise ValueError(f"start='annealed' needs an RBM of binary units, got a {type(density).__name__}; use 'noise'")
+
+
 def anneal(density: EnergyDensity, like: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
     """Sample rows in the shape of `like` by chains that pass from noise through rising inverse temperatures to 1.
 
@@ -226,8 +233,7 @@ def anneal(density: EnergyDensity, like: TensorVariable, rng: Rng, k: int) -> tu
         If the density is no RBM of binary units.
     """
     check_k(k)
-    if not can_anneal(density):
-        raise ValueError(f"start='annealed' needs an RBM of binary units, got {density!r:.80}; use 'noise'")
+    check_annealing(density)
     rbm: RBM = as_rbm(density)
 
     def step(beta: Any, v: Any, draw: Any, key: Any, *tensors: Any) -> list[TensorVariable]:

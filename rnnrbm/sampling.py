@@ -18,7 +18,7 @@ from rnnrbm.networks import final_state
 from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
-from rnnrbm.samplers import can_anneal, draw_frame, expected_frame, usual_start
+from rnnrbm.samplers import check_annealing, draw_frame, expected_frame, usual_start
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.static import StaticModel
@@ -453,8 +453,8 @@ def expect_blocks(
 def _checked_start(start: str | None, density: FrameDensity) -> str:
     if start not in (None, "previous", "noise", "annealed"):
         raise ValueError(f"start={start!r}: expected 'previous', 'noise', 'annealed' or None")
-    if start == "annealed" and isinstance(density, EnergyDensity) and not can_anneal(density):
-        raise ValueError(f"start='annealed' needs an RBM of binary units, got a {type(density).__name__}; use 'noise'")
+    if start == "annealed" and isinstance(density, EnergyDensity):
+        check_annealing(density)
     return usual_start(density) if start is None else start
 
 

@@ -79,10 +79,12 @@ class Run:
     def start(self) -> str:
         """Where Gibbs chains of samples start without frames to start from, by where those of training did.
 
-        Frames without an order have no frame before them: their chains pass from noise through all temperatures.
+        Frames without an order have no frame before them: their chains pass from noise through all temperatures, if
+        the density allows it.
         """
         if not self.kind.is_sequence:
-            return "annealed"
+            model = self.model
+            return "annealed" if isinstance(model, SequenceModel) and can_anneal(model.density) else "noise"
         return "noise" if self.config.training.start == "noise" else "previous"
 
     @property
@@ -357,8 +359,6 @@ def draw_samples(
     if run.kind.is_sequence:
         how |= {"n_samples": n_samples, "prime": prime, "init_states": init_states, "start": start}
         return list(run.kind.from_samples(generate(model, n_frames, **how)))
-    if start == "annealed" and not can_anneal(model.density):
-        start = "noise"
     frames = generate(model, 1, n_samples=n_samples * n_frames, init_states=init_states, start=start, **how)
     return list(run.kind.from_samples(frames.reshape(n_samples, n_frames, -1)))
 

@@ -18,7 +18,7 @@ from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment.artifacts import Run
 from rnnrbm.experiment.run import Interrupted
 from rnnrbm.experiment.run_folder import using
-from rnnrbm.experiment.setup import comparable
+from rnnrbm.experiment.setup import comparable, own_score
 from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import expect_blocks, predict
@@ -246,7 +246,7 @@ def evaluate(
             "epoch": run.best_epoch,
         }
         if not isinstance(model, SequenceModel):
-            results["score"] = {"name": model.score_name, "value": float(model.score(pieces, mode))}
+            results["score"] = own_score(model, pieces, mode)
             _write(folder / f"{name}.json", results)
             return results
         method = method or ("exact" if model.normalized else "ais")

@@ -45,6 +45,7 @@ from rnnrbm.experiment.setup import (
     load_data,
     located,
     model_options,
+    own_score,
     resolved,
     started_in,
     trained_as,
@@ -352,9 +353,9 @@ def _finish(
 
     folder, evaluation, generation = place.folder, settings.evaluation, settings.generation
     states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
-    scored, own_score = None, None
+    scored, test_score = None, None
     if evaluation.test and not isinstance(model, SequenceModel):
-        own_score = {"name": model.score_name, "value": float(model.score(data.test, mode))}
+        test_score = own_score(model, data.test, mode)
     elif evaluation.test and isinstance(model, SequenceModel):
         scored = log_likelihood(
             model,
@@ -393,7 +394,7 @@ def _finish(
         "test_se": scored.standard_error if scored else None,
         "test_bias": scored.bias if scored else None,
         "method": scored.settings if scored else None,
-        "test_score": own_score,
+        "test_score": test_score,
         "test_frames": int(sum(len(p) for p in data.test)),
         "best_epoch": state.best_epoch,
         "best_valid_ll": state.best_ll if np.isfinite(state.best_ll) else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ __all__ = [
     "load_data",
     "located",
     "model_options",
+    "own_score",
     "resolved",
     "started_in",
     "trained_as",
@@ -148,11 +150,16 @@ def check_order(model: SequenceModel | StaticModel, name: str, data: datasets.Da
     """Raise ValueError if a model reads the past of frames that have no order."""
     if data.kind.is_sequence or not isinstance(model, SequenceModel) or not model.bias_weights:
         return
-    static = [known for known in registry.MODELS if known in ("rbm", "nade", *registry.STATIC_MODELS)]
+    static = ("rbm", "nade", *registry.STATIC_MODELS)
     raise ValueError(
         f"{data.name}: holds {data.kind.describe(data.n_visible)}, which do not follow each other in time, and "
         f"{name} models sequences; choose one of {', '.join(static)}"
     )
+
+
+def own_score(model: StaticModel, pieces: Sequence[np.ndarray], mode: Any) -> dict[str, Any]:
+    """Return the score of a model without a log-likelihood, as results record it."""
+    return {"name": model.score_name, "value": float(model.score(pieces, mode))}
 
 
 def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel | StaticModel) -> None:
