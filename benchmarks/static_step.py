@@ -5,7 +5,7 @@
 The images are random with the size and the ink of MNIST (784 pixels), the RBM has 500 hidden units, a batch is 100
 images. ``--k 0`` is persistent contrastive divergence with one Gibbs step (PCD-1), which scikit-learn and ``rbms``
 train too; ``--k 10`` is CD-10. The library runs ``rnnrbm.fit`` with everything that it does by default: centring,
-momentum, a moving average of the parameters, the pseudo-likelihood. ``rbms`` needs Python 3.12 and is timed in a
+momentum, a moving average of the parameters, the pseudo-likelihood. ``rbms`` (0.6) needs Python 3.12 and is timed in a
 process of its own, by the interpreter that ``--rbms`` names.
 """
 
@@ -112,23 +112,26 @@ _RBMS = """
 import sys, time, torch
 from rbms.bernoulli_bernoulli.classes import BBRBM
 from rbms.dataset.dataset_class import RBMDataset
-from rbms.sampling.gibbs import sample_state
-from rbms.training.pcd import fit_batch_pcd
+from rbms.sampler.pcd import PCD
 import numpy as np
 n, rounds = int(sys.argv[1]), int(sys.argv[2])
-v = torch.tensor((np.random.default_rng(0).random((n, 784)) < np.linspace(0, 0.26, 784)).astype(np.float32))
-params = BBRBM.init_parameters(num_hiddens=500, dataset=RBMDataset(
-    data=v.numpy(), labels=np.zeros(n), weights=np.ones((n, 1)), names=np.arange(n).astype(str), dataset_name="x",
-    variable_type="bernoulli", device="cpu", dtype=torch.float32), device=torch.device("cpu"), dtype=torch.float32)
-chains = params.init_chains(100)
+v = (np.random.default_rng(0).random((n, 784), np.float32) < np.linspace(0, 0.26, 784)).astype(np.float32)
+dataset = RBMDataset(v, np.zeros(n), np.ones(n), np.arange(n), "images", "bernoulli", "cpu", torch.float32)
+params = BBRBM.init_parameters(500, dataset, torch.device("cpu"), torch.float32)
+for p in params.parameters():
+    p.grad = torch.zeros_like(p)
+sampler = PCD(params, params.init_chains(100), num_steps=1)
 optimizer = torch.optim.SGD(params.parameters(), lr=0.01, maximize=True)
+ones = torch.ones(100)
 for _ in range(rounds + 1):
     began = time.perf_counter()
     for i in range(0, n, 100):
         optimizer.zero_grad(set_to_none=False)
-        batch = (v[i : i + 100], torch.ones(100, 1))
-        chains, _ = fit_batch_pcd(batch=batch, parallel_chains=chains, params=params, gibbs_steps=1, beta=1.0)
+        batch = dataset.data[i : i + 100]
+        data = params.init_chains(num_samples=100, weights=ones, start_v=batch)
+        params.compute_gradient(data=data, chains=sampler.get_conf_grad(batch=batch), centered=True)
         optimizer.step()
+        sampler.post_grad_update(params=params)
     print(time.perf_counter() - began, flush=True)
 """
 

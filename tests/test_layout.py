@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "checkpoint": {"files"},
     "model_file": {"files", "backend", "checkpoint"},
     "science": {"files", "arguments", "memory", "progress", "backend", "model_file"},
-    "models": {"files", "arguments", "memory", "warn", "backend", "model_file", "science"},
+    "models": {"files", "arguments", "memory", "warn", "backend", "model_file", "science", "scoring"},
     "scoring": {"files", "arguments", "memory", "progress", "warn", "backend", "io", "science"},
     "training": {"files", "arguments", "memory", "progress", "warn", "checkpoint", "backend", "science", "scoring"},
     "plot": {"files", "arguments", "scoring"},
