@@ -95,13 +95,15 @@ def test_energies_and_exact_log_z_are_the_enumeration(visible, hidden):
     (v, _), (h, _) = (r.nodes(n) for r, n in zip(refs, sizes, strict=True))
     pick = np.random.default_rng(0)
     v, h = (x[pick.integers(len(x), size=9)].astype(np.float32) for x in (v, h))
+    for unit, x in ((visible, v), (hidden, h)):
+        if unit == MIXED:
+            x[:, 5] = pick.normal(size=9)  # not where quadrature has its ends
     energy, free, hidden_free = values(
         rbm.energy(pt.as_tensor(v), pt.as_tensor(h)),
         rbm.free_energy(pt.as_tensor(v)),
         rbm.hidden_free_energy(pt.as_tensor(h)),
     )
     expected = oracles.energy(p, v, h, *refs)
-    # values far outside, where quadrature has its ends, have energies of thousands
     np.testing.assert_allclose(energy, np.diag(expected), rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(free, oracles.free_energy(p, v, *refs), rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(hidden_free, oracles.hidden_free_energy(p, h, *refs), rtol=2e-5, atol=2e-5)
@@ -156,21 +158,16 @@ def test_a_clamped_label_samples_the_conditional():
     assert stats.chisquare(counts, n_chains * np.exp(log_p - logsumexp(log_p))).pvalue > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("visible", "hidden"), [(MIXED, Bernoulli()), (DISCRETE, DISCRETE)], ids=["mixed visible", "discrete both"]
-)
-def test_annealing_finds_log_z(visible, hidden):
-    sizes = (6, 4 if hidden == Bernoulli() else 6)
-    rbm, p = machine(visible, hidden, sizes, seed=11)
-    true = log_z(p, ref(visible), ref(hidden) if isinstance(hidden, Joint) else oracles.BERNOULLI)
+def test_annealing_finds_log_z():
+    rbm, p = machine(MIXED, DISCRETE, (6, 6), seed=11, scale=0.7)
+    true = log_z(p, ref(MIXED), ref(DISCRETE))
     rows = rbm._replace(b_v=rbm.b_v[None], b_h=rbm.b_h[None])
-    rng = random.shared(2)
-    v, rng = visible.noise(pt.zeros((64, 6), dtype="float32"), rng)
+    v, rng = MIXED.noise(pt.zeros((64, 6), dtype="float32"), random.shared(2))
     base, rng = base_activation(rows, v, rng, pool=True)
     annealed = ais_log_weights(rows, base, annealing_schedule("linear", 200), 400, rng)
     base_log_z, log_w = values(annealed.log_Z_base, annealed.log_weights)
     assert base_log_z[0] + logsumexp(log_w[0]) - np.log(400) == pytest.approx(true, abs=0.05)
-    assert log_w.std() > 1e-3
+    assert log_w.std() > 1e-2
 
 
 def test_the_base_of_annealing_keeps_binary_parts_from_certainty():
@@ -185,10 +182,10 @@ def test_the_base_of_annealing_keeps_binary_parts_from_certainty():
 def test_log_likelihood_of_a_joint_layer_is_exact():
     rbm, p = machine(DISCRETE, Bernoulli(), (6, 4), seed=5)
     states, _ = ref(DISCRETE).nodes(6)
-    result = rnnrbm.log_likelihood(rbm, [states])
+    result = rnnrbm.log_likelihood(rbm, [states], method="exact")
     expected = -oracles.free_energy(p, states, ref(DISCRETE)) - log_z(p, ref(DISCRETE), oracles.BERNOULLI)
-    np.testing.assert_allclose(np.concatenate(result.values), expected, atol=1e-4)
-    assert np.exp(np.concatenate(result.values)).sum() == pytest.approx(1.0, rel=1e-4)
+    np.testing.assert_allclose(np.concatenate(result.frames), expected, atol=1e-4)
+    assert np.exp(np.concatenate(result.frames)).sum() == pytest.approx(1.0, rel=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
@@ -288,17 +285,13 @@ def test_models_with_joint_units_come_back_from_files(tmp_path, model):
     assert other.visible == density.visible
 
 
-def test_a_sequence_model_trains_and_samples_joint_frames():
-    rng = np.random.default_rng(0)
-    frames = np.hstack([rng.random((60, 3)) < 0.3, np.eye(3)[rng.integers(0, 3, 60)]]).astype(np.uint8)
-    model = rnn_rbm(6, 5, 3, seed=0, visible=DISCRETE)  # hidden units that are padded for single rows
-    (row,) = rnnrbm.fit(model, [frames], epochs=1, k=2)
-    assert np.isfinite(row["loss"] if "loss" in row else row["train_loss"])
+def test_a_sequence_model_samples_joint_frames():
+    model = rnn_rbm(6, 5, 3, seed=0, visible=DISCRETE, hidden=Joint(((4, Bernoulli()), (1, Bernoulli()))))
     clamp = np.full((5, 6), np.nan)
     clamp[2, 3:] = [0, 0, 1]
-    drawn = generate(model, 5, k=5, seed=1, clamp=clamp, temperature=0.8)
-    assert DISCRETE.validate(drawn[0]) == ""
-    assert drawn[0, 2, 3:].tolist() == [0, 0, 1]
+    (drawn,) = generate(model, 5, k=5, seed=1, clamp=clamp, temperature=0.8)  # no padding of the hidden layer
+    assert DISCRETE.validate(drawn) == ""
+    assert drawn[2, 3:].tolist() == [0, 0, 1]
     clamp[2, 3] = np.nan
     with pytest.raises(ValueError, match="all units of a softmax group or none"):
         generate(model, 5, k=5, clamp=clamp)
