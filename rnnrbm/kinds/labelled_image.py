@@ -170,7 +170,7 @@ class LabelledImage:
         return f"{self.n_pixels + self.n_classes}: {self.n_pixels} pixels and {self.n_classes} classes"
 
     def unit_name(self, train: Pieces) -> str:
-        """Binary pixels, or Gaussian ones of one standard deviation for grey ones, and a softmax unit of the classes."""
+        """Binary units, or for grey pixels Gaussian ones of one standard deviation; and a softmax unit, the class."""
         if self.is_discrete:
             return f"binary+softmax:{self.n_classes}"
         variance = column_moments(chunks(as_pieces(train))).variance[: self.n_pixels]
