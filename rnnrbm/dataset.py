@@ -188,9 +188,9 @@ class Dataset:
         >>> from rnnrbm.datasets import load
         >>> load("digits").of_classes([3, 8])
         digits of classes 3, 8: 64 columns, images of 8 x 8 binary pixels, binarised by sampling
-          train     1 pieces      265 frames
-          valid     1 pieces       45 frames
-          test      1 pieces       47 frames
+          train      265 images
+          valid       45 images
+          test        47 images
         """
         if not isinstance(classes, Iterable) or isinstance(classes, (str, bytes)):
             raise TypeError(f"classes={classes!r}: expected a list of labels, such as [3, 8]")
@@ -239,9 +239,9 @@ class Dataset:
         >>> from rnnrbm.datasets import load
         >>> load("digits").with_labels()
         digits: 74 columns, images of 8 x 8 binary pixels, binarised by sampling, and 10 classes
-          train     1 pieces     1297 frames
-          valid     1 pieces      250 frames
-          test      1 pieces      250 frames
+          train     1297 images
+          valid      250 images
+          test       250 images
         """
         if isinstance(self.kind, LabelledImage) and n_classes in (None, self.kind.n_classes):
             return self
@@ -272,11 +272,12 @@ class Dataset:
         return str(self)
 
     def __str__(self) -> str:
-        """Return a summary: columns, what a frame is, and pieces and frames of each split."""
+        """Return a summary: columns, what a frame is, and pieces and frames, or images, of each split."""
         lines = [f"{self.name}: {self.kind.describe(self.n_visible)}"]
         for split in SPLITS:
             pieces = getattr(self, split)
-            lines.append(f"  {split:5} {len(pieces):5} pieces {sum(map(len, pieces)):8} frames")
+            n_pieces = f"{len(pieces):5} pieces " if self.kind.is_sequence else ""
+            lines.append(f"  {split:5} {n_pieces}{sum(map(len, pieces)):8} {self.kind.frame_name}s")
         return "\n".join(lines)
 
 

@@ -86,8 +86,8 @@ def log_z(p, visible, hidden):
 
 @pytest.mark.parametrize(
     ("visible", "hidden"),
-    [(DISCRETE, Bernoulli()), (MIXED, Bernoulli()), (Bernoulli(), MIXED), (DISCRETE, DISCRETE), (MIXED, MIXED)],
-    ids=["discrete visible", "mixed visible", "mixed hidden", "discrete both", "mixed both"],
+    [(MIXED, Bernoulli()), (Bernoulli(), MIXED), (DISCRETE, MIXED)],
+    ids=["mixed visible", "mixed hidden", "both"],
 )
 def test_energies_and_exact_log_z_are_the_enumeration(visible, hidden):
     sizes = [unit.n_columns if isinstance(unit, Joint) else 4 for unit in (visible, hidden)]
@@ -125,13 +125,11 @@ def test_conditional_means_are_those_of_each_part():
     np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("hidden", [Bernoulli(), DISCRETE], ids=["binary hidden", "joint hidden"])
-def test_gibbs_chains_have_the_exact_distribution(hidden):
+def test_gibbs_chains_have_the_exact_distribution():
     n_chains = 20_000
-    sizes = (6, 6 if hidden == DISCRETE else 3)
-    rbm, p = machine(DISCRETE, hidden, sizes, seed=7)
+    rbm, p = machine(DISCRETE, DISCRETE, (6, 6), seed=7)
     states, _ = ref(DISCRETE).nodes(6)
-    log_p = -oracles.free_energy(p, states, ref(DISCRETE), ref(hidden) if hidden == DISCRETE else oracles.BERNOULLI)
+    log_p = -oracles.free_energy(p, states, ref(DISCRETE), ref(DISCRETE))
     exact = np.exp(log_p - logsumexp(log_p))
     v, rng = DISCRETE.noise(pt.zeros((n_chains, 6), dtype="float32"), random.shared(5))
     v, _ = gibbs(rbm, v, rng, 30)
@@ -156,8 +154,7 @@ def test_tempered_chains_have_the_exact_distribution():
     assert stats.chisquare(counts, 10_000 * np.exp(log_p - logsumexp(log_p))).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("start", ["previous", "annealed"])
-def test_a_clamped_label_samples_the_conditional(start):
+def test_a_clamped_label_samples_the_conditional():
     """p(pixels | label) by chains of which the label is clamped."""
     n_chains = 20_000
     rbm, p = machine(DISCRETE, Bernoulli(), (6, 3), seed=9)
@@ -166,7 +163,7 @@ def test_a_clamped_label_samples_the_conditional(start):
     log_p = -oracles.free_energy(p, with_label, ref(DISCRETE))
     clamp = pt.as_tensor(np.array([np.nan] * 3 + [0, 1, 0], np.float32))
     zeros = pt.zeros((n_chains, 6), dtype="float32")
-    v, _ = draw_frame(rbm, zeros, rng=random.shared(1), k=60, clamp=clamp, start=start)
+    v, _ = draw_frame(rbm, zeros, rng=random.shared(1), k=60, clamp=clamp, start="annealed")
     (drawn,) = values(v)
     assert (drawn[:, 3:] == [0, 1, 0]).all()
     counts = np.bincount(oracles.state_index(drawn[:, :3]), minlength=8)
@@ -203,8 +200,8 @@ def test_log_likelihood_of_a_joint_layer_is_exact():
     assert np.exp(np.concatenate(result.frames)).sum() == pytest.approx(1.0, rel=1e-4)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 2.0])
-def test_a_temperature_divides_every_energy(temperature):
+def test_a_temperature_divides_every_energy():
+    temperature = 2.5
     for hidden in (Bernoulli(), MIXED):
         rbm, _ = machine(MIXED, hidden, (6, 6 if hidden == MIXED else 4))
         v = np.array([[1, 0, 0, 1, 0, 0.7], [0, 1, 0, 0, 1, -1.9]], np.float32)

@@ -19,10 +19,12 @@ from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.midi_grid import GridWarning
+from rnnrbm.kinds.labelled_image import LabelledImage
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import likelihood
+from rnnrbm.scoring.labels import classify
 from rnnrbm.scoring.likelihood import OF_ALL
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
@@ -35,6 +37,7 @@ __all__ = [
     "check_order",
     "comparable",
     "facts",
+    "label_error",
     "load_data",
     "located",
     "model_options",
@@ -161,6 +164,14 @@ def check_order(model: SequenceModel | StaticModel, name: str, data: datasets.Da
 def own_score(model: StaticModel, pieces: Sequence[np.ndarray], mode: Any) -> dict[str, Any]:
     """Return the score of a model without a log-likelihood, as results record it."""
     return {"name": model.score_name, "value": float(model.score(pieces, mode))}
+
+
+def label_error(model: Any, kind: FrameKind, pieces: Sequence[np.ndarray], mode: Any) -> float | None:
+    """Return the fraction of labelled images whose most probable class is another; None of other frames and models."""
+    if not isinstance(kind, LabelledImage) or not isinstance(model, SequenceModel):
+        return None
+    images, labels = kind.split(np.concatenate(pieces))
+    return float(np.mean(classify(model, images, kind.n_classes, mode=mode).argmax(axis=1) != labels))
 
 
 def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel | StaticModel) -> None:

@@ -56,6 +56,7 @@ class Image:
 
     name: ClassVar[str] = "image"
     is_sequence: ClassVar[bool] = False
+    frame_name: ClassVar[str] = "image"
     level_name: ClassVar[str] = "mean pixel"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = ()
     score_note: ClassVar[str] = "Images are independent of each other, so none is predicted from others."

@@ -28,6 +28,7 @@ __all__ = ["LabelledImage"]
 _MOST_CLASSES = 10_000
 _MOST_DRAWN = 20  # images of a class in a picture
 _MOST_ROWS = 30  # classes in a picture
+_MOST_SHARES = 20  # classes whose shares are all told
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class LabelledImage:
 
     name: ClassVar[str] = "labelled-image"
     is_sequence: ClassVar[bool] = False
+    frame_name: ClassVar[str] = "image"
     level_name: ClassVar[str] = Image.level_name
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = ()
     score_note: ClassVar[str] = f"{Image.score_note} A frame is an image and its label."
@@ -270,12 +272,16 @@ class LabelledImage:
         return [images for images in chosen if len(images)]
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
-        """Return those of the images (:meth:`rnnrbm.kinds.image.Image.statistics`), and the share of each class."""
+        """Return those of the images (:meth:`rnnrbm.kinds.image.Image.statistics`), and the share of each class.
+
+        Of more than 20 classes it is the greatest share.
+        """
         pieces = as_pieces(pieces)
         shares = self._shares(pieces)
-        return self.image.statistics(self._parts(pieces)) | {
-            f"share_of_class_{label}": float(share) for label, share in enumerate(shares)
-        }
+        of_classes = {f"share_of_class_{label}": float(share) for label, share in enumerate(shares)}
+        if self.n_classes > _MOST_SHARES:
+            of_classes = {"greatest_share_of_a_class": float(shares.max())}
+        return self.image.statistics(self._parts(pieces)) | of_classes
 
     def _shares(self, pieces: Pieces) -> np.ndarray:
         labels = np.concatenate([self.split(piece)[1] for piece in pieces])
