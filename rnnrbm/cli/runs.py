@@ -116,7 +116,11 @@ def train(
 
         with ProgressBar() as bar, interruptible() as stop:
             from rnnrbm.experiment import run
+            from rnnrbm.experiment.setup import unused_sizes
 
+            if settings is not None and (unused := unused_sizes(settings.model, changes)):
+                text = f"{settings.model.name} has no {', '.join(unused)}, so this is ignored"
+                bar.report("note", 0, 0, {"text": text})
             folder = out
             if folder is None:
                 assert settings is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "resolved",
     "started_in",
     "trained_as",
+    "unused_sizes",
     "versions",
 ]
 
@@ -87,6 +88,17 @@ def model_options(settings: config.Model, *, strict: bool = False) -> dict[str, 
             f"model.{wrong[0]} cannot be chosen for {settings.name}, which has {', '.join(sorted(known))}; leave it out"
         )
     return known | {name: value for name, value in options.items() if name in known}
+
+
+def unused_sizes(settings: config.Model, chosen: Iterable[str]) -> list[str]:
+    """Return those of chosen settings, such as ``"model.n_hidden"``, that are sizes which the model does not have.
+
+    A file of settings may have them, as it serves several models; who gives one for a single run should be told.
+    """
+    if settings.name not in registry.MODELS:
+        return []
+    known = registry.options_of(settings.name)
+    return [f"model.{size}" for size in SIZES if size not in known and f"model.{size}" in chosen]
 
 
 def versions(mode: Any) -> dict[str, str]:

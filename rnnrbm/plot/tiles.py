@@ -19,6 +19,7 @@ __all__ = ["filter_tiles", "image_pairs", "image_statistics", "image_tiles"]
 #: colours of pixels and of weights, and of the gaps between images: pale beside white paper, dark beside pale weights
 _GREY, _DIVERGING = ("gray_r", "#c9ced6"), ("RdBu_r", "#3d434b")
 _MOST_TICKS = 20  # classes that all have their number below the axis
+_LETTER = 0.07  # inches of a letter of a label
 _LONGEST = 7.0  # inches of the longer side of a new figure
 
 
@@ -158,7 +159,7 @@ def image_pairs(
     if len({each.shape for each in pictures}) > 1:
         found = ", ".join(f"{label!r}: {each.shape}" for label, each in zip(labels, pictures, strict=True))
         raise ValueError(f"rows of images of different shapes ({found}); expected as many images of one size in each")
-    figure, ax = _draw(_grid(np.stack(pictures), True), ax, title, False)
+    figure, ax = _draw(_grid(np.stack(pictures), True), ax, title, False, left=_LETTER * max(map(len, labels)))
     height = pictures[0].shape[1]
     ax.set_yticks([row * (height + 1) + (height - 1) / 2 for row in range(len(labels))], labels)
     return figure, ax
@@ -274,10 +275,14 @@ def _grid(tiles: np.ndarray, separate: bool) -> np.ndarray:
     return picture[: picture.shape[0] - gap, : picture.shape[1] - gap]
 
 
-def _draw(grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool) -> tuple[Figure, Axes]:
-    """Draw a picture of many images."""
-    inches = _LONGEST / max(grid.shape)
-    figure, ax = axes_of(ax, (max(grid.shape[1] * inches, 1.5), max(grid.shape[0] * inches, 1.0) + 0.3))
+def _draw(
+    grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool, left: float = 0.0
+) -> tuple[Figure, Axes]:
+    """Draw a picture of many images, beside `left` inches of labels."""
+    inches = max(_LONGEST - left, _LONGEST / 2) / grid.shape[1]
+    if grid.shape[0] > grid.shape[1]:
+        inches = _LONGEST / grid.shape[0]
+    figure, ax = axes_of(ax, (max(grid.shape[1] * inches, 1.5) + left, max(grid.shape[0] * inches, 1.0) + 0.3))
     finite = grid[np.isfinite(grid)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     if symmetric:
@@ -293,7 +298,9 @@ def _draw(grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool)
         vmax=high,
         interpolation="auto",
     )
-    ax.set(xticks=[], yticks=[])
+    ax.set(
+        xticks=[], yticks=[], anchor="W" if left else "C"
+    )  # labels at the left would be cut beside a centred picture
     finish(ax, title)
     ax.tick_params(length=0)
     ax.spines[:].set(visible=True, color=gap)

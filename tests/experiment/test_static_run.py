@@ -105,7 +105,12 @@ def test_a_run_resumes_bit_for_bit_and_is_read_back(name, source, tmp_path):
 
 def test_the_command_line_has_it_all(source, tmp_path):
     out = str(tmp_path / "net")
-    said = told("train", "--data", str(source), "--model", "hopfield", "--out", out, "--set", "generation.n_samples=1")
+    more = ["--set", "generation.n_samples=1", "--set", "model.n_hidden=9"]
+    done = helpers.rnnrbm("train", "--data", str(source), "--model", "hopfield", "--out", out, *more)
+    assert "hopfield has no model.n_hidden, so this is ignored" in done.stderr + done.stdout
+    said = done.stdout
+    assert re.search(r"train +60 images\n +valid +20 images", done.stderr + done.stdout)
+    assert "Test set of bars, 20 images" in said
     assert re.search(r"this Hopfield net .* 0\.\d{4} .* share of pixels recalled", said)
     said = told("evaluate", out)
     assert re.search(r"share of pixels recalled from 10 % flipped \(0\.90 are right before\): 0\.\d{4}", said)
