@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from rnnrbm import datasets
-from rnnrbm.datasets import Dataset, Image, PianoRoll, Spectrogram, Vectors
+from rnnrbm.datasets import Dataset, Image, LabelledImage, PianoRoll, Spectrogram, Vectors
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.setup import resolved
@@ -40,6 +40,12 @@ def greys(seed):
     return [np.clip((piece - np.arange(WIDTH)) / 3 + 0.5, 0, 1) for piece in reals(seed)]
 
 
+def labelled(seed):
+    """Images of 2 x 2 pixels, and one of two classes."""
+    first = [piece[:, :5] for piece in bits(seed)]
+    return [np.concatenate([piece, 1 - piece[:, 4:]], axis=1) for piece in first]
+
+
 #: kinds of each class, pieces that fit it, and the suffix of its files
 EXAMPLES = {
     "piano-roll": (PianoRoll(60, 2), bits, ".mid"),
@@ -47,6 +53,7 @@ EXAMPLES = {
     "spectrogram": (CALLS, lambda seed: [(piece - np.arange(WIDTH)) / 2 for piece in reals(seed)], ".npy"),
     "image": (Image(2, 3, "sampled"), bits, ".npy"),
     "grey image": (Image(3, 2), greys, ".npy"),
+    "labelled image": (LabelledImage(2, 2, 2, "sampled"), labelled, ".npz"),
 }
 
 
@@ -136,6 +143,7 @@ def test_statistics_and_pictures(example, tmp_path):
         "vectors": lambda piece: np.sqrt((piece**2).mean(axis=1)),
         "spectrogram": lambda piece: (piece * CALLS.deviation + CALLS.mean).mean(axis=1) + 90,
         "image": lambda piece: piece.sum(axis=1) / WIDTH,
+        "labelled-image": lambda piece: piece[:, :4].sum(axis=1) / 4,
     }[kind.name](test[0])
     np.testing.assert_allclose(levels[0], by_hand, rtol=1e-6)
     assert kind.level_name
@@ -186,6 +194,8 @@ def test_a_data_set_of_any_kind_is_saved_and_loaded(example, tmp_path):
         (lambda: PianoRoll().read("a.mid", 4), "not MIDI notes"),
         (lambda: Vectors().folder_options(4), "folder"),
         (lambda: Image().folder_options(784), "folder"),
+        (lambda: LabelledImage().folder_options(794), "folder"),
+        (lambda: LabelledImage(0, 4), "height=0"),
         (lambda: Image(0, 4), "height=0"),
         (lambda: Image(4, 2.5), "width=2.5"),
         (lambda: Image(4, True), "width=True"),

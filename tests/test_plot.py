@@ -127,6 +127,12 @@ def test_learning_curves_show_several_likelihoods_with_a_legend():
     assert "epoch 1" in figure.axes[0].get_title("left")
 
 
+def test_a_constant_k_has_no_panel():
+    _, axes = plot.learning_curves({"loss": [3.0, 2.0], "k": [1, 1]})
+    assert [ax.get_ylabel() for ax in axes] == ["loss\n(nats per frame)"]
+    assert [ax.get_ylabel() for ax in plot.learning_curves({"k": [1, 1]})[1]] == ["k\n(steps)"]
+
+
 def test_learning_curves_of_other_models():
     _, axes = plot.learning_curves({"loss": [3.0, 2.0, 1.0], "valid_loss": [3.0, 2.5, 2.8]})
     (ax,) = axes

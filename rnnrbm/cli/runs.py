@@ -116,7 +116,11 @@ def train(
 
         with ProgressBar() as bar, interruptible() as stop:
             from rnnrbm.experiment import run
+            from rnnrbm.experiment.setup import unused_sizes
 
+            if settings is not None and (unused := unused_sizes(settings.model, changes)):
+                text = f"{settings.model.name} has no {', '.join(unused)}, so this is ignored"
+                bar.report("note", 0, 0, {"text": text})
             folder = out
             if folder is None:
                 assert settings is not None
@@ -302,8 +306,11 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
         elif _still_improving(folder / "metrics.csv"):
             advice = "it was still improving: train for more epochs"
         tell(f"warning: the model scores below {', '.join(better)}; {advice}")
-    title = f"Test set of {results['data']}, {results['test_frames']} frames"
-    say_table(title, ("model", "score" if results.get("test_score") else "nats per frame", "how"), rows)
+    frame = results["frame_name"]
+    title = f"Test set of {results['data']}, {results['test_frames']} {frame}s"
+    say_table(title, ("model", "score" if results.get("test_score") else f"nats per {frame}", "how"), rows)
+    if "label_error" in results:
+        say(f"label: {100 * results['label_error']:.2f} % of the {frame}s are classified wrongly")
     stats = results["statistics"]
     for name, value in stats["samples"].items():
         say(f"{_words(name)}: samples {value:.3f}, training set {stats['train'][name]:.3f}")

@@ -139,8 +139,8 @@ def evaluate(
         if as_json:
             say(to_json(results))
             return
-        title = f"{results['data']}, {split}: {_pieces(results['pieces'])}, {results['frames']} frames"
         kind = trained.kind
+        title = f"{results['data']}, {split}: {_amount(results['pieces'], results['frames'], kind)}"
         if "score" in results:
             say(f"{title}\n{results['score']['name']}: {results['score']['value']:.4f}")
             say(f"written to {trained.folder / 'evaluations'}")
@@ -148,6 +148,8 @@ def evaluate(
         _print_table(title, kind, [*_evaluated(results, kind), *(_baseline(row, kind) for row in results["baselines"])])
         if "prediction" in results:
             say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
+        if "label_error" in results:
+            say(f"label: {100 * results['label_error']:.2f} % of the {kind.frame_name}s are classified wrongly")
         if results["log_likelihood"]["bias"]:
             say(
                 "bias: how far the estimate is too high (AIS) or too low (RAISE) because the number of chains is "
@@ -189,7 +191,7 @@ def baselines(
             say(to_json({"data": loaded.name, "split": split, "frames": frames, "baselines": rows}))
             return
         _print_table(
-            f"Baselines on {loaded.name}, {split}: {_pieces(len(pieces))}, {frames} frames",
+            f"Baselines on {loaded.name}, {split}: {_amount(len(pieces), frames, loaded.kind)}",
             loaded.kind,
             [_baseline(row, loaded.kind) for row in rows],
         )
@@ -209,8 +211,9 @@ def baselines(
         )
 
 
-def _pieces(n: int) -> str:
-    return f"{n} piece{'s' if n > 1 else ''}"
+def _amount(n_pieces: int, n_frames: int, kind: FrameKind) -> str:
+    pieces = f"{n_pieces} piece{'s' if n_pieces > 1 else ''}, " if kind.is_sequence else ""
+    return f"{pieces}{n_frames} {kind.frame_name}s"
 
 
 Row = tuple[str, ...]
@@ -266,4 +269,5 @@ def _scores(row: dict[str, Any], kind: FrameKind) -> Row:
 
 def _print_table(title: str, kind: FrameKind, rows: list[Row]) -> None:
     say_table(title, ("model", "LL", "by piece", *(column.heading for column in kind.score_columns), "how"), rows)
-    say("LL: nats per frame, mean over all frames; by piece: mean over pieces of their means. " + kind.score_note)
+    name = kind.frame_name
+    say(f"LL: nats per {name}, mean over all {name}s; by piece: mean over pieces of their means. {kind.score_note}")

@@ -18,7 +18,7 @@ from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment.artifacts import Run
 from rnnrbm.experiment.run import Interrupted
 from rnnrbm.experiment.run_folder import using
-from rnnrbm.experiment.setup import comparable, own_score
+from rnnrbm.experiment.setup import comparable, label_error, own_score
 from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import expect_blocks, predict
@@ -294,6 +294,8 @@ def evaluate(
             if frames is not None:
                 text += f" (AIS of the same frames: {upper.mean:.3f})"
             progress("note", 0, 0, {"text": text})
+        if (error := label_error(model, run.kind, pieces, mode)) is not None:
+            results["label_error"] = error
         if run.kind.is_sequence:
             results["prediction"] = _prediction(run, model, pieces, k, n_draws, seed, mode, stop, progress)
         progress("baselines", 0, 1, None)

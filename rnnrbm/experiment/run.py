@@ -42,6 +42,7 @@ from rnnrbm.experiment.setup import (
     check_end,
     comparable,
     facts,
+    label_error,
     load_data,
     located,
     model_options,
@@ -396,6 +397,7 @@ def _finish(
         "method": scored.settings if scored else None,
         "test_score": test_score,
         "test_frames": int(sum(len(p) for p in data.test)),
+        "frame_name": kind.frame_name,
         "best_epoch": state.best_epoch,
         "best_valid_ll": state.best_ll if np.isfinite(state.best_ll) else None,
         "epochs": state.epoch,
@@ -404,6 +406,8 @@ def _finish(
         "statistics": {"samples": kind.statistics(samples), "train": kind.statistics(data.train)},
         "samples": [str(f.relative_to(folder)) for f in files],
     }
+    if scored is not None and (error := label_error(model, kind, data.test, mode)) is not None:
+        results["label_error"] = error
     # names in other data do not depend on settings and files that may change
     if datasets.kind_of_files(located(settings.data.source, folder)) is not None:
         results["pieces"] = {split: data.names_of(split) for split in SPLITS}

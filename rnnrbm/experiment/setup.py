@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.midi_grid import GridWarning
+from rnnrbm.kinds.labelled_image import LabelledImage
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import likelihood
+from rnnrbm.scoring.labels import classify
 from rnnrbm.scoring.likelihood import OF_ALL
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
@@ -35,6 +37,7 @@ __all__ = [
     "check_order",
     "comparable",
     "facts",
+    "label_error",
     "load_data",
     "located",
     "model_options",
@@ -42,6 +45,7 @@ __all__ = [
     "resolved",
     "started_in",
     "trained_as",
+    "unused_sizes",
     "versions",
 ]
 
@@ -76,13 +80,25 @@ def model_options(settings: config.Model, *, strict: bool = False) -> dict[str, 
     }
     for name, table in ({"name": registry.MODELS} | tables).items():
         if name == "name" or name in options:
-            config.check_name(f"model.{name}", getattr(settings, name).partition(":")[0], table)
+            for part in getattr(settings, name).split("+"):
+                config.check_name(f"model.{name}", part.partition(":")[0], table)
     known = registry.options_of(settings.name)
     if strict and (wrong := [name for name in options if name not in known and name not in SIZES]):
         raise config.ConfigError(
             f"model.{wrong[0]} cannot be chosen for {settings.name}, which has {', '.join(sorted(known))}; leave it out"
         )
     return known | {name: value for name, value in options.items() if name in known}
+
+
+def unused_sizes(settings: config.Model, chosen: Iterable[str]) -> list[str]:
+    """Return those of chosen settings, such as ``"model.n_hidden"``, that are sizes which the model does not have.
+
+    A file of settings may have them, as it serves several models; who gives one for a single run should be told.
+    """
+    if settings.name not in registry.MODELS:
+        return []
+    known = registry.options_of(settings.name)
+    return [f"model.{size}" for size in SIZES if size not in known and f"model.{size}" in chosen]
 
 
 def versions(mode: Any) -> dict[str, str]:
@@ -160,6 +176,14 @@ def check_order(model: SequenceModel | StaticModel, name: str, data: datasets.Da
 def own_score(model: StaticModel, pieces: Sequence[np.ndarray], mode: Any) -> dict[str, Any]:
     """Return the score of a model without a log-likelihood, as results record it."""
     return {"name": model.score_name, "value": float(model.score(pieces, mode))}
+
+
+def label_error(model: Any, kind: FrameKind, pieces: Sequence[np.ndarray], mode: Any) -> float | None:
+    """Return the fraction of labelled images whose most probable class is another; None of other frames and models."""
+    if not isinstance(kind, LabelledImage) or not isinstance(model, SequenceModel):
+        return None
+    images, labels = kind.split(np.concatenate(pieces))
+    return float(np.mean(classify(model, images, kind.n_classes, mode=mode).argmax(axis=1) != labels))
 
 
 def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel | StaticModel) -> None:

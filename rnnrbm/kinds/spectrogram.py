@@ -61,6 +61,7 @@ class Spectrogram:
 
     name: ClassVar[str] = "spectrogram"
     is_sequence: ClassVar[bool] = True
+    frame_name: ClassVar[str] = "frame"
     is_discrete: ClassVar[bool] = False
     level_name: ClassVar[str] = "mean level, decibels above the floor"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (ScoreColumn("rmse", "RMSE (dB)"), ScoreColumn("r2", "R2"))

@@ -42,6 +42,7 @@ class Vectors:
 
     name: ClassVar[str] = "vectors"
     is_sequence: ClassVar[bool] = True
+    frame_name: ClassVar[str] = "frame"
     is_discrete: ClassVar[bool] = False
     level_name: ClassVar[str] = "root mean square of a frame"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = (ScoreColumn("rmse", "RMSE"), ScoreColumn("r2", "R2"))

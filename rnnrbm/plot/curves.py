@@ -26,8 +26,8 @@ def learning_curves(
     """Draw the metrics of a run's metrics.csv.
 
     There is one panel for each of these that has numbers: the log-likelihoods (every column whose name ends in
-    ``_ll``), the pseudo-likelihood, the validation score, the losses, and k. All panels mark the epoch of the best
-    validation, or without a validation that of the best pseudo-likelihood.
+    ``_ll``), the pseudo-likelihood, the validation score, the losses, and k if it changes. All panels mark the epoch of
+    the best validation, or without a validation that of the best pseudo-likelihood.
 
     Parameters
     ----------
@@ -72,6 +72,8 @@ def learning_curves(
         ("loss\n(nats per frame)" if likelihoods or "k" in columns else "loss", ["loss", "valid_loss"]),
         ("k\n(steps)", ["k"]),
     ]
+    if len(columns) > 1 and "k" in columns and np.ptp(columns["k"][np.isfinite(columns["k"])]) == 0:
+        panels.pop()  # a constant needs no panel
     panels = [(label, [n for n in names if n in columns]) for label, names in panels]
     panels = [(label, names) for label, names in panels if names]
     figure = Figure(figsize=figsize, layout="constrained")

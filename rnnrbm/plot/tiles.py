@@ -18,6 +18,8 @@ __all__ = ["filter_tiles", "image_pairs", "image_statistics", "image_tiles"]
 
 #: colours of pixels and of weights, and of the gaps between images: pale beside white paper, dark beside pale weights
 _GREY, _DIVERGING = ("gray_r", "#c9ced6"), ("RdBu_r", "#3d434b")
+_MOST_TICKS = 20  # classes that all have their number below the axis
+_LETTER = 0.07  # inches of a letter of a label
 _LONGEST = 7.0  # inches of the longer side of a new figure
 
 
@@ -157,7 +159,7 @@ def image_pairs(
     if len({each.shape for each in pictures}) > 1:
         found = ", ".join(f"{label!r}: {each.shape}" for label, each in zip(labels, pictures, strict=True))
         raise ValueError(f"rows of images of different shapes ({found}); expected as many images of one size in each")
-    figure, ax = _draw(_grid(np.stack(pictures), True), ax, title, False)
+    figure, ax = _draw(_grid(np.stack(pictures), True), ax, title, False, left=_LETTER * max(map(len, labels)))
     height = pictures[0].shape[1]
     ax.set_yticks([row * (height + 1) + (height - 1) / 2 for row in range(len(labels))], labels)
     return figure, ax
@@ -169,11 +171,13 @@ def image_statistics(
     shape: tuple[int, int],
     *,
     data_name: str = "data",
-    figsize: tuple[float, float] = (10, 3.5),
+    class_shares: Sequence[ArrayLike] | None = None,
+    figsize: tuple[float, float] | None = None,
 ) -> tuple[Figure, np.ndarray]:
     """Draw statistics of sampled images next to those of real ones.
 
     Three panels: the mean image of the data, that of the samples, and the mean pixel of an image (fraction of images).
+    Of labelled images a fourth one has the share of each class.
 
     Parameters
     ----------
@@ -182,22 +186,28 @@ def image_statistics(
         Height and width of an image in pixels.
     data_name : str
         Name of the data.
-    figsize : tuple of float
-        Width and height in inches.
+    class_shares : pair of array_like, each of shape (n_classes,), optional
+        Share of each class among the samples, and among the data.
+    figsize : tuple of float, optional
+        Width and height in inches; by default 10 x 3.5, or 13 x 3.5 with the panel of classes.
 
     Returns
     -------
     matplotlib.figure.Figure, numpy.ndarray of matplotlib.axes.Axes
-        The figure and its panels, shape (3,).
+        The figure and its panels, shape (3,) or (4,).
 
     Raises
     ------
     ValueError
-        If there is no image, or the images do not have that shape.
+        If there is no image, the images do not have that shape, or the shares are no two of equal length.
     """
     sets = named_sets(samples, data)
-    figure = Figure(figsize=figsize, layout="constrained")
-    axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.5])
+    if class_shares is not None and (len(class_shares) != 2 or len({np.shape(share) for share in class_shares}) != 1):
+        shapes = [np.shape(share) for share in class_shares]
+        raise ValueError(f"class_shares of shapes {shapes}; expected two of one length, of samples and of data")
+    widths = [1, 1, 1.5, *([] if class_shares is None else [1.5])]
+    figure = Figure(figsize=figsize or ((10 if class_shares is None else 13), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(widths), width_ratios=widths)
     names = [data_name if name == "data" else name for name, _ in sets]
     inks = []
     for i, (_, arrays) in enumerate(sets):
@@ -211,6 +221,15 @@ def image_statistics(
     axes[2].set(xlabel="mean pixel of an image", ylabel="fraction of images")
     axes[2].legend(frameon=False, fontsize="small")
     finish(axes[2], None)
+    if class_shares is not None:
+        of_samples, of_data = (np.asarray(share) for share in class_shares)
+        edges = np.arange(len(of_data) + 1) - 0.5
+        for share, name, color in ((of_data, names[0], INK), (of_samples, names[1], ACCENT)):
+            axes[3].stairs(share, edges, color=color, label=name, linewidth=1.5)
+        axes[3].set(xlabel="class", ylabel="fraction of images", ylim=(0, None))
+        if len(of_data) <= _MOST_TICKS:
+            axes[3].set_xticks(range(len(of_data)))
+        finish(axes[3], None)
     return figure, axes
 
 
@@ -256,10 +275,14 @@ def _grid(tiles: np.ndarray, separate: bool) -> np.ndarray:
     return picture[: picture.shape[0] - gap, : picture.shape[1] - gap]
 
 
-def _draw(grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool) -> tuple[Figure, Axes]:
-    """Draw a picture of many images."""
-    inches = _LONGEST / max(grid.shape)
-    figure, ax = axes_of(ax, (max(grid.shape[1] * inches, 1.5), max(grid.shape[0] * inches, 1.0) + 0.3))
+def _draw(
+    grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool, left: float = 0.0
+) -> tuple[Figure, Axes]:
+    """Draw a picture of many images, beside `left` inches of labels."""
+    inches = max(_LONGEST - left, _LONGEST / 2) / grid.shape[1]
+    if grid.shape[0] > grid.shape[1]:
+        inches = _LONGEST / grid.shape[0]
+    figure, ax = axes_of(ax, (max(grid.shape[1] * inches, 1.5) + left, max(grid.shape[0] * inches, 1.0) + 0.3))
     finite = grid[np.isfinite(grid)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     if symmetric:
@@ -275,7 +298,9 @@ def _draw(grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool)
         vmax=high,
         interpolation="auto",
     )
-    ax.set(xticks=[], yticks=[])
+    ax.set(
+        xticks=[], yticks=[], anchor="W" if left else "C"
+    )  # labels at the left would be cut beside a centred picture
     finish(ax, title)
     ax.tick_params(length=0)
     ax.spines[:].set(visible=True, color=gap)

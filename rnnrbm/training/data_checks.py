@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnrbm.joint_units import Joint
 from rnnrbm.pieces import chunks, column_moments
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Gaussian, LearnedGaussian
@@ -36,9 +37,15 @@ def check_data(model: Any, pieces: Sequence[np.ndarray]) -> None:
         model.check_data(pieces)
     visible = model.density.visible if isinstance(model, SequenceModel) else getattr(model, "visible", None)
     learned = isinstance(visible, LearnedGaussian)
-    if not learned and visible != Gaussian():
+    own: slice | list[int] = slice(None)
+    if isinstance(visible, Joint):
+        parts = zip(visible.slices(), visible.parts, strict=True)
+        own = [i for part, (_, unit) in parts if unit == Gaussian() for i in range(part.start, part.stop)]
+        if not own:
+            return
+    elif not learned and visible != Gaussian():
         return
-    mean, variance = column_moments(chunks(pieces))[-2:]
+    mean, variance = (moment[own] for moment in column_moments(chunks(pieces))[-2:])
     deviation = np.sqrt(variance)
     still = np.flatnonzero(deviation <= 1e-7 * np.maximum(np.abs(mean), 1.0))
     if len(still) and learned:

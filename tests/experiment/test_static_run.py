@@ -12,8 +12,12 @@ from rnnrbm import checkpoint, datasets
 from rnnrbm.datasets import Dataset
 from rnnrbm.experiment import evaluation, run
 from rnnrbm.experiment.config import Config
+from rnnrbm.joint_units import Joint
 from rnnrbm.kinds.image import Image
+from rnnrbm.kinds.labelled_image import LabelledImage
 from rnnrbm.models.registry import STATIC_MODELS
+from rnnrbm.scoring.labels import classify
+from rnnrbm.units import Bernoulli, Softmax
 
 MODELS = ("rbm", *STATIC_MODELS)
 SIZES = {"rbm": {"n_hidden": 5}, "boltzmann": {"n_hidden": 4}, "autoencoder": {"n_hidden": 5}, "hopfield": {}}
@@ -101,13 +105,43 @@ def test_a_run_resumes_bit_for_bit_and_is_read_back(name, source, tmp_path):
 
 def test_the_command_line_has_it_all(source, tmp_path):
     out = str(tmp_path / "net")
-    said = told("train", "--data", str(source), "--model", "hopfield", "--out", out, "--set", "generation.n_samples=1")
+    more = ["--set", "generation.n_samples=1", "--set", "model.n_hidden=9"]
+    done = helpers.rnnrbm("train", "--data", str(source), "--model", "hopfield", "--out", out, *more)
+    assert "hopfield has no model.n_hidden, so this is ignored" in done.stderr + done.stdout
+    said = done.stdout
+    assert re.search(r"train +60 images\n +valid +20 images", done.stderr + done.stdout)
+    assert "Test set of bars, 20 images" in said
     assert re.search(r"this Hopfield net .* 0\.\d{4} .* share of pixels recalled", said)
     said = told("evaluate", out)
     assert re.search(r"share of pixels recalled from 10 % flipped \(0\.90 are right before\): 0\.\d{4}", said)
     said = told("generate", out, "--n-samples", "1", "--n-frames", "4")
     assert "seed0-1.npy" in said
     assert np.load(tmp_path / "net" / "generated" / "seed0-1.npy").shape == (4, 4, 3)
+
+
+def test_a_run_on_images_and_labels_classifies_them(tmp_path):
+    """Labels that say which row of pixels is on are learned, and told of every test image."""
+    labels = [np.random.default_rng(seed).integers(0, 4, n) for seed, n in enumerate((200, 40, 40))]
+    images = [np.repeat(np.eye(4, dtype=np.uint8)[each], 3, axis=1) for each in labels]
+    named = dict(zip(datasets.SPLITS, ([each] for each in labels), strict=True))
+    plain = Dataset("rows", *([each] for each in images), Image(4, 3, "original"), labels=named)
+    path, out = tmp_path / "rows.npz", tmp_path / "run"
+    datasets.save(path, plain)
+    config = settings(path, "rbm", epochs=20, learning_rate=0.3)
+    config = config.replaced({"data.with_labels": True, "evaluation.n_temperatures": 400, "evaluation.n_chains": 20})
+    results = run.train(config, out)
+    data = plain.with_labels()
+    read = run.load(out)
+    assert read.kind == data.kind == LabelledImage(4, 3, 4, "original")
+    assert read.model.density.visible == Joint(((12, Bernoulli()), (4, Softmax(4))))
+    predicted = classify(read.model, images[2], 4).argmax(axis=1)
+    assert results["label_error"] == np.mean(predicted != labels[2]) < 0.1
+    assert set(results["baselines"]) == {"independent pixels and label", "independent pixels given the label"}
+    assert {file.name for file in (out / "samples").iterdir()} >= {"sample-1.npz", "sample-1.png"}
+    assert {path.name for path in (out / "figures").iterdir()} >= {"reconstructions.png", "statistics.png"}
+    said = told("evaluate", str(out), "--data", str(path), "--method", "exact")  # images that get their labels for it
+    assert "rows, test: 40 images" in said
+    assert f"label: {100 * results['label_error']:.2f} % of the images are classified wrongly" in said
 
 
 def test_a_sequence_model_is_refused_for_images(source, tmp_path):

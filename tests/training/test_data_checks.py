@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import rnnrbm
+from rnnrbm.joint_units import Joint
 from rnnrbm.rbm import RBM
-from rnnrbm.units import Gaussian, LearnedGaussian
+from rnnrbm.units import Gaussian, LearnedGaussian, Softmax
 
 RNG = np.random.default_rng(0)
 GOOD = RNG.normal(0, 1, (50, 4))
@@ -40,3 +41,12 @@ def test_columns_without_variance_are_told_where_it_is_learned() -> None:
     (message,) = said(LearnedGaussian.init(4), still)
     assert "columns 1, 3 (2 of 4) have no variance" in message
     assert said(Gaussian(), still) == []
+
+
+def test_of_several_unit_types_the_gaussian_columns_are_told() -> None:
+    frames = np.hstack([np.eye(2)[np.arange(50) % 2], GOOD[:, :2]])
+    unit = Joint(((2, Softmax(2)), (2, Gaussian())))
+    assert said(unit, frames) == []
+    (message,) = said(unit, frames * [1, 1, 255, 255])
+    assert "standard deviations of 2" in message
+    assert said(Joint(((2, Softmax(2)), (2, Gaussian(200.0)))), frames * [1, 1, 255, 255]) == []
