@@ -19,6 +19,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng
+from rnnrbm.joint_units import unit_index
 from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
 
 __all__ = [
@@ -139,7 +140,9 @@ class Independent(NamedTuple):
         dtype: str | None = None,
     ) -> Independent:
         """Make biases as a shared variable; for parameters see :meth:`rnnrbm.rbm.RBM.init`."""
-        return cls(engine.shared(check_biases(b_v, n_visible), "b_v", dtype), visible)
+        biases = check_biases(b_v, n_visible)
+        unit_index(visible, n_visible, where="a frame")
+        return cls(engine.shared(biases, "b_v", dtype), visible)
 
     @property
     def biases(self) -> tuple[str, ...]:

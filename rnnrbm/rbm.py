@@ -25,6 +25,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import EnergyDensity, check_biases, clamped
+from rnnrbm.joint_units import unit_index
 from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
 
 __all__ = ["RBM", "RBMOptions", "cd", "check_k", "gibbs", "mean_activity", "sparsity_penalty", "statistics_gradient"]
@@ -91,17 +92,18 @@ class RBM(NamedTuple):
         Raises
         ------
         ValueError
-            If a size is below 1 or `b_v` has another shape.
+            If a size is below 1, `b_v` has another shape, or a layer's columns do not divide into its units.
         TypeError
             If `visible` or `hidden` is not a unit type.
         """
         rng = generator(seed)
         n_visible, n_hidden = whole_number("n_visible", n_visible, 1), whole_number("n_hidden", n_hidden, 1)
-        for name, unit in (("visible", visible), ("hidden", hidden)):
+        for name, unit, n in (("visible", visible, n_visible), ("hidden", hidden, n_hidden)):
             if not hasattr(unit, "log_partition"):
                 raise TypeError(
                     f"{name} must be a unit type, such as Bernoulli(), got {unit!r}; set their number by n_{name}"
                 )
+            unit_index(unit, n, where=f"the {name} layer")
         biases = check_biases(b_v, n_visible)
         if scale is None:
             scale = 0.01 if visible.is_discrete else (n_visible + n_hidden) ** -0.5
@@ -150,7 +152,9 @@ class RBM(NamedTuple):
         """Return the units at a temperature, and the factors of W, b_v and b_h; see :meth:`at_temperature`."""
         visible, by_visible = self.visible.at_temperature(temperature)
         hidden, by_hidden = self.hidden.at_temperature(temperature)
-        grown = (by_visible * by_hidden, by_visible, by_hidden)  # by the statistics of the new units
+        # by the statistics of the new units; a layer of several unit types has a factor for each column
+        pairs = np.reshape(by_visible, (-1, 1)) * by_hidden
+        grown = (pairs if pairs.size > 1 else pairs.item(), by_visible, by_hidden)
         return visible, hidden, tuple(np.asarray(1.0 / (temperature * g), self.W.dtype) for g in grown)
 
     def _own_energy(self, unit: Unit, x: TensorVariable, b: TensorVariable) -> TensorVariable:

@@ -14,6 +14,7 @@ from rnnrbm import memory
 from rnnrbm.arguments import as_array, number, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import EnergyDensity, FrameDensity, at_temperature
+from rnnrbm.joint_units import unit_index
 from rnnrbm.networks import final_state
 from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
@@ -22,7 +23,7 @@ from rnnrbm.samplers import check_annealing, draw_frame, expected_frame, usual_s
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.static import StaticModel
-from rnnrbm.units import Unit, unit_tensors
+from rnnrbm.units import Bernoulli, Unit, unit_tensors
 
 __all__ = ["Sampler", "expect_blocks", "generate", "predict", "reconstruct"]
 
@@ -65,7 +66,7 @@ class _RowRBM(NamedTuple):
 
     def at_temperature(self, temperature: float) -> _RowRBM:
         visible, hidden, (by, by_v, by_h) = self.rbm.scales_at(temperature)
-        return _RowRBM(self.W * by, self.b_v * by_v, self.b_h * by_h, self.W_T * by, visible, hidden)
+        return _RowRBM(self.W * by, self.b_v * by_v, self.b_h * by_h, self.W_T * by.T, visible, hidden)
 
     def gibbs_step(self, v: TensorVariable, rng: random.Rng) -> tuple[TensorVariable, random.Rng]:
         """As :meth:`rnnrbm.rbm.RBM.gibbs_step`."""
@@ -161,7 +162,7 @@ class Sampler:
             return model
         if unit_tensors(rbm.visible, rbm.hidden):  # the padding has no units
             return model
-        idle = -rbm.W.type.shape[1] % 8 if rbm.hidden.is_binary else 0
+        idle = -rbm.W.type.shape[1] % 8 if rbm.hidden == Bernoulli() else 0
         W_uv, W_uh = model.bias_weights
         W, b_h, W_uh = (
             pt.concatenate([x, pt.zeros((*x.type.shape[:-1], idle), self.dtype)], axis=-1) if idle else x
@@ -296,12 +297,11 @@ class Sampler:
             raise ValueError(f"clamp has shape {clamp.shape}, expected {(self._n_steps, self.n_visible)}")
         given = ~np.isnan(clamp)
         anything = np.zeros(self.n_visible, self.dtype)  # a valid value for free units
-        size = density.visible.group_size
-        if size > 1:
-            groups = given.reshape(self._n_steps, -1, size)
-            if (groups.any(axis=2) != groups.all(axis=2)).any():
-                raise ValueError("clamp must fix all units of a softmax group or none")
-            anything[::size] = 1.0
+        _, first, sizes = np.unique(unit_index(density.visible, self.n_visible), return_index=True, return_counts=True)
+        fixed = np.add.reduceat(given, first, axis=1, dtype=int)  # columns of each unit
+        if ((fixed != 0) & (fixed != sizes)).any():
+            raise ValueError("clamp must fix all units of a softmax group or none")
+        anything[first[sizes > 1]] = 1.0
         check_pieces([np.where(given, clamp, anything)], density, name="clamp")
         order = getattr(density, "fixed_order", None)
         if order is not None:

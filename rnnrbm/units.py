@@ -108,8 +108,11 @@ class Unit(Protocol):
         Of discrete units all states are equally probable; real numbers have mean 0 and standard deviation 1.
         """
 
-    def at_temperature(self, temperature: float) -> tuple[Self, float]:
-        """Return the units whose base energy is divided by a temperature, and by what factor their statistic grows."""
+    def at_temperature(self, temperature: float) -> tuple[Self, float | np.ndarray]:
+        """Return the units whose base energy is divided by a temperature, and by what factor their statistic grows.
+
+        Units of several types have a factor for each column.
+        """
 
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         """Biases (n,) at which independent units have the mean of all frames of pieces (T, n).

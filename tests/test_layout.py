@@ -92,6 +92,7 @@ SCIENCE = {
     "cells",
     "densities",
     "frames",
+    "joint_units",
     "state_encoder",
     "networks",
     "pieces",

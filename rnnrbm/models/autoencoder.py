@@ -27,6 +27,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss, dropout_mask, masked_mean
 from rnnrbm.densities import Independent, check_biases
+from rnnrbm.joint_units import Joint, drawn_by_parts, unit_index
 from rnnrbm.models.rows import map_rows, single_frames
 from rnnrbm.recurrence import flatten
 from rnnrbm.units import Bernoulli, Gaussian, LearnedGaussian, Unit, unit_tensors, with_unit_tensors
@@ -95,6 +96,7 @@ class Autoencoder(NamedTuple):
         n_visible, n_hidden = whole_number("n_visible", n_visible, 1), whole_number("n_hidden", n_hidden, 1)
         if not hasattr(visible, "log_partition"):
             raise TypeError(f"visible must be a unit type, such as Bernoulli(), got {visible!r}")
+        unit_index(visible, n_visible, where="a frame")
         if _adds_noise(visible):
             corruption = number("corruption", corruption, "a standard deviation, at least 0", least=0.0)
         else:
@@ -135,7 +137,10 @@ class Autoencoder(NamedTuple):
         """Set inputs to 0 with probability `corruption`, or add noise if they are Gaussian."""
         if self.corruption == 0:
             return v, rng
-        if _adds_noise(self.visible):
+        return drawn_by_parts(self.visible, self._corrupted, v, rng)
+
+    def _corrupted(self, unit: Unit, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        if _adds_noise(unit):
             noise, rng = rng.normal(v)
             return v + np.asarray(self.corruption, v.dtype) * noise.astype(v.dtype), rng
         kept, rng = dropout_mask(v, self.corruption, rng)
@@ -217,4 +222,7 @@ class Autoencoder(NamedTuple):
 
 
 def _adds_noise(visible: Unit) -> bool:
+    """Whether corruption is noise in all columns."""
+    if isinstance(visible, Joint):
+        return all(_adds_noise(unit) for _, unit in visible.parts)
     return isinstance(visible, (Gaussian, LearnedGaussian))

@@ -34,6 +34,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.arguments import whole_number
 from rnnrbm.backend.random import Rng
+from rnnrbm.joint_units import by_parts
 from rnnrbm.rbm import RBM
 from rnnrbm.units import Unit
 
@@ -162,7 +163,16 @@ def base_activation(
         Activations (for binary units, log odds).
     Rng
     """
-    binary = rbm.visible.is_binary
+
+    def of_base(unit: Unit, activation: TensorVariable) -> TensorVariable:
+        return unit.mean(activation) if unit.is_binary else activation
+
+    def activation_of(unit: Unit, mean: TensorVariable) -> TensorVariable:
+        if not unit.is_binary:
+            return mean
+        # shrunk towards 1/2 by a hundredth, so that the base makes no unit almost certain
+        mean = mean * np.asarray(0.98, v.dtype) + np.asarray(0.01, v.dtype)
+        return pt.log(mean / (np.asarray(1.0, v.dtype) - mean))
 
     def step(
         v: TensorVariable, total: TensorVariable, draw: TensorVariable, key: TensorVariable, *tensors: Any
@@ -171,7 +181,7 @@ def base_activation(
         h, inner = r.hidden.sample(r.hidden_activation(v), Rng(key, draw))
         activation = r.visible_activation(h)
         v, inner = r.visible.sample(activation, inner)
-        return [v, total + (r.visible.mean(activation) if binary else activation), inner.draw]
+        return [v, total + by_parts(r.visible, of_base, activation), inner.draw]
 
     def run(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, TensorVariable, Rng]:
         v, total, draw = pytensor.scan(
@@ -188,11 +198,7 @@ def base_activation(
     mean = total / np.asarray(n_steps // 2, v.dtype)
     if pool:
         mean = mean.mean(axis=0, keepdims=True, acc_dtype=v.dtype)
-    if not binary:
-        return mean, rng
-    # shrunk towards 1/2 by a hundredth, so that the base makes no unit almost certain
-    mean = mean * np.asarray(0.98, v.dtype) + np.asarray(0.01, v.dtype)
-    return pt.log(mean / (np.asarray(1.0, v.dtype) - mean)), rng
+    return by_parts(rbm.visible, activation_of, mean), rng
 
 
 #: A small step changes no activation of a hidden unit by more than this, in nats.
