@@ -13,6 +13,8 @@ from rnnrbm.arguments import as_array, as_list, whole_number
 from rnnrbm.files import as_text, hash_of
 from rnnrbm.frames import FrameKind
 from rnnrbm.io.rolls import SPLITS
+from rnnrbm.kinds.image import Image
+from rnnrbm.kinds.labelled_image import LabelledImage
 from rnnrbm.kinds.registry import to_record
 
 __all__ = ["Dataset"]
@@ -34,7 +36,8 @@ class Dataset:
         matrices, are converted.
     kind : FrameKind
         Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``,
-        ``Spectrogram(...)`` for sound, ``Image(28, 28)`` for images, or ``Vectors()`` for other real numbers.
+        ``Spectrogram(...)`` for sound, ``Image(28, 28)`` for images, ``LabelledImage(28, 28, 10)`` for images with
+        their labels, or ``Vectors()`` for other real numbers.
     names : dict of str to list of str, optional
         For "train", "valid" and "test", the names of the pieces in the same order; by default ``train[0]`` and so on.
     labels : dict of str to list of numpy.ndarray, optional
@@ -214,6 +217,55 @@ class Dataset:
         name = f"{self.name} of classes {', '.join(map(str, wanted))}"
         train, valid, test = (pieces[split] for split in SPLITS)
         return replace(self, name=name, train=train, valid=valid, test=test, names=names, labels=labels)
+
+    def with_labels(self, n_classes: int | None = None) -> Dataset:
+        """Return the same images, each with columns of its class beside its pixels.
+
+        The kind of the new set is :class:`rnnrbm.kinds.labelled_image.LabelledImage`. A set that has it already is
+        returned as it is.
+
+        Parameters
+        ----------
+        n_classes : int, optional
+            Number of classes. By default the labels are counted, and each class must occur.
+
+        Raises
+        ------
+        ValueError
+            If the frames are no images, the set has no labels, a label is out of range, or a class does not occur.
+
+        Examples
+        --------
+        >>> from rnnrbm.datasets import load
+        >>> load("digits").with_labels()
+        digits: 74 columns, images of 8 x 8 binary pixels, binarised by sampling, and 10 classes
+          train     1 pieces     1297 frames
+          valid     1 pieces      250 frames
+          test      1 pieces      250 frames
+        """
+        if isinstance(self.kind, LabelledImage) and n_classes in (None, self.kind.n_classes):
+            return self
+        if not isinstance(self.kind, Image):
+            raise ValueError(f"{self.name}: labels are set beside images, and its frames are {self.kind.name}")
+        labels = {split: self.labels_of(split) for split in SPLITS}
+        found = np.unique(np.concatenate([each for split in SPLITS for each in labels[split]]))
+        if n_classes is None:
+            n_classes = int(found[-1]) + 1
+            if len(found) < n_classes:
+                absent = np.setdiff1d(np.arange(min(n_classes, 10**6)), found)
+                shown = ", ".join(map(str, absent[:10])) + (" ..." if len(absent) > 10 else "")
+                raise ValueError(
+                    f"{self.name}: labels go up to {n_classes - 1}, but no image has the label {shown}; number the "
+                    f"classes 0 to {len(found) - 1}, or give n_classes={n_classes} to leave columns for those that lack"
+                )
+        try:
+            kind = LabelledImage(self.kind.height, self.kind.width, n_classes, self.kind.binarised)
+            train, valid, test = (
+                [kind.join(*both) for both in zip(getattr(self, split), labels[split], strict=True)] for split in SPLITS
+            )
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        return replace(self, train=train, valid=valid, test=test, kind=kind)
 
     def __repr__(self) -> str:
         """Return the summary: all the arrays would fill a book."""

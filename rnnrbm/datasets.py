@@ -19,7 +19,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from rnnrbm.arguments import nearest
+from rnnrbm.arguments import nearest, truth
 from rnnrbm.dataset import Dataset
 from rnnrbm.files import check_path, check_regular
 from rnnrbm.frames import FrameKind
@@ -36,6 +36,7 @@ from rnnrbm.io.sound import SOUND_SUFFIXES, sound_files
 from rnnrbm.io.sound_folder import SOUND_DEFAULTS, SPECTROGRAM, SoundOptions, is_sound, load_sounds, spectral_options
 from rnnrbm.io.splits import DEFAULT_SPLIT, has_splits
 from rnnrbm.kinds.image import Image
+from rnnrbm.kinds.labelled_image import LabelledImage
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.spectrogram import Spectrogram
@@ -47,6 +48,7 @@ __all__ = [
     "SPLITS",
     "Dataset",
     "Image",
+    "LabelledImage",
     "PianoRoll",
     "Spectrogram",
     "Vectors",
@@ -86,6 +88,7 @@ class LoadOptions(GridOptions, SoundOptions, total=False):
     """Options of `load` that only some sources have."""
 
     binarise: Binarise
+    with_labels: bool
 
 
 def load(
@@ -143,6 +146,9 @@ def load(
         For ``"digits"`` and ``"mnist"``: whether a pixel is 1 with the probability that is its grey value (the
         default), is 1 if its grey value is above one half, or stays grey, from 0 to 1. See
         `rnnrbm.io.image_sets.binarise`.
+    with_labels : bool, optional
+        For images with labels (``"digits"``, ``"mnist"``, an ``.npz`` file): add columns of the classes to the pixels,
+        by `Dataset.with_labels`.
     progress : callable
         For a folder: called with the stage "read", the number of files read and of all files.
     steps_per_beat : int, optional
@@ -212,6 +218,7 @@ def load(
     choices: dict[str, Any] = {"original_key": original_key or None, "split": split, "seed": seed}
     choices |= {"low": low, "high": high, **options}
     given = {name: value for name, value in choices.items() if value is not None}
+    with_labels = truth("with_labels", given.get("with_labels", False))
     check_path(source, "a data set, or its name")
     if source in _NAMES and Path(source).is_dir() and (midi_files(Path(source)) or is_sound(Path(source))):
         warn(f"{source!r} is the name of a data set; for your own folder of that name, write ./{source}")
@@ -224,9 +231,11 @@ def load(
             chosen = _sound_options("humpback", given) | given
             return _dataset(load_sounds(file, name="humpback", progress=progress, **chosen), "humpback")
     if isinstance(source, str) and source in IMAGE_SETS:
-        _refuse(given, f"the images {source!r}, whose splits are what they are", ("binarise", "seed"))
+        _refuse(given, f"the images {source!r}, whose splits are what they are", ("binarise", "seed", "with_labels"))
+        given.pop("with_labels", None)
         check_binarise(given.get("binarise", "sampled"), given.get("seed"))
-        return _dataset((load_mnist if source == "mnist" else load_digits)(**given), source)
+        images = _dataset((load_mnist if source == "mnist" else load_digits)(**given), source)
+        return images.with_labels() if with_labels else images
     if isinstance(source, str) and source in BENCHMARK_SETS:
         _refuse(given, f"the published set {source!r}, which comes as it is", ())
         contents = read_mat(locate(source))
@@ -263,8 +272,10 @@ def load(
     if suffix in WITH_RANGE:
         _refuse(given, f"{path.name}, whose splits and frames are what they are", ("low", "high"))
         return _dataset(WITH_RANGE[suffix](path, given.get("low", PIANO[0]), given.get("high", PIANO[1])), str(path))
-    _refuse(given, f"{path.name}, whose splits, frames and columns are what they are", ())
-    return _dataset(PLAIN[suffix](path), str(path))
+    allowed = ("with_labels",) if suffix == ".npz" else ()
+    _refuse(given, f"{path.name}, whose splits, frames and columns are what they are", allowed)
+    read = _dataset(PLAIN[suffix](path), str(path))
+    return read.with_labels() if with_labels else read
 
 
 def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
@@ -293,7 +304,9 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
     if source == "bach":
         has = {"steps_per_beat": _BACH_STEPS, "original_key": False}
     elif source in IMAGE_SETS:
-        has = {"binarise": "sampled"} | ({"seed": 0} if options.get("binarise", "sampled") == "sampled" else {})
+        has = {"binarise": "sampled", "with_labels": False}
+        if options.get("binarise", "sampled") == "sampled":
+            has["seed"] = 0
     elif (kind := kind_of_files(source)) == SPECTROGRAM:
         has = _sound_options(source, options) | {"seed": 0, "split": DEFAULT_SPLIT}
         if path.is_dir() and has_splits(path):
@@ -339,12 +352,14 @@ def kind_of_files(source: str | os.PathLike[str]) -> str | None:
 
 
 def matched(dataset: Dataset, kind: FrameKind) -> Dataset:
-    """Return a data set with its spectrograms standardised as those of another kind; others are returned as they are.
+    """Return a data set as a model of another kind of frame reads it, as far as that is possible.
 
-    Each set of sounds is standardised by its own training set. A model reads values that are standardised by what it
-    was trained on.
+    Each set of sounds is standardised by its own training set; a model reads values that are standardised by what it
+    was trained on. A model of labelled images reads images with their labels.
     """
     own = dataset.kind
+    if isinstance(own, Image) and isinstance(kind, LabelledImage) and dataset.labels is not None:
+        return dataset.with_labels(kind.n_classes)
     if not (isinstance(own, Spectrogram) and isinstance(kind, Spectrogram)) or own == kind:
         return dataset
     target = replace(own, mean=kind.mean, deviation=kind.deviation) if len(own.mean) == len(kind.mean) else own

@@ -150,7 +150,7 @@ def tempered(
     Parameters
     ----------
     rbm : RBM
-        Static, with binary units.
+        Static, with binary or softmax units.
     particles : shared variable, shape (n_betas, n_chains, n_visible)
     rng : Rng
     k : int
@@ -170,8 +170,10 @@ def tempered(
         If `betas` does not start at 1 or is not strictly decreasing and at least 0, or units are not binary.
     """
     check_k(k)
-    if not (rbm.visible.is_binary and rbm.hidden.is_binary):
-        raise ValueError(f"parallel tempering needs binary units, got {rbm.visible} and {rbm.hidden}; use pcd")
+    if not (rbm.visible.is_discrete and rbm.hidden.is_discrete):
+        raise ValueError(
+            f"parallel tempering needs binary or softmax units, got {rbm.visible} and {rbm.hidden}; use pcd"
+        )
     betas = np.asarray(betas, rbm.W.dtype)
     if betas.ndim != 1 or betas.size < 2 or betas[0] != 1 or (np.diff(betas) >= 0).any() or betas[-1] < 0:
         raise ValueError(f"betas must fall strictly from 1 to no less than 0, got {betas}")
@@ -193,18 +195,22 @@ def tempered(
 
 
 def can_anneal(density: FrameDensity) -> bool:
-    """Whether :func:`anneal` can sample a density: it is an RBM of binary units, or has one as attribute ``rbm``."""
+    """Whether :func:`anneal` can sample a density: an RBM of binary or softmax units, or one that has it as ``rbm``."""
     rbm = as_rbm(density)
-    return isinstance(rbm, RBM) and rbm.visible.is_binary and rbm.hidden.is_binary
+    return isinstance(rbm, RBM) and rbm.visible.is_discrete and rbm.hidden.is_discrete
 
 
 def check_annealing(density: FrameDensity) -> None:
     """Raise ValueError unless :func:`anneal` can sample a density."""
     if not can_anneal(density):
-        raise ValueError(f"start='annealed' needs an RBM of binary units, got a {type(density).__name__}; use 'noise'")
+        raise ValueError(
+            f"start='annealed' needs an RBM of binary or softmax units, got a {type(density).__name__}; use 'noise'"
+        )
 
 
-def anneal(density: EnergyDensity, like: TensorVariable, rng: Rng, k: int) -> tuple[TensorVariable, Rng]:
+def anneal(
+    density: EnergyDensity, like: TensorVariable, rng: Rng, k: int, clamp: TensorVariable | None = None
+) -> tuple[TensorVariable, Rng]:
     """Sample rows in the shape of `like` by chains that pass from noise through rising inverse temperatures to 1.
 
     Each of the `k` steps is a Gibbs step at its inverse temperature, from 1 / k to 1. Where energy barriers are low,
@@ -221,6 +227,8 @@ def anneal(density: EnergyDensity, like: TensorVariable, rng: Rng, k: int) -> tu
     rng : Rng
     k : int
         Number of steps.
+    clamp : TensorVariable or None
+        Fixed values of units, as for :func:`rnnrbm.rbm.gibbs`; the chains then come to the distribution given them.
 
     Returns
     -------
@@ -230,24 +238,26 @@ def anneal(density: EnergyDensity, like: TensorVariable, rng: Rng, k: int) -> tu
     Raises
     ------
     ValueError
-        If the density is no RBM of binary units.
+        If the density is no RBM of binary or softmax units.
     """
     check_k(k)
     check_annealing(density)
     rbm: RBM = as_rbm(density)
+    n_tensors = len(rbm.tensors())
 
-    def step(beta: Any, v: Any, draw: Any, key: Any, *tensors: Any) -> list[TensorVariable]:
-        r = rbm.with_tensors(list(tensors))
+    def step(beta: Any, v: Any, draw: Any, key: Any, *rest: Any) -> list[TensorVariable]:
+        tensors, fixed = list(rest[:n_tensors]), rest[n_tensors:]
+        r = rbm.with_tensors(tensors)
         h, inner = r.hidden.sample(beta * r.hidden_activation(v), Rng(key, draw))
         v, inner = r.visible.sample(beta * r.visible_activation(h), inner)
-        return [v, inner.draw]
+        return [clamped(v, *fixed) if fixed else v, inner.draw]
 
     start, rng = rbm.visible.noise(like, rng)
     v, draw = pytensor.scan(
         step,
         sequences=[pt.as_tensor(np.linspace(0.0, 1.0, k + 1)[1:].astype(rbm.W.dtype))],
-        outputs_info=[start, rng.draw],
-        non_sequences=[rng.key, *rbm.tensors()],
+        outputs_info=[clamped(start, clamp), rng.draw],
+        non_sequences=[rng.key, *rbm.tensors(), *([] if clamp is None else [clamp])],
         return_updates=False,
     )
     return v[-1], rng._replace(draw=draw[-1])
@@ -324,16 +334,13 @@ def draw_frame(
         Fixed values of units, NaN for units to sample given the fixed ones.
     start : {"previous", "noise", "annealed"}
         ``"noise"``: the chains start from noise instead; ``"annealed"``: from noise, and their `k` steps pass through
-        rising inverse temperatures (:func:`anneal`). `init_states` must then be None, and for ``"annealed"`` `clamp`
-        too.
+        rising inverse temperatures (:func:`anneal`). `init_states` must then be None.
     """
     if isinstance(density, NormalizedDensity):
         return density.sample(v, rng) if clamp is None else density.sample(v, rng, clamp)
     assert isinstance(density, EnergyDensity)
     if start == "annealed":
-        if clamp is not None:
-            raise ValueError("start='annealed' cannot clamp units; use 'noise'")
-        return anneal(density, v, rng, k)
+        return anneal(density, v, rng, k, clamp)
     if start == "noise":
         v, rng = density.visible.noise(v, rng)
     elif init_states is not None:

@@ -393,5 +393,5 @@ def test_an_rbm_is_sampled_by_annealing_and_reconstructs_what_it_sees() -> None:
     np.testing.assert_array_equal(drawn, generate(rbm, 2, n_samples=5, k=30, start="annealed", seed=4))
     with pytest.raises(ValueError, match="start='annealed' and init_states"):
         generate(rbm, 2, start="annealed", init_states=frames)
-    with pytest.raises(ValueError, match="needs an RBM of binary units"):
+    with pytest.raises(ValueError, match="needs an RBM of binary or softmax units"):
         generate(RBM.init(4, 2, seed=0, visible=Gaussian()), 2, start="annealed")

@@ -20,7 +20,6 @@ from rnnrbm.experiment.run_folder import lock, replaces
 from rnnrbm.experiment.setup import build_model, model_options
 from rnnrbm.files import temporary_target
 from rnnrbm.frames import FrameKind
-from rnnrbm.kinds.image import Image
 from rnnrbm.kinds.registry import from_record
 from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
@@ -382,7 +381,7 @@ def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State, m
         W = np.empty((0, 0)) if own is None else own
     if len(W) == data.n_visible:  # tied weights have rows for distances, not for notes
         plot.save(run.kind.draw_filters(W), figures / "filters.png")
-    if isinstance(run.kind, Image):
+    if hasattr(run.kind, "draw_reconstructions"):
         frames = np.concatenate([piece[:N_RECONSTRUCTED] for piece in data.test or data.valid])[:N_RECONSTRUCTED]
         if (made := reconstruct(run.model, frames, seed=run.config.training.seed, mode=mode)) is not None:
             plot.save(run.kind.draw_reconstructions(frames, made), figures / "reconstructions.png")

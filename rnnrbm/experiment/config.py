@@ -88,6 +88,9 @@ class Data(Settings):
     binarise : {"sampled", "threshold", "none"}
         For images: how grey pixels become 0 and 1. With ``"sampled"``, a pixel is 1 with the probability that is its
         grey value; with ``"threshold"``, if that is above one half. With ``"none"`` pixels stay grey, from 0 to 1.
+    with_labels : bool
+        For images with labels: a frame is the pixels of an image and its class, so that a model can tell the class of
+        an image, and draw images of a class.
     low, high : float
         For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column. For sound: the band of
         frequencies, hertz.
@@ -134,6 +137,7 @@ class Data(Settings):
     split: tuple[Positive, Positive, Positive] | None = None
     seed: Seed | None = None
     binarise: Literal["sampled", "threshold", "none"] | None = None
+    with_labels: bool | None = None
     low: Annotated[Int | Float, Field(ge=0)] | None = None
     high: Annotated[Int | Float, Field(ge=0)] | None = None
     drums: bool | None = None

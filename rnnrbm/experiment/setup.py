@@ -76,7 +76,8 @@ def model_options(settings: config.Model, *, strict: bool = False) -> dict[str, 
     }
     for name, table in ({"name": registry.MODELS} | tables).items():
         if name == "name" or name in options:
-            config.check_name(f"model.{name}", getattr(settings, name).partition(":")[0], table)
+            for part in getattr(settings, name).split("+"):
+                config.check_name(f"model.{name}", part.partition(":")[0], table)
     known = registry.options_of(settings.name)
     if strict and (wrong := [name for name in options if name not in known and name not in SIZES]):
         raise config.ConfigError(

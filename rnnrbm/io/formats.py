@@ -24,6 +24,7 @@ __all__ = [
     "PLAIN",
     "WITH_RANGE",
     "load_roll",
+    "read_arrays",
     "read_npy",
     "read_npz",
     "roll_layout",
@@ -201,6 +202,22 @@ def read_npy(path: Path, what: str) -> np.ndarray:
             return array
         except Exception as error:  # NumPy raises many kinds of errors for a damaged file
             raise ValueError(f"{path}: is no .npy file, or is damaged; give a .npy file of {what}") from error
+
+
+def read_arrays(path: Path, names: Sequence[str], advice: str) -> dict[str, np.ndarray]:
+    """Read the arrays of an ``.npz`` file that has some names; `advice` says in errors what to do.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be opened.
+    ValueError
+        If it is damaged, or an array is missing.
+    """
+    arrays = _arrays(path, advice)
+    if missing := [name for name in names if name not in arrays]:
+        raise ValueError(f"{path}: has no {', '.join(missing)}; expected the arrays {', '.join(names)}; {advice}")
+    return arrays
 
 
 def load_roll(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +20,9 @@ from rnnrbm.scoring.autoregression import ColumnGaussian
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Image"]
+__all__ = ["Image", "LogProbability", "mean_scores"]
+
+LogProbability = Callable[[np.ndarray], np.ndarray]
 
 #: in files -> in words
 _HOW = {"sampled": "by sampling", "threshold": "by threshold", "original": "originally"}
@@ -178,26 +180,26 @@ class Image:
         return {row["model"]: row["ll"] for row in self.baseline_table(train, valid, test)}
 
     def baseline_table(self, train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
-        """Score independent pixels, nats per image.
+        """Score :meth:`independent_pixels`, nats per image."""
+        log_p, settings = self.independent_pixels(train, valid)
+        return [{"model": "independent pixels", "settings": settings, **mean_scores([log_p(piece) for piece in test])}]
+
+    def independent_pixels(self, train: Pieces, valid: Pieces) -> tuple[LogProbability, dict[str, float]]:
+        """Fit independent pixels; return what gives the log-probability of each image (n,), nats, and what was chosen.
 
         A binary pixel is 1 as often as in training, where each of its states is counted once more than it occurs. A
         grey pixel is normal with its mean and standard deviation in training. The least standard deviation is the one
         with the best log-likelihood on `valid`, or on `train` if that is empty.
         """
         moments = column_moments(chunks(as_pieces(train)))
-        settings: dict[str, float] = {}
         if self.is_discrete:
             p = (moments.mean * moments.n + 1.0) / (moments.n + 2.0)
-            each = [_bernoulli(piece, p) for piece in test]
-        else:
-            fitted = [ColumnGaussian(moments.mean, np.maximum(np.sqrt(moments.variance), least)) for least in _LEAST]
-            unseen = valid if len(valid) else train
-            scores = [np.mean(np.concatenate([_by_parts(model, piece) for piece in unseen])) for model in fitted]
-            best = int(np.argmax(scores))
-            settings["least_deviation"] = _LEAST[best]
-            each = [_by_parts(fitted[best], piece) for piece in test]
-        lls = {"ll": float(np.concatenate(each).mean()), "ll_pieces": float(np.mean([x.mean() for x in each]))}
-        return [{"model": "independent pixels", "settings": settings, **lls}]
+            return lambda piece: _bernoulli(piece, p), {}
+        fitted = [ColumnGaussian(moments.mean, np.maximum(np.sqrt(moments.variance), least)) for least in _LEAST]
+        unseen = valid if len(valid) else train
+        scores = [np.mean(np.concatenate([_by_parts(model, piece) for piece in unseen])) for model in fitted]
+        best = int(np.argmax(scores))
+        return lambda piece: _by_parts(fitted[best], piece), {"least_deviation": _LEAST[best]}
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
         """Return three numbers by which bad samples differ from data.
@@ -276,6 +278,11 @@ class Image:
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
         raise ValueError("a folder of MIDI or sound files holds no images; give an .npz file")
+
+
+def mean_scores(each: Sequence[np.ndarray]) -> dict[str, float]:
+    """Return the mean over all images of pieces, and the mean over pieces of their means, as rows of tables have."""
+    return {"ll": float(np.concatenate(each).mean()), "ll_pieces": float(np.mean([x.mean() for x in each]))}
 
 
 def _bernoulli(piece: np.ndarray, p: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ from rnnrbm import memory
 from rnnrbm.arguments import nearest
 from rnnrbm.backend.random import Seed, generator
 from rnnrbm.densities import Independent
+from rnnrbm.joint_units import Joint
 from rnnrbm.models.autoencoder import Autoencoder
 from rnnrbm.models.boltzmann import BoltzmannMachine
 from rnnrbm.models.hopfield import Hopfield
@@ -204,7 +205,8 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     name : str or Unit
         One of :data:`UNITS`. ``"softmax"`` is one choice among all columns, ``"softmax:4"`` one among each four;
         ``"gaussian:0.2"`` has a standard deviation of 0.2 instead of 1, and ``"gaussian:learned"`` one of its own for
-        each column, which is learned.
+        each column, which is learned. ``"binary+softmax:10"`` is a layer of several types: after the first, each
+        softmax unit takes as many columns as it has states, from the end; the first takes the rest.
     n : int
 
     Raises
@@ -214,11 +216,13 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     """
     if not isinstance(name, str):
         return name
+    if "+" in name:
+        return _joint(layer, name, n)
     kind, _, option = name.partition(":")
     if kind not in UNITS or (option and kind not in ("softmax", "gaussian")):
         raise ValueError(
             f"{layer} {name!r} is not one of {', '.join(UNITS)}; or softmax:4 for groups of four, gaussian:0.2 for "
-            "a standard deviation of 0.2, gaussian:learned for one that is learned"
+            "a standard deviation of 0.2, gaussian:learned for one that is learned, binary+softmax:10 for both"
         )
     if not option:
         return UNITS[kind](n)
@@ -237,6 +241,21 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     if value < 2 or n % value:
         raise ValueError(f"{layer} {name!r}: {n} columns do not divide into groups of {option}, expected 2 or more")
     return Softmax(int(value))
+
+
+def _joint(layer: str, name: str, n: int) -> Joint:
+    """Return the unit type of a name such as ``"binary+softmax:10"``."""
+    first, *others = name.split("+")
+    sizes = [other.removeprefix("softmax:") for other in others]
+    if not all(size.isdecimal() and other != size for size, other in zip(sizes, others, strict=True)):
+        raise ValueError(f"{layer} {name!r}: expected softmax units after the first +, such as binary+softmax:10")
+    rest = n - sum(map(int, sizes))
+    if rest < 1:
+        raise ValueError(
+            f"{layer} {name!r}: {n} columns leave none to the {first} units; expected {n - rest + 1} or more"
+        )
+    own = [(int(size), unit_of(layer, other, int(size))) for size, other in zip(sizes, others, strict=True)]
+    return Joint(((rest, unit_of(layer, first, rest)), *own))
 
 
 #: functions to which makers pass options on

@@ -18,6 +18,7 @@ __all__ = ["filter_tiles", "image_pairs", "image_statistics", "image_tiles"]
 
 #: colours of pixels and of weights, and of the gaps between images: pale beside white paper, dark beside pale weights
 _GREY, _DIVERGING = ("gray_r", "#c9ced6"), ("RdBu_r", "#3d434b")
+_MOST_TICKS = 20  # classes that all have their number below the axis
 _LONGEST = 7.0  # inches of the longer side of a new figure
 
 
@@ -169,11 +170,13 @@ def image_statistics(
     shape: tuple[int, int],
     *,
     data_name: str = "data",
-    figsize: tuple[float, float] = (10, 3.5),
+    class_shares: Sequence[ArrayLike] | None = None,
+    figsize: tuple[float, float] | None = None,
 ) -> tuple[Figure, np.ndarray]:
     """Draw statistics of sampled images next to those of real ones.
 
     Three panels: the mean image of the data, that of the samples, and the mean pixel of an image (fraction of images).
+    Of labelled images a fourth one has the share of each class.
 
     Parameters
     ----------
@@ -182,22 +185,28 @@ def image_statistics(
         Height and width of an image in pixels.
     data_name : str
         Name of the data.
-    figsize : tuple of float
-        Width and height in inches.
+    class_shares : pair of array_like, each of shape (n_classes,), optional
+        Share of each class among the samples, and among the data.
+    figsize : tuple of float, optional
+        Width and height in inches; by default 10 x 3.5, or 13 x 3.5 with the panel of classes.
 
     Returns
     -------
     matplotlib.figure.Figure, numpy.ndarray of matplotlib.axes.Axes
-        The figure and its panels, shape (3,).
+        The figure and its panels, shape (3,) or (4,).
 
     Raises
     ------
     ValueError
-        If there is no image, or the images do not have that shape.
+        If there is no image, the images do not have that shape, or the shares are no two of equal length.
     """
     sets = named_sets(samples, data)
-    figure = Figure(figsize=figsize, layout="constrained")
-    axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.5])
+    if class_shares is not None and (len(class_shares) != 2 or len({np.shape(share) for share in class_shares}) != 1):
+        shapes = [np.shape(share) for share in class_shares]
+        raise ValueError(f"class_shares of shapes {shapes}; expected two of one length, of samples and of data")
+    widths = [1, 1, 1.5, *([] if class_shares is None else [1.5])]
+    figure = Figure(figsize=figsize or ((10 if class_shares is None else 13), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(widths), width_ratios=widths)
     names = [data_name if name == "data" else name for name, _ in sets]
     inks = []
     for i, (_, arrays) in enumerate(sets):
@@ -211,6 +220,15 @@ def image_statistics(
     axes[2].set(xlabel="mean pixel of an image", ylabel="fraction of images")
     axes[2].legend(frameon=False, fontsize="small")
     finish(axes[2], None)
+    if class_shares is not None:
+        of_samples, of_data = (np.asarray(share) for share in class_shares)
+        edges = np.arange(len(of_data) + 1) - 0.5
+        for share, name, color in ((of_data, names[0], INK), (of_samples, names[1], ACCENT)):
+            axes[3].stairs(share, edges, color=color, label=name, linewidth=1.5)
+        axes[3].set(xlabel="class", ylabel="fraction of images", ylim=(0, None))
+        if len(of_data) <= _MOST_TICKS:
+            axes[3].set_xticks(range(len(of_data)))
+        finish(axes[3], None)
     return figure, axes
 
 

@@ -181,7 +181,7 @@ class Training(Settings):
         continue from their last states and reach modes far from the data. See :func:`rnnrbm.samplers.pcd`.
     n_betas : int
         Inverse temperatures of the persistent chains, evenly spaced from 1 down to 0, for parallel tempering; 1 turns
-        tempering off. Needs `persistent` and binary units. See :func:`rnnrbm.samplers.tempered`.
+        tempering off. Needs `persistent` and binary or softmax units. See :func:`rnnrbm.samplers.tempered`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
         Method of gradient descent; see :mod:`rnnrbm.training.optimisers`.
     learning_rate : float or None

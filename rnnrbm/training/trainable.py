@@ -378,9 +378,9 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
         )
     elif settings.n_betas > 1:
         units = [getattr(model.density, layer) for layer in ("visible", "hidden") if hasattr(model.density, layer)]
-        if not all(unit.is_binary for unit in units):
+        if not all(unit.is_discrete for unit in units):
             raise ValueError(
-                f"n_betas ({settings.n_betas}): parallel tempering needs binary units, and the model has "
+                f"n_betas ({settings.n_betas}): parallel tempering needs binary or softmax units, and the model has "
                 f"{' and '.join(type(unit).__name__ for unit in units)}; set n_betas = 1 for chains without tempering"
             )
     if settings.sparsity_cost and isinstance(model, SequenceModel):
