@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnrbm import model_file
-from rnnrbm.arguments import whole_number
+from rnnrbm.arguments import number, whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss
@@ -126,8 +126,9 @@ class DBM(NamedTuple):
         units = [visible, *(Bernoulli() for _ in sizes)]
         biases = [check_biases(b_v, n_visible), *(np.zeros(n) for n in sizes)]
         edges = [(i, i + 1) for i in range(len(sizes))]
+        scales = [number("scale", scale, "a standard deviation, at least 0", least=0.0)] * len(edges)
         return cls(
-            *deep.shared_parts(units, biases, edges, rng, scale, whole_number("n_chains", n_chains, 1), dtype),
+            *deep.shared_parts(units, biases, edges, rng, scales, whole_number("n_chains", n_chains, 1), dtype),
             visible,
             whole_number("n_mean_field", n_mean_field, 1),
             whole_number("k", k, 1),
@@ -170,6 +171,10 @@ class DBM(NamedTuple):
         """Write the machine to a file, which :func:`rnnrbm.load_model` reads back."""
         model_file.save(path, self)
 
+    def prepare(self, pieces: Sequence[np.ndarray]) -> None:
+        """Set visible biases that are all zero, and offsets, to those of independent units that fit the pieces."""
+        deep.prepare(self, pieces)
+
     def loss(self, batch: Batch, rng: Rng) -> Loss:
         """Build the loss of a batch; see :func:`rnnrbm.models.deep.centred_loss`."""
         return deep.centred_loss(self, batch, rng)
@@ -185,9 +190,9 @@ class DBM(NamedTuple):
         self,
         frames: Any,
         *,
-        n_chains: int = 500,
-        n_temperatures: int = 16_000,
-        schedule: str | np.ndarray = "quadratic",
+        n_chains: int | None = None,
+        n_temperatures: int | None = None,
+        schedule: str | np.ndarray | None = None,
         method: str | None = None,
         seed: Seed = 0,
         mode: Any = None,
@@ -201,7 +206,8 @@ class DBM(NamedTuple):
         ----------
         frames : sequence of arrays (T, n_visible), or one array
         n_chains, n_temperatures, schedule
-            Of AIS; see :class:`rnnrbm.scoring.likelihood.Evaluator`.
+            Of AIS; see :class:`rnnrbm.scoring.likelihood.Evaluator`. None stands for 500 chains and 16 000
+            temperatures of quadratic spacing.
         method : {"ais", "exact"} or None
             How log Z is computed. None enumerates if the odd or the even layers have at most 14 binary units.
         seed : int or numpy.random.Generator
@@ -228,6 +234,29 @@ class DBM(NamedTuple):
     def sample(self, n_samples: int, *, k: int | None = None, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return samples (n_samples, n_visible) after `k` Gibbs steps that anneal from noise."""
         return deep.sample(self, n_samples, self.usual_k if k is None else k, seed, mode)
+
+    def complete(
+        self, frames: np.ndarray, *, k: int | None = None, seed: Seed = 0, expected: bool = False, mode: Any = None
+    ) -> np.ndarray:
+        """Return frames (n, n_visible) whose unknown columns, those that are NaN, are sampled given the known ones.
+
+        Parameters
+        ----------
+        frames : numpy.ndarray, shape (n, n_visible)
+        k : int or None
+            Gibbs steps, which anneal from noise; None: `usual_k`.
+        seed : int or numpy.random.Generator
+        expected : bool
+            Return means given the last hidden layers, not samples.
+        mode : str or None
+            See :func:`rnnrbm.backend.engine.function`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If frames have another width, or a known value is impossible.
+        """
+        return deep.complete(self, frames, self.usual_k if k is None else k, seed, mode, expected=expected)
 
     def reconstruct(self, frames: np.ndarray, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return the expected frames given the mean-field hidden units of frames (n, n_visible); `seed` has no part."""

@@ -26,6 +26,7 @@ from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed
 from rnnrbm.densities import clamped
+from rnnrbm.joint_units import Joint
 from rnnrbm.rbm import RBM
 from rnnrbm.scoring.likelihood import Evaluator
 from rnnrbm.units import Bernoulli, LearnedGaussian, Unit
@@ -139,7 +140,7 @@ class LayeredMachine(NamedTuple):
         Its weights are put together of blocks, of zeros where two layers have no edge.
         """
         odd, even = self.side(True), self.side(False)
-        block = {edge: W for edge, W in zip(self.edges, self.weights, strict=True)}
+        block = dict(zip(self.edges, self.weights, strict=True))
         block |= {(b, a): W.T for (a, b), W in block.items()}
         sizes = self.sizes
 
@@ -156,8 +157,6 @@ class LayeredMachine(NamedTuple):
         units = [self.units[layer] for layer in side]
         if all(unit == units[0] for unit in units):
             return units[0]
-        from rnnrbm.joint_units import Joint
-
         return Joint(tuple((self.sizes[layer], unit) for unit, layer in zip(units, side, strict=True)))
 
 
@@ -197,7 +196,9 @@ def layered(
         if not (0 <= a < n and 0 <= b < n) or W.type.shape != (sizes[a], sizes[b]):
             raise ValueError(f"edge {(a, b)} has weights of shape {W.type.shape}, and the layers have {sizes} units")
         if odd.get(a) == odd.get(b):
-            raise ValueError(f"layers {a} and {b} are on the same side, and have weights; expected a graph of two sides")
+            raise ValueError(
+                f"layers {a} and {b} are on the same side, and have weights; expected a graph of two sides"
+            )
     if len(odd) < n:
         raise ValueError(f"layer {next(i for i in range(n) if i not in odd)} is not joined to layer 0 by any edges")
     sides = tuple(odd[layer] for layer in range(n))
@@ -415,8 +416,9 @@ def log_Z(
     if not whole.visible.is_binary:
         raise ValueError(f"log Z needs binary units in the odd layers, and they are {whole.visible}")
     tensors = engine.function([], [whole.W, whole.b_v, whole.b_h], mode=mode)()
-    shared = [engine.shared(engine.to_numpy(x), name, machine.dtype) for x, name in zip(tensors, "Wvh", strict=True)]
-    rbm = RBM(*shared, visible=Bernoulli(), hidden=whole.hidden)
+    W, b_v, b_h = (engine.to_numpy(x) for x in tensors)
+    shared = [engine.shared(x, name, machine.dtype) for x, name in ((W, "W"), (b_v, "b_v"), (b_h, "b_h"))]
+    rbm = RBM(shared[0], shared[1], shared[2], Bernoulli(), whole.hidden)
     if method is None:
         binary = [n for n, unit in zip(rbm.W.type.shape, (rbm.visible, rbm.hidden), strict=True) if unit.is_binary]
         method = "exact" if min(binary) <= MOST_ENUMERATED else "ais"
@@ -424,7 +426,6 @@ def log_Z(
         rbm, method=method, n_chains=n_chains, n_temperatures=n_temperatures, schedule=schedule, mode=mode
     )
     # the likeliest odd states given the even ones
-    W, b_v, _ = (engine.to_numpy(x) for x in shared)
     frames = (np.concatenate(even, axis=1) @ W.T + b_v > 0).astype(machine.dtype)
     scored = evaluate([frames], seed=seed)
     x = pt.as_tensor(frames[:1])
