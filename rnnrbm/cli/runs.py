@@ -294,6 +294,9 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
     rows = [(name, "not scored", epoch)]
     if results.get("test_score") is not None:
         rows = [(name, f"{results['test_score']['value']:.4f}", f"{results['test_score']['name']}; {epoch}")]
+        if bound := results.get("test_bound"):
+            how = bound["settings"] + (f", bias {bound['bias']:.3f}" if bound["bias"] else "")
+            rows.append((name, with_error(bound["mean"], bound["standard_error"]), f"{how}; {epoch}"))
     elif results["test_ll"] is not None:
         how = results["method"] + (f", bias {bias:.3f}" if (bias := results.get("test_bias")) else "")
         rows = [(name, with_error(results["test_ll"], results["test_se"]), f"{how}; {epoch}")]

@@ -91,6 +91,7 @@ def evaluate(
     with friendly():
         from rnnrbm import datasets
         from rnnrbm.experiment import evaluation, run
+        from rnnrbm.scoring.result import with_error
 
         evaluation.check_how(method, schedule)
         trained = run.load(run_folder)
@@ -143,6 +144,13 @@ def evaluate(
         title = f"{results['data']}, {split}: {_amount(results['pieces'], results['frames'], kind)}"
         if "score" in results:
             say(f"{title}\n{results['score']['name']}: {results['score']['value']:.4f}")
+            if "bound" in results:
+                bound = results["bound"]
+                error = with_error(bound["mean"], bound["standard_error"])
+                bias = f", bias {bound['bias']:.3f}" if bound["bias"] else ""
+                say(f"log-likelihood, nats per frame, at least: {error} ({bound['settings']}{bias})")
+                if bound["diagnostics"]:
+                    tell(f"warning: {bound['diagnostics']}")
             say(f"written to {trained.folder / 'evaluations'}")
             return
         _print_table(title, kind, [*_evaluated(results, kind), *(_baseline(row, kind) for row in results["baselines"])])

@@ -230,16 +230,18 @@ def _levels(recorded: Any, path: Path) -> dict[int, tuple[float, float]]:
 
 
 #: Options of models that count steps, and take no memory.
-_STEPS = ("n_sweeps", "n_positive")
+_STEPS = ("n_sweeps", "n_positive", "n_mean_field", "k")
 
 
 def _check_sizes(options: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError if a size is larger than any dimension of the parameters: the model could fill all memory."""
     largest = max(max(value.shape, default=1) for value in parameters.values())
-    for name, size in options.items():
-        most = len(parameters) if name == "n_layers" else largest
-        if isinstance(size, int) and name not in _STEPS and size > most:
-            raise ValueError(f"{name} is {size}, the parameters allow at most {most}")
+    biases = sum(len(value) for value in parameters.values() if value.ndim == 1)  # of a frame in several parts
+    for name, sizes in options.items():
+        most = {"n_layers": len(parameters), "n_visible": max(largest, biases)}.get(name, largest)
+        for size in sizes if isinstance(sizes, tuple) else (sizes,):
+            if isinstance(size, int) and name not in _STEPS and size > most:
+                raise ValueError(f"{name} is {size}, the parameters allow at most {most}")
 
 
 def write_samples(

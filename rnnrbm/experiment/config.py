@@ -215,6 +215,13 @@ class Model(Settings):
         For a Hopfield net: what is unlearned of each state that it comes to from a random one, relative to what is
         learned of each pattern. It then trains for 20 epochs by default; 0.3 makes room for more patterns. 0 turns
         this off.
+    layers : list of int
+        For a deep model: hidden units of each layer, from the frame up. For a multimodal DBM, the units above each part
+        of a frame, and those of the layer where they meet.
+    n_mean_field : int
+        For a DBM: mean-field steps of the positive phase.
+    n_chains, k : int
+        For a DBM: persistent chains of the negative phase, and their Gibbs steps in each update.
     visible, hidden : {"binary", "softmax", "gaussian", "relu"}
         Unit types of the frame and of the hidden layer of an RBM. With ``"softmax"``, exactly one unit of the layer is
         on; with ``"softmax:4"``, exactly one in each group of four. ``"gaussian:0.2"`` has a standard deviation of 0.2;
@@ -241,6 +248,10 @@ class Model(Settings):
     n_sweeps: Count | None = None
     n_positive: Count | None = None
     unlearning: NotNegative | None = None
+    layers: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    n_mean_field: Count | None = None
+    n_chains: Count | None = None
+    k: Count | None = None
     visible: str | None = None
     hidden: str | None = None
 
@@ -253,8 +264,8 @@ class Evaluation(Settings):
     test : bool
         Score the test set at the end. Turn this off while you tune settings on the validation set.
     n_chains, n_temperatures, n_exact_states : int
-        Chains and temperatures of AIS, and the number of the most frequent training frames whose terms of Z are summed
-        exactly.
+        Chains and temperatures of AIS, also of that in the bound of a DBM, and the number of the most frequent training
+        frames whose terms of Z are summed exactly.
     """
 
     test: bool = True

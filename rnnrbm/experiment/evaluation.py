@@ -18,10 +18,11 @@ from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment.artifacts import Run
 from rnnrbm.experiment.run import Interrupted
 from rnnrbm.experiment.run_folder import using
-from rnnrbm.experiment.setup import comparable, label_error, own_score
+from rnnrbm.experiment.setup import bound_summary, comparable, label_error, own_score
 from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import expect_blocks, predict
+from rnnrbm.scoring.bounds import bound_options, has_bound, lower_bound
 from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, usable_states, usual_annealing
 from rnnrbm.scoring.partition import annealing_schedule
 from rnnrbm.scoring.result import LogLikelihood, verdict, with_error
@@ -201,14 +202,15 @@ def evaluate(
         ``log_likelihood`` (nats per frame: micro, over all frames; macro, over pieces; [name, mean] of each piece;
         standard error; bias; settings; share of frames with poor weights), ``raise`` likewise, ``bracket`` (the gap
         between the two, and why they are no bracket, if they are none), ``prediction`` (of sequences), ``baselines``.
-        A static model has a ``score`` (its name and value) instead of these. The frames' own
+        A static model has a ``score`` (its name and value) instead of these, and a ``bound`` if it has a lower bound of
+        its log-likelihood: mean, standard error, bias, settings, effective sample size. The frames' own
         values are beside it, in a file for each method and settings.
 
     Raises
     ------
     ValueError
-        If the method or the split is unknown, the split is empty, run and data differ in their columns, or
-        `n_bracket_frames` is below 2.
+        If the method or the split is unknown, the split is empty, run and data differ in their columns,
+        `n_bracket_frames` is below 2, or the model has no use for a setting.
     CheckpointError
         If the run was replaced by another after it had been read.
     FileExistsError
@@ -218,8 +220,9 @@ def evaluate(
     """
     check_how(method, schedule)
     model = run.model
-    if not isinstance(model, SequenceModel) and method is not None:
-        raise ValueError(f"method {method!r}: {run.config.model.name} has no log-likelihood; leave it out")
+    given: Any = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
+    if not isinstance(model, SequenceModel):
+        bound_options(model, given | {"method": method, "n_bracket_frames": n_bracket_frames})
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     if n_bracket_frames is None and not run.kind.is_sequence:
@@ -247,13 +250,17 @@ def evaluate(
         }
         if not isinstance(model, SequenceModel):
             results["score"] = own_score(model, pieces, mode)
+            if has_bound(model):
+                began = time.monotonic()
+                scored = lower_bound(model, pieces, given | {"method": method}, seed=seed, mode=mode)
+                results["bound"] = bound_summary(scored)
+                results["seconds"] = round(time.monotonic() - began, 1)
             _write(folder / f"{name}.json", results)
             return results
         method = method or ("exact" if model.normalized else "ais")
         methods = [method, "raise"] if bracket and method == "ais" else [method]
         n_exact_states = n_exact_states if run.kind.is_sequence else 0
         states = usable_states(model, data.train if train is None else train, n_exact_states)
-        given: Any = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
         began = time.monotonic()
         for stage in methods:
             annealing = usual_annealing(model, stage, **given)

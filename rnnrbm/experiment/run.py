@@ -11,6 +11,7 @@ samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and 
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine
 from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment.artifacts import Run, check_primable, draw, draw_samples, load, starts_from_states, write_samples
-from rnnrbm.experiment.config import Config
+from rnnrbm.experiment.config import Config, Evaluation
 from rnnrbm.experiment.place import Part, Place
 from rnnrbm.experiment.resume import extended, resumed
 from rnnrbm.experiment.run_folder import (
@@ -38,6 +39,7 @@ from rnnrbm.experiment.run_folder import (
     sweep,
 )
 from rnnrbm.experiment.setup import (
+    bound_summary,
     build_model,
     check_end,
     comparable,
@@ -57,6 +59,7 @@ from rnnrbm.files import atomic, make_folder, to_json
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import drift
+from rnnrbm.scoring.bounds import has_bound, lower_bound
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 from rnnrbm.training import pretraining
@@ -354,9 +357,11 @@ def _finish(
 
     folder, evaluation, generation = place.folder, settings.evaluation, settings.generation
     states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
-    scored, test_score = None, None
+    scored, test_score, test_bound = None, None, None
     if evaluation.test and not isinstance(model, SequenceModel):
         test_score = own_score(model, data.test, mode)
+        if has_bound(model):
+            test_bound = bound_summary(lower_bound(model, data.test, _bound_settings(model, evaluation), mode=mode))
     elif evaluation.test and isinstance(model, SequenceModel):
         scored = log_likelihood(
             model,
@@ -396,6 +401,7 @@ def _finish(
         "test_bias": scored.bias if scored else None,
         "method": scored.settings if scored else None,
         "test_score": test_score,
+        "test_bound": test_bound,
         "test_frames": int(sum(len(p) for p in data.test)),
         "frame_name": kind.frame_name,
         "best_epoch": state.best_epoch,
@@ -417,6 +423,12 @@ def _finish(
     draw(run, samples, data, state, mode)
     progress("draw", 1, 1, None)
     return results
+
+
+def _bound_settings(model: StaticModel, evaluation: Evaluation) -> dict[str, Any]:
+    """The settings of an evaluation that the bound of a model has."""
+    known = inspect.signature(model.bound).parameters  # type: ignore[attr-defined]
+    return {name: getattr(evaluation, name) for name in ("n_chains", "n_temperatures") if name in known}
 
 
 def _at_most(frames: np.ndarray | None, n: int) -> np.ndarray | None:

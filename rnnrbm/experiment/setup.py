@@ -24,14 +24,17 @@ from rnnrbm.kinds.registry import to_record
 from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import likelihood
+from rnnrbm.scoring.bounds import has_bound
 from rnnrbm.scoring.labels import classify
 from rnnrbm.scoring.likelihood import OF_ALL
+from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 from rnnrbm.training.trainable import as_trainable, float_type, missing_settings, suitable_settings
 
 __all__ = [
     "SIZES",
+    "bound_summary",
     "build_model",
     "check_end",
     "check_order",
@@ -186,6 +189,18 @@ def label_error(model: Any, kind: FrameKind, pieces: Sequence[np.ndarray], mode:
     return float(np.mean(classify(model, images, kind.n_classes, mode=mode).argmax(axis=1) != labels))
 
 
+def bound_summary(scored: LogLikelihood) -> dict[str, Any]:
+    """Return a lower bound of the log-likelihood as results record it."""
+    return {
+        "mean": scored.mean,
+        "standard_error": scored.standard_error,
+        "bias": scored.bias,
+        "settings": scored.settings,
+        "effective_sample_size": float(scored.effective_sample_size.min()),
+        "diagnostics": scored.diagnostics(),
+    }
+
+
 def check_end(settings: Config, data: datasets.Dataset, model: SequenceModel | StaticModel) -> None:
     """Raise an error for what would fail only after training: scores, validations and samples that cannot be made.
 
@@ -268,6 +283,8 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
         usual |= {"evaluation.n_chains": OF_ALL.n_chains, "evaluation.n_temperatures": OF_ALL.n_temperatures}
     if not isinstance(model, SequenceModel):
         usual["generation.k"] = model.usual_k
+        if has_bound(model):  # one Z of all frames too
+            usual |= {"evaluation.n_chains": OF_ALL.n_chains, "evaluation.n_temperatures": OF_ALL.n_temperatures}
     chosen |= {key: value for key, value in usual.items() if not _is_set(settings, key)}
     start, k = (chosen.get(f"training.{name}", getattr(settings.training, name)) for name in ("start", "k"))
     if start == "noise" and not single and "k" not in settings.generation.model_fields_set:

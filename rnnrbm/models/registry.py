@@ -21,6 +21,8 @@ Other models of single frames (:mod:`rnnrbm.static`) have no likelihood that a n
 | ``boltzmann`` | Boltzmann machine (Ackley, Hinton & Sejnowski 1985) |
 | ``hopfield`` | Hopfield net (Hopfield 1982) |
 | ``autoencoder`` | denoising autoencoder (Vincent et al. 2008) |
+| ``dbm`` | deep Boltzmann machine (Salakhutdinov & Hinton 2009) |
+| ``multimodal-dbm`` | the same of images and their labels (Srivastava & Salakhutdinov 2012) |
 
 To add one: a function like those below, and a line in :data:`SEQUENCE_MODELS` or :data:`STATIC_MODELS`.
 """
@@ -28,7 +30,8 @@ To add one: a function like those below, and a line in :data:`SEQUENCE_MODELS` o
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Unpack, get_args, get_type_hints
 
 import numpy as np
@@ -40,7 +43,9 @@ from rnnrbm.densities import Independent
 from rnnrbm.joint_units import Joint
 from rnnrbm.models.autoencoder import Autoencoder
 from rnnrbm.models.boltzmann import BoltzmannMachine
+from rnnrbm.models.dbm import DBM
 from rnnrbm.models.hopfield import Hopfield
+from rnnrbm.models.multimodal import MultimodalDBM
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
 from rnnrbm.networks import Memoryless, init_window
@@ -175,6 +180,8 @@ STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {
     "boltzmann": BoltzmannMachine.init,
     "hopfield": hopfield,
     "autoencoder": Autoencoder.init,
+    "dbm": DBM.init,
+    "multimodal-dbm": MultimodalDBM.init,
 }
 #: all of them
 MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODELS, **STATIC_MODELS}
@@ -183,6 +190,7 @@ MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODE
 def shown_name(name: str) -> str:
     """Return the name of a model as it stands in tables and titles: ``"RNN-RBM"``, ``"Hopfield net"``."""
     words = {"boltzmann": "Boltzmann machine", "hopfield": "Hopfield net", "autoencoder": "autoencoder"}
+    words |= {"multimodal-dbm": "multimodal DBM"}
     return words.get(name, name.upper())
 
 
@@ -349,4 +357,7 @@ def _check_memory(name: str, n_visible: int, options: Mapping[str, Any]) -> None
     if name == "boltzmann":
         n_weights = (n_visible + n_hidden) ** 2
     shown = ", ".join(f"{key}={value}" for key, value in sizes.items() if value > 1)
+    if isinstance(layers := options.get("layers"), Sequence) and all(isinstance(n, int) for n in layers):
+        n_weights = sum(below * above for below, above in pairwise([n_visible, *layers]))
+        shown += f", layers={list(layers)}"
     memory.check(8 * n_weights, f"{name} with {shown}", "choose smaller sizes")

@@ -32,6 +32,7 @@ from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
 from rnnrbm.rbm import RBM
 from rnnrbm.scoring import estimators, partition
+from rnnrbm.scoring.bounds import lower_bound
 from rnnrbm.scoring.estimators import N_RESAMPLINGS, Estimate
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.sequence import SequenceModel, as_sequence_model
@@ -481,7 +482,7 @@ def chosen_frames(pieces: Sequence[np.ndarray], seed: int, frames: int | None) -
 
 
 def log_likelihood(
-    model: SequenceModel | FrameDensity,
+    model: SequenceModel | FrameDensity | StaticModel,
     pieces: Sequence[ArrayLike] | np.ndarray,
     *,
     method: str | None = None,
@@ -497,8 +498,9 @@ def log_likelihood(
 
     Parameters
     ----------
-    model : SequenceModel or FrameDensity
-        The frames of a density without a network are independent of each other.
+    model : SequenceModel, FrameDensity or StaticModel
+        The frames of a density without a network are independent of each other. A static model with a lower bound of
+        its log-likelihood, such as a DBM, is scored by that.
     pieces : sequence of array-likes (T, n_visible), or one array
     method : {"ais", "raise", "exact"} or None
         None means AIS if Z must be estimated; a normalized density is scored exactly. AIS tends to overestimate the
@@ -532,9 +534,14 @@ def log_likelihood(
     UserWarning
         What :meth:`LogLikelihood.diagnostics` says.
     """
-    annealing = usual_annealing(model, method, n_chains=n_chains, n_temperatures=n_temperatures, schedule=schedule)
-    evaluate = Evaluator(model, method=method, exact_states=exact_states, mode=mode, **annealing._asdict())
-    scored = evaluate(pieces, seed=seed, progress=progress)
+    how: dict[str, Any] = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
+    if isinstance(model, StaticModel):
+        of_bound = how | {"method": method, "exact_states": exact_states}
+        scored = lower_bound(model, pieces, of_bound, seed=seed, mode=mode)
+    else:
+        annealing = usual_annealing(model, method, **how)
+        evaluate = Evaluator(model, method=method, exact_states=exact_states, mode=mode, **annealing._asdict())
+        scored = evaluate(pieces, seed=seed, progress=progress)
     if diagnostics := scored.diagnostics():
         warn(diagnostics)
     return scored

@@ -35,7 +35,8 @@ class LogLikelihood:
         Chains for each frame; 1 if exact.
     shared_Z : bool
         All frames share one partition function (a static RBM) and its error.
-    method : {"ais", "raise", "exact"}
+    method : {"ais", "raise", "exact", "bound"}
+        ``"bound"``: a lower bound of the log-likelihood, which a model computes by itself.
     """
 
     frames: list[np.ndarray]

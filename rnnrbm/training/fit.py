@@ -364,8 +364,11 @@ def _run(
     if state.finished and sequential:
         state.restore_best(model)
         return
-    if initial_bias and state.is_new and sequential:
-        _set_bias(model, train)
+    if initial_bias and state.is_new:
+        if sequential:
+            _set_bias(model, train)
+        elif hasattr(model, "prepare"):
+            model.prepare(train)
     corpus = PackedDataset(
         train,
         row_length=settings.row_length,

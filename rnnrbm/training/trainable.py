@@ -22,9 +22,10 @@ Nothing is inherited. A linear autoencoder, for example::
     for row in rnnrbm.fit(Autoencoder(64, 8, rng), images, epochs=20):  # images: (N, 64)
         print(row["epoch"], row["loss"])
 
-Three more attributes are optional: ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data
-are checked; ``score(pieces, mode)``, which validates the model by a number that is higher for a better model; and
-``usual_settings``, a dict of the settings of training that suit the model, for those that are not set.
+Four more attributes are optional: ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data
+are checked; ``score(pieces, mode)``, which validates the model by a number that is higher for a better model;
+``usual_settings``, a dict of the settings of training that suit the model, for those that are not set; and
+``prepare(pieces)``, which sets what a new training starts from by the data, such as biases.
 """
 
 from __future__ import annotations
@@ -335,8 +336,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     """Return the settings with which a model is trained.
 
     What is not set is that of :func:`usual_settings`. An RBM of images reads :data:`IMAGES_READ` of them. Averaging and
-    weight decay, which are on by default, are off for a model that is no sequence model, unless they are set: they
-    would change what its own rule or loss says.
+    weight decay, which are on by default, are off for a model that is no sequence model, unless they are set or
+    among its own usual settings: they would change what its own rule or loss says.
 
     Parameters
     ----------
@@ -368,7 +369,7 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
                 else ("that is for sequence models and frame densities")
             )
             raise ValueError(f"{', '.join(changed)}: {kind} has no use for this setting; {why}")
-        kept = settings.model_fields_set
+        kept = settings.model_fields_set | set(usual_settings(model))
         settings = settings.model_copy(update={name: 0.0 for name in _OF_WEIGHTS if name not in kept})
     elif settings.pretrain_density or settings.pretrain_network:
         raise ValueError(

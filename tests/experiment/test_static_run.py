@@ -19,8 +19,10 @@ from rnnrbm.models.registry import STATIC_MODELS
 from rnnrbm.scoring.labels import classify
 from rnnrbm.units import Bernoulli, Softmax
 
-MODELS = ("rbm", *STATIC_MODELS)
+MODELS = ("rbm", *(name for name in STATIC_MODELS if name != "multimodal-dbm"))  # which needs labels
 SIZES = {"rbm": {"n_hidden": 5}, "boltzmann": {"n_hidden": 4}, "autoencoder": {"n_hidden": 5}, "hopfield": {}}
+SIZES |= {"dbm": {"layers": [5, 4], "n_chains": 8, "n_mean_field": 3}}
+SIZES |= {"multimodal-dbm": {"layers": [5, 3, 4], "n_chains": 8, "n_mean_field": 3}}
 
 
 def bars(n, seed):
@@ -100,7 +102,60 @@ def test_a_run_resumes_bit_for_bit_and_is_read_back(name, source, tmp_path):
     found = evaluation.evaluate(read, data, n_chains=None, bracket=name == "rbm")
     assert found["frames"] == 20
     assert ("score" in found) == (name != "rbm")
+    assert ("bound" in found) == (name == "dbm")
     assert json.loads((whole / "evaluations" / "bars-test.json").read_text()) == json.loads(json.dumps(found))
+
+
+def test_a_run_with_a_bound_is_scored_by_it(source, tmp_path):
+    out = str(tmp_path / "dbm")
+    small = [f"evaluation.{key}" for key in ("n_chains=20", "n_temperatures=50")]
+    small += ["model.layers=[16, 15]", "training.epochs=2", "generation.n_samples=1", "generation.k=5"]
+    options = [word for setting in small for word in ("--set", setting)]
+    said = told("train", "--data", str(source), "--model", "dbm", "--out", out, *options)
+    how = r"lower bound by mean field, log Z by AIS, 20 chains x 50 temperatures"
+    assert re.search(rf"this DBM +-\d+\.\d+ ± \d\.\d+ +{how}, quadratic", said)
+    said = told("evaluate", out, "--n-chains", "30", "--n-temperatures", "40", "--schedule", "sigmoid", "--seed", "3")
+    how = r"log Z by AIS, 30 chains x 40 temperatures, sigmoid"
+    assert re.search(rf"at least: -\d+\.\d+ ± \d\.\d+ \(lower bound by mean field, {how}", said)
+    found = json.loads((tmp_path / "dbm" / "evaluations" / "bars-test.json").read_text())["bound"]
+    read, data = run.load(tmp_path / "dbm"), datasets.load(source)
+    again = rnnrbm.log_likelihood(read.model, data.test, n_chains=30, n_temperatures=40, schedule="sigmoid", seed=3)
+    assert found["mean"] == pytest.approx(again.mean, abs=1e-6)
+    assert found["standard_error"] == pytest.approx(again.standard_error)
+    assert found["effective_sample_size"] == pytest.approx(again.effective_sample_size.min())
+    with pytest.raises(ValueError, match="n_bracket_frames: the bound of a DBM has no such setting; it has n_chains"):
+        evaluation.evaluate(read, data, n_bracket_frames=20)
+
+
+def test_settings_of_a_score_that_a_model_does_not_have_are_refused(source, tmp_path):
+    model = rnnrbm.build("hopfield", 12, seed=0)
+    own = run.Run(tmp_path, settings(source, "hopfield"), model, Image(4, 3, "original"), 1)
+    for given in ({"n_chains": 20}, {"method": "ais"}, {"schedule": "linear"}):
+        with pytest.raises(
+            ValueError, match=f"{next(iter(given))}: a Hopfield has neither a log-likelihood nor a bound"
+        ):
+            evaluation.evaluate(own, datasets.load(source), **given)
+    with pytest.raises(TypeError, match=r"a Hopfield has no log-likelihood; it is measured by model\.score"):
+        rnnrbm.log_likelihood(model, bars(3, 0))
+    dbm = rnnrbm.build("dbm", 12, layers=(3, 2), seed=0)
+    with pytest.raises(ValueError, match="exact_states: the bound of a DBM has no such setting"):
+        rnnrbm.log_likelihood(dbm, bars(3, 0), exact_states=bars(3, 0))
+
+
+def test_images_and_labels_are_a_run_of_a_multimodal_dbm(tmp_path):
+    pieces = [bars(n, seed) for seed, n in enumerate((60, 20, 20))]
+    labels = {split: [piece[:, 0].astype(int)] for split, piece in zip(datasets.SPLITS, pieces, strict=True)}
+    data = Dataset("bars", *([piece] for piece in pieces), Image(4, 3, "original"), labels=labels)
+    path, out = tmp_path / "bars.npz", tmp_path / "run"
+    datasets.save(path, data)
+    config = settings(path, "multimodal-dbm").replaced({"data.with_labels": True})
+    results = run.train(config, out)
+    read = run.load(out)
+    assert results["test_bound"]["mean"] == pytest.approx(read.model.bound(data.with_labels().test).mean, abs=1e-4)
+    assert read.model.classify(pieces[2]).shape == (20, 2)
+    with pytest.raises(ValueError, match="visible must have two parts or more"):
+        run.train(settings(path, "multimodal-dbm"), tmp_path / "plain")
+    assert not (tmp_path / "plain").exists()
 
 
 def test_the_command_line_has_it_all(source, tmp_path):
