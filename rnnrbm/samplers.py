@@ -23,7 +23,8 @@ from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.densities import EnergyDensity, FrameDensity, Independent, NormalizedDensity, clamped
 from rnnrbm.rbm import RBM, cd, check_k, gibbs
-from rnnrbm.weights import as_rbm, log_weights
+from rnnrbm.units import AtMostOne
+from rnnrbm.weights import as_layers, has_layers, log_weights
 
 __all__ = [
     "NegativePhase",
@@ -193,9 +194,14 @@ def tempered(
 
 
 def can_anneal(density: FrameDensity) -> bool:
-    """Whether :func:`anneal` can sample a density: it is an RBM of binary units, or has one as attribute ``rbm``."""
-    rbm = as_rbm(density)
-    return isinstance(rbm, RBM) and rbm.visible.is_binary and rbm.hidden.is_binary
+    """Whether :func:`anneal` can sample a density: it is an RBM, or has one as attribute ``rbm``, of discrete units.
+
+    The visible units are binary, and the hidden ones binary or groups of which at most one is on.
+    """
+    rbm = as_layers(density)
+    if not has_layers(rbm) or not rbm.visible.is_binary:
+        return False
+    return rbm.hidden.is_binary or isinstance(rbm.hidden, AtMostOne)
 
 
 def check_annealing(density: FrameDensity) -> None:
@@ -234,7 +240,7 @@ def anneal(density: EnergyDensity, like: TensorVariable, rng: Rng, k: int) -> tu
     """
     check_k(k)
     check_annealing(density)
-    rbm: RBM = as_rbm(density)
+    rbm = as_layers(density)
 
     def step(beta: Any, v: Any, draw: Any, key: Any, *tensors: Any) -> list[TensorVariable]:
         r = rbm.with_tensors(list(tensors))
@@ -357,7 +363,8 @@ def expected_frame(density: FrameDensity, v: TensorVariable, rng: Rng) -> tuple[
     """
     if isinstance(density, Independent):
         return density.visible.mean(density.b_v + pt.zeros_like(v)), rng
-    if not isinstance(density, RBM):
+    if not has_layers(density):
         return v, rng
-    h, rng = density.hidden.sample(density.hidden_activation(v), rng)
-    return density.visible.mean(density.visible_activation(h)), rng
+    layers: Any = density
+    h, rng = layers.hidden.sample(layers.hidden_activation(v), rng)
+    return layers.visible.mean(layers.visible_activation(h)), rng

@@ -23,7 +23,7 @@ from rnnrbm.kinds.registry import to_record
 from rnnrbm.models import registry
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import likelihood
-from rnnrbm.scoring.likelihood import OF_ALL
+from rnnrbm.scoring.likelihood import usual_annealing
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 from rnnrbm.training.trainable import as_trainable, float_type, missing_settings, suitable_settings
@@ -150,7 +150,7 @@ def check_order(model: SequenceModel | StaticModel, name: str, data: datasets.Da
     """Raise ValueError if a model reads the past of frames that have no order."""
     if data.kind.is_sequence or not isinstance(model, SequenceModel) or not model.bias_weights:
         return
-    static = ("rbm", "nade", *registry.STATIC_MODELS)
+    static = ("rbm", "nade", "conv-rbm", *registry.STATIC_MODELS)
     raise ValueError(
         f"{data.name}: holds {data.kind.describe(data.n_visible)}, which do not follow each other in time, and "
         f"{name} models sequences; choose one of {', '.join(static)}"
@@ -241,7 +241,8 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     else:
         usual = {}
     if single and isinstance(model, SequenceModel) and not model.normalized:  # one Z of all frames
-        usual |= {"evaluation.n_chains": OF_ALL.n_chains, "evaluation.n_temperatures": OF_ALL.n_temperatures}
+        annealing = usual_annealing(model)
+        usual |= {"evaluation.n_chains": annealing.n_chains, "evaluation.n_temperatures": annealing.n_temperatures}
     if not isinstance(model, SequenceModel):
         usual["generation.k"] = model.usual_k
     chosen |= {key: value for key, value in usual.items() if not _is_set(settings, key)}

@@ -13,6 +13,7 @@ Sequence models are each a network and a frame density.
 | ``mlp`` | a window of past frames | independent units |
 | ``rbm`` | none | RBM |
 | ``nade`` | none | NADE |
+| ``conv-rbm`` | none | convolutional RBM with max-pooling (Lee et al. 2009) |
 
 Other models of single frames (:mod:`rnnrbm.static`) have no likelihood that a network could use.
 
@@ -39,6 +40,7 @@ from rnnrbm.backend.random import Seed, generator
 from rnnrbm.densities import Independent
 from rnnrbm.models.autoencoder import Autoencoder
 from rnnrbm.models.boltzmann import BoltzmannMachine
+from rnnrbm.models.convolutional import conv_rbm
 from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
@@ -168,6 +170,7 @@ SEQUENCE_MODELS: dict[str, Callable[..., SequenceModel]] = {
     "mlp": mlp,
     "rbm": frame_rbm,
     "nade": frame_nade,
+    "conv-rbm": conv_rbm,
 }
 #: published name of another model of single frames -> the function that makes it
 STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {

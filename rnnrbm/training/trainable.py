@@ -45,8 +45,8 @@ from rnnrbm.samplers import NegativePhase
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import check_arrays, check_pieces
 from rnnrbm.training.settings import USUAL_RATE, Training, Variant
-from rnnrbm.units import Gaussian
-from rnnrbm.weights import as_rbm
+from rnnrbm.units import AtMostOne, Gaussian
+from rnnrbm.weights import as_layers, as_rbm, has_layers
 
 __all__ = [
     "Trainable",
@@ -384,8 +384,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
                 f"{' and '.join(type(unit).__name__ for unit in units)}; set n_betas = 1 for chains without tempering"
             )
     if settings.sparsity_cost and isinstance(model, SequenceModel):
-        rbm = as_rbm(model.density)
-        if not isinstance(rbm, RBM) or not rbm.hidden.is_binary:
+        rbm = as_layers(model.density)
+        if not has_layers(rbm) or not (rbm.hidden.is_binary or isinstance(rbm.hidden, AtMostOne)):
             raise ValueError(
                 f"sparsity_cost ({settings.sparsity_cost:g}) needs an RBM with binary hidden units, and the density is "
                 f"a {type(model.density).__name__}; set it to 0"
