@@ -288,12 +288,12 @@ def with_unit_tensors(units: Sequence[Unit], tensors: Sequence[TensorVariable]) 
     return [LearnedGaussian(next(left)) if isinstance(unit, LearnedGaussian) else unit for unit in units]
 
 
-def _in_groups(x: TensorVariable, size: int, like: TensorVariable | None = None) -> TensorVariable:
-    """Reshape (..., n) to (..., n / size, size); `like` has the shape of `x`, with a better static type."""
+def _in_groups(x: TensorVariable, *sizes: int, like: TensorVariable | None = None) -> TensorVariable:
+    """Cut the last axis, whose last parts get `sizes`; `like` has the shape of `x`, with a better static type."""
     like = x if like is None else like
     if None not in like.type.shape[-1:] and like.type.shape[:-1].count(None) <= 1:
-        return x.reshape((*engine.leading(like), like.type.shape[-1] // size, size))
-    return x.reshape((*(like.shape[i] for i in range(x.ndim - 1)), -1, size))
+        return x.reshape((*engine.leading(like), like.type.shape[-1] // math.prod(sizes), *sizes))
+    return x.reshape((*(like.shape[i] for i in range(x.ndim - 1)), -1, *sizes))
 
 
 @dataclass(frozen=True)
@@ -327,7 +327,7 @@ class Softmax:
 
     def _grouped(self, x: TensorVariable, like: TensorVariable | None = None) -> TensorVariable:
         """Reshape (..., n) to (..., n / n_states, n_states); `like` has the shape of `x`, with a better static type."""
-        return _in_groups(x, self.n_states, like)
+        return _in_groups(x, self.n_states, like=like)
 
     def statistic(self, x: TensorVariable) -> TensorVariable:
         return x
@@ -375,6 +375,7 @@ class AtMostOne:
     """
 
     size: int
+    apart: int = 1
 
     is_binary = False
     is_discrete = True
@@ -403,39 +404,42 @@ class AtMostOne:
         return None
 
     def _weights(self, a: TensorVariable) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
-        """Weights of the units of each group (..., n / size, size), their sum with that of "off", and a log scale."""
-        a = _in_groups(a, self.size)
-        top = disconnected_grad(pt.maximum(a.max(axis=-1), _const(0.0, a)))
-        weights = pt.exp(a - top[..., None])
-        return weights, weights.sum(axis=-1, acc_dtype=a.dtype) + pt.exp(-top), top
+        """Weights of the units of each group, their sum with that of "off", and a log scale.
+
+        Shapes (..., n / (size * apart), size, apart), and without the axis before the last.
+        """
+        a = _in_groups(a, self.size, self.apart)
+        top = disconnected_grad(pt.maximum(a.max(axis=-2), _const(0.0, a)))
+        weights = pt.exp(a - top[..., None, :])
+        return weights, weights.sum(axis=-2, acc_dtype=a.dtype) + pt.exp(-top), top
 
     def log_partition(self, a: TensorVariable) -> TensorVariable:
         _, total, top = self._weights(a)
-        return pt.log(total) + top
+        return self._flat(pt.log(total) + top, a, self.size)
 
     def mean(self, a: TensorVariable) -> TensorVariable:
         weights, total, _ = self._weights(a)
-        return self._flat(weights / total[..., None], a)
+        return self._flat(weights / total[..., None, :], a)
 
     def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         weights, total, _ = self._weights(a)
         u, rng = rng.uniform(total)
         # one number for each group falls into the interval of a unit, or after all of them
         threshold = u.astype(a.dtype) * total
-        edge = weights[..., 0]
+        edge = weights[..., 0, :]
         below = [pt.lt(threshold, edge)]
         for i in range(1, self.size):
-            edge = edge + weights[..., i]
+            edge = edge + weights[..., i, :]
             below.append(pt.lt(threshold, edge))
         units = [below[0], *(pt.and_(here, pt.invert(before)) for before, here in itertools.pairwise(below))]
-        return self._flat(pt.stack(units, axis=-1).astype(a.dtype), a), rng
+        return self._flat(pt.stack(units, axis=-2).astype(a.dtype), a), rng
 
     @staticmethod
-    def _flat(x: TensorVariable, like: TensorVariable) -> TensorVariable:
-        """Reshape (..., n / size, size) to the shape (..., n) of `like`."""
+    def _flat(x: TensorVariable, like: TensorVariable, size: int = 1) -> TensorVariable:
+        """Join the last axes of `x`, so that its shape is that (..., n) of `like`, or (..., n / size)."""
         if like.type.shape[-1] is not None and like.type.shape[:-1].count(None) <= 1:
-            return x.reshape((*engine.leading(like), like.type.shape[-1]))
-        return x.reshape(like.shape)
+            return x.reshape((*engine.leading(like), like.type.shape[-1] // size))
+        return x.reshape((*(like.shape[i] for i in range(like.ndim - 1)), -1))
 
     def noise(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         return self.sample(pt.zeros_like(like), rng)

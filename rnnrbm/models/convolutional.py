@@ -243,8 +243,8 @@ class ConvolutionalRBM(NamedTuple):
 
     @property
     def hidden(self) -> Unit:
-        """Unit type of the hidden layer, whose columns are ordered by square, filter and place in a group."""
-        return Bernoulli() if self.pool == 1 else AtMostOne(self.pool**2)
+        """Unit type of the hidden layer, whose columns are ordered by group, place in it, and filter."""
+        return Bernoulli() if self.pool == 1 else AtMostOne(self.pool**2, self.W.type.shape[1])
 
     @property
     def n_hidden(self) -> int:
@@ -274,7 +274,7 @@ class ConvolutionalRBM(NamedTuple):
         n_visible = self.b_v.type.shape[-1]
         W = self._correlate(pt.as_tensor(np.eye(n_visible, dtype=self.W.dtype)))
         groups = self.layout.n_positions // self.pool**2
-        b_h = self.b_h[..., None, :, None] + pt.zeros((groups, 1, self.pool**2), self.W.dtype)
+        b_h = self.b_h[..., None, :] + pt.zeros((groups * self.pool**2, 1), self.W.dtype)
         b_h = b_h.reshape((*engine.leading(self.b_h), self.n_hidden))
         b_v = self._visible_bias() + pt.zeros_like(self.b_v)
         return RBM(pt.specify_shape(W, (n_visible, self.n_hidden)), b_v, b_h, self.visible, self.hidden)
@@ -284,11 +284,9 @@ class ConvolutionalRBM(NamedTuple):
 
     def _window_weights(self) -> TensorVariable:
         """The filters at all offsets in a window: (window pixels, units of a square)."""
-        of, group = self.layout, self.pool**2
+        of = self.layout
         offsets = pt.as_tensor(_offsets(of.size, of.side, of.pool).astype(self.W.dtype))
-        window, groups, n_filters = (of.reach * of.side) ** 2, of.side**2 // group, self.W.type.shape[1]
-        there = (offsets @ self.W).reshape((window, groups, group, n_filters))
-        return there.transpose((0, 1, 3, 2)).reshape((window, of.side**2 * n_filters))
+        return (offsets @ self.W).reshape(((of.reach * of.side) ** 2, of.side**2 * self.W.type.shape[1]))
 
     def _correlate(self, s: TensorVariable) -> TensorVariable:
         """What hidden units read of images, without biases: (..., n_visible) -> (..., n_hidden)."""
@@ -305,10 +303,10 @@ class ConvolutionalRBM(NamedTuple):
 
     def hidden_activation(self, v: TensorVariable) -> TensorVariable:
         """Input of the hidden units: (..., n_visible) -> (..., n_hidden)."""
-        read, group, n_filters = self._correlate(self.visible.statistic(v)), self.pool**2, self.W.type.shape[1]
-        read = read.reshape((*engine.leading(read), self.n_hidden // (group * n_filters), n_filters, group))
-        x = read + self.b_h[..., None, :, None]
-        return x.reshape((*(-1 if n is None else n for n in x.type.shape[:-3]), self.n_hidden))
+        read = self._correlate(self.visible.statistic(v))
+        x = read.reshape((*engine.leading(read), self.layout.n_positions, self.W.type.shape[1]))
+        x = x + self.b_h[..., None, :]
+        return x.reshape((*(-1 if n is None else n for n in x.type.shape[:-2]), self.n_hidden))
 
     def visible_activation(self, h: TensorVariable) -> TensorVariable:
         """Input of the visible units: (..., n_hidden) -> (..., n_visible)."""
@@ -364,14 +362,41 @@ class ConvolutionalRBM(NamedTuple):
         u, rng = rng.uniform(v[:, 0])
         chosen = pt.floor(u * np.float32(n_visible)).astype("int32")
         one = pt.eq(pt.arange(n_visible, dtype="int32"), chosen[:, None]).astype(v.dtype)
-        flipped = v + one - np.asarray(2.0, v.dtype) * one * v
-        return -pt.softplus(self.free_energy(v) - self.free_energy(flipped)) * np.asarray(n_visible, v.dtype), rng
+        change = np.asarray(1.0, v.dtype) - np.asarray(2.0, v.dtype) * (one * v).sum(axis=-1)
+        squares, rows = self._around(chosen)
+        weights = self._window_weights()
+        added = pt.concatenate([weights, pt.zeros((1, weights.type.shape[1]), weights.dtype)])[rows]
+        x = self.hidden_activation(v).reshape((_rows(v), -1, weights.type.shape[1]))
+        x = x[pt.arange(v.shape[0])[:, None], squares]
+        before = self.hidden.log_partition(x).sum(axis=(1, 2), acc_dtype=v.dtype)
+        after = self.hidden.log_partition(x + change[:, None, None] * added).sum(axis=(1, 2), acc_dtype=v.dtype)
+        gap = change * (one * self._visible_bias()).sum(axis=-1) + after - before
+        return -pt.softplus(gap) * np.asarray(n_visible, v.dtype), rng
+
+    def _around(self, pixel: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
+        """Where a pixel (R,) is read: squares of hidden units, and the pixel's place in the window of each.
+
+        Both have shape (R, n): all squares whose windows hold the pixel, and others to make up their number, where the
+        place is the number of pixels of a window.
+        """
+        of = self.layout
+        at: list[tuple[TensorVariable, TensorVariable]] = []
+        for place, count in ((pixel // of.width, of.rows), (pixel % of.width, of.columns)):
+            n = min(of.reach, count)
+            first = pt.clip(place // of.side - (of.reach - 1), 0, count - n)
+            square = first[:, None] + np.arange(n, dtype=np.int32)
+            at.append((square, place[:, None] - square * of.side))
+        (row, y), (column, x) = ((at[0][0][:, :, None], at[0][1][:, :, None]), (at[1][0][:, None], at[1][1][:, None]))
+        inside = pt.ge(y, 0) & pt.lt(y, of.reach * of.side) & pt.ge(x, 0) & pt.lt(x, of.reach * of.side)
+        place = ((y // of.side * of.reach + x // of.side) * of.side + y % of.side) * of.side + x % of.side
+        place = pt.switch(inside, place, (of.reach * of.side) ** 2)
+        n = min(of.reach, of.rows) * min(of.reach, of.columns)
+        return (row * of.columns + column).reshape((_rows(pixel[:, None]), n)), place.reshape((_rows(pixel[:, None]), n))
 
     def hidden_means(self, v: TensorVariable) -> TensorVariable:
         """Mean of each filter's hidden units given rows: (R, n_visible) -> (R, n_filters)."""
-        mean, group = self.hidden.mean(self.hidden_activation(v)), self.pool**2
-        n_filters = self.W.type.shape[1]
-        return mean.reshape((_rows(v), self.n_hidden // (group * n_filters), n_filters, group)).mean(axis=(1, 3))
+        mean = self.hidden.mean(self.hidden_activation(v))
+        return mean.reshape((_rows(v), self.layout.n_positions, self.W.type.shape[1])).mean(axis=1)
 
     def pooled(self, v: TensorVariable) -> TensorVariable:
         """Probabilities that any unit of a group is on: (R, n_visible) -> (R, n_filters, groups down, groups across).
@@ -381,7 +406,7 @@ class ConvolutionalRBM(NamedTuple):
         of, n_filters, group = self.layout, self.W.type.shape[1], self.pool**2
         per_side = of.side // of.pool
         on = self.hidden.mean(self.hidden_activation(v))
-        on = on.reshape((_rows(v), of.rows, of.columns, per_side, per_side, n_filters, group)).sum(axis=-1)
+        on = on.reshape((_rows(v), of.rows, of.columns, per_side, per_side, group, n_filters)).sum(axis=-2)
         on = on.transpose((0, 5, 1, 3, 2, 4))
         return on.reshape((_rows(v), n_filters, of.rows * per_side, of.columns * per_side))
 

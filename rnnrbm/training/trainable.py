@@ -265,6 +265,18 @@ USUAL_OF_IMAGES: dict[str, Any] = {
     "valid_n_temperatures": 2000,
     "valid_n_exact_states": 0,
 }
+#: The same for convolutional RBMs, whose biases are shared, so that they are not centred.
+USUAL_OF_CONVOLUTION: dict[str, Any] = USUAL_OF_IMAGES | {
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "centring": False,
+    "adaptive_offsets": False,
+    "sparsity_target": 0.02,
+    "sparsity_cost": 10.0,
+    "averaging": 0.99,
+    "valid_n_chains": 20,
+    "valid_n_temperatures": 200,
+}
 #: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
 RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
 #: Images of a batch, and images that are read in all epochs together, within 50 to 150 epochs.
@@ -302,10 +314,17 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
             raise TypeError(f"{where} must be a dict of settings of training by name, got {type(own).__name__}")
         checked = Training.named(own, where=where)
         return usual | {name: getattr(checked, name) for name in own}
+    if single_frames and is_convolutional(model.density) and model.density.visible.is_discrete:
+        return usual | USUAL_OF_CONVOLUTION
     if _is_of_images(model, single_frames):
         # the more pixels, the greater is the curvature of the loss in the direction that all of them share
         return usual | USUAL_OF_IMAGES | {"learning_rate": min(RATE_OF_A_PIXEL / model.n_visible, MOST_RATE)}
     return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
+
+
+def is_convolutional(density: Any) -> bool:
+    """Whether a density has the layers of an RBM, but shares its weights among places of a frame."""
+    return has_layers(density) and not isinstance(density, RBM)
 
 
 def _is_of_images(model: Any, single_frames: bool) -> bool:
