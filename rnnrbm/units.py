@@ -367,9 +367,9 @@ class Softmax:
 
 @dataclass(frozen=True)
 class AtMostOne:
-    """Groups of `size` binary units with at most one unit on; the layer size is a multiple of `size`.
+    """Groups of `size` binary units with at most one unit on; the layer size is a multiple of `size` times `apart`.
 
-    A group is a softmax unit with one more state, in which all of its units are off. As hidden units these are the
+    The units of a group lie `apart` columns from each other; by default they are neighbours. A group is a softmax unit with one more state, in which all of its units are off. As hidden units these are the
     detection units of probabilistic max-pooling: whether any unit of a group is on is the group's pooling unit (Lee,
     Grosse, Ranganath & Ng, "Convolutional deep belief networks", ICML 2009, section 3.3).
     """
@@ -383,15 +383,17 @@ class AtMostOne:
     def __post_init__(self) -> None:
         if self.size < 2:
             raise ValueError(f"size must be at least 2, got {self.size}; groups of one unit are Bernoulli()")
+        if self.apart < 1:
+            raise ValueError(f"apart must be at least 1, got {self.apart}")
 
     @property
     def group_size(self) -> int:
-        return self.size
+        return self.size * self.apart
 
     def validate(self, values: np.ndarray) -> str:
         if message := _not_binary(values):
             return message
-        on = values.reshape(len(values), -1, self.size).sum(axis=2)
+        on = values.reshape(len(values), -1, self.size, self.apart).sum(axis=2)
         if on.max(initial=0) <= 1:
             return ""
         t = int(np.argwhere(on > 1)[0][0])
@@ -449,8 +451,9 @@ class AtMostOne:
 
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
-        off = frames - total.reshape(-1, self.size).sum(axis=1)
-        return np.log(total + 1.0) - np.repeat(np.log(off + 1.0), self.size)
+        grouped = total.reshape(-1, self.size, self.apart)
+        off = frames - grouped.sum(axis=1, keepdims=True)
+        return (np.log(grouped + 1.0) - np.log(off + 1.0)).ravel()
 
 
 @dataclass(frozen=True)

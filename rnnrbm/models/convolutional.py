@@ -179,6 +179,7 @@ class ConvolutionalRBM(NamedTuple):
         shared_bias: bool = False,
         visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
         b_v: np.ndarray | float = 0.0,
+        b_h: float = -3.0,
         scale: float = 0.01,
         dtype: str | None = None,
     ) -> ConvolutionalRBM:
@@ -201,6 +202,8 @@ class ConvolutionalRBM(NamedTuple):
         visible : Unit
         b_v : array of shape (n_visible,) or float
             Initial visible biases.
+        b_h : float
+            Initial hidden biases. They are negative, so that units are seldom on and filters come to differ.
         scale : float
             Standard deviation of the initial weights.
         dtype : str or None
@@ -224,7 +227,7 @@ class ConvolutionalRBM(NamedTuple):
         return cls(
             engine.shared(rng.normal(0.0, scale, (shape.size**2, n_filters)), "W", dtype),
             engine.shared(biases, "b_v", dtype),
-            engine.shared(np.zeros(n_filters), "b_h", dtype),
+            engine.shared(np.full(n_filters, b_h), "b_h", dtype),
             shape.height,
             shape.pool,
             bool(shared_bias),
