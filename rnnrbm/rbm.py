@@ -269,7 +269,8 @@ def sparsity_penalty(
 ) -> TensorVariable:
     """Return the sum over hidden units of the squared difference of their mean activity from a target.
 
-    Hidden units that share their weights share their mean activity (:func:`mean_activity`). (Lee, Ekanadham & Ng, "Sparse deep belief net model for visual area V2", NIPS 2007.)
+    Hidden units that share their weights share their mean activity (:func:`mean_activity`).
+    (Lee, Ekanadham & Ng, "Sparse deep belief net model for visual area V2", NIPS 2007.)
 
     Parameters
     ----------

@@ -369,9 +369,10 @@ class Softmax:
 class AtMostOne:
     """Groups of `size` binary units with at most one unit on; the layer size is a multiple of `size` times `apart`.
 
-    The units of a group lie `apart` columns from each other; by default they are neighbours. A group is a softmax unit with one more state, in which all of its units are off. As hidden units these are the
-    detection units of probabilistic max-pooling: whether any unit of a group is on is the group's pooling unit (Lee,
-    Grosse, Ranganath & Ng, "Convolutional deep belief networks", ICML 2009, section 3.3).
+    The units of a group lie `apart` columns from each other; by default they are neighbours. A group is a softmax unit
+    with one more state, in which all of its units are off. As hidden units these are the detection units of
+    probabilistic max-pooling, whose pooling unit says whether any unit of its group is on (Lee, Grosse, Ranganath & Ng,
+    "Convolutional deep belief networks", ICML 2009, section 3.3).
     """
 
     size: int

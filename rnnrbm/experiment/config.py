@@ -217,7 +217,8 @@ class Model(Settings):
         without a number it is 1; with ``"gaussian:learned"`` each column has its own, which is learned. By default the
         kind of frame decides: binary for notes, Gaussian for real numbers.
     n_filters, filter_size : int
-        For a convolutional RBM: number of filters, and the side of each in pixels.
+        For a convolutional RBM: number of filters, and the side of each in pixels; 0 chooses about a third of the
+        image.
     pool : int
         For a convolutional RBM: side of a group of hidden units with at most one on; 1 for no pooling.
     height : int
@@ -248,7 +249,7 @@ class Model(Settings):
     visible: str | None = None
     hidden: str | None = None
     n_filters: Count | None = None
-    filter_size: Count | None = None
+    filter_size: Number | None = None
     pool: Count | None = None
     height: Number | None = None
     shared_bias: bool | None = None
@@ -322,7 +323,8 @@ class Config(Settings):
         name = others.data["model"].name if "model" in others.data else "rbm"
         if training.persistent and name not in ("rbm", "conv-rbm"):
             raise ValueError(
-                f'persistent chains need biases that are the same for all frames: model "rbm" or "conv-rbm", not "{name}"'
+                'persistent chains need biases that are the same for all frames: model "rbm" or "conv-rbm", not '
+                f'"{name}"'
             )
         return training
 

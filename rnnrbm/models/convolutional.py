@@ -10,8 +10,8 @@ unsupervised learning of hierarchical representations", ICML 2009).
     P(h_k(y, x) = 1 | v) = exp I_k(y, x) / (1 + sum of exp I_k over the group),   I: the bracket above
 
 Both directions are matrix products. The map is cut into squares of `s` x `s` units. The units of a square read a window
-that is a little larger than a filter, and the windows of neighbouring squares lie `s` pixels apart; so a window is a few
-slices of the image, and one product with a matrix, in which the filters stand at `s` x `s` offsets, gives all units of
+that is a little larger than a filter, and the windows of neighbouring squares lie `s` pixels apart. So a window is a
+few slices of the image. One product with a matrix, in which the filters stand at `s` x `s` offsets, gives all units of
 all squares. This takes some more multiplications than necessary, and far fewer copies than a window for each unit.
 """
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
@@ -36,7 +36,7 @@ from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import AtMostOne, Bernoulli, Unit, unit_tensors, with_unit_tensors
 
-__all__ = ["ConvolutionalRBM", "Layout", "conv_rbm", "layout"]
+__all__ = ["ConvolutionalRBM", "Layout", "conv_rbm", "layout", "usual_filter_size"]
 
 
 class Layout(NamedTuple):
@@ -112,12 +112,24 @@ def layout(n_visible: int, filter_size: int, pool: int, height: int = 0) -> Layo
     if down % pool or across % pool:
         fits = [p for p in range(1, min(down, across) + 1) if down % p == 0 and across % p == 0]
         raise ValueError(
-            f"pool={pool} does not divide the {down} x {across} hidden units of a filter of {size} x {size} on an image "
-            f"of {height} x {width}; choose pool among {', '.join(map(str, fits))}, or another filter_size"
+            f"pool={pool} does not divide the {down} x {across} hidden units of a filter of {size} x {size} on an "
+            f"image of {height} x {width}; choose pool among {', '.join(map(str, fits))}, or another filter_size"
         )
     both = math.gcd(down, across)
     side = next((s for s in (2, 3, 4) if s % pool == 0 and both % s == 0), pool)
     return Layout(height, width, size, pool, side, down // side, across // side)
+
+
+def usual_filter_size(n_visible: int, pool: int, height: int = 0) -> int:
+    """Return the side of a filter if none is chosen: about a third of an image, and 5 pixels or more if they fit.
+
+    It is the next size of which the hidden units divide into groups: 9 for images of 28 x 28 pixels, 5 for 8 x 8.
+    """
+    whole = layout(n_visible, 1, 1, height)
+    shorter = min(whole.height, whole.width)
+    first = min(max(5, shorter // 3), shorter)
+    fits = (s for s in range(first, shorter + 1) if (whole.height - s + 1) % pool == (whole.width - s + 1) % pool == 0)
+    return next(fits, first)  # of which layout says what does not fit
 
 
 @functools.cache
@@ -171,7 +183,7 @@ class ConvolutionalRBM(NamedTuple):
         cls,
         n_visible: int,
         n_filters: int = 32,
-        filter_size: int = 5,
+        filter_size: int = 0,
         *,
         seed: Seed,
         pool: int = 2,
@@ -190,7 +202,7 @@ class ConvolutionalRBM(NamedTuple):
         n_visible : int
             Pixels of an image.
         n_filters, filter_size : int
-            Number of filters, and their side in pixels.
+            Number of filters, and their side in pixels; 0 stands for :func:`usual_filter_size`.
         seed : int or numpy.random.Generator
         pool : int
             Side of a group of hidden units with at most one on; 1 for no pooling.
@@ -219,7 +231,7 @@ class ConvolutionalRBM(NamedTuple):
         rng = generator(seed)
         biases = check_biases(b_v, n_visible)
         n_filters = whole_number("n_filters", n_filters, 1)
-        shape = layout(n_visible, filter_size, pool, height)
+        shape = layout(n_visible, filter_size or usual_filter_size(n_visible, pool, height), pool, height)
         if not hasattr(visible, "log_partition"):
             raise TypeError(f"visible must be a unit type, such as Bernoulli(), got {visible!r}")
         if shared_bias:
@@ -394,7 +406,9 @@ class ConvolutionalRBM(NamedTuple):
         place = ((y // of.side * of.reach + x // of.side) * of.side + y % of.side) * of.side + x % of.side
         place = pt.switch(inside, place, (of.reach * of.side) ** 2)
         n = min(of.reach, of.rows) * min(of.reach, of.columns)
-        return (row * of.columns + column).reshape((_rows(pixel[:, None]), n)), place.reshape((_rows(pixel[:, None]), n))
+        return (row * of.columns + column).reshape((_rows(pixel[:, None]), n)), place.reshape(
+            (_rows(pixel[:, None]), n)
+        )
 
     def hidden_means(self, v: TensorVariable) -> TensorVariable:
         """Mean of each filter's hidden units given rows: (R, n_visible) -> (R, n_filters)."""
@@ -443,7 +457,7 @@ def _overlap_add(parts: list[TensorVariable], axis: int) -> TensorVariable:
 def conv_rbm(
     n_visible: int,
     n_filters: int = 32,
-    filter_size: int = 5,
+    filter_size: int = 0,
     *,
     seed: Seed,
     pool: int = 2,

@@ -44,6 +44,7 @@ __all__ = [
     "Chunk",
     "Evaluator",
     "frequent_states",
+    "has_many_hidden",
     "log_likelihood",
     "usable_states",
     "usual_annealing",
@@ -259,6 +260,8 @@ class Evaluator:
         if exact_states is not None and method != "exact":
             states = self._exact_states(exact_states)
             self.settings += f", {len(exact_states)} frame{'s' if len(exact_states) > 1 else ''} enumerated"
+        if has_many_hidden(model.density):  # as much memory as fewer hidden units would take
+            rows = rows * MANY_HIDDEN // as_layers(model.density).n_hidden
         self.chunk = max(1, rows // n_chains)
         if method == "exact":
             self.chunk = rows if normalized else 64

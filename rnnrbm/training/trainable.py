@@ -268,11 +268,11 @@ USUAL_OF_IMAGES: dict[str, Any] = {
 #: The same for convolutional RBMs, whose biases are shared, so that they are not centred.
 USUAL_OF_CONVOLUTION: dict[str, Any] = USUAL_OF_IMAGES | {
     "optimiser": "adam",
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "centring": False,
     "adaptive_offsets": False,
     "sparsity_target": 0.02,
-    "sparsity_cost": 10.0,
+    "sparsity_cost": 3.0,
     "averaging": 0.99,
     "valid_n_chains": 20,
     "valid_n_temperatures": 200,
@@ -281,6 +281,8 @@ USUAL_OF_CONVOLUTION: dict[str, Any] = USUAL_OF_IMAGES | {
 RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
 #: Images of a batch, and images that are read in all epochs together, within 50 to 150 epochs.
 IMAGE_BATCH, IMAGES_READ = 100, 2_500_000
+#: The same of a convolutional RBM, whose filters see many places of each image, within 10 to 150 epochs.
+IMAGES_READ_BY_CONVOLUTION = 500_000
 
 
 def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]:
@@ -314,24 +316,19 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
             raise TypeError(f"{where} must be a dict of settings of training by name, got {type(own).__name__}")
         checked = Training.named(own, where=where)
         return usual | {name: getattr(checked, name) for name in own}
-    if single_frames and is_convolutional(model.density) and model.density.visible.is_discrete:
-        return usual | USUAL_OF_CONVOLUTION
     if _is_of_images(model, single_frames):
+        if not isinstance(model.density, RBM):
+            return usual | USUAL_OF_CONVOLUTION
         # the more pixels, the greater is the curvature of the loss in the direction that all of them share
         return usual | USUAL_OF_IMAGES | {"learning_rate": min(RATE_OF_A_PIXEL / model.n_visible, MOST_RATE)}
     return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
 
 
-def is_convolutional(density: Any) -> bool:
-    """Whether a density has the layers of an RBM, but shares its weights among places of a frame."""
-    return has_layers(density) and not isinstance(density, RBM)
-
-
 def _is_of_images(model: Any, single_frames: bool) -> bool:
-    """Whether a model is an RBM of discrete frames that are independent of each other."""
+    """Whether a model is an RBM, perhaps convolutional, of discrete frames that are independent of each other."""
     if not single_frames or not isinstance(model, SequenceModel):
         return False
-    return isinstance(model.density, RBM) and model.density.visible.is_discrete
+    return has_layers(model.density) and model.density.visible.is_discrete
 
 
 def missing_settings(model: Any, settings: Training, *, single_frames: bool = False) -> dict[str, Any]:
@@ -427,7 +424,9 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     if _is_of_images(model, single_frames):
         most = IMAGE_BATCH
         if "epochs" not in chosen:
-            epochs = int(np.clip(IMAGES_READ // max(n_frames, 1), 50, 150))
+            convolutional = not isinstance(model.density, RBM)
+            read, least = (IMAGES_READ_BY_CONVOLUTION, 10) if convolutional else (IMAGES_READ, 50)
+            epochs = int(np.clip(read // max(n_frames, 1), least, 150))
             settings = settings.model_copy(update={"epochs": epochs})
     usual = min(most, max(1, n_frames // 20))
     size = settings.batch_size if "batch_size" in chosen else usual

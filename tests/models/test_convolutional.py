@@ -1,4 +1,4 @@
-"""The convolutional RBM: against NumPy loops over windows, sums over all states, and the RBM of its explicit weights."""
+"""The convolutional RBM: against NumPy loops over windows, sums over all states, and an RBM of explicit weights."""
 
 import itertools
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 from scipy import stats
-from scipy.special import expit, logsumexp
+from scipy.special import logsumexp
 
 import rnnrbm
 from rnnrbm.backend import engine, random
@@ -295,6 +295,6 @@ def test_what_cannot_be_made_is_refused():
         ConvolutionalRBM.init(16, 2, 3, seed=0, visible=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n_filters"):
         ConvolutionalRBM.init(16, 0, 3, seed=0)
+    conv = ConvolutionalRBM.init(16, 2, 3, seed=0, visible=Gaussian())
     with pytest.raises(TypeError, match="needs binary visible units"):
-        conv = ConvolutionalRBM.init(16, 2, 3, seed=0, visible=Gaussian())
         conv.pseudo_log_likelihood(pt.zeros((2, 16)), random.shared(0))
