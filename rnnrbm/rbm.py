@@ -11,7 +11,7 @@ Sources: Smolensky 1986; Hinton, "Training products of experts by minimizing con
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pytensor
@@ -123,6 +123,10 @@ class RBM(NamedTuple):
     def biases(self) -> tuple[str, ...]:
         return ("b_v", "b_h")
 
+    @property
+    def n_hidden(self) -> int:
+        return self.W.type.shape[1]
+
     def tensors(self) -> list[TensorVariable]:
         return [self.W, self.b_v, self.b_h, *unit_tensors(self.visible, self.hidden)]
 
@@ -182,6 +186,10 @@ class RBM(NamedTuple):
         """Sample all hidden units given `v`, then all visible units given the hidden ones: v -> v'."""
         h, rng = self.hidden.sample(self.hidden_activation(v), rng)
         return self.visible.sample(self.visible_activation(h), rng)
+
+    def hidden_means(self, v: TensorVariable) -> TensorVariable:
+        """Mean of each hidden unit given rows: (..., n_visible) -> (..., n_hidden)."""
+        return self.hidden.mean(self.hidden_activation(v))
 
     def pseudo_log_likelihood(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         """Estimate the log pseudo-likelihood of binary rows from one random unit of each row.
@@ -247,12 +255,13 @@ def statistics_gradient(rbm: RBM, v: TensorVariable, negative: TensorVariable) -
     return [model - data for data, model in zip(means(v), means(negative), strict=True)]
 
 
-def mean_activity(rbm: RBM, v: TensorVariable, counts: TensorVariable | None = None) -> TensorVariable:
+def mean_activity(rbm: Any, v: TensorVariable, counts: TensorVariable | None = None) -> TensorVariable:
     """Return the mean of each hidden unit given rows of data (R, n_visible): shape (n_hidden,).
 
-    `counts` (R,) is 1 for data and 0 for padding; None: all are data.
+    Where hidden units share their weights, it is the mean of all that do. `counts` (R,) is 1 for data and 0 for
+    padding; None: all are data.
     """
-    h = rbm.hidden.mean(rbm.hidden_activation(v))
+    h = rbm.hidden_means(v)
     if counts is None:
         return h.mean(axis=0)
     weight = counts.astype(h.dtype)
@@ -260,15 +269,16 @@ def mean_activity(rbm: RBM, v: TensorVariable, counts: TensorVariable | None = N
 
 
 def sparsity_penalty(
-    rbm: RBM, v: TensorVariable, target: float, counts: TensorVariable | None = None
+    rbm: Any, v: TensorVariable, target: float, counts: TensorVariable | None = None
 ) -> TensorVariable:
     """Return the sum over hidden units of the squared difference of their mean activity from a target.
 
+    Hidden units that share their weights share their mean activity (:func:`mean_activity`).
     (Lee, Ekanadham & Ng, "Sparse deep belief net model for visual area V2", NIPS 2007.)
 
     Parameters
     ----------
-    rbm : RBM
+    rbm : RBM or ConvolutionalRBM
     v : TensorVariable, shape (R, n_visible)
         Data.
     target : float
@@ -277,7 +287,9 @@ def sparsity_penalty(
         1 for data, 0 for padding; None: all are data.
     """
     mean = mean_activity(rbm, v, counts)
-    return pt.sqr(mean - np.asarray(target, mean.dtype)).sum()
+    penalty = pt.sqr(mean - np.asarray(target, mean.dtype)).sum()
+    sharing = rbm.n_hidden // mean.type.shape[0]  # hidden units with the same weights
+    return penalty * np.asarray(sharing, mean.dtype) if sharing > 1 else penalty
 
 
 def check_k(k: int) -> None:

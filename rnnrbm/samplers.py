@@ -23,7 +23,7 @@ from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.densities import EnergyDensity, FrameDensity, Independent, NormalizedDensity, clamped
 from rnnrbm.rbm import RBM, cd, check_k, gibbs
-from rnnrbm.weights import as_rbm, log_weights
+from rnnrbm.weights import as_layers, has_layers, log_weights
 
 __all__ = [
     "NegativePhase",
@@ -195,9 +195,9 @@ def tempered(
 
 
 def can_anneal(density: FrameDensity) -> bool:
-    """Whether :func:`anneal` can sample a density: an RBM of binary or softmax units, or one that has it as ``rbm``."""
-    rbm = as_rbm(density)
-    return isinstance(rbm, RBM) and rbm.visible.is_discrete and rbm.hidden.is_discrete
+    """Whether :func:`anneal` can sample a density: it is an RBM, or has one as attribute ``rbm``, of discrete units."""
+    rbm = as_layers(density)
+    return has_layers(rbm) and rbm.visible.is_discrete and rbm.hidden.is_discrete
 
 
 def check_annealing(density: FrameDensity) -> None:
@@ -242,7 +242,7 @@ def anneal(
     """
     check_k(k)
     check_annealing(density)
-    rbm: RBM = as_rbm(density)
+    rbm = as_layers(density)
     n_tensors = len(rbm.tensors())
 
     def step(beta: Any, v: Any, draw: Any, key: Any, *rest: Any) -> list[TensorVariable]:
@@ -364,7 +364,8 @@ def expected_frame(density: FrameDensity, v: TensorVariable, rng: Rng) -> tuple[
     """
     if isinstance(density, Independent):
         return density.visible.mean(density.b_v + pt.zeros_like(v)), rng
-    if not isinstance(density, RBM):
+    if not has_layers(density):
         return v, rng
-    h, rng = density.hidden.sample(density.hidden_activation(v), rng)
-    return density.visible.mean(density.visible_activation(h)), rng
+    layers: Any = density
+    h, rng = layers.hidden.sample(layers.hidden_activation(v), rng)
+    return layers.visible.mean(layers.visible_activation(h)), rng

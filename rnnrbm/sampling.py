@@ -24,6 +24,7 @@ from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.static import StaticModel
 from rnnrbm.units import Bernoulli, Unit, unit_tensors
+from rnnrbm.weights import has_layers
 
 __all__ = ["Sampler", "expect_blocks", "generate", "predict", "reconstruct"]
 
@@ -481,10 +482,10 @@ def reconstruct(model: Any, frames: np.ndarray, *, seed: random.Seed = 0, mode: 
     if isinstance(model, StaticModel):
         return model.reconstruct(frames, seed=seed, mode=mode)
     density = as_sequence_model(model).density
-    if not isinstance(density, RBM):
+    if not has_layers(density):
         return None
     (rows,) = check_pieces([frames], density, name="frames")
-    v = pt.tensor("v", dtype=density.W.dtype, shape=(len(rows), density.W.type.shape[0]))
+    v = pt.tensor("v", dtype=density.b_v.dtype, shape=(len(rows), density.b_v.type.shape[0]))
     expected, _ = expected_frame(density, v, random.shared(random.as_seed(seed)))
     return engine.to_numpy(engine.function([v], expected, mode=mode, trust_input=True)(rows.astype(v.dtype)))
 

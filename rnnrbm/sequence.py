@@ -30,7 +30,7 @@ from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
 from rnnrbm.rbm import mean_activity, sparsity_penalty
 from rnnrbm.recurrence import flatten, initial_state
 from rnnrbm.samplers import NegativePhase, draw_frame
-from rnnrbm.weights import as_rbm
+from rnnrbm.weights import as_layers
 
 __all__ = ["SequenceModel", "as_sequence_model"]
 
@@ -243,7 +243,7 @@ class SequenceModel(NamedTuple):
         cost = masked_mean(difference, mask)
         if sparsity is not None:
             target, factor = sparsity
-            penalty = sparsity_penalty(as_rbm(density), rows, target, row_mask)
+            penalty = sparsity_penalty(as_layers(density), rows, target, row_mask)
             cost = cost + np.asarray(factor, self.dtype) * penalty
         if hidden_mean is not None:
             mean = density.hidden.statistic(mean_activity(density, rows, row_mask))

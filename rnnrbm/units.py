@@ -1,4 +1,4 @@
-"""Unit types of a layer: binary, Gaussian with fixed or learned variance, softmax and rectified.
+"""Unit types of a layer: binary, Gaussian with fixed or learned variance, softmax, at most one of a group, rectified.
 
 A unit type is an exponential family with density proportional to ``exp(statistic(x) * a - base(x))`` for an
 activation ``a`` (bias plus input). An exponential family harmonium combines any visible type with any hidden type
@@ -11,6 +11,7 @@ where ``A = log_partition``. There is no class per pairing.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng
 
 __all__ = [
+    "AtMostOne",
     "Bernoulli",
     "Gaussian",
     "LearnedGaussian",
@@ -289,6 +291,14 @@ def with_unit_tensors(units: Sequence[Unit], tensors: Sequence[TensorVariable]) 
     return [LearnedGaussian(next(left)) if isinstance(unit, LearnedGaussian) else unit for unit in units]
 
 
+def _in_groups(x: TensorVariable, *sizes: int, like: TensorVariable | None = None) -> TensorVariable:
+    """Cut the last axis, whose last parts get `sizes`; `like` has the shape of `x`, with a better static type."""
+    like = x if like is None else like
+    if None not in like.type.shape[-1:] and like.type.shape[:-1].count(None) <= 1:
+        return x.reshape((*engine.leading(like), like.type.shape[-1] // math.prod(sizes), *sizes))
+    return x.reshape((*(like.shape[i] for i in range(x.ndim - 1)), -1, *sizes))
+
+
 @dataclass(frozen=True)
 class Softmax:
     """Groups of `n_states` binary units with exactly one unit on; the layer size is a multiple of `n_states`."""
@@ -320,10 +330,7 @@ class Softmax:
 
     def _grouped(self, x: TensorVariable, like: TensorVariable | None = None) -> TensorVariable:
         """Reshape (..., n) to (..., n / n_states, n_states); `like` has the shape of `x`, with a better static type."""
-        like = x if like is None else like
-        if None not in like.type.shape[-1:] and like.type.shape[:-1].count(None) <= 1:
-            return x.reshape((*engine.leading(like), like.type.shape[-1] // self.n_states, self.n_states))
-        return x.reshape((*(like.shape[i] for i in range(x.ndim - 1)), -1, self.n_states))
+        return _in_groups(x, self.n_states, like=like)
 
     def statistic(self, x: TensorVariable) -> TensorVariable:
         return x
@@ -359,6 +366,98 @@ class Softmax:
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
         return np.log((total + 1.0) / (frames + self.n_states))
+
+
+@dataclass(frozen=True)
+class AtMostOne:
+    """Groups of `size` binary units with at most one unit on; the layer size is a multiple of `size` times `apart`.
+
+    The units of a group lie `apart` columns from each other; by default they are neighbours. A group is a softmax unit
+    with one more state, in which all of its units are off. As hidden units these are the detection units of
+    probabilistic max-pooling, whose pooling unit says whether any unit of its group is on (Lee, Grosse, Ranganath & Ng,
+    "Convolutional deep belief networks", ICML 2009, section 3.3).
+    """
+
+    size: int
+    apart: int = 1
+
+    is_binary = False
+    is_discrete = True
+
+    def __post_init__(self) -> None:
+        if self.size < 2:
+            raise ValueError(f"size must be at least 2, got {self.size}; groups of one unit are Bernoulli()")
+        if self.apart < 1:
+            raise ValueError(f"apart must be at least 1, got {self.apart}")
+
+    @property
+    def group_size(self) -> int:
+        return self.size * self.apart
+
+    def validate(self, values: np.ndarray) -> str:
+        if message := _not_binary(values):
+            return message
+        on = values.reshape(len(values), -1, self.size, self.apart).sum(axis=2)
+        if on.max(initial=0) <= 1:
+            return ""
+        t = int(np.argwhere(on > 1)[0][0])
+        return f"has {int(on[t].max())} units of a group on in frame {t}; expected at most one of each {self.size}"
+
+    def statistic(self, x: TensorVariable) -> TensorVariable:
+        return x
+
+    def base(self, x: TensorVariable) -> None:
+        return None
+
+    def _weights(self, a: TensorVariable) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
+        """Weights of the units of each group, their sum with that of "off", and a log scale.
+
+        Shapes (..., n / (size * apart), size, apart), and without the axis before the last.
+        """
+        a = _in_groups(a, self.size, self.apart)
+        top = disconnected_grad(pt.maximum(a.max(axis=-2), _const(0.0, a)))
+        weights = pt.exp(a - top[..., None, :])
+        return weights, weights.sum(axis=-2, acc_dtype=a.dtype) + pt.exp(-top), top
+
+    def log_partition(self, a: TensorVariable) -> TensorVariable:
+        _, total, top = self._weights(a)
+        return self._flat(pt.log(total) + top, a, self.size)
+
+    def mean(self, a: TensorVariable) -> TensorVariable:
+        weights, total, _ = self._weights(a)
+        return self._flat(weights / total[..., None, :], a)
+
+    def sample(self, a: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        weights, total, _ = self._weights(a)
+        u, rng = rng.uniform(total)
+        # one number for each group falls into the interval of a unit, or after all of them
+        threshold = u.astype(a.dtype) * total
+        edge = weights[..., 0, :]
+        below = [pt.lt(threshold, edge)]
+        for i in range(1, self.size):
+            edge = edge + weights[..., i, :]
+            below.append(pt.lt(threshold, edge))
+        units = [below[0], *(pt.and_(here, pt.invert(before)) for before, here in itertools.pairwise(below))]
+        return self._flat(pt.stack(units, axis=-2).astype(a.dtype), a), rng
+
+    @staticmethod
+    def _flat(x: TensorVariable, like: TensorVariable, size: int = 1) -> TensorVariable:
+        """Join the last axes of `x`, so that its shape is that (..., n) of `like`, or (..., n / size)."""
+        if like.type.shape[-1] is not None and like.type.shape[:-1].count(None) <= 1:
+            return x.reshape((*engine.leading(like), like.type.shape[-1] // size))
+        return x.reshape((*(like.shape[i] for i in range(like.ndim - 1)), -1))
+
+    def noise(self, like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        return self.sample(pt.zeros_like(like), rng)
+
+    def at_temperature(self, temperature: float) -> tuple[AtMostOne, float]:
+        return self, 1.0
+
+    def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        total, frames = _total(pieces)
+        grouped = total.reshape(-1, self.size, self.apart)
+        off = frames - grouped.sum(axis=1, keepdims=True)
+        return (np.log(grouped + 1.0) - np.log(off + 1.0)).ravel()
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,26 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.densities import EnergyDensity, map_biases
 from rnnrbm.rbm import RBM
 
-__all__ = ["as_rbm", "log_weights"]
+__all__ = ["as_layers", "as_rbm", "has_layers", "log_weights"]
 
 
 def as_rbm(density: Any) -> Any:
     """Return ``density.rbm``, an RBM with explicit weights, if the density has it; otherwise the density itself."""
     return getattr(density, "rbm", density)
+
+
+def as_layers(density: Any) -> Any:
+    """Return what computes the two layers of an RBM: the density itself if it can, otherwise :func:`as_rbm`.
+
+    It has ``hidden_activation``, ``visible_activation``, the unit types ``visible`` and ``hidden``, and ``n_hidden``. A
+    convolutional RBM has them, and never needs its explicit weights, which are many.
+    """
+    return density if has_layers(density) else as_rbm(density)
+
+
+def has_layers(density: Any) -> bool:
+    """Whether a density has the methods of the two layers of an RBM; see :func:`as_layers`."""
+    return all(hasattr(density, name) for name in ("hidden_activation", "visible_activation", "hidden", "n_hidden"))
 
 
 def log_weights(density: EnergyDensity, states: TensorVariable) -> TensorVariable:
@@ -38,7 +52,7 @@ def log_weights(density: EnergyDensity, states: TensorVariable) -> TensorVariabl
     -------
     TensorVariable, shape (..., S), nats
     """
-    rbm = as_rbm(density)
+    rbm = as_layers(density)
     if not (isinstance(rbm, RBM) and rbm.hidden.is_binary):
         return -map_biases(density, lambda b: pt.expand_dims(b, -2)).free_energy(states)
     dtype = rbm.W.dtype

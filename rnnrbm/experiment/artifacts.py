@@ -376,12 +376,16 @@ def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State, m
     if state.rows:
         columns = {name: [row[name] for row in state.rows] for name in state.rows[0]}
         plot.save(plot.learning_curves(columns), figures / "learning_curves.png")
+    filter_shape = None
     if isinstance(run.model, SequenceModel):
         W = engine.to_numpy(getattr(run.model.density, "W", np.empty((0, 0))))
+        filter_shape = getattr(run.model.density, "filter_shape", None)
     else:
         own = run.model.filters()
         W = np.empty((0, 0)) if own is None else own
-    if len(W) == data.n_visible:  # tied weights have rows for distances, not for notes
+    if filter_shape is not None:  # of a convolution, smaller than a frame
+        plot.save(plot.filter_tiles(W, filter_shape), figures / "filters.png")
+    elif len(W) == data.n_visible:  # tied weights have rows for distances, not for notes
         plot.save(run.kind.draw_filters(W), figures / "filters.png")
     if hasattr(run.kind, "draw_reconstructions"):
         frames = np.concatenate([piece[:N_RECONSTRUCTED] for piece in data.test or data.valid])[:N_RECONSTRUCTED]

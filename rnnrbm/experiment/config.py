@@ -227,6 +227,15 @@ class Model(Settings):
         on; with ``"softmax:4"``, exactly one in each group of four. ``"gaussian:0.2"`` has a standard deviation of 0.2;
         without a number it is 1; with ``"gaussian:learned"`` each column has its own, which is learned. By default the
         kind of frame decides: binary for notes, Gaussian for real numbers.
+    n_filters, filter_size : int
+        For a convolutional RBM: number of filters, and the side of each in pixels; 0 chooses about a third of the
+        image.
+    pool : int
+        For a convolutional RBM: side of a group of hidden units with at most one on; 1 for no pooling.
+    height : int
+        For a convolutional RBM: rows of an image; 0 if it is square.
+    shared_bias : bool
+        For a convolutional RBM: one visible bias for all pixels, not one for each.
     """
 
     name: str = "rnn-rbm"
@@ -254,6 +263,11 @@ class Model(Settings):
     k: Count | None = None
     visible: str | None = None
     hidden: str | None = None
+    n_filters: Count | None = None
+    filter_size: Number | None = None
+    pool: Count | None = None
+    height: Number | None = None
+    shared_bias: bool | None = None
 
 
 class Evaluation(Settings):
@@ -322,9 +336,10 @@ class Config(Settings):
     @classmethod
     def _chains_of_one_distribution(cls, training: Training, others: ValidationInfo) -> Training:
         name = others.data["model"].name if "model" in others.data else "rbm"
-        if training.persistent and name != "rbm":
+        if training.persistent and name not in ("rbm", "conv-rbm"):
             raise ValueError(
-                f'persistent chains need biases that are the same for all frames: model "rbm", not "{name}"'
+                'persistent chains need biases that are the same for all frames: model "rbm" or "conv-rbm", not '
+                f'"{name}"'
             )
         return training
 

@@ -23,7 +23,7 @@ from rnnrbm.files import atomic, file_name, to_json
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sampling import expect_blocks, predict
 from rnnrbm.scoring.bounds import bound_options, has_bound, lower_bound
-from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, usable_states, usual_annealing
+from rnnrbm.scoring.likelihood import Evaluator, chosen_frames, has_many_hidden, usable_states, usual_annealing
 from rnnrbm.scoring.partition import annealing_schedule
 from rnnrbm.scoring.result import LogLikelihood, verdict, with_error
 from rnnrbm.sequence import SequenceModel
@@ -32,6 +32,8 @@ __all__ = ["check_how", "evaluate", "fingerprint", "read_partial", "score"]
 
 #: Frames without an order for which RAISE is computed unless a number is given.
 N_BRACKET_IMAGES = 200
+#: The same for a model with many hidden units, such as a convolutional RBM.
+N_BRACKET_OF_MANY = 6
 SAVE_EVERY = 10.0  # seconds between savings of what has been scored
 
 
@@ -182,7 +184,8 @@ def evaluate(
         Number of random frames for RAISE, 2 or more. The mean gap between AIS and RAISE on these frames is taken for
         the gap on all frames. It is small and varies little, so a few thousand frames are enough; its error is part of
         the standard error. None scores all frames; of frames without an order it stands for at most
-        :data:`N_BRACKET_IMAGES`, since each of them is annealed on its own.
+        :data:`N_BRACKET_IMAGES`, since each of them is annealed on its own, and with more than 4096 hidden units for
+        :data:`N_BRACKET_OF_MANY`.
     k, n_draws : int
         Prediction scores are those of frames that are sampled `n_draws` times given the true past, by `k` Gibbs steps
         from the frame before.
@@ -226,7 +229,8 @@ def evaluate(
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     if n_bracket_frames is None and not run.kind.is_sequence:
-        n_bracket_frames = N_BRACKET_IMAGES
+        many = isinstance(model, SequenceModel) and has_many_hidden(model.density)
+        n_bracket_frames = N_BRACKET_OF_MANY if many else N_BRACKET_IMAGES
     if n_bracket_frames is not None and n_bracket_frames < 2:
         raise ValueError(f"n_bracket_frames must be at least 2, or None for all, got {n_bracket_frames}")
     data = datasets.matched(data, run.kind)

@@ -26,7 +26,7 @@ from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import likelihood
 from rnnrbm.scoring.bounds import has_bound
 from rnnrbm.scoring.labels import classify
-from rnnrbm.scoring.likelihood import OF_ALL
+from rnnrbm.scoring.likelihood import OF_ALL, usual_annealing
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
@@ -169,7 +169,7 @@ def check_order(model: SequenceModel | StaticModel, name: str, data: datasets.Da
     """Raise ValueError if a model reads the past of frames that have no order."""
     if data.kind.is_sequence or not isinstance(model, SequenceModel) or not model.bias_weights:
         return
-    static = ("rbm", "nade", *registry.STATIC_MODELS)
+    static = ("rbm", "nade", "conv-rbm", *registry.STATIC_MODELS)
     raise ValueError(
         f"{data.name}: holds {data.kind.describe(data.n_visible)}, which do not follow each other in time, and "
         f"{name} models sequences; choose one of {', '.join(static)}"
@@ -280,7 +280,8 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     else:
         usual = {}
     if single and isinstance(model, SequenceModel) and not model.normalized:  # one Z of all frames
-        usual |= {"evaluation.n_chains": OF_ALL.n_chains, "evaluation.n_temperatures": OF_ALL.n_temperatures}
+        annealing = usual_annealing(model)
+        usual |= {"evaluation.n_chains": annealing.n_chains, "evaluation.n_temperatures": annealing.n_temperatures}
     if not isinstance(model, SequenceModel):
         usual["generation.k"] = model.usual_k
         if has_bound(model):  # one Z of all frames too

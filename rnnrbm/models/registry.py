@@ -13,6 +13,7 @@ Sequence models are each a network and a frame density.
 | ``mlp`` | a window of past frames | independent units |
 | ``rbm`` | none | RBM |
 | ``nade`` | none | NADE |
+| ``conv-rbm`` | none | convolutional RBM with max-pooling (Lee et al. 2009) |
 
 Other models of single frames (:mod:`rnnrbm.static`) have no likelihood that a network could use.
 
@@ -43,6 +44,7 @@ from rnnrbm.densities import Independent
 from rnnrbm.joint_units import Joint
 from rnnrbm.models.autoencoder import Autoencoder
 from rnnrbm.models.boltzmann import BoltzmannMachine
+from rnnrbm.models.convolutional import conv_rbm
 from rnnrbm.models.dbm import DBM
 from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.multimodal import MultimodalDBM
@@ -174,6 +176,7 @@ SEQUENCE_MODELS: dict[str, Callable[..., SequenceModel]] = {
     "mlp": mlp,
     "rbm": frame_rbm,
     "nade": frame_nade,
+    "conv-rbm": conv_rbm,
 }
 #: published name of another model of single frames -> the function that makes it
 STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {

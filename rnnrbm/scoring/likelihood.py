@@ -30,7 +30,6 @@ from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
 from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
-from rnnrbm.rbm import RBM
 from rnnrbm.scoring import estimators, partition
 from rnnrbm.scoring.bounds import lower_bound
 from rnnrbm.scoring.estimators import N_RESAMPLINGS, Estimate
@@ -39,13 +38,14 @@ from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import StateEncoder, check_pieces
 from rnnrbm.static import StaticModel
 from rnnrbm.warn import warn
-from rnnrbm.weights import as_rbm
+from rnnrbm.weights import as_layers, as_rbm, has_layers
 
 __all__ = [
     "Annealing",
     "Chunk",
     "Evaluator",
     "frequent_states",
+    "has_many_hidden",
     "log_likelihood",
     "usable_states",
     "usual_annealing",
@@ -131,6 +131,7 @@ def check_memory(model: SequenceModel, n_chains: int, n_temperatures: int, *, pr
         Before the names of the two in the message.
     """
     units = sum(b.type.shape[-1] for b in (getattr(model.density, name) for name in model.density.biases))
+    units = max(units, model.n_visible + getattr(model.density, "n_hidden", 0))
     # states of all units and numbers of as many; of each chain of a frame, how often it is drawn in each resampling
     size = 4 * np.dtype(model.dtype).itemsize * units * max(n_chains, ROWS) + 8 * N_RESAMPLINGS * n_chains
     memory.check(size, f"{prefix}n_chains={n_chains}", "choose fewer chains")
@@ -150,6 +151,9 @@ class Annealing(NamedTuple):
 #: were chosen on a published RBM of MNIST.
 OF_EACH = {"ais": Annealing(100, 1000, "linear"), "raise": Annealing(100, 1000, "quadratic")}
 OF_ALL = Annealing(500, 16_000, "quadratic")
+#: The same for a layer of more than :data:`MANY_HIDDEN` units, such as that of a convolution: minutes, not hours.
+OF_MANY = Annealing(100, 1000, "quadratic")
+MANY_HIDDEN = 4096
 
 
 def usual_annealing(
@@ -164,13 +168,20 @@ def usual_annealing(
 
     They are 100 chains and 1000 temperatures, with linear spacing for AIS and quadratic for RAISE. AIS of a static RBM
     has one Z for all frames, whose error is that of all frames; it gets 500 chains and 16 000 temperatures with
-    quadratic spacing.
+    quadratic spacing, or 100 and 1000 if the RBM has more than 4096 hidden units.
     """
     sequence = as_sequence_model(model)
     static = isinstance(sequence, SequenceModel) and not sequence.bias_weights and method in (None, "ais")
     usual = OF_ALL if static else OF_EACH["raise" if method == "raise" else "ais"]
+    if static and has_many_hidden(sequence.density):
+        usual = OF_MANY
     given: dict[str, Any] = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
     return usual._replace(**{name: value for name, value in given.items() if value is not None})
+
+
+def has_many_hidden(density: Any) -> bool:
+    """Whether a density has so many hidden units, more than 4096, that its usual annealing is shorter."""
+    return getattr(as_layers(density), "n_hidden", 0) > MANY_HIDDEN
 
 
 class Evaluator:
@@ -219,7 +230,8 @@ class Evaluator:
         model = as_sequence_model(model)
         if isinstance(model, StaticModel):
             raise TypeError(f"a {type(model).__name__} has no log-likelihood; it is measured by model.score(pieces)")
-        if not isinstance(model, SequenceModel) or not isinstance(as_rbm(model.density), (RBM, NormalizedDensity)):
+        scored = isinstance(model, SequenceModel) and (model.normalized or has_layers(as_layers(model.density)))
+        if not isinstance(model, SequenceModel) or not scored:
             raise TypeError(
                 f"expected a SequenceModel, an RBM or a normalized density, got "
                 f"{type(getattr(model, 'density', model)).__name__}; other energies can be trained, without valid "
@@ -249,6 +261,8 @@ class Evaluator:
         if exact_states is not None and method != "exact":
             states = self._exact_states(exact_states)
             self.settings += f", {len(exact_states)} frame{'s' if len(exact_states) > 1 else ''} enumerated"
+        if has_many_hidden(model.density):  # as much memory as fewer hidden units would take
+            rows = rows * MANY_HIDDEN // as_layers(model.density).n_hidden
         self.chunk = max(1, rows // n_chains)
         if method == "exact":
             self.chunk = rows if normalized else 64
@@ -309,7 +323,7 @@ class Evaluator:
 
     def _prepare_static(self, v: Any) -> None:
         """Compile all but the chains of the single Z of a static model, and spread them over the devices."""
-        rbm = as_rbm(map_biases(self.density, lambda b: b[None]))
+        rbm = as_layers(map_biases(self.density, lambda b: b[None]))
         base, _ = partition.base_activation(rbm, v, self._rng, pool=True)
         self._base = self._compiled([v], [base])
         self._free_energy = self._compiled([v], [rbm.free_energy(v)])
@@ -320,7 +334,7 @@ class Evaluator:
     def _static_outputs(self, small_steps: bool) -> list[Any]:
         """Graphs of the chains of a single Z, in as many rows as there are devices."""
         n = self._spread.n_devices
-        rbm = as_rbm(map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0)))
+        rbm = as_layers(map_biases(self.density, lambda b: pt.repeat(b[None], n, axis=0)))
         annealed = partition.ais_log_weights(
             rbm, self._inputs[0], self.betas, self.n_chains // n, self._rng, self._states, small_steps
         )
@@ -342,12 +356,13 @@ class Evaluator:
         return engine.shared(states, "exact_states", self.dtype)
 
     def _conditional(self, u: Any) -> Any:
-        """The density of each row of a chunk."""
+        """The density of each row of a chunk; explicit weights are for enumeration only."""
+        explicit = as_rbm if self.method == "exact" else as_layers
         if self._model.bias_weights:
-            return as_rbm(self._model.conditional(u))
+            return explicit(self._model.conditional(u))
         if self.method == "exact" and not self._model.normalized:  # one Z, which need not be summed for each frame
-            return as_rbm(map_biases(self.density, lambda b: b[None]))
-        return as_rbm(map_biases(self.density, lambda b: pt.repeat(b[None], self.chunk, axis=0)))
+            return explicit(map_biases(self.density, lambda b: b[None]))
+        return explicit(map_biases(self.density, lambda b: pt.repeat(b[None], self.chunk, axis=0)))
 
     def chunks(
         self, pieces: Sequence[np.ndarray], *, seed: int = 0, frames: int | None = None, done: int = 0

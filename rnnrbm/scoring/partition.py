@@ -329,7 +329,7 @@ class _Annealing:
         self.rbm = rbm._replace(b_v=rbm.b_v[:, None], b_h=rbm.b_h[:, None])
         self.base, self.n_chains, self.dtype = base[:, None], n_chains, rbm.W.dtype
         log_Z_base = rbm.visible.log_partition(base).sum(axis=-1, acc_dtype=self.dtype)
-        idle = rbm.hidden.log_partition(pt.zeros((rbm.W.type.shape[1],), self.dtype))
+        idle = rbm.hidden.log_partition(pt.zeros((rbm.n_hidden,), self.dtype))
         self.log_Z_base = log_Z_base + idle.sum(acc_dtype=self.dtype)
 
     def expand(self, x: TensorVariable) -> TensorVariable:

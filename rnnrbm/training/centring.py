@@ -23,7 +23,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.rbm import RBM
-from rnnrbm.weights import as_rbm
+from rnnrbm.weights import as_rbm, has_layers
 
 __all__ = ["Centring", "centring"]
 
@@ -86,6 +86,8 @@ def centring(density: Any, mean: np.ndarray) -> Centring | None:
     mean : numpy.ndarray, shape (n_visible,)
         Mean frame of the training set.
     """
+    if has_layers(density) and not isinstance(density, RBM):  # its biases are shared, so they take up no other shift
+        return None
     if not isinstance(as_rbm(density), RBM) or not all(isinstance(p, SharedVariable) for p in density.tensors()):
         return None
     rbm = as_rbm(density)

@@ -46,8 +46,8 @@ from rnnrbm.samplers import NegativePhase
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import check_arrays, check_pieces
 from rnnrbm.training.settings import USUAL_RATE, Training, Variant
-from rnnrbm.units import Gaussian
-from rnnrbm.weights import as_rbm
+from rnnrbm.units import AtMostOne, Gaussian
+from rnnrbm.weights import as_layers, as_rbm, has_layers
 
 __all__ = [
     "Trainable",
@@ -266,10 +266,24 @@ USUAL_OF_IMAGES: dict[str, Any] = {
     "valid_n_temperatures": 2000,
     "valid_n_exact_states": 0,
 }
+#: The same for convolutional RBMs, whose biases are shared, so that they are not centred.
+USUAL_OF_CONVOLUTION: dict[str, Any] = USUAL_OF_IMAGES | {
+    "optimiser": "adam",
+    "learning_rate": 2e-3,
+    "centring": False,
+    "adaptive_offsets": False,
+    "sparsity_target": 0.02,
+    "sparsity_cost": 3.0,
+    "averaging": 0.99,
+    "valid_n_chains": 20,
+    "valid_n_temperatures": 200,
+}
 #: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
 RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
 #: Images of a batch, and images that are read in all epochs together, within 50 to 150 epochs.
 IMAGE_BATCH, IMAGES_READ = 100, 2_500_000
+#: The same of a convolutional RBM, whose filters see many places of each image, within 10 to 150 epochs.
+IMAGES_READ_BY_CONVOLUTION = 500_000
 
 
 def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]:
@@ -304,16 +318,18 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
         checked = Training.named(own, where=where)
         return usual | {name: getattr(checked, name) for name in own}
     if _is_of_images(model, single_frames):
+        if not isinstance(model.density, RBM):
+            return usual | USUAL_OF_CONVOLUTION
         # the more pixels, the greater is the curvature of the loss in the direction that all of them share
         return usual | USUAL_OF_IMAGES | {"learning_rate": min(RATE_OF_A_PIXEL / model.n_visible, MOST_RATE)}
     return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
 
 
 def _is_of_images(model: Any, single_frames: bool) -> bool:
-    """Whether a model is an RBM of discrete frames that are independent of each other."""
+    """Whether a model is an RBM, perhaps convolutional, of discrete frames that are independent of each other."""
     if not single_frames or not isinstance(model, SequenceModel):
         return False
-    return isinstance(model.density, RBM) and model.density.visible.is_discrete
+    return has_layers(model.density) and model.density.visible.is_discrete
 
 
 def missing_settings(model: Any, settings: Training, *, single_frames: bool = False) -> dict[str, Any]:
@@ -385,8 +401,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
                 f"{' and '.join(type(unit).__name__ for unit in units)}; set n_betas = 1 for chains without tempering"
             )
     if settings.sparsity_cost and isinstance(model, SequenceModel):
-        rbm = as_rbm(model.density)
-        if not isinstance(rbm, RBM) or not rbm.hidden.is_binary:
+        rbm = as_layers(model.density)
+        if not has_layers(rbm) or not (rbm.hidden.is_binary or isinstance(rbm.hidden, AtMostOne)):
             raise ValueError(
                 f"sparsity_cost ({settings.sparsity_cost:g}) needs an RBM with binary hidden units, and the density is "
                 f"a {type(model.density).__name__}; set it to 0"
@@ -409,7 +425,9 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     if _is_of_images(model, single_frames):
         most = IMAGE_BATCH
         if "epochs" not in chosen:
-            epochs = int(np.clip(IMAGES_READ // max(n_frames, 1), 50, 150))
+            convolutional = not isinstance(model.density, RBM)
+            read, least = (IMAGES_READ_BY_CONVOLUTION, 10) if convolutional else (IMAGES_READ, 50)
+            epochs = int(np.clip(read // max(n_frames, 1), least, 150))
             settings = settings.model_copy(update={"epochs": epochs})
     usual = min(most, max(1, n_frames // 20))
     size = settings.batch_size if "batch_size" in chosen else usual
