@@ -21,6 +21,7 @@ Other models of single frames (:mod:`rnnrbm.static`) have no likelihood that a n
 | ``boltzmann`` | Boltzmann machine (Ackley, Hinton & Sejnowski 1985) |
 | ``hopfield`` | Hopfield net (Hopfield 1982) |
 | ``autoencoder`` | denoising autoencoder (Vincent et al. 2008) |
+| ``vae`` | variational autoencoder (Kingma & Welling 2014) |
 
 To add one: a function like those below, and a line in :data:`SEQUENCE_MODELS` or :data:`STATIC_MODELS`.
 """
@@ -42,6 +43,7 @@ from rnnrbm.models.boltzmann import BoltzmannMachine
 from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
+from rnnrbm.models.vae import VAE
 from rnnrbm.networks import Memoryless, init_window
 from rnnrbm.pitch import TiedOptions, init_tied
 from rnnrbm.rbm import RBM, RBMOptions
@@ -174,6 +176,7 @@ STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {
     "boltzmann": BoltzmannMachine.init,
     "hopfield": hopfield,
     "autoencoder": Autoencoder.init,
+    "vae": VAE.init,
 }
 #: all of them
 MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODELS, **STATIC_MODELS}
@@ -329,5 +332,7 @@ def _check_memory(name: str, n_visible: int, options: Mapping[str, Any]) -> None
     n_weights += n_recurrent * (n_hidden + n_inputs) + sizes.get("n_pitch_conv", 0) * n_inputs
     if name == "boltzmann":
         n_weights = (n_visible + n_hidden) ** 2
+    if name == "vae":
+        n_weights = 2 * n_hidden * (n_visible + 2 * sizes["n_latent"] + sizes["n_layers"] * n_hidden)
     shown = ", ".join(f"{key}={value}" for key, value in sizes.items() if value > 1)
     memory.check(8 * n_weights, f"{name} with {shown}", "choose smaller sizes")

@@ -96,8 +96,9 @@ class LogLikelihood:
 
     @property
     def bias(self) -> float:
-        """By how much AIS is too high, or RAISE or an importance-weighted bound too low, because the number of chains is finite, nats per frame.
+        """By how much AIS is too high, or any other estimate too low, because the number of chains is finite.
 
+        In nats per frame; an exact log-likelihood has none.
         The logarithm of an unbiased estimate is too low, on average by about half its variance. This is not subtracted
         from :attr:`mean`. RAISE is too low by more, since annealing is not the RBM.
         """
@@ -133,8 +134,8 @@ class LogLikelihood:
             )
         if self.low_ess > 0.01 and self.method == "importance":
             return (
-                f"{self.settings}: in {self.low_ess:.1%} of the frames one sample has most of the weight, so the bound is "
-                "far below the log-likelihood there; use more samples"
+                f"{self.settings}: in {self.low_ess:.1%} of the frames one sample has most of the weight, so the bound "
+                "is far below the log-likelihood there; use more samples"
             )
         if self.low_ess > 0.01:
             where = "" if self.shared_Z else f"in {self.low_ess:.1%} of the frames "

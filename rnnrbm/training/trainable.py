@@ -265,6 +265,14 @@ USUAL_OF_IMAGES: dict[str, Any] = {
     "valid_n_temperatures": 2000,
     "valid_n_exact_states": 0,
 }
+#: The same for normalized densities, such as a NADE; tried with 64 and 784 pixels.
+USUAL_OF_NORMALIZED_IMAGES: dict[str, Any] = {
+    "learning_rate": 0.01,
+    "density_scale": 1.0,
+    "weight_decay": 0.0,
+    "averaging": 0.999,
+    "valid_n_frames": 0,
+}
 #: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
 RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
 #: Images of a batch, and images that are read in all epochs together, within 50 to 150 epochs.
@@ -302,6 +310,8 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
             raise TypeError(f"{where} must be a dict of settings of training by name, got {type(own).__name__}")
         checked = Training.named(own, where=where)
         return usual | {name: getattr(checked, name) for name in own}
+    if _is_of_images(model, single_frames) and model.normalized:
+        return usual | USUAL_OF_NORMALIZED_IMAGES
     if _is_of_images(model, single_frames):
         # the more pixels, the greater is the curvature of the loss in the direction that all of them share
         return usual | USUAL_OF_IMAGES | {"learning_rate": min(RATE_OF_A_PIXEL / model.n_visible, MOST_RATE)}
@@ -309,10 +319,10 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
 
 
 def _is_of_images(model: Any, single_frames: bool) -> bool:
-    """Whether a model is an RBM of discrete frames that are independent of each other."""
-    if not single_frames or not isinstance(model, SequenceModel):
+    """Whether a model is an RBM or a normalized density of discrete frames that are independent of each other."""
+    if not single_frames or not isinstance(model, SequenceModel) or model.network.n_outputs:
         return False
-    return isinstance(model.density, RBM) and model.density.visible.is_discrete
+    return (isinstance(model.density, RBM) or model.normalized) and model.density.visible.is_discrete
 
 
 def missing_settings(model: Any, settings: Training, *, single_frames: bool = False) -> dict[str, Any]:
@@ -334,7 +344,7 @@ def missing_settings(model: Any, settings: Training, *, single_frames: bool = Fa
 def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
     """Return the settings with which a model is trained.
 
-    What is not set is that of :func:`usual_settings`. An RBM of images reads :data:`IMAGES_READ` of them. Averaging and
+    What is not set is that of :func:`usual_settings`. A density of images reads :data:`IMAGES_READ` of them. Averaging and
     weight decay, which are on by default, are off for a model that is no sequence model, unless they are set: they
     would change what its own rule or loss says.
 

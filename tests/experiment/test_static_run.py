@@ -17,6 +17,7 @@ from rnnrbm.models.registry import STATIC_MODELS
 
 MODELS = ("rbm", *STATIC_MODELS)
 SIZES = {"rbm": {"n_hidden": 5}, "boltzmann": {"n_hidden": 4}, "autoencoder": {"n_hidden": 5}, "hopfield": {}}
+SIZES |= {"vae": {"n_hidden": 5, "n_latent": 2}}
 
 
 def bars(n, seed):

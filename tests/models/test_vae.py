@@ -152,7 +152,7 @@ def test_the_bound_and_samples_of_a_binary_one_are_those_of_enumeration(monkeypa
     """log p(v) on a grid over one latent unit."""
     monkeypatch.setattr(module, "BOUND_ROWS", 5)
     model = vae(3, 4, 1, 1, scale=1.0)
-    for t in model.encoder[-1]:  # it that covers the posterior
+    for t in model.encoder[-1]:  # it then covers the posterior
         t.set_value(engine.to_numpy(t) * np.float32(0.1))
     p = values(model)
     states = (np.arange(8)[:, None] >> np.arange(3)) & 1
