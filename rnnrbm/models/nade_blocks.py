@@ -6,9 +6,9 @@
         y[i] = sigmoid(a) @ V[i]
         a = a + outer(x[i], W[i])
 
-It takes a block of units at a time. Within a block, one product with a triangular mask gives the activations before each
-unit. The gradient computes the hidden units of a block again: stored, those of 100 images of 784 pixels and 500 hidden
-units would take 157 MB, and most of the time would go into writing and reading them.
+It takes a block of units at a time. Within a block, one product with a triangular mask gives the activations before
+each unit. The gradient computes the hidden units of a block again: stored, those of 100 images of 784 pixels and 500
+hidden units would take 157 MB, and most of the time would go into writing and reading them.
 """
 
 from __future__ import annotations
@@ -53,14 +53,16 @@ def inputs_of_blocks(
         """Units of a block (BLOCK, R) that come before each of its units: (BLOCK * R, BLOCK)."""
         return (pt.as_tensor(below)[:, None, :] * x.T[None]).reshape((-1, BLOCK))
 
-    def hidden(earlier: TensorVariable, W: TensorVariable, a: TensorVariable, *before: TensorVariable) -> TensorVariable:
+    def hidden(
+        earlier: TensorVariable, W: TensorVariable, a: TensorVariable, *before: TensorVariable
+    ) -> TensorVariable:
         """Hidden units before each unit of a block: (BLOCK, R, n_hidden)."""
         within = (earlier @ W).reshape((BLOCK, -1 if n_rows is None else n_rows, n_hidden)) + a
         return pt.sigmoid(within + before[0][:, None] if before else within)
 
     def forward(
         x: TensorVariable, W: TensorVariable, V: TensorVariable, a: TensorVariable, *before: TensorVariable
-    ) -> list[TensorVariable]:
+    ) -> list:
         def step(x: TensorVariable, W: TensorVariable, V: TensorVariable, *rest: TensorVariable) -> list:
             *before, a = rest
             h = hidden(masked(x), W, a, *before)

@@ -213,7 +213,7 @@ class VAE(NamedTuple):
         return Loss(masked_mean(kl - log_p, batch.mask), rng.updates(), means)
 
     def log_weights(self, v: TensorVariable, n_samples: int, rng: Rng) -> tuple[TensorVariable, Rng]:
-        """log of p(v | z) p(z) / q(z | v) for samples z of q(z | v), nats: (R, n_visible) -> (n_samples, R)."""
+        """Logarithms of p(v | z) p(z) / q(z | v) for samples z of q(z | v), nats: (R, n_visible) -> (n_samples, R)."""
         mean, log_s = self.posterior(v)
         n_rows = v.type.shape[0]
         noise, rng = rng.normal(pt.zeros((n_samples, n_rows, self.n_latent), mean.dtype))
@@ -225,13 +225,11 @@ class VAE(NamedTuple):
         of_z = np.asarray(0.5, mean.dtype) * (pt.sqr(noise) - pt.sqr(z)) + log_s
         return log_p + of_z.sum(axis=-1, acc_dtype=mean.dtype), rng
 
-    def bound(
-        self, frames: np.ndarray, *, n_samples: int = 1000, seed: Seed = 0, mode: Any = None
-    ) -> LogLikelihood:
+    def bound(self, frames: np.ndarray, *, n_samples: int = 1000, seed: Seed = 0, mode: Any = None) -> LogLikelihood:
         """Return the importance-weighted bound of the log-likelihood of frames (n, n_visible).
 
-        It is the log of the mean weight of `n_samples` samples of the encoder for each frame (Burda et al. 2016, eq. 8).
-        On average it is too low; the more samples, the nearer it is. With one sample it is the ELBO.
+        For each frame it is the log of the mean weight of `n_samples` samples of the encoder (Burda et al. 2016,
+        equation 8). On average it is too low; the more samples, the nearer it is. With one sample it is the ELBO.
 
         Parameters
         ----------

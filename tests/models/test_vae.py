@@ -127,7 +127,11 @@ def deviation(model: VAE) -> Any:
 def test_the_bound_of_a_linear_one_approaches_its_log_likelihood(visible):
     """With normal noise on a linear decoder, frames have a normal distribution with the covariance W'W + sigma^2."""
     model = linear(visible)
-    W, b, sigma = engine.to_numpy(model.decoder[0].W).astype(float), engine.to_numpy(model.decoder[0].b), deviation(model)
+    W, b, sigma = (
+        engine.to_numpy(model.decoder[0].W).astype(float),
+        engine.to_numpy(model.decoder[0].b),
+        deviation(model),
+    )
     exact_density = stats.multivariate_normal(b, W.T @ W + np.diag(np.broadcast_to(sigma, 6) ** 2))
     frames = exact_density.rvs(230, random_state=np.random.default_rng(5)).astype(np.float32)  # three blocks
     exact = exact_density.logpdf(frames)
@@ -157,7 +161,9 @@ def test_the_bound_and_samples_of_a_binary_one_are_those_of_enumeration(monkeypa
     p = values(model)
     states = (np.arange(8)[:, None] >> np.arange(3)) & 1
     grid = np.linspace(-9, 9, 4001)
-    exact = np.array([np.trapezoid(np.exp(log_bernoulli(s, grid[:, None], p)) * stats.norm.pdf(grid), grid) for s in states])
+    exact = np.array(
+        [np.trapezoid(np.exp(log_bernoulli(s, grid[:, None], p)) * stats.norm.pdf(grid), grid) for s in states]
+    )
     assert exact.sum() == pytest.approx(1.0)
     scored = model.bound(states, n_samples=2000, seed=2)
     error = np.sqrt(scored.variances[0])
