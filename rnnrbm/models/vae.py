@@ -155,7 +155,12 @@ class VAE(NamedTuple):
 
     @property
     def usual_settings(self) -> dict[str, Any]:
-        return {"learning_rate": 1e-3, "batch_size": 100, "clip": 0.0}
+        return {"learning_rate": 3e-3, "clip": 0.0, "epochs": 100}
+
+    @property
+    def initial_bias(self) -> Any:
+        """Biases of the frame, which training sets first: with others, the encoder may learn to tell nothing."""
+        return self.decoder[-1].b
 
     @property
     def n_visible(self) -> int:
@@ -307,8 +312,18 @@ class VAE(NamedTuple):
         return map_rows(build, rows, dtype=self.dtype, seed=seed, mode=mode)
 
     def filters(self) -> np.ndarray:
-        """Return what each unit of the decoder's last hidden layer adds to a frame: (n_visible, n_hidden)."""
-        return engine.to_numpy(self.decoder[-1].W).T
+        """Return what each latent unit changes in a frame: (n_visible, n_latent).
+
+        A column is the difference of the expected frames where the unit is 1 and where it is -1, and all others are 0.
+        A unit that the model does not use has next to none.
+        """
+
+        def build(z: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+            return self.visible.mean(self.decode(z).b_v), rng
+
+        units = np.eye(self.n_latent, dtype=self.dtype)
+        expected = map_rows(build, np.concatenate([units, -units]), dtype=self.dtype, seed=0)
+        return (expected[: self.n_latent] - expected[self.n_latent :]).T
 
     def _map(self, build: Any, pieces: Any, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         return map_rows(build, single_frames(self, pieces), dtype=self.dtype, seed=seed, mode=mode)

@@ -181,11 +181,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float))
 
 
-def _set_bias(model: SequenceModel, train: Sequence[np.ndarray]) -> None:
+def _set_bias(model: Any, train: Sequence[np.ndarray]) -> None:
     """Set visible biases that are all zero to those of independent units that fit the training set."""
-    b_v = model.density.b_v
+    density = model.density if isinstance(model, SequenceModel) else model
+    b_v = density.b_v if density is not model else getattr(model, "initial_bias", None)
     if isinstance(b_v, SharedVariable) and not b_v.get_value(borrow=True).any():
-        b_v.set_value(model.density.visible.fitted_bias(train).astype(b_v.dtype))
+        b_v.set_value(density.visible.fitted_bias(train).astype(b_v.dtype))
 
 
 def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
@@ -364,7 +365,7 @@ def _run(
     if state.finished and sequential:
         state.restore_best(model)
         return
-    if initial_bias and state.is_new and sequential:
+    if initial_bias and state.is_new:
         _set_bias(model, train)
     corpus = PackedDataset(
         train,

@@ -22,9 +22,11 @@ Nothing is inherited. A linear autoencoder, for example::
     for row in rnnrbm.fit(Autoencoder(64, 8, rng), images, epochs=20):  # images: (N, 64)
         print(row["epoch"], row["loss"])
 
-Three more attributes are optional: ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data
-are checked; ``score(pieces, mode)``, which validates the model by a number that is higher for a better model; and
-``usual_settings``, a dict of the settings of training that suit the model, for those that are not set.
+More attributes are optional: ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data are
+checked; ``score(pieces, mode)``, which validates the model by a number that is higher for a better model;
+``usual_settings``, a dict of the settings of training that suit the model, for those that are not set; and
+``initial_bias``, the shared variable of biases that begin, if they are zero, as those of independent units that fit the
+data.
 """
 
 from __future__ import annotations

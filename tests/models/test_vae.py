@@ -183,7 +183,8 @@ def test_the_bound_and_samples_of_a_binary_one_are_those_of_enumeration(monkeypa
     assert stats.chisquare(counts, 20_000 * exact / exact.sum()).pvalue > 1e-4
     assert_allclose(model.encode(states), mean, rtol=1e-4, atol=1e-6)
     assert_allclose(model.reconstruct(states), expit(network(mean, p[len(p) // 2 :])), rtol=1e-4)
-    assert model.filters().shape == (3, 4)
+    ends = [expit(network(np.float64([[z]]), p[len(p) // 2 :]))[0] for z in (1, -1)]
+    assert_allclose(model.filters(), (ends[0] - ends[1])[:, None], rtol=1e-4)
 
 
 def bars(n: int, seed: int) -> np.ndarray:
