@@ -186,7 +186,7 @@ def _set_bias(model: Any, train: Sequence[np.ndarray]) -> None:
     density = model.density if isinstance(model, SequenceModel) else model
     b_v = density.b_v if density is not model else getattr(model, "initial_bias", None)
     if isinstance(b_v, SharedVariable) and not b_v.get_value(borrow=True).any():
-        b_v.set_value(density.visible.fitted_bias(train).astype(b_v.dtype))
+        b_v.set_value(density.visible.fitted_bias(train).astype(b_v.type.dtype))
 
 
 def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
