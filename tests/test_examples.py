@@ -52,6 +52,7 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
         "11_growing_k": r"tempering +1 +\d+ +-\d+\.\d+ \+- \d+\.\d+ +0\.\d+",
         "12_boltzmann": r"10 classes, RBM +\d+\.\d +\d+\.\d+ +\d+\.\d+",
         "13_hopfield": r"0\.050 +1\.0000 +1\.0000",
+        "18_nade_vae": r"VAE +-\d+\.\d+ +0\.\d+ .* importance-weighted lower bound, 50 samples",
         "14_few_labels": r"RBM +\d+\.\d+ \+- \d+\.\d+ %",
         "03_classify_by_likelihood": r"accuracy \d+\.\d% of 6 pieces",
     }

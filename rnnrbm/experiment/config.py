@@ -183,7 +183,7 @@ class Model(Settings):
         Hidden units of the frame density (or of an MLP), and units of each layer of the recurrent network. If weights
         are shared over pitch, these are the units of one note.
     n_layers : int
-        Layers of the recurrent network.
+        Layers of the recurrent network; of a VAE, hidden layers of its encoder, and of its decoder.
     connections : {"plain", "residual", "skip"}
         Connections between these layers; see :class:`rnnrbm.networks.Stack`.
     window : int
@@ -222,6 +222,8 @@ class Model(Settings):
         For a DBM: mean-field steps of the positive phase.
     n_chains, k : int
         For a DBM: persistent chains of the negative phase, and their Gibbs steps in each update.
+    n_latent : int
+        For a VAE: latent units.
     visible, hidden : {"binary", "softmax", "gaussian", "relu"}
         Unit types of the frame and of the hidden layer of an RBM. With ``"softmax"``, exactly one unit of the layer is
         on; with ``"softmax:4"``, exactly one in each group of four. ``"gaussian:0.2"`` has a standard deviation of 0.2;
@@ -261,6 +263,7 @@ class Model(Settings):
     n_mean_field: Count | None = None
     n_chains: Count | None = None
     k: Count | None = None
+    n_latent: Count | None = None
     visible: str | None = None
     hidden: str | None = None
     n_filters: Count | None = None

@@ -24,11 +24,12 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import check_biases, clamped
+from rnnrbm.models.nade_blocks import BLOCK, inputs_of_blocks
 from rnnrbm.units import Bernoulli, Unit
 
 __all__ = ["NADE", "log_prob_of_units"]
 
-#: Above this number of active units, a row is processed unit by unit.
+#: Above this number of active units, a row is processed by blocks of units.
 MOST_SEGMENTS = 32
 
 
@@ -149,7 +150,7 @@ class NADE(NamedTuple):
         if self.U is None and max_active is not None and max_active < min(n, MOST_SEGMENTS):
             inputs = self._by_segments(x, max_active)
         else:
-            inputs = self._unit_by_unit(x)
+            inputs = self._block_by_block(x)
         return log_prob_of_units(x, inputs + b_v).sum(axis=-1, acc_dtype=self.W.dtype)
 
     def _by_segments(self, x: TensorVariable, max_active: int) -> TensorVariable:
@@ -166,16 +167,22 @@ class NADE(NamedTuple):
         too_many = pt.gt(x.sum(axis=-1, keepdims=True, acc_dtype=dtype), np.asarray(max_active, dtype))
         return pt.switch(too_many, np.asarray(np.nan, dtype), chosen)
 
-    def _unit_by_unit(self, x: TensorVariable) -> TensorVariable:
-        def step(x_i: Any, W_i: Any, V_i: Any, *rest: Any) -> list:
-            *U_i, a = rest
-            return [self._observe(a, x_i, W_i, *U_i), pt.sigmoid(a) @ V_i]
-
+    def _block_by_block(self, x: TensorVariable) -> TensorVariable:
+        """Inputs of all units, without biases: a loop over blocks of units."""
         W, V, *U = self._weights()
-        _, inputs = pytensor.scan(
-            step, sequences=[x.T, W, V, *U], outputs_info=[self._start(x), None], return_updates=False
-        )
-        return inputs.T
+        n, n_hidden = self.W.type.shape
+        n_blocks = -(-n // BLOCK)
+
+        def blocks(t: TensorVariable) -> TensorVariable:
+            """Divide (n, m) into (n_blocks, BLOCK, m); units of zeros fill up the last block."""
+            full = pt.zeros((n_blocks * BLOCK - n, t.shape[1]), t.dtype)
+            width = t.type.shape[1]
+            return pt.concatenate([t, full], axis=0).reshape((n_blocks, BLOCK, -1 if width is None else width))
+
+        # what the masks of observed units add before each unit is the same for all rows
+        before = [blocks(pt.cumsum(pt.concatenate([pt.zeros((1, n_hidden), u.dtype), u[:-1]]), axis=0)) for u in U]
+        inputs = inputs_of_blocks(blocks(x.T), blocks(W), blocks(V), self._start(x), *before)
+        return inputs.reshape((n_blocks * BLOCK, -1 if x.type.shape[0] is None else x.type.shape[0]))[:n].T
 
     def _start(self, rows: TensorVariable) -> TensorVariable:
         """Inputs of the hidden units before the first unit: (..., n_visible) -> (..., n_hidden)."""

@@ -24,6 +24,7 @@ Other models of single frames (:mod:`rnnrbm.static`) have no likelihood that a n
 | ``autoencoder`` | denoising autoencoder (Vincent et al. 2008) |
 | ``dbm`` | deep Boltzmann machine (Salakhutdinov & Hinton 2009) |
 | ``multimodal-dbm`` | the same of images and their labels (Srivastava & Salakhutdinov 2012) |
+| ``vae`` | variational autoencoder (Kingma & Welling 2014) |
 
 To add one: a function like those below, and a line in :data:`SEQUENCE_MODELS` or :data:`STATIC_MODELS`.
 """
@@ -50,6 +51,7 @@ from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.multimodal import MultimodalDBM
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
+from rnnrbm.models.vae import VAE
 from rnnrbm.networks import Memoryless, init_window
 from rnnrbm.pitch import TiedOptions, init_tied
 from rnnrbm.rbm import RBM, RBMOptions
@@ -185,6 +187,7 @@ STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {
     "autoencoder": Autoencoder.init,
     "dbm": DBM.init,
     "multimodal-dbm": MultimodalDBM.init,
+    "vae": VAE.init,
 }
 #: all of them
 MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODELS, **STATIC_MODELS}
@@ -359,6 +362,8 @@ def _check_memory(name: str, n_visible: int, options: Mapping[str, Any]) -> None
     n_weights += n_recurrent * (n_hidden + n_inputs) + sizes.get("n_pitch_conv", 0) * n_inputs
     if name == "boltzmann":
         n_weights = (n_visible + n_hidden) ** 2
+    if name == "vae":
+        n_weights = 2 * n_hidden * (n_visible + 2 * sizes["n_latent"] + sizes["n_layers"] * n_hidden)
     shown = ", ".join(f"{key}={value}" for key, value in sizes.items() if value > 1)
     if isinstance(layers := options.get("layers"), Sequence) and all(isinstance(n, int) for n in layers):
         n_weights = sum(below * above for below, above in pairwise([n_visible, *layers]))

@@ -35,8 +35,9 @@ class LogLikelihood:
         Chains for each frame; 1 if exact.
     shared_Z : bool
         All frames share one partition function (a static RBM) and its error.
-    method : {"ais", "raise", "exact", "bound"}
-        ``"bound"``: a lower bound of the log-likelihood, which a model computes by itself.
+    method : {"ais", "raise", "exact", "bound", "importance"}
+        ``"bound"``: a lower bound of the log-likelihood, which a model computes by itself. ``"importance"`` is the
+        importance-weighted bound of a variational autoencoder; its chains are samples.
     """
 
     frames: list[np.ndarray]
@@ -96,8 +97,9 @@ class LogLikelihood:
 
     @property
     def bias(self) -> float:
-        """By how much AIS is too high, or RAISE too low, because the number of chains is finite, nats per frame.
+        """By how much AIS is too high, or any other estimate too low, because the number of chains is finite.
 
+        In nats per frame; an exact log-likelihood has none.
         The logarithm of an unbiased estimate is too low, on average by about half its variance. This is not subtracted
         from :attr:`mean`. RAISE is too low by more, since annealing is not the RBM.
         """
@@ -105,6 +107,8 @@ class LogLikelihood:
 
     @property
     def _low_ess_size(self) -> float:
+        if self.method == "importance":  # a bound remains one with few effective samples
+            return min(LOW_ESS_SIZE, 0.5 * self.n_chains)
         share = LOW_ESS_SHARE_OF_ONE if self.shared_Z else LOW_ESS_SHARE
         return max(share * self.n_chains, min(LOW_ESS_SIZE, 0.5 * self.n_chains))
 
@@ -112,7 +116,8 @@ class LogLikelihood:
     def low_ess(self) -> float:
         """Fraction of frames whose effective sample size is below a tenth of the chains, or below 2.
 
-        With one Z for all frames, a fifth of the chains stands for a tenth.
+        With one Z for all frames, a fifth of the chains stands for a tenth. Of an importance-weighted bound, 2 counts
+        alone.
         """
         return float((self.effective_sample_size < self._low_ess_size).mean()) if self.n_chains > 1 else 0.0
 
@@ -128,6 +133,11 @@ class LogLikelihood:
                 f"{self.settings}: no chain ended at a frame that is not enumerated, so the log-likelihood is too high "
                 "by the share of those frames, and its error is not known; use more chains"
             )
+        if self.low_ess > 0.01 and self.method == "importance":
+            return (
+                f"{self.settings}: in {self.low_ess:.1%} of the frames one sample has most of the weight, so the bound "
+                "is far below the log-likelihood there; use more samples"
+            )
         if self.low_ess > 0.01:
             where = "" if self.shared_Z else f"in {self.low_ess:.1%} of the frames "
             return (
@@ -137,13 +147,13 @@ class LogLikelihood:
         if self.n_chains > 1 and self.bias > MOST_BIAS:
             return (
                 f"{self.settings}: the log-likelihood is about {self.bias:.2f} nats per frame too {self._side}; use "
-                "more chains or temperatures"
+                + ("more samples" if self.method == "importance" else "more chains or temperatures")
             )
         return ""
 
     @property
     def _side(self) -> str:
-        return "low" if self.method == "raise" else "high"
+        return "low" if self.method in ("raise", "importance") else "high"
 
     def __str__(self) -> str:
         bias = f"; about {self.bias:.3f} too {self._side}" if self.bias >= 0.0005 else ""

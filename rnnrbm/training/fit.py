@@ -185,7 +185,7 @@ def _set_bias(model: SequenceModel, train: Sequence[np.ndarray]) -> None:
     """Set visible biases that are all zero to those of independent units that fit the training set."""
     b_v = model.density.b_v
     if isinstance(b_v, SharedVariable) and not b_v.get_value(borrow=True).any():
-        b_v.set_value(model.density.visible.fitted_bias(train).astype(b_v.dtype))
+        b_v.set_value(model.density.visible.fitted_bias(train).astype(b_v.type.dtype))
 
 
 def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:

@@ -41,6 +41,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.batch import Batch, Loss
+from rnnrbm.densities import NormalizedDensity
 from rnnrbm.rbm import RBM
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.sequence import SequenceModel, as_sequence_model
@@ -278,12 +279,22 @@ USUAL_OF_CONVOLUTION: dict[str, Any] = USUAL_OF_IMAGES | {
     "valid_n_chains": 20,
     "valid_n_temperatures": 200,
 }
+#: The same for normalized densities, such as a NADE; tried with 64 and 784 pixels.
+USUAL_OF_NORMALIZED_IMAGES: dict[str, Any] = {
+    "learning_rate": 0.015,
+    "density_scale": 1.0,
+    "averaging": 0.999,
+    "valid_n_frames": 0,
+    "valid_every": 2,
+}
 #: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
 RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
 #: Images of a batch, and images that are read in all epochs together, within 50 to 150 epochs.
 IMAGE_BATCH, IMAGES_READ = 100, 2_500_000
 #: The same of a convolutional RBM, whose filters see many places of each image, within 10 to 150 epochs.
 IMAGES_READ_BY_CONVOLUTION = 500_000
+#: A NADE with a fixed order learns each image by heart sooner: it reads fewer, within 12 to 60 epochs.
+IMAGES_READ_IN_ORDER = 600_000
 
 
 def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]:
@@ -317,6 +328,8 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
             raise TypeError(f"{where} must be a dict of settings of training by name, got {type(own).__name__}")
         checked = Training.named(own, where=where)
         return usual | {name: getattr(checked, name) for name in own}
+    if _is_of_images(model, single_frames) and model.normalized:
+        return usual | USUAL_OF_NORMALIZED_IMAGES
     if _is_of_images(model, single_frames):
         if not isinstance(model.density, RBM):
             return usual | USUAL_OF_CONVOLUTION
@@ -326,10 +339,20 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
 
 
 def _is_of_images(model: Any, single_frames: bool) -> bool:
-    """Whether a model is an RBM, perhaps convolutional, of discrete frames that are independent of each other."""
-    if not single_frames or not isinstance(model, SequenceModel):
+    """Whether a model is an RBM, perhaps convolutional, or a normalized density, of discrete frames without an order."""
+    if not single_frames or not isinstance(model, SequenceModel) or model.network.n_outputs:
         return False
-    return has_layers(model.density) and model.density.visible.is_discrete
+    return (has_layers(model.density) or model.normalized) and model.density.visible.is_discrete
+
+
+def _epochs_of_images(density: Any, n_frames: int) -> int:
+    """Return how often a density of images reads a training set of so many."""
+    read, least, most = IMAGES_READ, 50, 150
+    if not isinstance(density, NormalizedDensity) and not isinstance(density, RBM):
+        read, least = IMAGES_READ_BY_CONVOLUTION, 10
+    elif getattr(density, "fixed_order", None) is not None:
+        read, least, most = IMAGES_READ_IN_ORDER, 12, 60
+    return int(np.clip(read // max(n_frames, 1), least, most))
 
 
 def missing_settings(model: Any, settings: Training, *, single_frames: bool = False) -> dict[str, Any]:
@@ -351,8 +374,8 @@ def missing_settings(model: Any, settings: Training, *, single_frames: bool = Fa
 def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_frames: int) -> Training:
     """Return the settings with which a model is trained.
 
-    What is not set is that of :func:`usual_settings`. An RBM of images reads :data:`IMAGES_READ` of them. Averaging and
-    weight decay, which are on by default, are off for a model that is no sequence model, unless they are set or
+    What is not set is that of :func:`usual_settings`. A density of images reads :data:`IMAGES_READ` of them. Averaging
+    and weight decay, which are on by default, are off for a model that is no sequence model, unless they are set or
     among its own usual settings: they would change what its own rule or loss says.
 
     Parameters
@@ -425,10 +448,7 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     if _is_of_images(model, single_frames):
         most = IMAGE_BATCH
         if "epochs" not in chosen:
-            convolutional = not isinstance(model.density, RBM)
-            read, least = (IMAGES_READ_BY_CONVOLUTION, 10) if convolutional else (IMAGES_READ, 50)
-            epochs = int(np.clip(read // max(n_frames, 1), least, 150))
-            settings = settings.model_copy(update={"epochs": epochs})
+            settings = settings.model_copy(update={"epochs": _epochs_of_images(model.density, n_frames)})
     usual = min(most, max(1, n_frames // 20))
     size = settings.batch_size if "batch_size" in chosen else usual
     return settings.single_frames(size)

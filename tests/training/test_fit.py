@@ -13,6 +13,7 @@ from helpers import COLUMNS, TIMES
 from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.checkpoint import CheckpointError
+from rnnrbm.models.vae import VAE
 from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.scoring.baselines import NoteUnigram
@@ -582,6 +583,16 @@ def test_biases_that_were_given_or_trained_stay():
     zero = rnn_rbm(6, n_hidden=3, n_recurrent=2, seed=0)
     list(fit(zero, TRAIN, epochs=0, initial_bias=False))
     assert not engine.to_numpy(zero.density.b_v).any()
+
+
+def test_a_static_model_may_begin_with_biases_of_the_data():
+    for given, expected in ((0.0, NoteUnigram.fit(TRAIN).log_odds), (-0.5, np.full(6, -0.5))):
+        model = VAE.init(6, 3, 2, seed=0, b_v=given)
+        list(fit(model, TRAIN, epochs=0))
+        np.testing.assert_allclose(engine.to_numpy(model.decoder[-1].b), expected, rtol=1e-5)
+    model = VAE.init(6, 3, 2, seed=0)
+    list(fit(model, TRAIN, epochs=0, initial_bias=False))
+    assert not engine.to_numpy(model.decoder[-1].b).any()
 
 
 def test_a_finished_state_trains_on():

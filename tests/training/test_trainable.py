@@ -779,6 +779,37 @@ def test_training_starts_its_chains_as_the_settings_say():
     np.testing.assert_array_equal(trained(None), trained("noise"))
 
 
+def test_a_nade_of_images_has_settings_of_its_own():
+    """One with a fixed order reads fewer images than one for all orders, and both fewer epochs of many images."""
+
+    def suited(orderless=False, n_frames=50_000, **settings):
+        model = as_trainable(NADE.init(6, 3, seed=0, orderless=orderless))
+        chosen = suitable_settings(model, Training(**settings), single_frames=True, n_frames=n_frames)
+        return chosen.epochs, chosen.batch_size * chosen.row_length, chosen.learning_rate * chosen.density_scale
+
+    assert suited() == (12, 100, 0.015)
+    assert suited(n_frames=1297) == (60, 64, 0.015)
+    assert suited(orderless=True) == (50, 100, 0.015)
+    assert suited(orderless=True, n_frames=1297) == (150, 64, 0.015)
+    assert suited(epochs=7, batch_size=9, learning_rate=0.5) == (7, 9, 0.5)
+    ours = suitable_settings(as_trainable(NADE.init(6, 3, seed=0)), Training(), single_frames=True, n_frames=100)
+    assert (ours.optimiser, ours.persistent, ours.averaging) == ("adam", False, 0.999)
+    notes = suitable_settings(as_trainable(NADE.init(6, 3, seed=0)), Training(), single_frames=False, n_frames=100)
+    assert (notes.epochs, notes.density_scale) == (200, 2.0)
+
+
+def test_averaging_may_be_a_usual_setting_of_a_model():
+    class Averaged(Autoencoder):
+        usual_settings: ClassVar[Any] = {"averaging": 0.9}
+
+    def averaging(model, **settings):
+        return suitable_settings(model, Training(**settings), single_frames=True, n_frames=100).averaging
+
+    assert averaging(Averaged(6, 2)) == 0.9
+    assert averaging(Averaged(6, 2), averaging=0.5) == 0.5
+    assert averaging(Autoencoder(6, 2)) == 0.0
+
+
 def test_a_model_may_have_usual_settings_of_its_own(monkeypatch):
     class Patient(Autoencoder):
         usual_settings: ClassVar[Any] = {"epochs": 3, "learning_rate": 0.5, "optimiser": "sgd"}
