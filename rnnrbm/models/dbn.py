@@ -1,4 +1,4 @@
-"""The deep belief net: a stack of RBMs. The top two layers are an RBM, and below it each layer is sampled from the next.
+"""The deep belief net: its top two layers are an RBM, and below it each layer is sampled from the next one up.
 
     p(v, h_1, .., h_L) = p(v | h_1) p(h_1 | h_2) .. p(h_(L-2) | h_(L-1)) p_top(h_(L-1), h_L)
 
@@ -6,10 +6,10 @@ RBM l has the layers l - 1 and l, with the frame as layer 0. Its visible half, p
 half, q(h_l | h_(l-1)), infers layer l from data. Only the top RBM is a model of both of its layers. Since q is not the
 posterior of the net, the log-likelihood has a lower bound:
 
-    log p(v) >= E_q[ sum over l < L of log p(h_(l-1) | h_l) - F_top(h_(L-1)) ] + entropy of q - log Z_top
+    log p(v) >= E_q[ sum over l < L of log p(h_(l-1) | h_l) - F_top(h_(L-1)) - log q ] - log Z_top
 
-Sources: Hinton, Osindero & Teh, "A fast learning algorithm for deep belief nets", Neural Computation 2006. Salakhutdinov
-& Murray, "On the quantitative analysis of deep belief networks", ICML 2008, for the bound.
+Sources: Hinton, Osindero & Teh, "A fast learning algorithm for deep belief nets", Neural Computation 2006.
+Salakhutdinov & Murray, "On the quantitative analysis of deep belief networks", ICML 2008, for the bound.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ __all__ = ["DBN"]
 
 #: Persistent chains of each RBM, and images of a batch.
 N_CHAINS = 100
+#: Settings of training for discrete frames.
+OF_DISCRETE = {"optimiser": "momentum", "clip": 0.0}
 #: Learning rate of an RBM times its visible units, and the greatest one: those of the library's RBMs of images.
 RATE_OF_A_UNIT, MOST_RATE = 16.0, 0.05
-#: Learning rate of frames of real numbers.
-RATE_OF_REAL_NUMBERS = 0.001
+#: Gibbs steps of the chains of real numbers, which start from noise in every step; see docs/vocalizations.md.
+K_OF_REAL_NUMBERS = 20
 #: Share of the newest batch in the offsets of centring, which follow the mean of each unit.
 OFFSET_RATE = 0.01
 #: Chains, temperatures, and frames at most of the bound that :meth:`DBN.score` computes.
@@ -141,7 +143,7 @@ class DBN(NamedTuple):
 
     @property
     def score_name(self) -> str:
-        return "lower bound of the log-likelihood by a short AIS, nats per frame"
+        return "lower bound of the log-likelihood, nats per frame"
 
     @property
     def usual_k(self) -> int:
@@ -150,16 +152,12 @@ class DBN(NamedTuple):
 
     @property
     def usual_settings(self) -> dict[str, Any]:
-        """Settings of training, those of the library's RBMs of images; see docs/rbm.md."""
-        rate = min(RATE_OF_A_UNIT / self.n_visible, MOST_RATE) if self.visible.is_discrete else RATE_OF_REAL_NUMBERS
-        return {
-            "optimiser": "momentum",
-            "learning_rate": rate,
-            "clip": 0.0,
-            "averaging": 0.999,
-            "batch_size": N_CHAINS,
-            "epochs": 100,
-        }
+        """Settings of training that suit the net: those of the library's RBMs of images, see docs/rbm.md.
+
+        Real numbers are trained by Adam.
+        """
+        usual = {"batch_size": N_CHAINS, "epochs": 100, "averaging": 0.999}
+        return usual | (OF_DISCRETE | {"learning_rate": _usual_rate(self.rbms[0])} if self.visible.is_discrete else {})
 
     @property
     def visible(self) -> Unit:
@@ -200,17 +198,20 @@ class DBN(NamedTuple):
         updates: dict[Any, Any] = {self.n_steps: self.n_steps + np.asarray(1.0, self.n_steps.dtype)}
         means = [_masked_rows(v, mask)]
         metrics: dict[str, TensorVariable] = {}
-        cost = np.asarray(0.0, self._dtype)
-        base_rate = self.usual_settings["learning_rate"]
+        costs = []
         for i, rbm in enumerate(self.rbms):
             v = disconnected_grad(v)
-            negative, rng = gibbs(rbm, self.chains[i], rng, 1)
+            chains = self.chains[i]
+            if rbm.visible.is_discrete:
+                negative, rng = gibbs(rbm, chains, rng, 1)
+            else:
+                negative, rng = gibbs(rbm, *rbm.visible.noise(chains, rng), K_OF_REAL_NUMBERS)
             negative = disconnected_grad(negative)
-            updates[self.chains[i]] = negative
+            updates[chains] = negative
             means.append(mean_activity(rbm, v, mask))
             own = masked_mean(rbm.free_energy(v), batch.mask) - rbm.free_energy(negative).mean()
-            usual = min(RATE_OF_A_UNIT / rbm.W.type.shape[0], MOST_RATE)
-            cost = cost + _centred(rbm, own, self.offsets[i], self.offsets[i + 1], usual / base_rate if i else 1.0)
+            factor = _usual_rate(rbm) / _usual_rate(self.rbms[0])
+            costs.append(_centred(rbm, own, self.offsets[i], self.offsets[i + 1], factor))
             if rbm.visible.is_binary:
                 pseudo, rng = rbm.pseudo_log_likelihood(v, rng)
                 metrics["pseudo_likelihood" + (f"_{i + 1}" if i else "")] = masked_mean(pseudo, batch.mask)
@@ -219,7 +220,7 @@ class DBN(NamedTuple):
         # the first batch sets the offsets, from then on they are a running mean with a long memory
         share = pt.maximum(np.asarray(OFFSET_RATE, self._dtype), np.asarray(1.0, self._dtype) / updates[self.n_steps])
         updates |= {o: o + share * (mean - o) for o, mean in zip(self.offsets, means, strict=True)}
-        return Loss(cost, updates | rng.updates(), metrics)
+        return Loss(sum(costs[1:], costs[0]), updates | rng.updates(), metrics)
 
     def encode(self, frames: np.ndarray, layer: int | None = None, mode: Any = None) -> np.ndarray:
         """Return features of frames (n, n_visible): probabilities of the units of a hidden layer (n, units).
@@ -321,8 +322,8 @@ class DBN(NamedTuple):
     ) -> LogLikelihood:
         """Return the lower bound of the log-likelihood of each frame, nats; with one layer it is the log-likelihood.
 
-        The expectation over q is a mean over samples of the hidden units. The entropy of q is exact for each sample of
-        the layers below. log Z of the top RBM is estimated by AIS, which tends to underestimate it.
+        The expectation over q is a mean over samples of the hidden units. AIS estimates log Z of the top RBM, which it
+        tends to underestimate.
 
         Parameters
         ----------
@@ -399,9 +400,9 @@ class DBN(NamedTuple):
         for rbm in self.rbms[:-1]:
             a = rbm.hidden_activation(v)
             h, rng = rbm.hidden.sample(a, rng)
-            # log p(v | h), and the entropy of q(h | v), which is A(a) - a E[h]
+            # -log q of the sample varies less, together with the other terms, than the entropy would without it
             terms += Independent(rbm.visible_activation(h), rbm.visible).log_prob(v)
-            terms += (rbm.hidden.log_partition(a) - a * rbm.hidden.mean(a)).sum(axis=1, acc_dtype=v.dtype)
+            terms -= Independent(a, rbm.hidden).log_prob(h)
             v = h
         return pt.concatenate([v, terms[:, None]], axis=1), rng
 
@@ -438,7 +439,9 @@ def _checked_stack(rbms: Any) -> list[RBM]:
             raise TypeError(f"parameters of RBM {i} are no shared variables; make it by RBM.init")
         below = rbms[i - 1]
         if not rbm.hidden.is_binary:
-            raise ValueError(f"hidden units of RBM {i} are {rbm.hidden}; a deep belief net has binary ones, Bernoulli()")
+            raise ValueError(
+                f"hidden units of RBM {i} are {rbm.hidden}; a deep belief net has binary ones, Bernoulli()"
+            )
         if i and not rbm.visible.is_binary:
             raise ValueError(
                 f"visible units of RBM {i} are {rbm.visible}, and the hidden ones of the RBM below are {below.hidden}; "
@@ -455,7 +458,9 @@ def _checked_stack(rbms: Any) -> list[RBM]:
 def _copied(rbm: RBM, layer: int) -> RBM:
     """Copy an RBM's parameters into shared variables whose names end in the number of its hidden layer."""
     names = ("W", "b_v", "b_h", "log_sigma")
-    copies = [engine.shared(engine.to_numpy(t), f"{n}_{layer}", t.dtype) for n, t in zip(names, rbm.tensors(), strict=False)]
+    copies = [
+        engine.shared(engine.to_numpy(t), f"{n}_{layer}", t.dtype) for n, t in zip(names, rbm.tensors(), strict=False)
+    ]
     return rbm.with_tensors(copies)
 
 
@@ -468,6 +473,10 @@ def _of_parts(rbms: Sequence[RBM]) -> DBN:
     return DBN(tuple(rbms), tuple(chains), tuple(offsets), engine.shared(0.0, "n_steps", dtype))
 
 
+def _usual_rate(rbm: RBM) -> float:
+    return min(RATE_OF_A_UNIT / int(rbm.W.type.shape[0]), MOST_RATE)
+
+
 def _masked_rows(v: TensorVariable, mask: TensorVariable) -> TensorVariable:
     """Mean of the rows that count."""
     weight = mask.astype(v.dtype)
@@ -476,16 +485,20 @@ def _masked_rows(v: TensorVariable, mask: TensorVariable) -> TensorVariable:
 
 
 def _centred(rbm: RBM, cost: TensorVariable, mu: Any, lam: Any, factor: float) -> TensorVariable:
-    """Return a cost of the same value whose gradient is that of the centred RBM, times a factor.
+    """Return a cost of the same value whose gradient is that of the centred RBM, times a factor, for discrete frames.
 
     A step along the centred gradient changes W, and the plain biases by what keeps those of the centred RBM in place;
     see :mod:`rnnrbm.training.centring`. The result is linear in the parameters.
     """
+    if not rbm.visible.is_discrete:
+        return cost
     params = rbm.tensors()
-    W, b_v, b_h, *of_units = pt.grad(cost, params)
+    grads: Any = pt.grad(cost, params)
+    W, b_v, b_h, *of_units = grads
     s = rbm.visible.statistic(mu)
     W = W - s[:, None] * b_h - b_v[:, None] * lam
     directions = [W, b_v - W @ lam, b_h - s @ W, *of_units]
     scale = np.asarray(factor, rbm.W.dtype)
-    linear = pt.add(*[(p * disconnected_grad(scale * d)).sum(acc_dtype=p.dtype) for p, d in zip(params, directions, strict=True)])
+    terms = [(p * disconnected_grad(scale * d)).sum(acc_dtype=p.dtype) for p, d in zip(params, directions, strict=True)]
+    linear = pt.add(*terms)
     return disconnected_grad(cost) + linear - disconnected_grad(linear)

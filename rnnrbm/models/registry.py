@@ -21,6 +21,7 @@ Other models of single frames (:mod:`rnnrbm.static`) have no likelihood that a n
 | ``boltzmann`` | Boltzmann machine (Ackley, Hinton & Sejnowski 1985) |
 | ``hopfield`` | Hopfield net (Hopfield 1982) |
 | ``autoencoder`` | denoising autoencoder (Vincent et al. 2008) |
+| ``dbn`` | deep belief net (Hinton et al. 2006) |
 
 To add one: a function like those below, and a line in :data:`SEQUENCE_MODELS` or :data:`STATIC_MODELS`.
 """
@@ -28,7 +29,8 @@ To add one: a function like those below, and a line in :data:`SEQUENCE_MODELS` o
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Unpack, get_args, get_type_hints
 
 import numpy as np
@@ -39,6 +41,7 @@ from rnnrbm.backend.random import Seed, generator
 from rnnrbm.densities import Independent
 from rnnrbm.models.autoencoder import Autoencoder
 from rnnrbm.models.boltzmann import BoltzmannMachine
+from rnnrbm.models.dbn import DBN
 from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
@@ -174,6 +177,7 @@ STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {
     "boltzmann": BoltzmannMachine.init,
     "hopfield": hopfield,
     "autoencoder": Autoencoder.init,
+    "dbn": DBN.init,
 }
 #: all of them
 MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODELS, **STATIC_MODELS}
@@ -330,4 +334,7 @@ def _check_memory(name: str, n_visible: int, options: Mapping[str, Any]) -> None
     if name == "boltzmann":
         n_weights = (n_visible + n_hidden) ** 2
     shown = ", ".join(f"{key}={value}" for key, value in sizes.items() if value > 1)
+    if isinstance(layers := options.get("layers"), Sequence) and all(isinstance(n, int) for n in layers):
+        n_weights = sum(below * above for below, above in pairwise([n_visible, *layers]))
+        shown += f", layers={list(layers)}"
     memory.check(8 * n_weights, f"{name} with {shown}", "choose smaller sizes")

@@ -16,7 +16,13 @@ from rnnrbm.kinds.image import Image
 from rnnrbm.models.registry import STATIC_MODELS
 
 MODELS = ("rbm", *STATIC_MODELS)
-SIZES = {"rbm": {"n_hidden": 5}, "boltzmann": {"n_hidden": 4}, "autoencoder": {"n_hidden": 5}, "hopfield": {}}
+SIZES = {
+    "rbm": {"n_hidden": 5},
+    "boltzmann": {"n_hidden": 4},
+    "autoencoder": {"n_hidden": 5},
+    "hopfield": {},
+    "dbn": {"layers": [5, 3]},
+}
 
 
 def bars(n, seed):
