@@ -335,8 +335,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     """Return the settings with which a model is trained.
 
     What is not set is that of :func:`usual_settings`. An RBM of images reads :data:`IMAGES_READ` of them. Averaging and
-    weight decay, which are on by default, are off for a model that is no sequence model, unless they are set: they
-    would change what its own rule or loss says.
+    weight decay, which are on by default, are off for a model that is no sequence model, unless they are set or the
+    model names them: they would change what its own rule or loss says.
 
     Parameters
     ----------
@@ -368,7 +368,7 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
                 else ("that is for sequence models and frame densities")
             )
             raise ValueError(f"{', '.join(changed)}: {kind} has no use for this setting; {why}")
-        kept = settings.model_fields_set
+        kept = settings.model_fields_set | set(usual_settings(model))
         settings = settings.model_copy(update={name: 0.0 for name in _OF_WEIGHTS if name not in kept})
     elif settings.pretrain_density or settings.pretrain_network:
         raise ValueError(
