@@ -212,7 +212,7 @@ class Model(Settings):
         learned of each pattern. It then trains for 20 epochs by default; 0.3 makes room for more patterns. 0 turns
         this off.
     layers : list of int
-        For a deep belief net: hidden units of each layer, from the frame up.
+        For a deep model: hidden units of each layer, from the frame up.
     visible, hidden : {"binary", "softmax", "gaussian", "relu"}
         Unit types of the frame and of the hidden layer of an RBM. With ``"softmax"``, exactly one unit of the layer is
         on; with ``"softmax:4"``, exactly one in each group of four. ``"gaussian:0.2"`` has a standard deviation of 0.2;

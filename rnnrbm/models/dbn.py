@@ -32,7 +32,7 @@ from rnnrbm.models.rows import map_rows, row_mapper, single_frames
 from rnnrbm.rbm import RBM, gibbs, mean_activity
 from rnnrbm.recurrence import flatten
 from rnnrbm.samplers import anneal, can_anneal
-from rnnrbm.scoring.likelihood import log_likelihood
+from rnnrbm.scoring.likelihood import Evaluator, usual_annealing
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.state_encoder import check_arrays
 from rnnrbm.units import Bernoulli, Unit
@@ -185,6 +185,12 @@ class DBN(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the net to a file, which :func:`rnnrbm.load_model` reads back."""
         model_file.save(path, self)
+
+    def prepare(self, pieces: Sequence[np.ndarray]) -> None:
+        """Set visible biases that are all 0 to those of independent units that fit the training set."""
+        b_v: Any = self.rbms[0].b_v
+        if not engine.to_numpy(b_v).any():
+            b_v.set_value(self.visible.fitted_bias(pieces).astype(b_v.dtype))
 
     def loss(self, batch: Batch, rng: Rng) -> Loss:
         """Sum over the RBMs of mean F(data) - mean F(persistent chains), each RBM on samples of the layer below.
@@ -339,17 +345,13 @@ class DBN(NamedTuple):
         Returns
         -------
         LogLikelihood
-            Its variances are those of log Z, and its method is ``"bound"``.
+            Its variances are those of log Z, and its method is ``"bound"``. Its ``diagnostics()`` say whether log Z is
+            reliable.
 
         Raises
         ------
         ValueError
             If a setting is impossible, a frame does not suit the net, or the top RBM is too large to enumerate.
-
-        Warns
-        -----
-        UserWarning
-            What :meth:`rnnrbm.scoring.result.LogLikelihood.diagnostics` says of log Z.
         """
         n_samples, seed = whole_number("n_samples", n_samples, 1), as_seed(seed)
         pieces = check_arrays(frames, self.n_visible, self.visible, dtype=self._dtype, name="frames")
@@ -361,8 +363,8 @@ class DBN(NamedTuple):
             found = infer(v)
             states.append(found[:, :-1].astype(np.uint8))
             terms[i] = found[:, -1]
-        how: dict[str, Any] = {"n_chains": n_chains, "n_temperatures": n_temperatures, "schedule": schedule}
-        of_top = log_likelihood(top, states or [v], method=method, seed=seed, mode=mode, **how)
+        annealing = usual_annealing(top, method, n_chains=n_chains, n_temperatures=n_temperatures, schedule=schedule)
+        of_top = Evaluator(top, method=method, mode=mode, **annealing._asdict())(states or [v], seed=seed)
         values = (np.array(of_top.frames) + terms).mean(axis=0)
         # one Z of all has one error, whatever is averaged over; Z of each has errors of their own
         variances = np.mean(of_top.variances, axis=0) / (1 if of_top.shared_Z else n_samples)

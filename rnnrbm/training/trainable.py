@@ -335,8 +335,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     """Return the settings with which a model is trained.
 
     What is not set is that of :func:`usual_settings`. An RBM of images reads :data:`IMAGES_READ` of them. Averaging and
-    weight decay, which are on by default, are off for a model that is no sequence model, unless they are set or the
-    model names them: they would change what its own rule or loss says.
+    weight decay, which are on by default, are off for a model that is no sequence model, unless they are set or
+    among its own usual settings: they would change what its own rule or loss says.
 
     Parameters
     ----------
