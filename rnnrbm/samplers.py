@@ -351,7 +351,7 @@ def draw_frame(
 def usual_start(density: FrameDensity) -> str:
     """Where chains of samples start if nothing else is said: ``"noise"`` for real numbers, else ``"previous"``.
 
-    Real numbers are trained so too; see :func:`rnnrbm.training.trainable.usual_settings`.
+    Real numbers are trained so too; see :func:`rnnrbm.training.suitable.usual_settings`.
     """
     return "previous" if density.visible.is_discrete else "noise"
 

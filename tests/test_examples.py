@@ -54,6 +54,7 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
         "13_hopfield": r"0\.050 +1\.0000 +1\.0000",
         "18_nade_vae": r"VAE +-\d+\.\d+ +0\.\d+ .* importance-weighted lower bound, 50 samples",
         "14_few_labels": r"RBM +\d+\.\d+ \+- \d+\.\d+ %",
+        "15_deep": r"DBN +\d+ +-\d+\.\d+ \+- \d+\.\d+ (.*\n)+DBM +\d+ +-\d+\.\d+ \+- ",
         "03_classify_by_likelihood": r"accuracy \d+\.\d% of 6 pieces",
     }
     assert re.search(expected[script.stem], said), said

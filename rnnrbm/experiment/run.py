@@ -64,7 +64,8 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 from rnnrbm.training import pretraining
 from rnnrbm.training.fit import Diverged, State, fit
-from rnnrbm.training.trainable import as_trainable, checked_pieces, suitable_settings
+from rnnrbm.training.suitable import suitable_settings
+from rnnrbm.training.trainable import as_trainable, checked_pieces
 
 __all__ = [
     "Interrupted",

@@ -30,7 +30,8 @@ from rnnrbm.scoring.likelihood import OF_ALL, usual_annealing
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
-from rnnrbm.training.trainable import as_trainable, float_type, missing_settings, suitable_settings
+from rnnrbm.training.suitable import missing_settings, suitable_settings
+from rnnrbm.training.trainable import as_trainable, float_type
 
 __all__ = [
     "SIZES",

@@ -25,6 +25,7 @@ Other models of single frames (:mod:`rnnrbm.static`) have no likelihood that a n
 | ``dbm`` | deep Boltzmann machine (Salakhutdinov & Hinton 2009) |
 | ``multimodal-dbm`` | the same of images and their labels (Srivastava & Salakhutdinov 2012) |
 | ``vae`` | variational autoencoder (Kingma & Welling 2014) |
+| ``dbn`` | deep belief net (Hinton et al. 2006) |
 
 To add one: a function like those below, and a line in :data:`SEQUENCE_MODELS` or :data:`STATIC_MODELS`.
 """
@@ -47,6 +48,7 @@ from rnnrbm.models.autoencoder import Autoencoder
 from rnnrbm.models.boltzmann import BoltzmannMachine
 from rnnrbm.models.convolutional import conv_rbm
 from rnnrbm.models.dbm import DBM
+from rnnrbm.models.dbn import DBN
 from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.multimodal import MultimodalDBM
 from rnnrbm.models.nade import NADE
@@ -188,6 +190,7 @@ STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {
     "dbm": DBM.init,
     "multimodal-dbm": MultimodalDBM.init,
     "vae": VAE.init,
+    "dbn": DBN.init,
 }
 #: all of them
 MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODELS, **STATIC_MODELS}

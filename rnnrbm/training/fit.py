@@ -35,14 +35,8 @@ from rnnrbm.training.data_checks import check_data
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 from rnnrbm.training.step import Steps
-from rnnrbm.training.trainable import (
-    Trainable,
-    as_trainable,
-    checked_pieces,
-    has_own_rule,
-    parameters,
-    suitable_settings,
-)
+from rnnrbm.training.suitable import suitable_settings
+from rnnrbm.training.trainable import Trainable, as_trainable, checked_pieces, has_own_rule, parameters
 from rnnrbm.training.validation import Validation, check_validation, validation
 from rnnrbm.warn import warn
 

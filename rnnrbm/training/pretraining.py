@@ -15,7 +15,7 @@ from rnnrbm.densities import Independent
 from rnnrbm.networks import Memoryless
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.settings import Training
-from rnnrbm.training.trainable import usual_rate
+from rnnrbm.training.suitable import usual_rate
 
 __all__ = ["Stage", "stages"]
 

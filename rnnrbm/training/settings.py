@@ -171,7 +171,7 @@ class Training(Settings):
         Where the Gibbs chains of a training step start. ``"noise"`` trains the chains that samples are made by, from
         their beginning: of real numbers a chain that starts at its datum hardly ever leaves its mode, and neither
         learns which other modes there are, nor how to reach them. If it is not set, it is ``"noise"`` for real
-        numbers and ``"data"`` for any other; see :func:`rnnrbm.training.trainable.usual_settings`.
+        numbers and ``"data"`` for any other; see :func:`rnnrbm.training.suitable.usual_settings`.
     n_proposals : int
         Number of other frames of the batch from which a CD chain may start instead of its own frame, sampled in
         proportion to their current probability under the model. It is at most the number of frames in a batch, and
@@ -187,7 +187,7 @@ class Training(Settings):
     learning_rate : float or None
         Initial learning rate. If it is not set, the model chooses: 2e-2 for an RTRBM, for weights that are shared over
         pitch, and for a model whose likelihood is exact, such as an RNN-NADE; 8e-3 for any other. See
-        :func:`rnnrbm.training.trainable.usual_rate`.
+        :func:`rnnrbm.training.suitable.usual_rate`.
     schedule : {"cosine", "linear", "constant"}
         Shape of the decay of the learning rate.
     final_rate : float

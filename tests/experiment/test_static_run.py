@@ -23,7 +23,7 @@ MODELS = ("rbm", *(name for name in STATIC_MODELS if name != "multimodal-dbm")) 
 SIZES = {"rbm": {"n_hidden": 5}, "boltzmann": {"n_hidden": 4}, "autoencoder": {"n_hidden": 5}, "hopfield": {}}
 SIZES |= {"dbm": {"layers": [5, 4], "n_chains": 8, "n_mean_field": 3}}
 SIZES |= {"multimodal-dbm": {"layers": [5, 3, 4], "n_chains": 8, "n_mean_field": 3}}
-SIZES |= {"vae": {"n_hidden": 5, "n_latent": 2}}
+SIZES |= {"vae": {"n_hidden": 5, "n_latent": 2}, "dbn": {"layers": [5, 3]}}
 
 
 def bars(n, seed):

@@ -13,7 +13,7 @@ from rnnrbm.batch import Batch
 from rnnrbm.models.hopfield import CAPACITY, UNLEARNING_EPOCHS, Hopfield
 from rnnrbm.models.settling import random_states, settle
 from rnnrbm.training.settings import Training
-from rnnrbm.training.trainable import missing_settings
+from rnnrbm.training.suitable import missing_settings
 
 
 def patterns(n_patterns: int, n: int, seed: int = 0) -> np.ndarray:

@@ -315,6 +315,7 @@ STATIC: dict[str, dict[str, Any]] = {
     "boltzmann": {"n_hidden": 3, "signed": True},
     "hopfield": {"unlearning": 0.2},
     "autoencoder": {"n_hidden": 3},
+    "dbn": {"layers": (3, 2)},
 }
 
 
@@ -363,7 +364,12 @@ def test_every_option_is_a_setting():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "n_weights"), [("boltzmann", {"n_hidden": 10}, 30**2), ("hopfield", {}, 20**2)]
+    ("name", "options", "n_weights"),
+    [
+        ("boltzmann", {"n_hidden": 10}, 30**2),
+        ("hopfield", {}, 20**2),
+        ("dbn", {"layers": (10, 30)}, 20 * 10 + 10 * 30),
+    ],
 )
 def test_weights_that_take_too_much_memory_are_refused(monkeypatch, name, options, n_weights):
     monkeypatch.setattr(memory, "available", lambda: 8 * n_weights - 1)

@@ -25,15 +25,14 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import Diverged
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
-from rnnrbm.training.trainable import (
+from rnnrbm.training.suitable import (
     USUAL_OF_REAL_NUMBERS,
-    as_trainable,
-    checked_pieces,
     missing_settings,
     suitable_settings,
     usual_rate,
     usual_settings,
 )
+from rnnrbm.training.trainable import as_trainable, checked_pieces
 from rnnrbm.units import Bernoulli, Gaussian, ReLU
 
 # --- the models ---------------------------------------------------------------------------------------
@@ -821,6 +820,14 @@ def test_a_model_may_have_usual_settings_of_its_own(monkeypatch):
     assert [row["learning_rate"] for row in rows] == [0.5] * 3
     rows = list(fit(model, FRAMES, epochs=2, learning_rate=0.25, schedule="constant", warmup=0.0))
     assert [row["learning_rate"] for row in rows] == [0.25] * 2
+    for own, given, expected in (  # of averaging and weight decay
+        ({}, {}, (0.0, 0.0)),
+        ({"averaging": 0.7}, {}, (0.7, 0.0)),
+        ({"averaging": 0.7, "weight_decay": 0.1}, {"averaging": 0.5}, (0.5, 0.1)),
+    ):
+        monkeypatch.setattr(Patient, "usual_settings", own)
+        suited = suitable_settings(model, Training(**given), single_frames=True, n_frames=90)
+        assert (suited.averaging, suited.weight_decay) == expected
     for own, error, message in (
         ({"epoch": 3}, ValueError, "usual_settings of Patient: .*epoch.*epochs"),
         ({"epochs": -1}, ValueError, "usual_settings of Patient: .*epochs"),

@@ -1,0 +1,506 @@
+"""The deep belief net: its top two layers are an RBM, and below it each layer is sampled from the next one up.
+
+    p(v, h_1, .., h_L) = p(v | h_1) p(h_1 | h_2) .. p(h_(L-2) | h_(L-1)) p_top(h_(L-1), h_L)
+
+RBM l has the layers l - 1 and l, with the frame as layer 0. Its visible half, p(h_(l-1) | h_l), generates; its hidden
+half, q(h_l | h_(l-1)), infers layer l from data. Only the top RBM is a model of both of its layers. Since q is not the
+posterior of the net, the log-likelihood has a lower bound:
+
+    log p(v) >= E_q[ sum over l < L of log p(h_(l-1) | h_l) - F_top(h_(L-1)) - log q ] - log Z_top
+
+Sources: Hinton, Osindero & Teh, "A fast learning algorithm for deep belief nets", Neural Computation 2006.
+Salakhutdinov & Murray, "On the quantitative analysis of deep belief networks", ICML 2008, for the bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
+from pytensor.tensor.variable import TensorVariable
+
+from rnnrbm import model_file
+from rnnrbm.arguments import whole_number
+from rnnrbm.backend import engine
+from rnnrbm.backend.random import Rng, Seed, as_seed, generator
+from rnnrbm.batch import Batch, Loss, masked_mean
+from rnnrbm.densities import Independent
+from rnnrbm.models.rows import map_rows, row_mapper, single_frames
+from rnnrbm.rbm import RBM, gibbs, mean_activity
+from rnnrbm.recurrence import flatten
+from rnnrbm.samplers import anneal, can_anneal
+from rnnrbm.scoring.likelihood import Evaluator, usual_annealing
+from rnnrbm.scoring.result import LogLikelihood
+from rnnrbm.state_encoder import check_arrays
+from rnnrbm.units import Bernoulli, Unit
+
+__all__ = ["DBN"]
+
+#: Persistent chains of each RBM, and images of a batch.
+N_CHAINS = 100
+#: Settings of training for discrete frames.
+OF_DISCRETE = {"optimiser": "momentum", "clip": 0.0}
+#: Learning rate of an RBM times its visible units, and the greatest one: those of the library's RBMs of images.
+RATE_OF_A_UNIT, MOST_RATE = 16.0, 0.05
+#: Gibbs steps of the chains of real numbers, which start from noise in every step; see docs/vocalizations.md.
+K_OF_REAL_NUMBERS = 20
+#: Share of the newest batch in the offsets of centring, which follow the mean of each unit.
+OFFSET_RATE = 0.01
+#: Chains, temperatures, and frames at most of the bound that :meth:`DBN.score` computes.
+SCORE_CHAINS, SCORE_TEMPERATURES, SCORE_FRAMES = 100, 1000, 2000
+
+
+class DBN(NamedTuple):
+    """Deep belief net, with binary hidden units.
+
+    One call of ``fit`` trains all its RBMs at the same time, each on samples of the layer below. To train one layer
+    after the other, which is the recipe of 2006, fit its RBMs. They share their parameters with the net::
+
+        x = images
+        for layer, rbm in enumerate(dbn.rbms, start=1):
+            list(fit(rbm, x))
+            x = dbn.infer(images, layer, seed=0)
+
+    Attributes
+    ----------
+    rbms : tuple of RBM
+        From the frame up; the hidden layer of one is the visible layer of the next.
+    chains : tuple of shared variables, each (n_chains, units of the layer below)
+        Persistent chains of each RBM: state of training, and no parameters.
+    offsets : tuple of shared variables, each (units,)
+        Running mean of each layer but the last, and of the last: offsets of centring.
+    n_steps : shared variable, scalar
+        Steps of training so far.
+    """
+
+    rbms: tuple[RBM, ...]
+    chains: tuple[Any, ...]
+    offsets: tuple[Any, ...]
+    n_steps: Any
+
+    @classmethod
+    def init(
+        cls,
+        n_visible: int,
+        layers: Sequence[int] = (256, 256),
+        *,
+        seed: Seed,
+        visible: Unit = Bernoulli(),  # noqa: B008  a frozen value, not mutable state
+        b_v: np.ndarray | float = 0.0,
+        scale: float | None = None,
+        dtype: str | None = None,
+    ) -> DBN:
+        """Make a net whose parameters are shared variables: ``W_1``, ``b_v_1``, ``b_h_1`` of the lowest RBM, and so on.
+
+        Parameters
+        ----------
+        n_visible : int
+            At least 1.
+        layers : sequence of int
+            Hidden units of each layer, from the frame up, each at least 1. With one layer the net is an RBM.
+        seed : int or numpy.random.Generator
+        visible : Unit
+        b_v : array of shape (n_visible,) or float
+            Initial visible biases.
+        scale : float or None
+            Standard deviation of the initial weights; None stands for that of :meth:`rnnrbm.rbm.RBM.init`.
+        dtype : str or None
+            None: PyTensor's ``floatX``.
+
+        Raises
+        ------
+        ValueError
+            If a size is below 1, there are no layers, or `b_v` has another shape.
+        TypeError
+            If a size is no whole number, or `visible` no unit type.
+        """
+        rng = generator(seed)
+        sizes = [whole_number("n_visible", n_visible, 1), *_checked_layers(layers)]
+        units = [visible, *(Bernoulli() for _ in sizes[2:])]
+        biases = [b_v, *(0.0 for _ in sizes[2:])]
+        return cls.stack(
+            [
+                RBM.init(below, above, seed=rng, visible=unit, b_v=bias, scale=scale, dtype=dtype)
+                for below, above, unit, bias in zip(sizes[:-1], sizes[1:], units, biases, strict=True)
+            ]
+        )
+
+    @classmethod
+    def stack(cls, rbms: Sequence[RBM]) -> DBN:
+        """Make a net of RBMs, from the frame up, such as trained ones. It has copies of their parameters.
+
+        Raises
+        ------
+        ValueError
+            If there are none, one does not fit the one below, or hidden units are not binary.
+        TypeError
+            If one is no RBM, or its parameters are no shared variables.
+        """
+        return _of_parts([_copied(rbm, i) for i, rbm in enumerate(_checked_stack(rbms), start=1)])
+
+    @property
+    def score_name(self) -> str:
+        return "lower bound of the log-likelihood, nats per frame"
+
+    @property
+    def usual_k(self) -> int:
+        """Gibbs steps of the top RBM for a sample, which pass through as many temperatures."""
+        return 1000
+
+    @property
+    def usual_settings(self) -> dict[str, Any]:
+        """Settings of training that suit the net: those of the library's RBMs of images, see docs/rbm.md.
+
+        Real numbers are trained by Adam.
+        """
+        usual = {"batch_size": N_CHAINS, "epochs": 100, "averaging": 0.999}
+        return usual | (OF_DISCRETE | {"learning_rate": _usual_rate(self.rbms[0])} if self.visible.is_discrete else {})
+
+    @property
+    def visible(self) -> Unit:
+        return self.rbms[0].visible
+
+    @property
+    def n_visible(self) -> int:
+        n: int = self.rbms[0].W.type.shape[0]
+        return n
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Hidden units of each layer, from the frame up."""
+        return tuple(rbm.W.type.shape[1] for rbm in self.rbms)
+
+    @property
+    def params(self) -> list[Any]:
+        return [tensor for rbm in self.rbms for tensor in rbm.tensors()]
+
+    @property
+    def _dtype(self) -> str:
+        name: str = self.rbms[0].W.dtype
+        return name
+
+    def save(self, path: model_file.PathName) -> None:
+        """Write the net to a file, which :func:`rnnrbm.load_model` reads back."""
+        model_file.save(path, self)
+
+    def prepare(self, pieces: Sequence[np.ndarray]) -> None:
+        """Set visible biases that are all 0 to those of independent units that fit the training set."""
+        b_v: Any = self.rbms[0].b_v
+        if not engine.to_numpy(b_v).any():
+            b_v.set_value(self.visible.fitted_bias(pieces).astype(b_v.dtype))
+
+    def loss(self, batch: Batch, rng: Rng) -> Loss:
+        """Sum over the RBMs of mean F(data) - mean F(persistent chains), each RBM on samples of the layer below.
+
+        Its gradient is the centred one (:func:`_centred`), and its value has no meaning. The metrics are the
+        pseudo-likelihoods of the RBMs, nats per frame, that of the lowest without a number.
+        """
+        mask = flatten(batch.mask)
+        v = flatten(batch.v)
+        v = pt.switch(pt.gt(mask[:, None], 0), v, np.asarray(0.0, v.dtype))  # padding may hold anything
+        updates: dict[Any, Any] = {self.n_steps: self.n_steps + np.asarray(1.0, self.n_steps.dtype)}
+        means = [_masked_rows(v, mask)]
+        metrics: dict[str, TensorVariable] = {}
+        costs = []
+        for i, rbm in enumerate(self.rbms):
+            v = disconnected_grad(v)
+            chains = self.chains[i]
+            if rbm.visible.is_discrete:
+                negative, rng = gibbs(rbm, chains, rng, 1)
+            else:
+                negative, rng = gibbs(rbm, *rbm.visible.noise(chains, rng), K_OF_REAL_NUMBERS)
+            negative = disconnected_grad(negative)
+            updates[chains] = negative
+            means.append(mean_activity(rbm, v, mask))
+            own = masked_mean(rbm.free_energy(v), batch.mask) - rbm.free_energy(negative).mean()
+            factor = _usual_rate(rbm) / _usual_rate(self.rbms[0])
+            costs.append(_centred(rbm, own, self.offsets[i], self.offsets[i + 1], factor))
+            if rbm.visible.is_binary:
+                pseudo, rng = rbm.pseudo_log_likelihood(v, rng)
+                metrics["pseudo_likelihood" + (f"_{i + 1}" if i else "")] = masked_mean(pseudo, batch.mask)
+            if i + 1 < len(self.rbms):
+                v, rng = rbm.hidden.sample(rbm.hidden_activation(v), rng)
+        # the first batch sets the offsets, from then on they are a running mean with a long memory
+        share = pt.maximum(np.asarray(OFFSET_RATE, self._dtype), np.asarray(1.0, self._dtype) / updates[self.n_steps])
+        updates |= {o: o + share * (mean - o) for o, mean in zip(self.offsets, means, strict=True)}
+        return Loss(sum(costs[1:], costs[0]), updates | rng.updates(), metrics)
+
+    def encode(self, frames: np.ndarray, layer: int | None = None, mode: Any = None) -> np.ndarray:
+        """Return features of frames (n, n_visible): probabilities of the units of a hidden layer (n, units).
+
+        Parameters
+        ----------
+        frames : array of shape (n, n_visible)
+        layer : int or None
+            From 1, the lowest; None stands for the top one. Each layer reads the probabilities of the one below.
+        mode : str or None
+            See :func:`rnnrbm.backend.engine.function`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, or a frame does not suit the net.
+        """
+        n = len(self.rbms) if layer is None else self._layer(layer)
+        return self._map(lambda v, rng: (self._means(v, n), rng), frames, mode=mode)
+
+    def infer(self, frames: np.ndarray, layer: int | None = None, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
+        """Sample the units of a hidden layer given frames (n, n_visible): an array (n, units) of 0 and 1, uint8.
+
+        It is the data of the RBM above that layer. Parameters are those of :meth:`encode`, and a seed.
+        """
+        n = len(self.rbms) if layer is None else self._layer(layer)
+
+        def build(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+            for rbm in self.rbms[:n]:
+                v, rng = rbm.hidden.sample(rbm.hidden_activation(v), rng)
+            return v, rng
+
+        return self._map(build, frames, seed=seed, mode=mode).astype(np.uint8)
+
+    def reconstruct(self, frames: np.ndarray, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
+        """Return the expected frames after frames (n, n_visible) went up to the top layer and down again.
+
+        Each layer passes on its probabilities, so nothing is random and `seed` has no use.
+        """
+
+        def build(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+            h = self._means(v, len(self.rbms))
+            for rbm in reversed(self.rbms):
+                h = rbm.visible.mean(rbm.visible_activation(h))
+            return h, rng
+
+        return self._map(build, frames, seed=seed, mode=mode)
+
+    def sample(self, n_samples: int, *, k: int | None = None, seed: Seed = 0, mode: Any = None) -> np.ndarray:
+        """Return samples (n_samples, n_visible): `k` Gibbs steps of the top RBM, then one pass down.
+
+        The chains of the top RBM start from noise and pass through rising inverse temperatures
+        (:func:`rnnrbm.samplers.anneal`). With one layer and visible units that are not binary, they stay at
+        temperature 1.
+        """
+        n_samples, k = whole_number("n_samples", n_samples, 1), whole_number("k", self.usual_k if k is None else k, 1)
+        top = self.rbms[-1]
+
+        def build(like: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+            if can_anneal(top):
+                h, rng = anneal(top, like, rng, k)
+            else:
+                h, rng = gibbs(top, *top.visible.noise(like, rng), k)
+            for rbm in reversed(self.rbms[:-1]):
+                h, rng = rbm.visible.sample(rbm.visible_activation(h), rng)
+            return h, rng
+
+        rows = np.zeros((n_samples, top.W.type.shape[0]), self._dtype)
+        return map_rows(build, rows, dtype=self._dtype, seed=seed, mode=mode)
+
+    def filters(self, layer: int = 1) -> np.ndarray:
+        """Return what each unit of a hidden layer looks like in a frame: an array (n_visible, units).
+
+        Of the first layer these are its weights. A unit of a higher layer is the sum of the units below, weighted by
+        its weights: W_1 W_2 (Erhan, Bengio, Courville & Vincent, "Visualizing higher-layer features of a deep network",
+        2009).
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
+        product = engine.to_numpy(self.rbms[0].W)
+        for rbm in self.rbms[1 : self._layer(layer)]:
+            product = product @ engine.to_numpy(rbm.W)
+        return product
+
+    def bound(
+        self,
+        frames: Any,
+        *,
+        n_samples: int = 10,
+        method: str | None = None,
+        n_chains: int | None = None,
+        n_temperatures: int | None = None,
+        schedule: str | np.ndarray | None = None,
+        seed: Seed = 0,
+        mode: Any = None,
+    ) -> LogLikelihood:
+        """Return the lower bound of the log-likelihood of each frame, nats; with one layer it is the log-likelihood.
+
+        The expectation over q is a mean over samples of the hidden units. AIS estimates log Z of the top RBM, which it
+        tends to underestimate.
+
+        Parameters
+        ----------
+        frames : array of shape (n, n_visible), or a sequence of pieces
+        n_samples : int
+            Samples of the hidden units for each frame.
+        method, n_chains, n_temperatures, schedule
+            How Z of the top RBM is computed; see :func:`rnnrbm.scoring.likelihood.log_likelihood`.
+        seed : int or numpy.random.Generator
+        mode : str or None
+            See :func:`rnnrbm.backend.engine.function`.
+
+        Returns
+        -------
+        LogLikelihood
+            Its variances are those of log Z, and its method is ``"bound"``. Its ``diagnostics()`` say whether log Z is
+            reliable.
+
+        Raises
+        ------
+        ValueError
+            If a setting is impossible, a frame does not suit the net, or the top RBM is too large to enumerate.
+        """
+        n_samples, seed = whole_number("n_samples", n_samples, 1), as_seed(seed)
+        pieces = check_arrays(frames, self.n_visible, self.visible, dtype=self._dtype, name="frames")
+        v = np.concatenate(pieces)
+        top, n_samples = self.rbms[-1], n_samples if len(self.rbms) > 1 else 1
+        infer = row_mapper(self._inferred, len(v), self.n_visible, dtype=self._dtype, seed=seed, mode=mode)
+        states, terms = [], np.zeros((n_samples, len(v)))
+        for i in range(n_samples if len(self.rbms) > 1 else 0):
+            found = infer(v)
+            states.append(found[:, :-1].astype(np.uint8))
+            terms[i] = found[:, -1]
+        annealing = usual_annealing(top, method, n_chains=n_chains, n_temperatures=n_temperatures, schedule=schedule)
+        of_top = Evaluator(top, method=method, mode=mode, **annealing._asdict())(states or [v], seed=seed)
+        values = (np.array(of_top.frames) + terms).mean(axis=0)
+        # one Z of all has one error, whatever is averaged over; Z of each has errors of their own
+        variances = np.mean(of_top.variances, axis=0) / (1 if of_top.shared_Z else n_samples)
+        sizes = of_top.effective_sample_size.reshape(n_samples, -1).min(axis=0)
+        ends = np.cumsum([len(piece) for piece in pieces])[:-1]
+        words = "lower bound, " + (f"{n_samples} samples of the hidden units, " if states else "")
+        return LogLikelihood(
+            np.split(values, ends),
+            np.split(variances, ends),
+            sizes,
+            (words if states else "") + of_top.settings,
+            of_top.n_chains,
+            of_top.shared_Z,
+            "bound",
+        )
+
+    def score(self, pieces: Sequence[np.ndarray], mode: Any = None) -> float:
+        """Return the mean :meth:`bound`, nats per frame, by a short AIS of fixed seed.
+
+        It has 100 chains and 1000 temperatures, one sample of the hidden units, and reads at most 2000 frames, evenly
+        spaced.
+        """
+        v = single_frames(self, pieces)
+        some = v[np.linspace(0, len(v) - 1, min(len(v), SCORE_FRAMES)).astype(int)]
+        evaluated = self._bound_of_score(some, mode)
+        return evaluated.mean
+
+    def _bound_of_score(self, frames: np.ndarray, mode: Any) -> LogLikelihood:
+        how: dict[str, Any] = {"n_chains": SCORE_CHAINS, "n_temperatures": SCORE_TEMPERATURES, "schedule": "linear"}
+        return self.bound(frames, n_samples=1, mode=mode, **how)
+
+    def _inferred(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        """Sample the visible layer of the top RBM given frames, and append the terms of the bound that are not its."""
+        terms = pt.zeros_like(v[:, 0])
+        for rbm in self.rbms[:-1]:
+            a = rbm.hidden_activation(v)
+            h, rng = rbm.hidden.sample(a, rng)
+            # -log q of the sample varies less, together with the other terms, than the entropy would without it
+            terms += Independent(rbm.visible_activation(h), rbm.visible).log_prob(v)
+            terms -= Independent(a, rbm.hidden).log_prob(h)
+            v = h
+        return pt.concatenate([v, terms[:, None]], axis=1), rng
+
+    def _means(self, v: TensorVariable, n: int) -> TensorVariable:
+        for rbm in self.rbms[:n]:
+            v = rbm.hidden.mean(rbm.hidden_activation(v))
+        return v
+
+    def _layer(self, layer: int) -> int:
+        return whole_number("layer", layer, 1, len(self.rbms))
+
+    def _map(self, build: Any, frames: Any, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
+        return map_rows(build, single_frames(self, frames), dtype=self._dtype, seed=seed, mode=mode)
+
+
+def _checked_layers(layers: Any) -> list[int]:
+    if isinstance(layers, (str, int)) or not hasattr(layers, "__iter__"):
+        raise TypeError(f"layers={layers!r}: expected the hidden units of each layer, from the frame up: (256, 256)")
+    sizes = list(layers)
+    if not sizes:
+        raise ValueError("layers is empty; give the hidden units of at least one layer, as in layers=(256, 256)")
+    return [whole_number(f"layers[{i}]", size, 1) for i, size in enumerate(sizes)]
+
+
+def _checked_stack(rbms: Any) -> list[RBM]:
+    if isinstance(rbms, RBM) or not isinstance(rbms, Sequence):
+        raise TypeError(f"stack takes a list of RBMs, from the frame up, got {type(rbms).__name__}")
+    if not rbms:
+        raise ValueError("stack takes at least one RBM, got an empty list")
+    for i, rbm in enumerate(rbms):
+        if not isinstance(rbm, RBM):
+            raise TypeError(f"stack takes a list of RBMs, from the frame up, got {type(rbm).__name__} at {i}")
+        if not all(hasattr(tensor, "get_value") for tensor in rbm.tensors()):
+            raise TypeError(f"parameters of RBM {i} are no shared variables; make it by RBM.init")
+        below = rbms[i - 1]
+        if not rbm.hidden.is_binary:
+            raise ValueError(
+                f"hidden units of RBM {i} are {rbm.hidden}; a deep belief net has binary ones, Bernoulli()"
+            )
+        if i and not rbm.visible.is_binary:
+            raise ValueError(
+                f"visible units of RBM {i} are {rbm.visible}, and the hidden ones of the RBM below are {below.hidden}; "
+                "make it with visible=Bernoulli()"
+            )
+        if i and rbm.W.type.shape[0] != below.W.type.shape[1]:
+            raise ValueError(
+                f"RBM {i} has {rbm.W.type.shape[0]} visible units, and the RBM below {below.W.type.shape[1]} hidden "
+                "ones; they are the same layer, so the numbers must be equal"
+            )
+    return list(rbms)
+
+
+def _copied(rbm: RBM, layer: int) -> RBM:
+    """Copy an RBM's parameters into shared variables whose names end in the number of its hidden layer."""
+    names = ("W", "b_v", "b_h", "log_sigma")
+    copies = [
+        engine.shared(engine.to_numpy(t), f"{n}_{layer}", t.dtype) for n, t in zip(names, rbm.tensors(), strict=False)
+    ]
+    return rbm.with_tensors(copies)
+
+
+def _of_parts(rbms: Sequence[RBM]) -> DBN:
+    """Add the state of training: chains at 0, from which a net that is hardly trained is a step away."""
+    dtype = rbms[0].W.dtype
+    sizes = [rbms[0].W.type.shape[0], *(rbm.W.type.shape[1] for rbm in rbms)]
+    chains = [engine.shared(np.zeros((N_CHAINS, n)), f"chains_{i}", dtype) for i, n in enumerate(sizes[:-1], start=1)]
+    offsets = [engine.shared(np.zeros(n), f"offsets_{i}", dtype) for i, n in enumerate(sizes)]
+    return DBN(tuple(rbms), tuple(chains), tuple(offsets), engine.shared(0.0, "n_steps", dtype))
+
+
+def _usual_rate(rbm: RBM) -> float:
+    return min(RATE_OF_A_UNIT / int(rbm.W.type.shape[0]), MOST_RATE)
+
+
+def _masked_rows(v: TensorVariable, mask: TensorVariable) -> TensorVariable:
+    """Mean of the rows that count."""
+    weight = mask.astype(v.dtype)
+    total = pt.maximum(weight.sum(acc_dtype=v.dtype), np.asarray(1.0, v.dtype))
+    return (weight[:, None] * v).sum(axis=0, acc_dtype=v.dtype) / total
+
+
+def _centred(rbm: RBM, cost: TensorVariable, mu: Any, lam: Any, factor: float) -> TensorVariable:
+    """Return a cost of the same value whose gradient is that of the centred RBM, times a factor, for discrete frames.
+
+    A step along the centred gradient changes W, and the plain biases by what keeps those of the centred RBM in place;
+    see :mod:`rnnrbm.training.centring`. The result is linear in the parameters.
+    """
+    if not rbm.visible.is_discrete:
+        return cost
+    params = rbm.tensors()
+    grads: Any = pt.grad(cost, params)
+    W, b_v, b_h, *of_units = grads
+    s = rbm.visible.statistic(mu)
+    W = W - s[:, None] * b_h - b_v[:, None] * lam
+    directions = [W, b_v - W @ lam, b_h - s @ W, *of_units]
+    scale = np.asarray(factor, rbm.W.dtype)
+    terms = [(p * disconnected_grad(scale * d)).sum(acc_dtype=p.dtype) for p, d in zip(params, directions, strict=True)]
+    linear = pt.add(*terms)
+    return disconnected_grad(cost) + linear - disconnected_grad(linear)
