@@ -162,7 +162,7 @@ class VAE(NamedTuple):
 
         With others, the encoder may learn to tell nothing.
         """
-        b = self.decoder[-1].b
+        b: Any = self.decoder[-1].b
         if not b.get_value(borrow=True).any():
             b.set_value(self.visible.fitted_bias(pieces).astype(b.type.dtype))
 
