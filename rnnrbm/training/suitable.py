@@ -13,7 +13,7 @@ from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.settings import USUAL_RATE, Training
 from rnnrbm.training.trainable import has_own_rule
 from rnnrbm.units import AtMostOne
-from rnnrbm.weights import as_layers, has_layers
+from rnnrbm.weights import as_layers, as_rbm, has_layers
 
 __all__ = ["missing_settings", "suitable_settings", "usual_rate", "usual_settings"]
 
