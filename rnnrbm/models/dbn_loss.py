@@ -148,7 +148,7 @@ def _contrast(
     """Mean F(data) - mean F(chains) of an RBM, and where its chains have come to."""
     rbm, chains = net.rbms[i], net.chains[i]
     if rbm.visible.is_discrete:
-        negative, rng = gibbs(rbm, chains, rng, 1)
+        negative, rng = rbm.gibbs_step(chains, rng)
     else:
         negative, rng = gibbs(rbm, *rbm.visible.noise(chains, rng), K_OF_REAL_NUMBERS)
     negative = disconnected_grad(negative)

@@ -74,11 +74,22 @@ def test_the_bound_is_that_of_enumeration(layers):
         assert bound.mean() < log_p.mean() - 0.05
         assert found.mean == pytest.approx(bound.mean(), abs=0.02)
         assert found.settings == "lower bound, 200 samples of the hidden units, exact"
-        annealed = model.bound([v[:20], v[20:]], n_samples=200, n_chains=100, n_temperatures=300)
-        assert annealed.mean == pytest.approx(found.mean, abs=3 * annealed.standard_error)
-        assert 0 < annealed.standard_error < 0.02
-        assert annealed.shared_Z
-        assert annealed.effective_sample_size.shape == (32,)
+        assert model.score([v[:20], v[20:]]) == model.bound(v, n_samples=1, method="exact").mean  # small enough
+
+
+def test_the_bound_by_annealing():
+    model = net(5, 3, 11)
+    frames = (np.random.default_rng(2).random((32, 5)) < 0.5).astype(np.uint8)
+    exact = model.bound(frames, n_samples=3, method="exact")
+    annealed = model.bound(
+        [frames[:20], frames[20:]], n_samples=3, n_chains=100, n_temperatures=1000, schedule="linear"
+    )
+    assert annealed.mean == pytest.approx(exact.mean, abs=3 * annealed.standard_error)
+    assert 0 < annealed.standard_error < 0.02
+    assert annealed.shared_Z
+    assert annealed.effective_sample_size.shape == (32,)
+    expected = "lower bound, 3 samples of the hidden units, AIS, 100 chains x 1000 temperatures"
+    assert annealed.settings == expected
 
 
 def test_the_bound_of_tied_layers_is_the_log_likelihood_of_the_rbm():
