@@ -36,10 +36,11 @@ shape = data.kind.shape
 layers = tuple(args.layers) or ((500, 500) if args.data == "mnist" else (100, 100))
 epochs = args.epochs or (30 if args.data == "mnist" else 300)
 train, test = data.train[0], data.test[0]
-n_samples, k, annealing = 400, 1000, {"n_chains": 200, "n_temperatures": 4000, "schedule": "quadratic"}
+n_samples, k = 400, 1000
+how: dict = {"n_chains": 200, "n_temperatures": 4000, "schedule": "quadratic"}  # AIS of the bounds
 if args.smoke:
     train, test, layers, epochs = train[:200], test[:50], (12, 8), 2
-    n_samples, k, annealing = 36, 20, {"n_chains": 10, "n_temperatures": 50}
+    n_samples, k, how = 36, 20, {"method": "exact"}
 if len(layers) < 2:
     parser.error("--layers takes two or more numbers: a net of one layer is an RBM")
 
@@ -77,7 +78,7 @@ for i, (name, known_as) in enumerate(models.items()):
     began = time.perf_counter()
     list(rnnrbm.fit(model, train, epochs=epochs, seed=0))
     seconds = time.perf_counter() - began
-    bound = model.bound(test, seed=0, **annealing)
+    bound = model.bound(test, seed=0, **how)
     drawn = model.sample(n_samples, k=k, seed=1)
     bad, missing = distances(drawn[:half], test[half : 2 * half])
     first, second = model.filters(), second_layer(model)

@@ -3,8 +3,8 @@
     p(v, h_1, .., h_L) = p(v | h_1) p(h_1 | h_2) .. p(h_(L-2) | h_(L-1)) p_top(h_(L-1), h_L)
 
 RBM l has the layers l - 1 and l, with the frame as layer 0. Its visible half, p(h_(l-1) | h_l), generates; its hidden
-half, q(h_l | h_(l-1)), infers layer l from data. Only the top RBM is a model of both of its layers. Since q is not the
-posterior of the net, the log-likelihood has a lower bound:
+half, q(h_l | h_(l-1)), infers layer l from data. Only the top RBM is a distribution of both of its layers. Since q is
+not the posterior of the net, the log-likelihood has a lower bound:
 
     log p(v) >= E_q[ sum over l < L of log p(h_(l-1) | h_l) - F_top(h_(L-1)) - log q ] - log Z_top
 
@@ -19,38 +19,46 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import model_file
 from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, as_seed, generator
-from rnnrbm.batch import Batch, Loss, masked_mean
+from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import Independent
+from rnnrbm.models.dbn_loss import stack_loss, up_down_loss, usual_rate
 from rnnrbm.models.rows import map_rows, row_mapper, single_frames
-from rnnrbm.rbm import RBM, gibbs, mean_activity
-from rnnrbm.recurrence import flatten
+from rnnrbm.rbm import RBM, gibbs
 from rnnrbm.samplers import anneal, can_anneal
 from rnnrbm.scoring.likelihood import Evaluator, usual_annealing
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.state_encoder import check_arrays
 from rnnrbm.units import Bernoulli, Unit
 
-__all__ = ["DBN"]
+__all__ = ["DBN", "Recognition"]
 
 #: Persistent chains of each RBM, and images of a batch.
 N_CHAINS = 100
-#: Settings of training for discrete frames.
-OF_DISCRETE = {"optimiser": "momentum", "clip": 0.0}
-#: Learning rate of an RBM times its visible units, and the greatest one: those of the library's RBMs of images.
-RATE_OF_A_UNIT, MOST_RATE = 16.0, 0.05
-#: Gibbs steps of the chains of real numbers, which start from noise in every step; see docs/vocalizations.md.
-K_OF_REAL_NUMBERS = 20
-#: Share of the newest batch in the offsets of centring, which follow the mean of each unit.
-OFFSET_RATE = 0.01
+#: Learning rate of up-down, relative to that of the stack.
+RATE_OF_UP_DOWN = 0.5
 #: Chains, temperatures, and frames at most of the bound that :meth:`DBN.score` computes.
 SCORE_CHAINS, SCORE_TEMPERATURES, SCORE_FRAMES = 100, 1000, 2000
+#: Most units of the smaller layer of a top RBM that it enumerates instead.
+MOST_ENUMERATED = 10
+
+
+class Recognition(NamedTuple):
+    """Weights of inference between two layers: q(h | v) has the activations s(v) W + b_h.
+
+    Attributes
+    ----------
+    W : TensorVariable, shape (n_visible, n_hidden)
+    b_h : TensorVariable, shape (n_hidden,)
+    """
+
+    W: TensorVariable
+    b_h: TensorVariable
 
 
 class DBN(NamedTuple):
@@ -64,6 +72,11 @@ class DBN(NamedTuple):
             list(fit(rbm, x))
             x = dbn.infer(images, layer, seed=0)
 
+    Either way, up-down then refines the net. It gives it weights of its own for inference (:meth:`untied`)::
+
+        refined = dbn.untied()
+        list(fit(refined, images))
+
     Attributes
     ----------
     rbms : tuple of RBM
@@ -74,12 +87,15 @@ class DBN(NamedTuple):
         Running mean of each layer but the last, and of the last: offsets of centring.
     n_steps : shared variable, scalar
         Steps of training so far.
+    recognition : tuple of Recognition
+        Weights of inference of each RBM but the top one; empty if they are those of the RBMs.
     """
 
     rbms: tuple[RBM, ...]
     chains: tuple[Any, ...]
     offsets: tuple[Any, ...]
     n_steps: Any
+    recognition: tuple[Recognition, ...] = ()
 
     @classmethod
     def init(
@@ -141,6 +157,27 @@ class DBN(NamedTuple):
         """
         return _of_parts([_copied(rbm, i) for i, rbm in enumerate(_checked_stack(rbms), start=1)])
 
+    def untied(self) -> DBN:
+        """Return the net with weights of its own for inference, which begin as copies of those that generate.
+
+        It trains by up-down, and shares all else with this net. A net of one layer has nothing to untie.
+
+        Raises
+        ------
+        ValueError
+            If the net has one layer only.
+        """
+        if len(self.rbms) < 2:
+            raise ValueError("the net has one layer, an RBM, whose inference is exact; up-down needs two or more")
+        if self.recognition:
+            return self
+        copies = [
+            Recognition(*(engine.shared(engine.to_numpy(x), f"{name}_{i}", x.dtype) for name, x in own))
+            for i, rbm in enumerate(self.rbms[:-1], start=1)
+            for own in [(("R", rbm.W), ("c", rbm.b_h))]
+        ]
+        return self._replace(recognition=tuple(copies))
+
     @property
     def score_name(self) -> str:
         return "lower bound of the log-likelihood, nats per frame"
@@ -156,8 +193,11 @@ class DBN(NamedTuple):
 
         Real numbers are trained by Adam.
         """
-        usual = {"batch_size": N_CHAINS, "epochs": 100, "averaging": 0.999}
-        return usual | (OF_DISCRETE | {"learning_rate": _usual_rate(self.rbms[0])} if self.visible.is_discrete else {})
+        usual: dict[str, Any] = {"batch_size": N_CHAINS, "epochs": 100, "averaging": 0.999}
+        if self.visible.is_discrete:
+            rate = usual_rate(self.rbms[0]) * (RATE_OF_UP_DOWN if self.recognition else 1.0)
+            usual |= {"optimiser": "momentum", "learning_rate": rate, "clip": 0.0}
+        return usual
 
     @property
     def visible(self) -> Unit:
@@ -175,7 +215,11 @@ class DBN(NamedTuple):
 
     @property
     def params(self) -> list[Any]:
-        return [tensor for rbm in self.rbms for tensor in rbm.tensors()]
+        if not self.recognition:
+            return [tensor for rbm in self.rbms for tensor in rbm.tensors()]
+        # what generates, the top RBM, and what infers; hidden biases of the lower RBMs have no more use
+        generate = [tensor for rbm in self.rbms[:-1] for tensor in rbm.tensors() if tensor is not rbm.b_h]
+        return [*generate, *self.rbms[-1].tensors(), *(tensor for own in self.recognition for tensor in own)]
 
     @property
     def _dtype(self) -> str:
@@ -193,40 +237,11 @@ class DBN(NamedTuple):
             b_v.set_value(self.visible.fitted_bias(pieces).astype(b_v.dtype))
 
     def loss(self, batch: Batch, rng: Rng) -> Loss:
-        """Sum over the RBMs of mean F(data) - mean F(persistent chains), each RBM on samples of the layer below.
+        """Build the loss of the stack, or that of up-down if the net has weights of inference.
 
-        Its gradient is the centred one (:func:`_centred`), and its value has no meaning. The metrics are the
-        pseudo-likelihoods of the RBMs, nats per frame, that of the lowest without a number.
+        See :mod:`rnnrbm.models.dbn_loss`.
         """
-        mask = flatten(batch.mask)
-        v = flatten(batch.v)
-        v = pt.switch(pt.gt(mask[:, None], 0), v, np.asarray(0.0, v.dtype))  # padding may hold anything
-        updates: dict[Any, Any] = {self.n_steps: self.n_steps + np.asarray(1.0, self.n_steps.dtype)}
-        means = [_masked_rows(v, mask)]
-        metrics: dict[str, TensorVariable] = {}
-        costs = []
-        for i, rbm in enumerate(self.rbms):
-            v = disconnected_grad(v)
-            chains = self.chains[i]
-            if rbm.visible.is_discrete:
-                negative, rng = gibbs(rbm, chains, rng, 1)
-            else:
-                negative, rng = gibbs(rbm, *rbm.visible.noise(chains, rng), K_OF_REAL_NUMBERS)
-            negative = disconnected_grad(negative)
-            updates[chains] = negative
-            means.append(mean_activity(rbm, v, mask))
-            own = masked_mean(rbm.free_energy(v), batch.mask) - rbm.free_energy(negative).mean()
-            factor = _usual_rate(rbm) / _usual_rate(self.rbms[0])
-            costs.append(_centred(rbm, own, self.offsets[i], self.offsets[i + 1], factor))
-            if rbm.visible.is_binary:
-                pseudo, rng = rbm.pseudo_log_likelihood(v, rng)
-                metrics["pseudo_likelihood" + (f"_{i + 1}" if i else "")] = masked_mean(pseudo, batch.mask)
-            if i + 1 < len(self.rbms):
-                v, rng = rbm.hidden.sample(rbm.hidden_activation(v), rng)
-        # the first batch sets the offsets, from then on they are a running mean with a long memory
-        share = pt.maximum(np.asarray(OFFSET_RATE, self._dtype), np.asarray(1.0, self._dtype) / updates[self.n_steps])
-        updates |= {o: o + share * (mean - o) for o, mean in zip(self.offsets, means, strict=True)}
-        return Loss(sum(costs[1:], costs[0]), updates | rng.updates(), metrics)
+        return up_down_loss(self, batch, rng) if self.recognition else stack_loss(self, batch, rng)
 
     def encode(self, frames: np.ndarray, layer: int | None = None, mode: Any = None) -> np.ndarray:
         """Return features of frames (n, n_visible): probabilities of the units of a hidden layer (n, units).
@@ -255,8 +270,8 @@ class DBN(NamedTuple):
         n = len(self.rbms) if layer is None else self._layer(layer)
 
         def build(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-            for rbm in self.rbms[:n]:
-                v, rng = rbm.hidden.sample(rbm.hidden_activation(v), rng)
+            for i in range(n):
+                v, rng = self.rbms[i].hidden.sample(self._upwards(i, v), rng)
             return v, rng
 
         return self._map(build, frames, seed=seed, mode=mode).astype(np.uint8)
@@ -382,25 +397,22 @@ class DBN(NamedTuple):
         )
 
     def score(self, pieces: Sequence[np.ndarray], mode: Any = None) -> float:
-        """Return the mean :meth:`bound`, nats per frame, by a short AIS of fixed seed.
+        """Return the mean :meth:`bound`, nats per frame, by a short AIS; equal calls give equal numbers.
 
         It has 100 chains and 1000 temperatures, one sample of the hidden units, and reads at most 2000 frames, evenly
-        spaced.
+        spaced. A top RBM with a layer of at most 10 units is enumerated.
         """
         v = single_frames(self, pieces)
         some = v[np.linspace(0, len(v) - 1, min(len(v), SCORE_FRAMES)).astype(int)]
-        evaluated = self._bound_of_score(some, mode)
-        return evaluated.mean
-
-    def _bound_of_score(self, frames: np.ndarray, mode: Any) -> LogLikelihood:
+        small = min(self.rbms[-1].W.type.shape) <= MOST_ENUMERATED and self.rbms[-1].visible.is_binary
         how: dict[str, Any] = {"n_chains": SCORE_CHAINS, "n_temperatures": SCORE_TEMPERATURES, "schedule": "linear"}
-        return self.bound(frames, n_samples=1, mode=mode, **how)
+        return self.bound(some, n_samples=1, method="exact" if small else "ais", mode=mode, **how).mean
 
     def _inferred(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         """Sample the visible layer of the top RBM given frames, and append the terms of the bound that are not its."""
         terms = pt.zeros_like(v[:, 0])
-        for rbm in self.rbms[:-1]:
-            a = rbm.hidden_activation(v)
+        for i, rbm in enumerate(self.rbms[:-1]):
+            a = self._upwards(i, v)
             h, rng = rbm.hidden.sample(a, rng)
             # -log q of the sample varies less, together with the other terms, than the entropy would without it
             terms += Independent(rbm.visible_activation(h), rbm.visible).log_prob(v)
@@ -409,9 +421,16 @@ class DBN(NamedTuple):
         return pt.concatenate([v, terms[:, None]], axis=1), rng
 
     def _means(self, v: TensorVariable, n: int) -> TensorVariable:
-        for rbm in self.rbms[:n]:
-            v = rbm.hidden.mean(rbm.hidden_activation(v))
+        for i in range(n):
+            v = self.rbms[i].hidden.mean(self._upwards(i, v))
         return v
+
+    def _upwards(self, i: int, v: TensorVariable) -> TensorVariable:
+        """Activations of the hidden units of RBM `i` by what infers them."""
+        if i >= len(self.recognition):
+            return self.rbms[i].hidden_activation(v)
+        W, b_h = self.recognition[i]
+        return self.rbms[i].visible.statistic(v) @ W + b_h
 
     def _layer(self, layer: int) -> int:
         return whole_number("layer", layer, 1, len(self.rbms))
@@ -473,34 +492,3 @@ def _of_parts(rbms: Sequence[RBM]) -> DBN:
     chains = [engine.shared(np.zeros((N_CHAINS, n)), f"chains_{i}", dtype) for i, n in enumerate(sizes[:-1], start=1)]
     offsets = [engine.shared(np.zeros(n), f"offsets_{i}", dtype) for i, n in enumerate(sizes)]
     return DBN(tuple(rbms), tuple(chains), tuple(offsets), engine.shared(0.0, "n_steps", dtype))
-
-
-def _usual_rate(rbm: RBM) -> float:
-    return min(RATE_OF_A_UNIT / int(rbm.W.type.shape[0]), MOST_RATE)
-
-
-def _masked_rows(v: TensorVariable, mask: TensorVariable) -> TensorVariable:
-    """Mean of the rows that count."""
-    weight = mask.astype(v.dtype)
-    total = pt.maximum(weight.sum(acc_dtype=v.dtype), np.asarray(1.0, v.dtype))
-    return (weight[:, None] * v).sum(axis=0, acc_dtype=v.dtype) / total
-
-
-def _centred(rbm: RBM, cost: TensorVariable, mu: Any, lam: Any, factor: float) -> TensorVariable:
-    """Return a cost of the same value whose gradient is that of the centred RBM, times a factor, for discrete frames.
-
-    A step along the centred gradient changes W, and the plain biases by what keeps those of the centred RBM in place;
-    see :mod:`rnnrbm.training.centring`. The result is linear in the parameters.
-    """
-    if not rbm.visible.is_discrete:
-        return cost
-    params = rbm.tensors()
-    grads: Any = pt.grad(cost, params)
-    W, b_v, b_h, *of_units = grads
-    s = rbm.visible.statistic(mu)
-    W = W - s[:, None] * b_h - b_v[:, None] * lam
-    directions = [W, b_v - W @ lam, b_h - s @ W, *of_units]
-    scale = np.asarray(factor, rbm.W.dtype)
-    terms = [(p * disconnected_grad(scale * d)).sum(acc_dtype=p.dtype) for p, d in zip(params, directions, strict=True)]
-    linear = pt.add(*terms)
-    return disconnected_grad(cost) + linear - disconnected_grad(linear)
