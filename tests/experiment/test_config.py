@@ -173,7 +173,7 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path):
         (
             "[training]\npersistent = true",
             r"mine\.toml: training: persistent chains need biases that are the same for all frames: "
-            r'model "rbm", not "rnn-rbm"$',
+            r'model "rbm" or "conv-rbm", not "rnn-rbm"$',
         ),
         ("[training]\ntranspose_prob = [[0.1, 1.0]]", r"training\.transpose_prob: stages must begin at 0\.0"),
         ("[training]\nvalid_n_chains = 1", r"training\.valid_n_chains: .*greater than or equal to 2, got 1"),
