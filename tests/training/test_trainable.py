@@ -344,7 +344,7 @@ def test_what_is_on_by_default_for_sequence_models_is_off_for_others():
     chosen = suitable_settings(Hopfield(4), Training(averaging=0.5), single_frames=True, n_frames=40)
     assert (chosen.averaging, chosen.weight_decay) == (0.5, 0.0)
     model = as_trainable(NADE.init(4, 3, seed=0))
-    kept = suitable_settings(model, usual, single_frames=True, n_frames=40)
+    kept = suitable_settings(model, usual, single_frames=False, n_frames=40)
     assert (kept.averaging, kept.weight_decay) == (usual.averaging, usual.weight_decay)
 
 
