@@ -53,6 +53,7 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
         "12_boltzmann": r"10 classes, RBM +\d+\.\d +\d+\.\d+ +\d+\.\d+",
         "13_hopfield": r"0\.050 +1\.0000 +1\.0000",
         "14_few_labels": r"RBM +\d+\.\d+ \+- \d+\.\d+ %",
+        "17_labels": r"digits from labels: +\d+\.\d % are read as what was wanted",
         "03_classify_by_likelihood": r"accuracy \d+\.\d% of 6 pieces",
     }
     assert re.search(expected[script.stem], said), said
