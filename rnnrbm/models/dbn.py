@@ -72,7 +72,7 @@ class DBN(NamedTuple):
             list(fit(rbm, x))
             x = dbn.infer(images, layer, seed=0)
 
-    Either way, up-down then refines the net. It gives it weights of its own for inference (:meth:`untied`)::
+    Either way, up-down then refines a copy of the net, which has weights of its own for inference (:meth:`untied`)::
 
         refined = dbn.untied()
         list(fit(refined, images))
@@ -158,9 +158,9 @@ class DBN(NamedTuple):
         return _of_parts([_copied(rbm, i) for i, rbm in enumerate(_checked_stack(rbms), start=1)])
 
     def untied(self) -> DBN:
-        """Return the net with weights of its own for inference, which begin as copies of those that generate.
+        """Return a copy of the net with weights of its own for inference, which begin as those that generate.
 
-        It trains by up-down, and shares all else with this net. A net of one layer has nothing to untie.
+        The copy trains by up-down. A net of one layer has nothing to untie.
 
         Raises
         ------
@@ -169,14 +169,16 @@ class DBN(NamedTuple):
         """
         if len(self.rbms) < 2:
             raise ValueError("the net has one layer, an RBM, whose inference is exact; up-down needs two or more")
-        if self.recognition:
-            return self
-        copies = [
-            Recognition(*(engine.shared(engine.to_numpy(x), f"{name}_{i}", x.dtype) for name, x in own))
-            for i, rbm in enumerate(self.rbms[:-1], start=1)
-            for own in [(("R", rbm.W), ("c", rbm.b_h))]
-        ]
-        return self._replace(recognition=tuple(copies))
+        inference = self.recognition or [Recognition(rbm.W, rbm.b_h) for rbm in self.rbms[:-1]]
+        return DBN(
+            tuple(_copied(rbm, i) for i, rbm in enumerate(self.rbms, start=1)),
+            tuple(_copy(x, x.name) for x in self.chains),
+            tuple(_copy(x, x.name) for x in self.offsets),
+            _copy(self.n_steps, self.n_steps.name),
+            tuple(
+                Recognition(_copy(W, f"R_{i}"), _copy(b_h, f"c_{i}")) for i, (W, b_h) in enumerate(inference, start=1)
+            ),
+        )
 
     @property
     def score_name(self) -> str:
@@ -476,13 +478,15 @@ def _checked_stack(rbms: Any) -> list[RBM]:
     return list(rbms)
 
 
+def _copy(x: Any, name: str) -> Any:
+    return engine.shared(engine.to_numpy(x), name, x.dtype)
+
+
 def _copied(rbm: RBM, layer: int) -> RBM:
     """Copy an RBM's parameters into shared variables whose names end in the number of its hidden layer."""
-    names = ("W", "b_v", "b_h", "log_sigma")
-    copies = [
-        engine.shared(engine.to_numpy(t), f"{n}_{layer}", t.dtype) for n, t in zip(names, rbm.tensors(), strict=False)
-    ]
-    return rbm.with_tensors(copies)
+    tensors: list[Any] = rbm.tensors()
+    names = ["W", "b_v", "b_h", *(tensor.name for tensor in tensors[3:])]
+    return rbm.with_tensors([_copy(t, f"{name}_{layer}") for t, name in zip(tensors, names, strict=True)])
 
 
 def _of_parts(rbms: Sequence[RBM]) -> DBN:
