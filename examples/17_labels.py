@@ -56,7 +56,8 @@ print(f"labels from digits: {100 * right.mean():.2f} % of {len(images)} test ima
 # Digits from labels: pixels that are NaN are sampled given the label. A classifier of real digits reads them.
 wanted = np.repeat(np.arange(kind.n_classes), 20)
 unknown = np.full((len(wanted), n_pixels), np.nan)
-drawn = model.complete(np.concatenate([unknown, kind.one_hot(wanted)], axis=1), k=k, seed=1, expected=True)[:, :n_pixels]
+given = np.concatenate([unknown, kind.one_hot(wanted)], axis=1)
+drawn = model.complete(given, k=k, seed=1, expected=True)[:, :n_pixels]
 pixels, classes = kind.split(train)
 linear = LogisticRegression(C=0.1, max_iter=300).fit(pixels[:20_000], classes[:20_000])
 read = linear.predict(drawn > 0.5)
@@ -72,7 +73,8 @@ halves = model.complete(known, k=k, seed=2, expected=True)[:, :n_pixels]
 figure = Figure(figsize=(10, 5.4), layout="constrained")
 plot.image_tiles(drawn, kind.shape, ax=figure.subplots(), n_columns=20, title="digits from labels, expected pixels")
 plot.save(figure, args.out / "digits.png")
-plot.save(plot.image_pairs([("images", images[:12]), ("lower half drawn", halves)], kind.shape), args.out / "halves.png")
+pairs = [("images", images[:12]), ("lower half drawn", halves)]
+plot.save(plot.image_pairs(pairs, kind.shape), args.out / "halves.png")
 order = np.argsort(p.max(axis=1))[::-1]
 shown = np.concatenate([order[: len(order) // 2 : max(1, len(order) // 12)][:6], order[-6:]])
 figure = Figure(figsize=(11, 3), layout="constrained")

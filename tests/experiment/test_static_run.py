@@ -103,7 +103,7 @@ def test_a_run_resumes_bit_for_bit_and_is_read_back(name, source, tmp_path):
     found = evaluation.evaluate(read, data, n_chains=None, bracket=name == "rbm")
     assert found["frames"] == 20
     assert ("score" in found) == (name != "rbm")
-    assert ("bound" in found) == (name == "dbm")
+    assert ("bound" in found) == (name in ("dbm", "dbn", "vae"))
     assert json.loads((whole / "evaluations" / "bars-test.json").read_text()) == json.loads(json.dumps(found))
 
 
@@ -201,7 +201,9 @@ def test_a_run_on_images_and_labels_classifies_them(tmp_path):
 
 
 def test_a_sequence_model_is_refused_for_images(source, tmp_path):
-    with pytest.raises(ValueError, match=r"do not follow each other in time.*choose one of rbm, nade, boltzmann"):
+    with pytest.raises(
+        ValueError, match=r"do not follow each other in time.*choose one of rbm, nade, conv-rbm, boltzmann"
+    ):
         run.train(Config.from_dict({"data": {"source": str(source)}, "model": {"name": "rnn"}}), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 

@@ -17,6 +17,7 @@ from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import key_from_seed
 from rnnrbm.densities import EnergyDensity, Independent, NormalizedDensity
 from rnnrbm.experiment.config import Model
+from rnnrbm.joint_units import Joint
 from rnnrbm.models.nade import NADE
 from rnnrbm.models.pitch_tied import TiedNADE
 from rnnrbm.models.registry import MODELS, SEQUENCE_MODELS, STATIC_MODELS, build, options_of, rnn
@@ -316,6 +317,14 @@ STATIC: dict[str, dict[str, Any]] = {
     "hopfield": {"unlearning": 0.2},
     "autoencoder": {"n_hidden": 3},
     "dbn": {"layers": (3, 2)},
+    "dbm": {"layers": (3, 2), "n_chains": 8, "n_mean_field": 3},
+    "multimodal-dbm": {
+        "layers": (3, 3, 2),
+        "n_chains": 8,
+        "n_mean_field": 3,
+        "visible": Joint(((5, Bernoulli()), (4, Bernoulli()))),
+    },
+    "vae": {"n_hidden": 4, "n_latent": 3},
 }
 
 
