@@ -276,6 +276,10 @@ _VECTORS: list[np.ndarray] = [
 ]
 
 _IMAGES: list[np.ndarray] = [np.eye(4, dtype=np.uint8), np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 2, 2)]
+#: images and their labels, as samples of labelled images are written
+_LABELLED: list[dict[str, np.ndarray]] = [
+    {"images": np.eye(4, dtype=np.uint8).reshape(4, 2, 2), "labels": np.array([0, 1, 2, 1])}
+]
 #: idx files of labels and of images, plain and compressed
 _IDX = [b"\0\0\x08\x01\0\0\0\x06" + bytes(range(6)), b"\0\0\x08\x03" + b"\0\0\0\x02" * 3 + bytes(range(8))]
 _IDX += [gzip.compress(content, mtime=0) for content in _IDX]
@@ -355,6 +359,7 @@ FORMATS: dict[str, Format] = {
         lambda rng, seeds: archives.npy_mutant(rng, rng.choice(_IMAGES)),
         f"{_READERS}:images",
     ),
+    "labelled-images": Format("a.npz", read=f"{_READERS}:labelled_images", **_zipped(lambda: _LABELLED)),
     "idx": Format("a.idx", lambda: _IDX, lambda rng, seeds: mutate_bytes(rng, rng.choice(seeds)), f"{_READERS}:idx"),
     "checkpoint": Format(
         "run/checkpoint.npz", read=f"{_READERS}:run", errors=_CHECKPOINT, **_zipped(_checkpoints, "_meta")

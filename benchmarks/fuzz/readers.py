@@ -17,6 +17,7 @@ from rnnrbm import datasets
 from rnnrbm.datasets import SPLITS, Dataset, Image, PianoRoll, Vectors
 from rnnrbm.io import formats, midi, rolls
 from rnnrbm.io.idx import read_idx
+from rnnrbm.kinds.labelled_image import LabelledImage
 
 #: bytes that a file may expand to: less than the library's own limit, so that mutants beyond it are quickly made
 rolls.MAX_BYTES = 2**24
@@ -147,6 +148,14 @@ def images(path: Path) -> None:
     assert pixels.ndim == 2, "images are no matrix"
     assert pixels.shape[1] == 4, "images have another width"
     assert ((pixels >= 0) & (pixels <= 1)).all(), "pixels are outside 0 to 1"
+
+
+def labelled_images(path: Path) -> None:
+    frames, _ = LabelledImage(2, 2, 3).read(path, 7)
+    assert frames.ndim == 2, "frames are no matrix"
+    assert frames.shape[1] == 7, "frames have another width"
+    assert ((frames >= 0) & (frames <= 1)).all(), "pixels are outside 0 to 1"
+    assert (np.sort(frames[:, 4:], axis=1) == [0, 0, 1]).all(), "an image has no label, or several"
 
 
 def idx(path: Path) -> None:

@@ -165,7 +165,7 @@ def test_options_change_settings(place):
     ("arguments", "message"),
     [
         (["--set", "training.epoch=3"], r"unknown key 'training\.epoch'; did you mean 'training\.epochs'\?"),
-        (["--set", "k=3"], r"'k' is no setting; did you mean 'training\.k' or 'generation\.k'\?"),
+        (["--set", "k=3"], r"'k' is no setting; did you mean 'model\.k' or 'training\.k' or 'generation\.k'\?"),
         (["bach"], r"bach: is no configuration, a TOML file; for a data set: --data bach"),
         (["."], r"\.: is no configuration, a TOML file; for a data set: --data \."),
         (["--set", "epochs=3"], r"'epochs' is no setting; did you mean 'training\.epochs'\?"),
@@ -553,6 +553,7 @@ def test_every_baseline_that_is_better_is_named(tmp_path, capsys, test_ll, score
     if scores:  # a run of no epoch has no metrics
         (tmp_path / "metrics.csv").write_text("epoch,valid_ll\n" + "".join(f"1,nan\n2,{ll}\n" for ll in scores))
     results = {"data": "toy", "test_frames": 3, "model": "rbm", "best_epoch": 5, "epochs": 9, "method": "exact"}
+    results["frame_name"] = "frame"
     results |= {"test_ll": test_ll, "test_se": 0.0, "baselines": {"notes": -10.1, "copy": -5.86}}
     _print_results(tmp_path, results | {"statistics": {"samples": {}, "train": {}}})
     said = capsys.readouterr().err

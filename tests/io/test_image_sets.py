@@ -228,8 +228,8 @@ def test_options_of_images():
     np.testing.assert_array_equal(threshold.train[0], grey.train[0] > 0.5)
     assert len({each.fingerprint() for each in (grey, sampled, other, threshold)}) == 4
     assert load("digits", seed=0).fingerprint() == sampled.fingerprint()
-    assert resolved("digits") == {"binarise": "sampled", "seed": 0}
-    assert resolved("mnist", binarise="none") == {"binarise": "none"}
+    assert resolved("digits") == {"binarise": "sampled", "seed": 0, "with_labels": False}
+    assert resolved("mnist", binarise="none") == {"binarise": "none", "with_labels": False}
     assert load("digits", **resolved("digits")).fingerprint() == sampled.fingerprint()
     settings = Config.from_dict({"data": {"source": "digits", "binarise": "sampled", "seed": 1}})
     assert load_data(settings.data).fingerprint() == other.fingerprint()
