@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnrbm.densities import NormalizedDensity
+from rnnrbm.joint_units import Joint
 from rnnrbm.rbm import RBM
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.settings import USUAL_RATE, Training
@@ -93,7 +94,10 @@ USUAL_OF_IMAGES: dict[str, Any] = {
     "valid_n_temperatures": 2000,
     "valid_n_exact_states": 0,
 }
-#: The same for convolutional RBMs, whose biases are shared, so that they are not centred.
+#: What differs for RBMs of images and labels. With one step to the end, the probabilities of the classes drift apart:
+#: 40 epochs of MNIST came to a model of which nine of ten images are a 0 (estimated by AIS).
+USUAL_OF_LABELS: dict[str, Any] = {"k": [(0.0, 1), (0.5, 3), (0.8, 10)]}
+#: The settings for convolutional RBMs of images, whose biases are shared, so that they are not centred.
 USUAL_OF_CONVOLUTION: dict[str, Any] = USUAL_OF_IMAGES | {
     "optimiser": "adam",
     "learning_rate": 2e-3,
@@ -160,7 +164,8 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
         if not isinstance(model.density, RBM):
             return usual | USUAL_OF_CONVOLUTION
         # the more pixels, the greater is the curvature of the loss in the direction that all of them share
-        return usual | USUAL_OF_IMAGES | {"learning_rate": min(RATE_OF_A_PIXEL / model.n_visible, MOST_RATE)}
+        usual |= USUAL_OF_IMAGES | {"learning_rate": min(RATE_OF_A_PIXEL / model.n_visible, MOST_RATE)}
+        return usual | (USUAL_OF_LABELS if isinstance(model.density.visible, Joint) else {})
     return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
 
 

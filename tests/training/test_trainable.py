@@ -16,6 +16,7 @@ from rnnrbm import RBM, State, fit, rnn_rbm
 from rnnrbm.backend import engine, random
 from rnnrbm.batch import Loss, masked_mean
 from rnnrbm.checkpoint import CheckpointError
+from rnnrbm.joint_units import Joint
 from rnnrbm.models import registry
 from rnnrbm.models.nade import NADE
 from rnnrbm.networks import Memoryless
@@ -33,7 +34,7 @@ from rnnrbm.training.suitable import (
     usual_settings,
 )
 from rnnrbm.training.trainable import as_trainable, checked_pieces
-from rnnrbm.units import Bernoulli, Gaussian, ReLU
+from rnnrbm.units import Bernoulli, Gaussian, ReLU, Softmax
 
 # --- the models ---------------------------------------------------------------------------------------
 
@@ -836,3 +837,13 @@ def test_a_model_may_have_usual_settings_of_its_own(monkeypatch):
         monkeypatch.setattr(Patient, "usual_settings", own)
         with pytest.raises(error, match=message):
             fit(model, FRAMES)
+
+
+def test_an_rbm_of_images_and_labels_makes_more_steps_in_the_end():
+    joint = RBM.init(6, 3, seed=0, visible=Joint(((3, Bernoulli()), (3, Softmax(3)))))
+    for alone, k in ((RBM.init(6, 3, seed=0), 1), (joint, [(0.0, 1), (0.5, 3), (0.8, 10)])):
+        model = as_trainable(alone)
+        usual = usual_settings(model, single_frames=True)
+        assert (usual["persistent"], usual["k"]) == (True, k)
+        assert "k" not in missing_settings(model, Training(k=7), single_frames=True)
+    assert "k" not in usual_settings(as_trainable(joint))
