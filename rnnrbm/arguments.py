@@ -14,6 +14,7 @@ __all__ = [
     "as_list",
     "as_pieces",
     "check_options",
+    "layer_sizes",
     "nearest",
     "number",
     "plain",
@@ -143,6 +144,27 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     if number != value or number < least or (most is not None and number > most):
         raise ValueError(f"{name}={value!r}: expected {expected}")
     return number
+
+
+def layer_sizes(layers: Any, name: str = "layers") -> tuple[int, ...]:
+    """Return the hidden units of each layer of a deep model, from the frame up.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one has no unit.
+    TypeError
+        If `layers` is no list.
+    """
+    if isinstance(layers, (str, int, np.integer)) or not hasattr(layers, "__iter__"):
+        raise TypeError(
+            f"{name}={layers!r}: expected the hidden units of each layer, from the frame up; it must be a list of sizes, "
+            "such as (500, 1000)"
+        )
+    sizes = tuple(whole_number(f"{name}[{i}]", size, 1) for i, size in enumerate(layers))
+    if not sizes:
+        raise ValueError(f"{name} is empty; give the hidden units of at least one layer, as in {name}=(500, 1000)")
+    return sizes
 
 
 def number(

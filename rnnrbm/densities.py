@@ -10,11 +10,12 @@ To add a density, write a ``NamedTuple`` with the methods of one of the two and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
@@ -32,6 +33,7 @@ __all__ = [
     "check_density",
     "clamped",
     "map_biases",
+    "set_fitted_bias",
 ]
 
 
@@ -212,6 +214,15 @@ def at_temperature(density: Any, temperature: float) -> Any:
 def map_biases(density: Any, change: Callable[[TensorVariable], TensorVariable]) -> Any:
     """A copy of the density with each bias changed."""
     return density._replace(**{name: change(getattr(density, name)) for name in density.biases})
+
+
+def set_fitted_bias(b_v: Any, unit: Unit, pieces: Sequence[np.ndarray]) -> None:
+    """Set visible biases that are all zero to those of independent units that fit pieces (T, n_visible).
+
+    Biases that are no shared variable stay as they are.
+    """
+    if isinstance(b_v, SharedVariable) and not b_v.get_value(borrow=True).any():
+        b_v.set_value(unit.fitted_bias(pieces).astype(b_v.type.dtype))
 
 
 def check_biases(b_v: np.ndarray | float, n_visible: int) -> np.ndarray:

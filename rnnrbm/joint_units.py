@@ -18,7 +18,7 @@ from rnnrbm.arguments import whole_number
 from rnnrbm.backend.random import Rng
 from rnnrbm.units import Unit, unit_tensors
 
-__all__ = ["Joint", "by_parts", "drawn_by_parts", "unit_index"]
+__all__ = ["Joint", "by_parts", "drawn_by_parts", "partly_given", "placeholder", "unit_index"]
 
 Draw = Callable[[Unit, TensorVariable, Rng], tuple[TensorVariable, Rng]]
 
@@ -214,3 +214,18 @@ def unit_index(unit: Unit, n: int, *, where: str = "the layer") -> np.ndarray:
             f"{where} has {n} columns, which do not divide into groups of {unit.group_size}, as {unit} needs"
         )
     return np.arange(n) // unit.group_size
+
+
+def partly_given(unit: Unit, given: np.ndarray) -> np.ndarray:
+    """Return which units have some, but not all, of their columns given: (T, n) -> (T, n_units), truth values."""
+    index = unit_index(unit, given.shape[1])
+    counts = np.stack([np.bincount(index, row) for row in given])
+    return (counts > 0) & (counts < np.bincount(index))
+
+
+def placeholder(unit: Unit, n: int) -> np.ndarray:
+    """Return a possible value of a layer of `n` columns: the first state of each softmax unit, and 0 elsewhere."""
+    index = unit_index(unit, n)
+    value = np.zeros(n)
+    value[np.unique(index, return_index=True)[1]] = np.bincount(index) > 1
+    return value

@@ -26,9 +26,21 @@ from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import EnergyDensity, check_biases, clamped
 from rnnrbm.joint_units import unit_index
-from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
+from rnnrbm.units import Bernoulli, Unit, check_unit, own_energy, unit_tensors, with_unit_tensors
 
-__all__ = ["RBM", "RBMOptions", "cd", "check_k", "gibbs", "mean_activity", "sparsity_penalty", "statistics_gradient"]
+__all__ = [
+    "RBM",
+    "RBMOptions",
+    "cd",
+    "check_k",
+    "choose_flip",
+    "gibbs",
+    "mean_activity",
+    "mean_of_rows",
+    "rate_of_images",
+    "sparsity_penalty",
+    "statistics_gradient",
+]
 
 
 class RBMOptions(TypedDict, total=False):
@@ -99,10 +111,7 @@ class RBM(NamedTuple):
         rng = generator(seed)
         n_visible, n_hidden = whole_number("n_visible", n_visible, 1), whole_number("n_hidden", n_hidden, 1)
         for name, unit, n in (("visible", visible, n_visible), ("hidden", hidden, n_hidden)):
-            if not hasattr(unit, "log_partition"):
-                raise TypeError(
-                    f"{name} must be a unit type, such as Bernoulli(), got {unit!r}; set their number by n_{name}"
-                )
+            check_unit(name, unit, f"; set their number by n_{name}")
             unit_index(unit, n, where=f"the {name} layer")
         biases = check_biases(b_v, n_visible)
         if scale is None:
@@ -161,26 +170,21 @@ class RBM(NamedTuple):
         grown = (pairs if pairs.size > 1 else pairs.item(), by_visible, by_hidden)
         return visible, hidden, tuple(np.asarray(1.0 / (temperature * g), self.W.dtype) for g in grown)
 
-    def _own_energy(self, unit: Unit, x: TensorVariable, b: TensorVariable) -> TensorVariable:
-        energy = -(unit.statistic(x) * b)
-        base = unit.base(x)
-        return (energy if base is None else energy + base).sum(axis=-1, acc_dtype=self.W.dtype)
-
     def energy(self, v: TensorVariable, h: TensorVariable) -> TensorVariable:
         """E(v, h) in nats: shapes (..., n_visible) and (..., n_hidden) -> (...)."""
         pair = ((self.visible.statistic(v) @ self.W) * self.hidden.statistic(h)).sum(axis=-1, acc_dtype=self.W.dtype)
-        own = self._own_energy(self.visible, v, self.b_v) + self._own_energy(self.hidden, h, self.b_h)
+        own = own_energy(self.visible, v, self.b_v) + own_energy(self.hidden, h, self.b_h)
         return own - pair
 
     def free_energy(self, v: TensorVariable) -> TensorVariable:
         """F(v) = -log of the sum or integral over h of exp(-E(v, h)), nats: (..., n_visible) -> (...)."""
         hidden = self.hidden.log_partition(self.hidden_activation(v)).sum(axis=-1, acc_dtype=self.W.dtype)
-        return self._own_energy(self.visible, v, self.b_v) - hidden
+        return own_energy(self.visible, v, self.b_v) - hidden
 
     def hidden_free_energy(self, h: TensorVariable) -> TensorVariable:
         """-log of the sum or integral over v of exp(-E(v, h)), nats: (..., n_hidden) -> (...)."""
         visible = self.visible.log_partition(self.visible_activation(h)).sum(axis=-1, acc_dtype=self.W.dtype)
-        return self._own_energy(self.hidden, h, self.b_h) - visible
+        return own_energy(self.hidden, h, self.b_h) - visible
 
     def gibbs_step(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         """Sample all hidden units given `v`, then all visible units given the hidden ones: v -> v'."""
@@ -216,16 +220,34 @@ class RBM(NamedTuple):
         if not self.visible.is_binary:
             raise TypeError(f"the pseudo-likelihood by flipping needs binary visible units, not {self.visible}")
         n_visible = self.W.type.shape[0]
-        u, rng = rng.uniform(v[:, 0])
-        chosen = pt.floor(u * np.float32(n_visible)).astype("int32")
-        one = pt.eq(pt.arange(n_visible, dtype="int32"), chosen[:, None]).astype(v.dtype)
-        # the flip changes v_i by `change`, so it adds a row of W to the hidden units' input: no second matrix product
-        change = np.asarray(1.0, v.dtype) - np.asarray(2.0, v.dtype) * (one * v).sum(axis=-1)
+        chosen, one, change, rng = choose_flip(v, n_visible, rng)
+        # the flip adds a row of W times `change` to the hidden units' input: no second matrix product
         x = self.hidden_activation(v)
         before = self.hidden.log_partition(x).sum(axis=-1, acc_dtype=v.dtype)
         after = self.hidden.log_partition(x + change[:, None] * self.W[chosen]).sum(axis=-1, acc_dtype=v.dtype)
         gap = change * (one * self.b_v).sum(axis=-1) + after - before
         return -pt.softplus(gap) * np.asarray(n_visible, v.dtype), rng
+
+
+def choose_flip(
+    v: TensorVariable, n_visible: int, rng: Rng
+) -> tuple[TensorVariable, TensorVariable, TensorVariable, Rng]:
+    """Draw a unit of each binary row (R, n_visible) to flip.
+
+    Returns
+    -------
+    TensorVariable, shape (R,)
+        Its index.
+    TensorVariable, shape (R, n_visible)
+        1 at the unit, and 0 elsewhere.
+    TensorVariable, shape (R,)
+        By how much the flip changes it: 1 or -1.
+    Rng
+    """
+    u, rng = rng.uniform(v[:, 0])
+    chosen = pt.floor(u * np.float32(n_visible)).astype("int32")
+    one = pt.eq(pt.arange(n_visible, dtype="int32"), chosen[:, None]).astype(v.dtype)
+    return chosen, one, np.asarray(1.0, v.dtype) - np.asarray(2.0, v.dtype) * (one * v).sum(axis=-1), rng
 
 
 def statistics_gradient(rbm: RBM, v: TensorVariable, negative: TensorVariable) -> list[TensorVariable]:
@@ -261,11 +283,15 @@ def mean_activity(rbm: Any, v: TensorVariable, counts: TensorVariable | None = N
     Where hidden units share their weights, it is the mean of all that do. `counts` (R,) is 1 for data and 0 for
     padding; None: all are data.
     """
-    h = rbm.hidden_means(v)
+    return mean_of_rows(rbm.hidden_means(v), counts)
+
+
+def mean_of_rows(x: TensorVariable, counts: TensorVariable | None = None) -> TensorVariable:
+    """Return the mean of rows (R, n) that count: shape (n,); for `counts` see :func:`mean_activity`."""
     if counts is None:
-        return h.mean(axis=0)
-    weight = counts.astype(h.dtype)
-    return (weight[:, None] * h).sum(axis=0) / pt.maximum(weight.sum(), np.asarray(1.0, h.dtype))
+        return x.mean(axis=0)
+    weight = counts.astype(x.dtype)
+    return (weight[:, None] * x).sum(axis=0) / pt.maximum(weight.sum(), np.asarray(1.0, x.dtype))
 
 
 def sparsity_penalty(
@@ -290,6 +316,18 @@ def sparsity_penalty(
     penalty = pt.sqr(mean - np.asarray(target, mean.dtype)).sum()
     sharing = rbm.n_hidden // mean.type.shape[0]  # hidden units with the same weights
     return penalty * np.asarray(sharing, mean.dtype) if sharing > 1 else penalty
+
+
+#: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
+RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
+
+
+def rate_of_images(n_visible: int) -> float:
+    """Return a good learning rate of an RBM of images, with momentum; see docs/rbm.md.
+
+    The more pixels, the greater is the curvature of the loss in the direction that all of them share.
+    """
+    return min(RATE_OF_A_PIXEL / n_visible, MOST_RATE)
 
 
 def check_k(k: int) -> None:

@@ -14,7 +14,7 @@ from rnnrbm import memory
 from rnnrbm.arguments import as_array, number, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import EnergyDensity, FrameDensity, at_temperature
-from rnnrbm.joint_units import unit_index
+from rnnrbm.joint_units import partly_given, placeholder
 from rnnrbm.networks import final_state
 from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
@@ -297,13 +297,10 @@ class Sampler:
         if clamp.shape != (self._n_steps, self.n_visible):
             raise ValueError(f"clamp has shape {clamp.shape}, expected {(self._n_steps, self.n_visible)}")
         given = ~np.isnan(clamp)
-        anything = np.zeros(self.n_visible, self.dtype)  # a valid value for free units
-        _, first, sizes = np.unique(unit_index(density.visible, self.n_visible), return_index=True, return_counts=True)
-        fixed = np.add.reduceat(given, first, axis=1, dtype=int)  # columns of each unit
-        if ((fixed != 0) & (fixed != sizes)).any():
+        if partly_given(density.visible, given).any():
             raise ValueError("clamp must fix all units of a softmax group or none")
-        anything[first[sizes > 1]] = 1.0
-        check_pieces([np.where(given, clamp, anything)], density, name="clamp")
+        free = placeholder(density.visible, self.n_visible).astype(self.dtype)
+        check_pieces([np.where(given, clamp, free)], density, name="clamp")
         order = getattr(density, "fixed_order", None)
         if order is not None:
             drawn = given[:, list(order)]

@@ -15,7 +15,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pytensor.tensor as pt
@@ -35,6 +35,8 @@ __all__ = [
     "ReLU",
     "Softmax",
     "Unit",
+    "check_unit",
+    "own_energy",
     "unit_tensors",
     "with_unit_tensors",
 ]
@@ -278,6 +280,19 @@ class LearnedGaussian:
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
         return total / frames
+
+
+def check_unit(name: str, unit: Any, advice: str = "") -> None:
+    """Raise TypeError, which says `name`, unless the value is a unit type."""
+    if not hasattr(unit, "log_partition"):
+        raise TypeError(f"{name} must be a unit type, such as Bernoulli(), got {unit!r}{advice}")
+
+
+def own_energy(unit: Unit, x: TensorVariable, b: TensorVariable) -> TensorVariable:
+    """Energy of a layer alone, base(x) - s(x) b, nats: (..., n) -> (...)."""
+    energy = -(unit.statistic(x) * b)
+    base = unit.base(x)
+    return (energy if base is None else energy + base).sum(axis=-1, acc_dtype=b.dtype)
 
 
 def unit_tensors(*units: Unit) -> list[TensorVariable]:

@@ -11,7 +11,6 @@ samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and 
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -59,7 +58,7 @@ from rnnrbm.files import atomic, make_folder, to_json
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import drift
-from rnnrbm.scoring.bounds import has_bound, lower_bound
+from rnnrbm.scoring.bounds import bound_settings, has_bound, lower_bound
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 from rnnrbm.training import pretraining
@@ -428,7 +427,7 @@ def _finish(
 
 def _bound_settings(model: StaticModel, evaluation: Evaluation) -> dict[str, Any]:
     """The settings of an evaluation that the bound of a model has."""
-    known = inspect.signature(model.bound).parameters  # type: ignore[attr-defined]
+    known = bound_settings(model)
     return {name: getattr(evaluation, name) for name in ("n_chains", "n_temperatures") if name in known}
 
 

@@ -30,7 +30,7 @@ from rnnrbm.densities import Independent, check_biases
 from rnnrbm.joint_units import Joint, drawn_by_parts, unit_index
 from rnnrbm.models.rows import map_rows, single_frames
 from rnnrbm.recurrence import flatten
-from rnnrbm.units import Bernoulli, Gaussian, LearnedGaussian, Unit, unit_tensors, with_unit_tensors
+from rnnrbm.units import Bernoulli, Gaussian, LearnedGaussian, Unit, check_unit, unit_tensors, with_unit_tensors
 
 __all__ = ["Autoencoder"]
 
@@ -94,8 +94,7 @@ class Autoencoder(NamedTuple):
         """
         rng = generator(seed)
         n_visible, n_hidden = whole_number("n_visible", n_visible, 1), whole_number("n_hidden", n_hidden, 1)
-        if not hasattr(visible, "log_partition"):
-            raise TypeError(f"visible must be a unit type, such as Bernoulli(), got {visible!r}")
+        check_unit("visible", visible)
         unit_index(visible, n_visible, where="a frame")
         if _adds_noise(visible):
             corruption = number("corruption", corruption, "a standard deviation, at least 0", least=0.0)

@@ -32,9 +32,9 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import check_biases
 from rnnrbm.networks import Memoryless
-from rnnrbm.rbm import RBM
+from rnnrbm.rbm import RBM, choose_flip
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import AtMostOne, Bernoulli, Unit, unit_tensors, with_unit_tensors
+from rnnrbm.units import AtMostOne, Bernoulli, Unit, check_unit, own_energy, unit_tensors, with_unit_tensors
 
 __all__ = ["ConvolutionalRBM", "Layout", "conv_rbm", "layout", "usual_filter_size"]
 
@@ -232,8 +232,7 @@ class ConvolutionalRBM(NamedTuple):
         biases = check_biases(b_v, n_visible)
         n_filters = whole_number("n_filters", n_filters, 1)
         shape = layout(n_visible, filter_size or usual_filter_size(n_visible, pool, height), pool, height)
-        if not hasattr(visible, "log_partition"):
-            raise TypeError(f"visible must be a unit type, such as Bernoulli(), got {visible!r}")
+        check_unit("visible", visible)
         if shared_bias:
             biases = np.full(n_visible, biases.mean())
         return cls(
@@ -344,9 +343,7 @@ class ConvolutionalRBM(NamedTuple):
         return self._replace(W=self.W * by, b_v=self.b_v * by_v, b_h=self.b_h * by_h, visible=visible)
 
     def _own_energy(self, v: TensorVariable) -> TensorVariable:
-        energy = -(self.visible.statistic(v) * self._visible_bias())
-        base = self.visible.base(v)
-        return (energy if base is None else energy + base).sum(axis=-1, acc_dtype=self.W.dtype)
+        return own_energy(self.visible, v, self._visible_bias())
 
     def energy(self, v: TensorVariable, h: TensorVariable) -> TensorVariable:
         """E(v, h) in nats: shapes (..., n_visible) and (..., n_hidden) -> (...)."""
@@ -374,10 +371,7 @@ class ConvolutionalRBM(NamedTuple):
         if not self.visible.is_binary:
             raise TypeError(f"the pseudo-likelihood by flipping needs binary visible units, not {self.visible}")
         n_visible = self.b_v.type.shape[-1]
-        u, rng = rng.uniform(v[:, 0])
-        chosen = pt.floor(u * np.float32(n_visible)).astype("int32")
-        one = pt.eq(pt.arange(n_visible, dtype="int32"), chosen[:, None]).astype(v.dtype)
-        change = np.asarray(1.0, v.dtype) - np.asarray(2.0, v.dtype) * (one * v).sum(axis=-1)
+        chosen, one, change, rng = choose_flip(v, n_visible, rng)
         squares, rows = self._around(chosen)
         weights = self._window_weights()
         added = pt.concatenate([weights, pt.zeros((1, weights.type.shape[1]), weights.dtype)])[rows]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnrbm import model_file
-from rnnrbm.arguments import number, whole_number
+from rnnrbm.arguments import layer_sizes, number, whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss
@@ -25,27 +25,9 @@ from rnnrbm.densities import check_biases
 from rnnrbm.models import deep
 from rnnrbm.models.layered import LayeredMachine, layered
 from rnnrbm.scoring.result import LogLikelihood
-from rnnrbm.units import Bernoulli, Unit
+from rnnrbm.units import Bernoulli, Unit, check_unit
 
-__all__ = ["DBM", "layer_sizes"]
-
-
-def layer_sizes(layers: Sequence[int], name: str = "layers") -> tuple[int, ...]:
-    """Return sizes of hidden layers, from the frame up.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or one has no unit.
-    TypeError
-        If `layers` is no list of whole numbers.
-    """
-    if isinstance(layers, (str, int, np.integer)) or not hasattr(layers, "__iter__"):
-        raise TypeError(f"{name} must be a list of sizes, from the frame up, such as (500, 1000), got {layers!r}")
-    sizes = tuple(whole_number(f"{name}[{i}]", size, 1) for i, size in enumerate(layers))
-    if not sizes:
-        raise ValueError(f"{name} is empty; expected the hidden units of each layer, such as (500, 1000)")
-    return sizes
+__all__ = ["DBM"]
 
 
 class DBM(NamedTuple):
@@ -121,8 +103,7 @@ class DBM(NamedTuple):
         """
         rng = generator(seed)
         n_visible, sizes = whole_number("n_visible", n_visible, 1), layer_sizes(layers)
-        if not hasattr(visible, "log_partition"):
-            raise TypeError(f"visible must be a unit type, such as Bernoulli(), got {visible!r}")
+        check_unit("visible", visible)
         units = [visible, *(Bernoulli() for _ in sizes)]
         biases = [check_biases(b_v, n_visible), *(np.zeros(n) for n in sizes)]
         edges = [(i, i + 1) for i in range(len(sizes))]

@@ -22,11 +22,11 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import model_file
-from rnnrbm.arguments import whole_number
+from rnnrbm.arguments import layer_sizes, whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, as_seed, generator
 from rnnrbm.batch import Batch, Loss
-from rnnrbm.densities import Independent
+from rnnrbm.densities import Independent, set_fitted_bias
 from rnnrbm.models.dbn_loss import stack_loss, up_down_loss, usual_rate
 from rnnrbm.models.rows import map_rows, row_mapper, single_frames
 from rnnrbm.rbm import RBM, gibbs
@@ -134,7 +134,7 @@ class DBN(NamedTuple):
             If a size is no whole number, or `visible` no unit type.
         """
         rng = generator(seed)
-        sizes = [whole_number("n_visible", n_visible, 1), *_checked_layers(layers)]
+        sizes = [whole_number("n_visible", n_visible, 1), *layer_sizes(layers)]
         units = [visible, *(Bernoulli() for _ in sizes[2:])]
         biases = [b_v, *(0.0 for _ in sizes[2:])]
         return cls.stack(
@@ -234,9 +234,7 @@ class DBN(NamedTuple):
 
     def prepare(self, pieces: Sequence[np.ndarray]) -> None:
         """Set visible biases that are all 0 to those of independent units that fit the training set."""
-        b_v: Any = self.rbms[0].b_v
-        if not engine.to_numpy(b_v).any():
-            b_v.set_value(self.visible.fitted_bias(pieces).astype(b_v.dtype))
+        set_fitted_bias(self.rbms[0].b_v, self.visible, pieces)
 
     def loss(self, batch: Batch, rng: Rng) -> Loss:
         """Build the loss of the stack, or that of up-down if the net has weights of inference.
@@ -439,15 +437,6 @@ class DBN(NamedTuple):
 
     def _map(self, build: Any, frames: Any, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         return map_rows(build, single_frames(self, frames), dtype=self._dtype, seed=seed, mode=mode)
-
-
-def _checked_layers(layers: Any) -> list[int]:
-    if isinstance(layers, (str, int)) or not hasattr(layers, "__iter__"):
-        raise TypeError(f"layers={layers!r}: expected the hidden units of each layer, from the frame up: (256, 256)")
-    sizes = list(layers)
-    if not sizes:
-        raise ValueError("layers is empty; give the hidden units of at least one layer, as in layers=(256, 256)")
-    return [whole_number(f"layers[{i}]", size, 1) for i, size in enumerate(sizes)]
 
 
 def _checked_stack(rbms: Any) -> list[RBM]:

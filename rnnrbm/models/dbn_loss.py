@@ -24,17 +24,14 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend.random import Rng
 from rnnrbm.batch import Batch, Loss, masked_mean
 from rnnrbm.densities import Independent
-from rnnrbm.rbm import RBM, gibbs, mean_activity
+from rnnrbm.rbm import RBM, gibbs, mean_activity, mean_of_rows, rate_of_images
 from rnnrbm.recurrence import flatten
+from rnnrbm.sequence import OFFSET_RATE
 
 __all__ = ["Stack", "stack_loss", "up_down_loss", "usual_rate"]
 
-#: Learning rate of an RBM times its visible units, and the greatest one: those of the library's RBMs of images.
-RATE_OF_A_UNIT, MOST_RATE = 16.0, 0.05
 #: Gibbs steps of the chains of real numbers, which start from noise in every step; see docs/vocalizations.md.
 K_OF_REAL_NUMBERS = 20
-#: Share of the newest batch in the offsets of centring, which follow the mean of each unit.
-OFFSET_RATE = 0.01
 
 
 class Stack(Protocol):
@@ -63,7 +60,7 @@ class Stack(Protocol):
 
 def usual_rate(rbm: RBM) -> float:
     """Return the learning rate of an RBM of discrete units: the more visible units, the lower."""
-    return min(RATE_OF_A_UNIT / int(rbm.W.type.shape[0]), MOST_RATE)
+    return rate_of_images(rbm.W.type.shape[0])
 
 
 def stack_loss(net: Stack, batch: Batch, rng: Rng) -> Loss:
@@ -73,7 +70,7 @@ def stack_loss(net: Stack, batch: Batch, rng: Rng) -> Loss:
     without a number.
     """
     v, mask = _rows(batch)
-    means, costs = [_mean(v, mask)], []
+    means, costs = [mean_of_rows(v, mask)], []
     updates: dict[Any, Any] = {}
     metrics: dict[str, TensorVariable] = {}
     for i, rbm in enumerate(net.rbms):
@@ -99,7 +96,7 @@ def up_down_loss(net: Stack, batch: Batch, rng: Rng) -> Loss:
     per frame.
     """
     v, mask = _rows(batch)
-    means, costs = [_mean(v, mask)], []
+    means, costs = [mean_of_rows(v, mask)], []
     up, down = [], []
     for i, (rbm, (W, b_h)) in enumerate(zip(net.rbms[:-1], net.recognition, strict=True)):
         h, rng = rbm.hidden.sample(rbm.visible.statistic(v) @ W + b_h, rng)
@@ -108,7 +105,7 @@ def up_down_loss(net: Stack, batch: Batch, rng: Rng) -> Loss:
         costs.append(_cost(net, i, -log_p, {"W": rbm.W, "b_v": rbm.b_v}, rbm.tensors()[3:]))
         up.append(log_p)
         v = h
-        means.append(_mean(v, mask))
+        means.append(mean_of_rows(v, mask))
     top = len(net.rbms) - 1
     cost, negative, rng = _contrast(net, top, v, batch, rng)
     costs.append(cost)
@@ -129,13 +126,6 @@ def _rows(batch: Batch) -> tuple[TensorVariable, TensorVariable]:
     """Frames as rows, and which of them count; padding may hold anything, and becomes 0."""
     v, mask = flatten(batch.v), flatten(batch.mask)
     return pt.switch(pt.gt(mask[:, None], 0), v, np.asarray(0.0, v.dtype)), mask
-
-
-def _mean(v: TensorVariable, mask: TensorVariable) -> TensorVariable:
-    """Mean of the rows that count."""
-    weight = mask.astype(v.dtype)
-    total = pt.maximum(weight.sum(acc_dtype=v.dtype), np.asarray(1.0, v.dtype))
-    return (weight[:, None] * v).sum(axis=0, acc_dtype=v.dtype) / total
 
 
 def _total(terms: Sequence[TensorVariable]) -> TensorVariable:

@@ -26,13 +26,14 @@ from rnnrbm.arguments import as_array, whole_number
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import Rng, Seed, as_seed
 from rnnrbm.batch import Batch, Loss, masked_mean
-from rnnrbm.densities import clamped
-from rnnrbm.joint_units import unit_index
+from rnnrbm.densities import Independent, clamped
+from rnnrbm.joint_units import partly_given, placeholder, unit_index
 from rnnrbm.models.layered import LayeredMachine, entropy_bound, gibbs, layered, log_Z, mean_field
 from rnnrbm.models.rows import map_rows, single_frames
 from rnnrbm.recurrence import flatten
 from rnnrbm.scoring.likelihood import OF_ALL
 from rnnrbm.scoring.result import LogLikelihood
+from rnnrbm.sequence import OFFSET_RATE
 from rnnrbm.state_encoder import check_arrays
 from rnnrbm.units import Unit
 
@@ -63,8 +64,6 @@ USUAL_SETTINGS: dict[str, Any] = {
     "weight_decay": 0.0,
     "averaging": 0.999,
 }
-#: How far offsets move towards the mean of their layer in a batch.
-OFFSET_RATE = 0.01
 #: Mean-field steps of a bound. Those of training are fewer; more never make the bound worse.
 BOUND_STEPS = 50
 #: Chains and temperatures of the log Z by which a model is validated.
@@ -212,9 +211,19 @@ def posterior(model: DeepMachine, v: TensorVariable, n_steps: int) -> tuple[Laye
     """
     machine = model.machine
     rest, own = machine.given(split(model, v))
-    hidden = [layer for layer in range(len(machine.units)) if layer not in model.visible_layers]
+    hidden = _hidden_layers(model)
     start = {i: model.offsets[layer] for i, layer in enumerate(hidden) if not machine.odd[layer]}
     return rest, mean_field(rest, n_steps, start=start), own
+
+
+def _hidden_layers(model: DeepMachine) -> list[int]:
+    return [layer for layer in range(len(model.machine.units)) if layer not in model.visible_layers]
+
+
+def _hidden_means(model: DeepMachine, v: TensorVariable) -> dict[int, TensorVariable]:
+    """Mean-field means of each hidden layer given frames, by the steps of training."""
+    rest, activations, _ = posterior(model, v, model.n_mean_field)
+    return {layer: rest.units[i].mean(activations[i]) for i, layer in enumerate(_hidden_layers(model))}
 
 
 def centred_loss(model: DeepMachine, batch: Batch, rng: Rng) -> Loss:
@@ -226,11 +235,8 @@ def centred_loss(model: DeepMachine, batch: Batch, rng: Rng) -> Loss:
     """
     machine, v = model.machine, flatten(batch.v)
     dtype = machine.dtype
-    rest, activations, _ = posterior(model, v, model.n_mean_field)
     visible = split(model, v)
-    hidden = [layer for layer in range(len(machine.units)) if layer not in visible]
-    data = dict(visible)
-    data |= {layer: rest.units[i].mean(activations[i]) for i, layer in enumerate(hidden)}
+    data = visible | _hidden_means(model, v)
     weight = flatten(batch.mask).astype(dtype)
     weight = weight / pt.maximum(weight.sum(acc_dtype=dtype), np.asarray(1.0, dtype))
 
@@ -261,17 +267,10 @@ def centred_loss(model: DeepMachine, batch: Batch, rng: Rng) -> Loss:
     rate = np.asarray(OFFSET_RATE, dtype)
     moved: dict[Any, Any] = {mu: mu + rate * d for mu, d in zip(offsets, positive[1], strict=True)}
     moved |= dict(zip(model.chains, even, strict=True))
-    log_p: Any = sum(_log_prob(machine, layer, x, data) for layer, x in visible.items())
+    log_p: Any = sum(
+        Independent(machine.activation(layer, data), machine.units[layer]).log_prob(x) for layer, x in visible.items()
+    )
     return Loss(cost, moved | rng.updates(), {"reconstruction": masked_mean(log_p, batch.mask)})
-
-
-def _log_prob(machine: LayeredMachine, layer: int, x: TensorVariable, known: Mapping[int, Any]) -> TensorVariable:
-    """Log-probability of values of a layer given the means of its neighbours, nats: (R,)."""
-    unit, a = machine.units[layer], machine.activation(layer, known)
-    base = unit.base(x)
-    log_p = (unit.statistic(x) * a).sum(axis=-1, acc_dtype=a.dtype)
-    log_p = log_p - unit.log_partition(a).sum(axis=-1, acc_dtype=a.dtype)
-    return log_p if base is None else log_p - base.sum(axis=-1, acc_dtype=a.dtype)
 
 
 def unnormalized_bound(model: DeepMachine, v: TensorVariable, n_steps: int) -> TensorVariable:
@@ -392,17 +391,14 @@ def complete(
     if frames.ndim != 2 or not len(frames) or frames.shape[1] != model.n_visible:
         raise ValueError(f"frames has shape {frames.shape}, expected (1 or more, {model.n_visible}), NaN where unknown")
     unknown = np.isnan(frames)
-    index = unit_index(model.visible, model.n_visible)
-    counts = np.stack([np.bincount(index, row) for row in unknown])
-    if (bad := (counts > 0) & (counts < np.bincount(index))).any():
+    if (bad := partly_given(model.visible, ~unknown)).any():
         row, unit = np.argwhere(bad)[0]
+        columns = np.flatnonzero(unit_index(model.visible, model.n_visible) == unit)
         raise ValueError(
-            f"frame {row} has {int(counts[row, unit])} unknown columns among {np.flatnonzero(index == unit).tolist()}, "
+            f"frame {row} has {int(unknown[row, columns].sum())} unknown columns among {columns.tolist()}, "
             "which are one choice; set all of them to NaN, or none"
         )
-    first = np.zeros(model.n_visible)
-    first[np.unique(index, return_index=True)[1]] = np.bincount(index) > 1  # a possible value for each unit
-    single_frames(model, np.where(unknown, first, frames))
+    single_frames(model, np.where(unknown, placeholder(model.visible, model.n_visible), frames))
     return sample(model, len(frames), k, seed, mode, clamp=frames.astype(model.machine.dtype), expected=expected)
 
 
@@ -411,9 +407,7 @@ def reconstruct(model: DeepMachine, frames: Any, mode: Any) -> np.ndarray:
     machine = model.machine
 
     def build(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        rest, activations, _ = posterior(model, v, model.n_mean_field)
-        hidden = [layer for layer in range(len(machine.units)) if layer not in model.visible_layers]
-        known = {layer: rest.units[i].mean(activations[i]) for i, layer in enumerate(hidden)}
+        known = _hidden_means(model, v)
         means = {layer: machine.units[layer].mean(machine.activation(layer, known)) for layer in model.visible_layers}
         return joined(model, means), rng
 

@@ -29,7 +29,7 @@ from rnnrbm.densities import clamped
 from rnnrbm.joint_units import Joint
 from rnnrbm.rbm import RBM
 from rnnrbm.scoring.likelihood import Evaluator
-from rnnrbm.units import Bernoulli, LearnedGaussian, Unit
+from rnnrbm.units import Bernoulli, LearnedGaussian, Unit, own_energy
 
 __all__ = ["LayeredMachine", "LogZ", "entropy_bound", "gibbs", "layered", "log_Z", "mean_field"]
 
@@ -91,9 +91,7 @@ class LayeredMachine(NamedTuple):
 
     def own_energy(self, layer: int, x: TensorVariable) -> TensorVariable:
         """base(x) - s(x) b of a layer, nats: (..., n_l) -> (...)."""
-        energy = -(self.units[layer].statistic(x) * self.biases[layer])
-        base = self.units[layer].base(x)
-        return (energy if base is None else energy + base).sum(axis=-1, acc_dtype=x.dtype)
+        return own_energy(self.units[layer], x, self.biases[layer])
 
     def _pairs(self, values: Sequence[TensorVariable]) -> TensorVariable:
         """Sum over edges of s(x_l) W s(x_m): shape (R,)."""

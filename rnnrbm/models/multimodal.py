@@ -19,14 +19,13 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm import model_file
-from rnnrbm.arguments import as_array, number, whole_number
+from rnnrbm.arguments import as_array, layer_sizes, number, whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import check_biases
 from rnnrbm.joint_units import Joint
 from rnnrbm.models import deep
-from rnnrbm.models.dbm import layer_sizes
 from rnnrbm.models.layered import LayeredMachine, layered
 from rnnrbm.models.rows import map_rows, single_frames
 from rnnrbm.scoring.result import LogLikelihood

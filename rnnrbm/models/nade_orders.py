@@ -17,7 +17,7 @@ from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Seed, generator
 from rnnrbm.models.nade import NADE
-from rnnrbm.models.rows import MOST_ROWS
+from rnnrbm.models.rows import MOST_ROWS, by_blocks
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.state_encoder import check_arrays
@@ -63,14 +63,11 @@ def log_likelihood_of_orders(
     # one program for all orders: the columns of the frames and the rows of the weights change places
     in_order = NADE(nade.W[order], nade.V[order], nade.b_v[order], nade.b_h, nade.U[order])
     compute = engine.function([v, order], in_order.log_prob(v[:, order]), mode=mode)
-    log_p = np.zeros((n_orders, len(rows)))
-    for i in range(n_orders):
-        permutation = rng.permutation(n).astype(np.int32)
-        for first in range(0, len(rows), size):
-            part = rows[first : first + size]
-            block = np.zeros((size, n), nade.W.dtype)
-            block[: len(part)] = part
-            log_p[i, first : first + size] = engine.to_numpy(compute(block, permutation))[: len(part)]
+
+    def in_one(permutation: np.ndarray) -> np.ndarray:
+        return by_blocks(lambda block: engine.to_numpy(compute(block, permutation)), rows, size, nade.W.dtype)
+
+    log_p = np.array([in_one(rng.permutation(n).astype(np.int32)) for _ in range(n_orders)], float)
     mixture = logsumexp(log_p, axis=0) - np.log(n_orders)
     return LogLikelihood(
         np.split(mixture, np.cumsum([len(piece) for piece in pieces])[:-1]),

@@ -13,7 +13,7 @@ from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import Rng, Seed, as_seed
 from rnnrbm.state_encoder import check_arrays
 
-__all__ = ["map_rows", "row_mapper", "single_frames"]
+__all__ = ["by_blocks", "map_rows", "row_mapper", "single_frames"]
 
 #: Most rows that are computed at a time.
 MOST_ROWS = 512
@@ -45,16 +45,21 @@ def row_mapper(
     result, rng = build(v, random.shared(as_seed(seed)))
     compute = engine.function([v], result, rng.updates(), mode=mode, on_unused_input="ignore")
 
-    def apply(rows: np.ndarray) -> np.ndarray:
-        parts = []
-        for first in range(0, len(rows), size):
-            block = np.zeros((size, n_columns), dtype)
-            part = rows[first : first + size]
-            block[: len(part)] = part
-            parts.append(engine.to_numpy(compute(block))[: len(part)])
-        return np.concatenate(parts)
+    return lambda rows: by_blocks(lambda block: engine.to_numpy(compute(block)), rows, size, dtype)
 
-    return apply
+
+def by_blocks(compute: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, size: int, dtype: str) -> np.ndarray:
+    """Apply a function of `size` rows to rows (n, n_columns), with n of 1 or more; zeros fill up the last block.
+
+    The function returns an array with as many rows as it was given.
+    """
+    parts = []
+    for first in range(0, len(rows), size):
+        part = rows[first : first + size]
+        block = np.zeros((size, rows.shape[1]), dtype)
+        block[: len(part)] = part
+        parts.append(compute(block)[: len(part)])
+    return np.concatenate(parts)
 
 
 def map_rows(build: Build, rows: np.ndarray, *, dtype: str, seed: Seed, mode: Any = None) -> np.ndarray:

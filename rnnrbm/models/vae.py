@@ -30,11 +30,11 @@ from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import Rng, Seed, as_seed, generator
 from rnnrbm.batch import Batch, Loss, masked_mean
-from rnnrbm.densities import Independent, check_biases
-from rnnrbm.models.rows import map_rows, single_frames
+from rnnrbm.densities import Independent, check_biases, set_fitted_bias
+from rnnrbm.models.rows import by_blocks, map_rows, single_frames
 from rnnrbm.recurrence import flatten
 from rnnrbm.scoring.result import LogLikelihood
-from rnnrbm.units import Bernoulli, Unit, unit_tensors
+from rnnrbm.units import Bernoulli, Unit, check_unit, unit_tensors
 
 __all__ = ["VAE", "Layer"]
 
@@ -128,8 +128,7 @@ class VAE(NamedTuple):
         rng = generator(seed)
         n_visible, n_hidden = whole_number("n_visible", n_visible, 1), whole_number("n_hidden", n_hidden, 1)
         n_latent, n_layers = whole_number("n_latent", n_latent, 1), whole_number("n_layers", n_layers, 0)
-        if not hasattr(visible, "log_partition"):
-            raise TypeError(f"visible must be a unit type, such as Bernoulli(), got {visible!r}")
+        check_unit("visible", visible)
         biases = check_biases(b_v, n_visible)
 
         def layers(side: str, first: int, last: int, b: Any) -> tuple[Layer, ...]:
@@ -162,9 +161,7 @@ class VAE(NamedTuple):
 
         With others, the encoder may learn to tell nothing.
         """
-        b: Any = self.decoder[-1].b
-        if not b.get_value(borrow=True).any():
-            b.set_value(self.visible.fitted_bias(pieces).astype(b.type.dtype))
+        set_fitted_bias(self.decoder[-1].b, self.visible, pieces)
 
     @property
     def n_visible(self) -> int:
@@ -260,19 +257,17 @@ class VAE(NamedTuple):
         v = pt.tensor("v", dtype=self.dtype, shape=(size, self.n_visible))
         weights, rng = self.log_weights(v, at_a_time, random.shared(as_seed(seed)))
         compute = engine.function([v], weights, rng.updates(), mode=mode)
-        bounds, sizes = [], []
-        for first in range(0, len(rows), size):
-            part = rows[first : first + size].astype(self.dtype)
-            block = np.zeros((size, self.n_visible), self.dtype)
-            block[: len(part)] = part
+
+        def of_block(block: np.ndarray) -> np.ndarray:
+            """Log of the mean weight of each row, and the effective number of its samples: (size, 2)."""
             parts = [engine.to_numpy(compute(block)) for _ in range(0, n_samples, at_a_time)]
-            log_w = np.concatenate(parts)[:n_samples, : len(part)].astype(float)
+            log_w = np.concatenate(parts)[:n_samples].astype(float)
             total = logsumexp(log_w, axis=0)
-            bounds.append(total - math.log(n_samples))
-            sizes.append(np.exp(2 * total - logsumexp(2 * log_w, axis=0)))
-        ess = np.concatenate(sizes)
+            return np.stack([total - math.log(n_samples), np.exp(2 * total - logsumexp(2 * log_w, axis=0))], axis=1)
+
+        bounds, ess = by_blocks(of_block, rows, size, self.dtype).T
         return LogLikelihood(
-            [np.concatenate(bounds)],
+            [bounds],
             [np.maximum(1 / ess - 1 / n_samples, 0.0)],  # of the log of a mean, by its first derivative
             ess,
             f"importance-weighted lower bound, {n_samples} sample{'' if n_samples == 1 else 's'}",

@@ -14,12 +14,18 @@ from rnnrbm.backend import random
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.static import StaticModel
 
-__all__ = ["bound_options", "has_bound", "lower_bound"]
+__all__ = ["bound_options", "bound_settings", "has_bound", "lower_bound"]
 
 
 def has_bound(model: Any) -> bool:
     """Whether a model is a static one with a lower bound of its log-likelihood."""
     return isinstance(model, StaticModel) and hasattr(model, "bound")
+
+
+def bound_settings(model: Any) -> list[str]:
+    """Return the names of the settings of a model's bound, such as ``n_chains``."""
+    own = ("frames", "seed", "mode")
+    return [name for name in inspect.signature(model.bound).parameters if name not in own]
 
 
 def bound_options(model: StaticModel, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,15 +44,14 @@ def bound_options(model: StaticModel, given: Mapping[str, Any]) -> dict[str, Any
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     kind = type(model).__name__
-    if not hasattr(model, "bound"):
+    if not has_bound(model):
         if chosen:
             raise ValueError(
                 f"{', '.join(chosen)}: a {kind} has neither a log-likelihood nor a bound of one; leave out "
                 f"{'it' if len(chosen) == 1 else 'them'}; it is measured by its {model.score_name}"
             )
         return chosen
-    own = ("frames", "seed", "mode")
-    known = [name for name in inspect.signature(model.bound).parameters if name not in own]
+    known = bound_settings(model)
     if unknown := [name for name in chosen if name not in known]:
         raise ValueError(
             f"{', '.join(unknown)}: the bound of a {kind} has no such setting; it has {', '.join(known) or 'none'}"
@@ -64,7 +69,8 @@ def lower_bound(
     TypeError
         If the model has no bound.
     """
-    if not hasattr(model, "bound"):
+    if not has_bound(model):
         raise TypeError(f"a {type(model).__name__} has no log-likelihood; it is measured by model.score(pieces)")
-    found: LogLikelihood = model.bound(frames, **bound_options(model, given), seed=seed, mode=mode)
+    computes: Any = model
+    found: LogLikelihood = computes.bound(frames, **bound_options(model, given), seed=seed, mode=mode)
     return found

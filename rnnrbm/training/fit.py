@@ -23,12 +23,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pytensor.compile.sharedvalue import SharedVariable
 
 from rnnrbm import checkpoint, memory
 from rnnrbm.backend import engine, sharding
 from rnnrbm.backend.random import as_seed
-from rnnrbm.densities import FrameDensity
+from rnnrbm.densities import FrameDensity, set_fitted_bias
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.data_checks import check_data
@@ -173,13 +172,6 @@ def _damage(plain: Mapping[str, Any]) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float))
-
-
-def _set_bias(model: SequenceModel, train: Sequence[np.ndarray]) -> None:
-    """Set visible biases that are all zero to those of independent units that fit the training set."""
-    b_v = model.density.b_v
-    if isinstance(b_v, SharedVariable) and not b_v.get_value(borrow=True).any():
-        b_v.set_value(model.density.visible.fitted_bias(train).astype(b_v.type.dtype))
 
 
 def _rates(settings: Training, n_steps: int) -> Callable[[int], float]:
@@ -360,7 +352,7 @@ def _run(
         return
     if initial_bias and state.is_new:
         if sequential:
-            _set_bias(model, train)
+            set_fitted_bias(model.density.b_v, model.density.visible, train)
         elif hasattr(model, "prepare"):
             model.prepare(train)
     corpus = PackedDataset(

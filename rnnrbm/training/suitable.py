@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnrbm.densities import NormalizedDensity
 from rnnrbm.joint_units import Joint
-from rnnrbm.rbm import RBM
+from rnnrbm.rbm import RBM, rate_of_images
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.settings import USUAL_RATE, Training
 from rnnrbm.training.trainable import has_own_rule
@@ -117,8 +117,6 @@ USUAL_OF_NORMALIZED_IMAGES: dict[str, Any] = {
     "valid_n_frames": 0,
     "valid_every": 2,
 }
-#: Learning rate of images times their pixels, and the greatest learning rate; tried with 64 and 784 pixels.
-RATE_OF_A_PIXEL, MOST_RATE = 16.0, 0.05
 #: Images of a batch, and images that are read in all epochs together, within 50 to 150 epochs.
 IMAGE_BATCH, IMAGES_READ = 100, 2_500_000
 #: The same of a convolutional RBM, whose filters see many places of each image, within 10 to 150 epochs.
@@ -163,8 +161,7 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
     if _is_of_images(model, single_frames):
         if not isinstance(model.density, RBM):
             return usual | USUAL_OF_CONVOLUTION
-        # the more pixels, the greater is the curvature of the loss in the direction that all of them share
-        usual |= USUAL_OF_IMAGES | {"learning_rate": min(RATE_OF_A_PIXEL / model.n_visible, MOST_RATE)}
+        usual |= USUAL_OF_IMAGES | {"learning_rate": rate_of_images(model.n_visible)}
         return usual | (USUAL_OF_LABELS if isinstance(model.density.visible, Joint) else {})
     return usual if model.density.visible.is_discrete else usual | USUAL_OF_REAL_NUMBERS
 
