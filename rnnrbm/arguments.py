@@ -158,8 +158,8 @@ def layer_sizes(layers: Any, name: str = "layers") -> tuple[int, ...]:
     """
     if isinstance(layers, (str, int, np.integer)) or not hasattr(layers, "__iter__"):
         raise TypeError(
-            f"{name}={layers!r}: expected the hidden units of each layer, from the frame up; it must be a list of sizes, "
-            "such as (500, 1000)"
+            f"{name}={layers!r}: expected the hidden units of each layer, from the frame up; it must be a list of "
+            "sizes, such as (500, 1000)"
         )
     sizes = tuple(whole_number(f"{name}[{i}]", size, 1) for i, size in enumerate(layers))
     if not sizes:
