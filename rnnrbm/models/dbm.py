@@ -22,7 +22,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import check_biases
-from rnnrbm.models import deep
+from rnnrbm.models import deep, layerwise
 from rnnrbm.models.layered import LayeredMachine, layered
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.units import Bernoulli, Unit, check_unit
@@ -43,18 +43,21 @@ class DBM(NamedTuple):
         Means of the layers that centring subtracts in training; they change nothing in the distribution.
     chains : tuple of TensorVariable, each (n_chains, n_l)
         States of the frame, the second hidden layer, the fourth ..., where the chains of training have come to.
+    layer_chains : tuple of TensorVariable, each (n_chains, n_l)
+        The same of each hidden layer, where the chains of training layer by layer have come to.
     visible : Unit
         Unit type of a frame.
     n_mean_field : int
         Mean-field steps of the positive phase.
     k : int
-        Gibbs steps of the chains in each update.
+        Gibbs steps of the chains in each update; more and more towards the end of training, see `stages`.
     """
 
     weights: tuple[Any, ...]
     biases: tuple[Any, ...]
     offsets: tuple[Any, ...]
     chains: tuple[Any, ...]
+    layer_chains: tuple[Any, ...]
     visible: Unit = Bernoulli()
     n_mean_field: int = 10
     k: int = 1
@@ -108,8 +111,10 @@ class DBM(NamedTuple):
         biases = [check_biases(b_v, n_visible), *(np.zeros(n) for n in sizes)]
         edges = [(i, i + 1) for i in range(len(sizes))]
         scales = [number("scale", scale, "a standard deviation, at least 0", least=0.0)] * len(edges)
+        parts = deep.shared_parts(units, biases, edges, rng, scales, whole_number("n_chains", n_chains, 1), dtype)
         return cls(
-            *deep.shared_parts(units, biases, edges, rng, scales, whole_number("n_chains", n_chains, 1), dtype),
+            *parts,
+            layerwise.new_chains(layered(units, parts[1], edges, parts[0]), [0], n_chains),
             visible,
             whole_number("n_mean_field", n_mean_field, 1),
             whole_number("k", k, 1),
@@ -140,6 +145,10 @@ class DBM(NamedTuple):
         return (0,)
 
     @property
+    def held(self) -> None:
+        """No layer keeps its state in the chains of training."""
+
+    @property
     def n_visible(self) -> int:
         n: int = self.weights[0].type.shape[0]
         return n
@@ -155,6 +164,11 @@ class DBM(NamedTuple):
     def prepare(self, pieces: Sequence[np.ndarray]) -> None:
         """Set visible biases that are all zero, and offsets, to those of independent units that fit the pieces."""
         deep.prepare(self, pieces)
+
+    @property
+    def stages(self) -> tuple[tuple[float, Any], ...]:
+        """What is trained when; see :func:`rnnrbm.models.layerwise.stages`."""
+        return layerwise.stages(self)
 
     def loss(self, batch: Batch, rng: Rng) -> Loss:
         """Build the loss of a batch; see :func:`rnnrbm.models.deep.centred_loss`."""

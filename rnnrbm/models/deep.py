@@ -28,6 +28,7 @@ from rnnrbm.backend.random import Rng, Seed, as_seed
 from rnnrbm.batch import Batch, Loss, masked_mean
 from rnnrbm.densities import Independent, clamped
 from rnnrbm.joint_units import partly_given, placeholder, unit_index
+from rnnrbm.models.class_balance import class_log_Z
 from rnnrbm.models.layered import LayeredMachine, entropy_bound, gibbs, layered, log_Z, mean_field
 from rnnrbm.models.rows import map_rows, single_frames
 from rnnrbm.recurrence import flatten
@@ -42,6 +43,7 @@ __all__ = [
     "DeepMachine",
     "bound",
     "centred_loss",
+    "chains_of_training",
     "complete",
     "joined",
     "mean_bound",
@@ -68,6 +70,8 @@ USUAL_SETTINGS: dict[str, Any] = {
 BOUND_STEPS = 50
 #: Chains and temperatures of the log Z by which a model is validated.
 SCORE_CHAINS, SCORE_TEMPERATURES = 100, 2000
+#: Chains and temperatures of the distribution of the labels of samples.
+LABEL_CHAINS, LABEL_TEMPERATURES = 50, 500
 #: Share of the steps of a sample in which the inverse temperature rises from 0 to 1.
 ANNEALED_SHARE = 0.75
 
@@ -90,6 +94,14 @@ class DeepMachine(Protocol):
     @property
     def chains(self) -> tuple[Any, ...]:
         """Shared variables (n_chains, n_l), one for each even layer."""
+
+    @property
+    def held(self) -> int | None:
+        """An even layer that the chains of training never change, such as a label; see :func:`chains_of_training`."""
+
+    @property
+    def layer_chains(self) -> tuple[Any, ...]:
+        """Shared variables (n_chains, n_l), for each hidden layer; see :func:`rnnrbm.models.layerwise.new_chains`."""
 
     @property
     def n_mean_field(self) -> int:
@@ -194,6 +206,10 @@ def prepare(model: DeepMachine, pieces: Sequence[np.ndarray]) -> None:
     evens = model.machine.side(False)
     for layer, samples in zip(model.visible_layers, chains, strict=True):
         model.offsets[layer].set_value(offsets[layer])
+        if layer == model.held:  # as many chains of each class as there should be
+            places = (np.arange(len(samples)) + 0.5) / len(samples)
+            classes = np.searchsorted(np.cumsum(offsets[layer]) / offsets[layer].sum(), places)
+            samples = np.eye(samples.shape[1], dtype=samples.dtype)[classes]
         model.chains[evens.index(layer)].set_value(samples)
 
 
@@ -241,12 +257,9 @@ def centred_loss(model: DeepMachine, batch: Batch, rng: Rng) -> Loss:
     weight = weight / pt.maximum(weight.sum(acc_dtype=dtype), np.asarray(1.0, dtype))
 
     evens, odds = machine.side(False), machine.side(True)
-    even, rng = gibbs(machine, model.chains, rng, model.k)
+    even, chain_weight, rng = chains_of_training(model, rng)
     fantasy = dict(zip(evens, even, strict=True))
     fantasy |= {layer: machine.units[layer].mean(machine.activation(layer, fantasy)) for layer in odds}
-    n_chains = model.chains[0].type.shape[0]
-    equal = pt.full((n_chains,), np.asarray(1.0 / n_chains, dtype))
-
     offsets = model.offsets
 
     def statistics(states: Mapping[int, TensorVariable], weight: TensorVariable) -> tuple[list[Any], list[Any]]:
@@ -254,7 +267,7 @@ def centred_loss(model: DeepMachine, batch: Batch, rng: Rng) -> Loss:
         pairs = [(centred[a] * weight[:, None]).T @ centred[b] for a, b in machine.edges]
         return pairs, [weight @ x for x in centred]
 
-    positive, negative = statistics(data, weight), statistics(fantasy, equal)
+    positive, negative = statistics(data, weight), statistics(fantasy, chain_weight)
     of_weights = [n - p for p, n in zip(positive[0], negative[0], strict=True)]
     of_biases = [n - p for p, n in zip(positive[1], negative[1], strict=True)]
     for (a, b), g in zip(machine.edges, of_weights, strict=True):
@@ -267,10 +280,40 @@ def centred_loss(model: DeepMachine, batch: Batch, rng: Rng) -> Loss:
     rate = np.asarray(OFFSET_RATE, dtype)
     moved: dict[Any, Any] = {mu: mu + rate * d for mu, d in zip(offsets, positive[1], strict=True)}
     moved |= dict(zip(model.chains, even, strict=True))
+    moved |= {chain: chain for chain in model.layer_chains}
     log_p: Any = sum(
         Independent(machine.activation(layer, data), machine.units[layer]).log_prob(x) for layer, x in visible.items()
     )
     return Loss(cost, moved | rng.updates(), {"reconstruction": masked_mean(log_p, batch.mask)})
+
+
+def chains_of_training(model: DeepMachine, rng: Rng) -> tuple[list[TensorVariable], TensorVariable, Rng]:
+    """Move the chains of the whole machine by its Gibbs steps.
+
+    A label is not moved, since chains seldom change their class, and would come to hold the classes in wrong shares.
+    Instead each chain keeps its class, and has such a weight that all classes have the shares that they have in the
+    data. With the best biases of the label the gradient of the log-likelihood is the same, and these are found when
+    training is finished (:mod:`rnnrbm.models.class_balance`).
+
+    Returns
+    -------
+    list of TensorVariable
+        States of the even layers.
+    TensorVariable, shape (n_chains,)
+        Weights of the chains, whose sum is 1.
+    Rng
+    """
+    machine = model.machine
+    evens, n_chains = machine.side(False), model.chains[0].type.shape[0]
+    dtype = machine.dtype
+    if model.held is None:
+        even, rng = gibbs(machine, model.chains, rng, model.k)
+        return even, pt.full((n_chains,), np.asarray(1.0 / n_chains, dtype)), rng
+    label = model.chains[evens.index(model.held)]
+    even, rng = gibbs(machine, model.chains, rng, model.k, clamp={model.held: label})
+    counts = pt.maximum(label.sum(axis=0, acc_dtype=dtype), np.asarray(1.0, dtype))
+    weight = label @ (model.offsets[model.held] / counts)
+    return even, weight / weight.sum(acc_dtype=dtype), rng
 
 
 def unnormalized_bound(model: DeepMachine, v: TensorVariable, n_steps: int) -> TensorVariable:
@@ -337,7 +380,8 @@ def sample(
 ) -> np.ndarray:
     """Return samples (n_samples, n_visible) after `k` Gibbs steps from noise.
 
-    In the first three quarters of them, the inverse temperature rises from 0 to 1 by equal steps.
+    In the first three quarters of them, the inverse temperature rises from 0 to 1 by equal steps. A label is drawn
+    first, from its own distribution by :func:`rnnrbm.models.class_balance.class_log_Z`, since chains seldom change it.
 
     Parameters
     ----------
@@ -352,6 +396,11 @@ def sample(
     machine = model.machine
     evens = machine.side(False)
 
+    log_shares: Any = None
+    if clamp is None and model.held is not None:
+        log_Z_of_class = class_log_Z(machine, model.held, n_chains=LABEL_CHAINS, n_temperatures=LABEL_TEMPERATURES)
+        log_shares = (log_Z_of_class.log_mean - log_Z_of_class.log_mean.max()).astype(machine.dtype)
+
     def build(known: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         even = []
         for layer in evens:
@@ -359,6 +408,10 @@ def sample(
             x, rng = machine.units[layer].noise(pt.zeros(shape, known.dtype), rng)
             even.append(pt.specify_shape(x, shape))
         held = None if clamp is None else split(model, known)
+        if held is None and model.held is not None:
+            rows_of = pt.zeros_like(even[evens.index(model.held)])
+            label, rng = machine.units[model.held].sample(rows_of + pt.as_tensor(log_shares), rng)
+            held = {model.held: label}
         even, rng = gibbs(machine, even, rng, k, clamp=held, betas=betas)
         values = dict(zip(evens, even, strict=True))
         if expected:
@@ -368,7 +421,7 @@ def sample(
             odd = {layer: values[layer] for layer in machine.side(True)}
             for layer in model.visible_layers:
                 mean = machine.units[layer].mean(machine.activation(layer, odd))
-                values[layer] = mean if held is None else clamped(mean, held[layer])
+                values[layer] = clamped(mean, (held or {}).get(layer))
         return joined(model, values), rng
 
     rows = np.zeros((n_samples, model.n_visible), machine.dtype) if clamp is None else clamp

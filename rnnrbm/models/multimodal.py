@@ -25,7 +25,8 @@ from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import check_biases
 from rnnrbm.joint_units import Joint
-from rnnrbm.models import deep
+from rnnrbm.models import deep, layerwise
+from rnnrbm.models.class_balance import balanced_bias
 from rnnrbm.models.layered import LayeredMachine, layered
 from rnnrbm.models.rows import map_rows, single_frames
 from rnnrbm.scoring.result import LogLikelihood
@@ -55,18 +56,21 @@ class MultimodalDBM(NamedTuple):
         Means of the layers that centring subtracts in training; they change nothing in the distribution.
     chains : tuple of TensorVariable, each (n_chains, n_l)
         States of the parts and of the top layer, where the chains of training have come to.
+    layer_chains : tuple of TensorVariable, each (n_chains, n_l)
+        The same of each hidden layer, where the chains of training layer by layer have come to.
     visible : Joint
         Unit types of the parts.
     n_mean_field : int
         Mean-field steps of the positive phase.
     k : int
-        Gibbs steps of the chains in each update.
+        Gibbs steps of the chains in each update; more and more towards the end of training, see `stages`.
     """
 
     weights: tuple[Any, ...]
     biases: tuple[Any, ...]
     offsets: tuple[Any, ...]
     chains: tuple[Any, ...]
+    layer_chains: tuple[Any, ...]
     visible: Joint
     n_mean_field: int = 10
     k: int = 1
@@ -141,7 +145,9 @@ class MultimodalDBM(NamedTuple):
         made = deep.shared_parts(
             units, biases, _edges(len(parts)), rng, scales, whole_number("n_chains", n_chains, 1), dtype
         )
-        return cls(*made, visible, whole_number("n_mean_field", n_mean_field, 1), whole_number("k", k, 1))
+        machine = layered(units, made[1], _edges(len(parts)), made[0])
+        layer_chains = layerwise.new_chains(machine, range(len(parts)), n_chains)
+        return cls(*made, layer_chains, visible, whole_number("n_mean_field", n_mean_field, 1), whole_number("k", k, 1))
 
     @property
     def score_name(self) -> str:
@@ -172,6 +178,11 @@ class MultimodalDBM(NamedTuple):
         return tuple(range(self.n_parts))
 
     @property
+    def held(self) -> int | None:
+        """The last part if it is a label."""
+        return self.n_parts - 1 if isinstance(self.visible.parts[-1][1], Softmax) else None
+
+    @property
     def n_visible(self) -> int:
         return self.visible.n_columns
 
@@ -186,6 +197,18 @@ class MultimodalDBM(NamedTuple):
     def prepare(self, pieces: Sequence[np.ndarray]) -> None:
         """Set visible biases that are all zero, and offsets, to those of independent units that fit the pieces."""
         deep.prepare(self, pieces)
+
+    @property
+    def stages(self) -> tuple[tuple[float, Any], ...]:
+        """What is trained when; see :func:`rnnrbm.models.layerwise.stages`."""
+        return layerwise.stages(self)
+
+    def complete_training(self, pieces: Sequence[np.ndarray]) -> None:
+        """Make each class as probable as in pieces, if the last part is a label: :mod:`rnnrbm.models.class_balance`."""
+        if self.held is not None:
+            columns = self.visible.slices()[-1]
+            bias = balanced_bias(self.machine, self.held, [piece[:, columns] for piece in pieces])
+            self.biases[self.held].set_value(bias.astype(self.machine.dtype))
 
     def loss(self, batch: Batch, rng: Rng) -> Loss:
         """Build the loss of a batch; see :func:`rnnrbm.models.deep.centred_loss`."""

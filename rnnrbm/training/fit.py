@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -372,7 +373,8 @@ def _run(
     judged = validation(model, train, valid, settings, mode)
     spread.replicate([*([] if steps.frames is None else [steps.frames]), *state.variables.values()])
     try:
-        yield from _epochs(state, settings, steps, spread, judged, stop, progress)
+        complete = partial(model.complete_training, train) if hasattr(model, "complete_training") else None
+        yield from _epochs(state, settings, steps, spread, judged, complete, stop, progress)
     finally:
         sharding.release(state.variables.values())
     if state.finished:
@@ -385,10 +387,11 @@ def _epochs(
     steps: Steps,
     spread: sharding.Sharding,
     judged: Validation,
+    complete: Callable[[], None] | None,
     stop: Callable[[], bool] | None,
     progress: Progress,
 ) -> Iterator[Row]:
-    """Train epoch by epoch until the end, early stopping or `stop`."""
+    """Train epoch by epoch until the end, early stopping or `stop`; at the end, `complete` the best model."""
     corpus = steps.corpus
     n_batches = corpus.n_batches((settings.seed, 0))
     rate = _rates(settings, settings.epochs * n_batches)
@@ -396,7 +399,7 @@ def _epochs(
 
     while state.epoch < settings.epochs:
         began = time.perf_counter()
-        epoch, variant = state.epoch, settings.variant_at(state.epoch)
+        epoch, variant = state.epoch, steps.variant_at(state.epoch)
         step = steps[variant]
         results: list[Any] = []
         frames = 0.0
@@ -442,12 +445,16 @@ def _epochs(
             state.best_ll = score if judged.measure is not None else state.best_ll
             state.best_epoch = state.epoch
             state.best = {name: engine.to_numpy(value) for name, value in steps.kept.items()}
-        state.seconds += time.perf_counter() - began
-        row |= {"seconds": round(state.seconds, 2), "frames_per_second": round(frames / took)}
-        state.rows.append(row)
         waited = state.epoch - state.best_epoch
         looked = not math.isnan(score)  # nothing is given up between two validations
         state.finished = last or (looked and 0 < settings.patience <= waited)
+        if state.finished and complete is not None:
+            state.restore_best(steps.model)
+            complete()
+            state.best |= {p.name: engine.to_numpy(p) for p in steps.params}
+        state.seconds += time.perf_counter() - began
+        row |= {"seconds": round(state.seconds, 2), "frames_per_second": round(frames / took)}
+        state.rows.append(row)
         yield row
         if state.finished:
             break

@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -143,11 +143,12 @@ class Settings(BaseModel, metaclass=_Meta):
 
 
 class Variant(NamedTuple):
-    """Settings of a step that have stages and need a program each: Gibbs steps and dropout rates."""
+    """What of a step changes with the epochs, and needs a program each: Gibbs steps, dropout rates, a model's stage."""
 
     k: int
     input_dropout: float = 0.0
     state_dropout: float = 0.0
+    stage: int = 0
 
 
 class Training(Settings):
@@ -392,6 +393,10 @@ class Training(Settings):
     def variant_at(self, epoch: int) -> Variant:
         """What of a step belongs to the stages of an epoch, counted from 0."""
         return Variant(self.k_at(epoch), self._at(self.input_dropout, epoch), self._at(self.state_dropout, epoch))
+
+    def stage_at(self, shares: Sequence[float], epoch: int) -> int:
+        """Which of a model's own stages, which begin at these shares of all epochs, an epoch belongs to; 0 if none."""
+        return self._at([(share, i) for i, share in enumerate(shares)] or 0, epoch)
 
     def transpose_prob_at(self, epoch: int) -> float:
         """Fraction of the pieces that are transposed in an epoch, counted from 0."""

@@ -20,7 +20,7 @@ from rnnrbm.training import optimisers
 from rnnrbm.training.centring import centring
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training, Variant
-from rnnrbm.training.trainable import check_names, float_type, has_own_rule, parameters, sequence_loss
+from rnnrbm.training.trainable import check_names, checked_stages, float_type, has_own_rule, parameters, sequence_loss
 
 __all__ = ["Steps", "build_loss", "device_frames", "gather", "symbolic_batch"]
 
@@ -143,7 +143,8 @@ class Steps:
         self.columns: list[str] = []
         self._graphs: dict[Variant, Any] = {}
         self._programs: dict[Variant, Any] = {}
-        self._graph(self._needed(settings.variant_at(0)))  # finds all state variables
+        self._stages = checked_stages(model)
+        self._graph(self.variant_at(0))  # finds all state variables
         check_names(list(self._listed()), type(model).__name__)
 
     def _listed(self) -> Iterator[Any]:
@@ -172,16 +173,15 @@ class Steps:
             for p, value in zip(self.params, before, strict=True):
                 p.container.storage[0] = value
 
-    def _needed(self, variant: Variant) -> Variant:
-        """The part of a variant that this model has: Gibbs chains, a network."""
-        model = self.model
+    def variant_at(self, epoch: int) -> Variant:
+        """What of the step belongs to an epoch, counted from 0, and to this model: Gibbs chains, a network, stages."""
+        model, variant = self.model, self.settings.variant_at(epoch)
         if not isinstance(model, SequenceModel):
-            return Variant(1)
+            return Variant(1, stage=self.settings.stage_at([share for share, _ in self._stages], epoch))
         k = 1 if model.normalized else variant.k
         return variant._replace(k=k) if model.network.n_outputs else Variant(k)
 
     def __getitem__(self, variant: Variant) -> Any:
-        variant = self._needed(variant)
         if variant not in self._programs:
             inputs, outputs, updates = self._graph(variant)
             self._programs[variant] = engine.function(
@@ -212,15 +212,22 @@ class Steps:
             pairs = list(zip(self.average, self.params, strict=True))
             updates |= {t: t + one}
             updates |= {a: a + (one - decay) * (updates.get(p, p) - a) for a, p in pairs}
-        self.columns = list(metrics)
-        self.state = [v for v in own if v not in (*self.params, self.rng.key, self.rng.draw)]
+        state = [v for v in own if v not in (*self.params, self.rng.key, self.rng.draw)]
+        if self._graphs and (set(state) != set(self.state) or list(metrics) != self.columns):
+            raise ValueError(
+                f"stage {variant.stage} of {type(self.model).__name__} has other updates or metrics than the first: "
+                f"{sorted(v.name for v in state)} and {list(metrics)}, expected {sorted(v.name for v in self.state)} "
+                f"and {self.columns}; what a stage leaves alone it returns as its own update"
+            )
+        if not self._graphs:
+            self.state, self.columns = state, list(metrics)
         self._graphs[variant] = inputs, list(metrics.values()), updates
         return self._graphs[variant]
 
     def _by_gradient(self, batch: Batch, variant: Variant) -> tuple[dict[str, Any], Updates, list[Any]]:
         """Minimize the loss: return metrics, updates, and the variables that the model itself updates."""
         model, settings, params, kind = self.model, self.settings, self.params, type(self.model).__name__
-        rule, scales = model.loss, {}
+        rule, scales = self._stages[variant.stage][1].loss if self._stages else model.loss, {}
         if isinstance(model, SequenceModel):
             active = self.corpus.max_active
             chains, carried = self._particles, self._carried

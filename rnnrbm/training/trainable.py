@@ -22,15 +22,21 @@ Nothing is inherited. A linear autoencoder, for example::
     for row in rnnrbm.fit(Autoencoder(64, 8, rng), images, epochs=20):  # images: (N, 64)
         print(row["epoch"], row["loss"])
 
-Four more attributes are optional: ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data
-are checked; ``score(pieces, mode)``, which validates the model by a number that is higher for a better model;
-``usual_settings``, a dict of the settings of training that suit the model, for those that are not set; and
-``prepare(pieces)``, which sets what a new training starts from by the data, such as biases.
+Six more attributes are optional:
+
+* ``n_visible`` or ``visible`` (a unit type of :mod:`rnnrbm.units`), by which the data are checked;
+* ``score(pieces, mode)``, which validates the model by a number that is higher for a better model;
+* ``usual_settings``, a dict of the settings of training that suit the model, for those that are not set;
+* ``prepare(pieces)``, which sets what a new training starts from by the data, such as biases;
+* ``stages``, what is trained when: pairs of the share of the epochs after which a stage begins, the first 0, and an
+  object whose ``loss`` is that of the stage. All stages have the same parameters, metrics and other variables;
+* ``complete_training(pieces)``, which changes the best parameters once, when training is finished.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,6 +60,7 @@ __all__ = [
     "as_trainable",
     "check_names",
     "checked_pieces",
+    "checked_stages",
     "float_type",
     "has_own_rule",
     "parameters",
@@ -149,6 +156,33 @@ def parameters(model: Any) -> list[Any]:
             raise TypeError(f"parameter {p.name} of {kind} has type {p.type.dtype}, which has no gradient; use float32")
     check_names(params, kind)
     return params
+
+
+def checked_stages(model: Any) -> list[tuple[float, Any]]:
+    """Return the stages of a model: when each begins, as a share of all epochs, and what has its loss; none: [].
+
+    Raises
+    ------
+    TypeError
+        If they are not pairs of a number and an object with a loss.
+    ValueError
+        If they do not begin at 0 and rise, or the model trains by updates of its own.
+    """
+    stages = [] if isinstance(model, SequenceModel) else list(getattr(model, "stages", ()))
+    where = f"stages of {type(model).__name__}"
+    if not stages:
+        return []
+    for stage in stages:
+        if not (isinstance(stage, tuple) and len(stage) == 2 and hasattr(stage[1], "loss")):
+            raise TypeError(
+                f"{where}: expected pairs of a share of the epochs and an object with a loss, got {stage!r}"
+            )
+    shares = [float(share) for share, _ in stages]
+    if has_own_rule(model):
+        raise ValueError(f"{where}: a model with updates has no stages; it can count its own steps")
+    if shares[0] != 0 or any(a >= b for a, b in pairwise([*shares, 1.0])):
+        raise ValueError(f"{where} begin at {shares}, expected 0 first, then larger and larger numbers below 1")
+    return list(zip(shares, (part for _, part in stages), strict=True))
 
 
 def check_names(variables: Sequence[Any], kind: str) -> None:

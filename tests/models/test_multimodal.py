@@ -12,6 +12,8 @@ import rnnrbm
 from rnnrbm.backend import engine, random
 from rnnrbm.batch import Batch
 from rnnrbm.joint_units import Joint
+from rnnrbm.models import deep
+from rnnrbm.models.class_balance import class_log_Z
 from rnnrbm.models.multimodal import MultimodalDBM
 from rnnrbm.units import Bernoulli, Gaussian, Softmax
 
@@ -117,6 +119,8 @@ def test_the_gradient_raises_the_bound():
     minus = sum(layer @ b for layer, b in zip(layers, biases, strict=True))
     minus += sum(np.einsum("si,ij,sj->s", layers[a], W, layers[b]) for (a, b), W in zip(edges, weights, strict=True))
     p = np.exp(minus - logsumexp(minus))
+    shares = mu[1] / mu[1].sum()  # of the classes of the chains, which do not change
+    p *= layers[1] @ (shares / (p @ layers[1]))
     q = [FRAMES[:, :3], FRAMES[:, 3:], None, None, np.full((24, 2), 0.5)]
     for _ in range(200):
         q[2] = expit(q[0] @ weights[0] + q[4] @ weights[2].T + biases[2])
@@ -187,3 +191,52 @@ def test_bad_input_is_refused():
     numbers = MultimodalDBM.init(4, (2, 2, 2), seed=0, visible=Joint(((2, Bernoulli()), (2, Gaussian()))))
     with pytest.raises(ValueError, match=r"the last part must be a label"):
         numbers.classify(np.zeros((1, 2)))
+
+
+def exact_shares(model: MultimodalDBM) -> np.ndarray:
+    """Exact probabilities of the three classes."""
+    return np.exp(log_p(model)).reshape(8, 3).sum(axis=0)
+
+
+def test_log_Z_of_each_class_is_that_of_enumeration():
+    model = machine(0.7)
+    found = class_log_Z(model.machine, 1, n_chains=400, n_temperatures=100, seed=1)
+    shares = np.exp(found.log_mean - logsumexp(found.log_mean))
+    assert_allclose(shares, exact_shares(model), atol=0.02)
+    assert found.variance.shape == (3,)
+    assert (found.effective_sample_size > 100).all()
+
+
+def test_when_training_is_complete_each_class_is_as_probable_as_in_the_data():
+    model = machine(0.7)
+    labels = np.eye(3)[[0] * 12 + [1] * 6 + [2] * 2]
+    pieces = [np.hstack([np.zeros((n, 3)), part]) for n, part in ((15, labels[:15]), (5, labels[15:]))]
+    assert np.abs(exact_shares(model) - [0.6, 0.3, 0.1]).max() > 0.1
+    model.complete_training(pieces)
+    assert_allclose(exact_shares(model), [0.6, 0.3, 0.1], atol=0.03)
+
+
+def test_chains_of_training_keep_their_classes_and_are_weighted_by_the_shares_in_the_data():
+    model = machine()
+    model.biases[0].set_value(np.zeros(3, np.float32))
+    model.biases[1].set_value(np.zeros(3, np.float32))
+    classes = np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
+    model.prepare([np.hstack([np.ones((10, 3)), np.eye(3)[classes]])])
+    label = engine.to_numpy(model.chains[1])
+    assert_array_equal(label.sum(axis=0), [4, 2, 2])  # of eight chains
+    even, weight, rng = deep.chains_of_training(model, random.shared(1))
+    f = engine.function([], [even[0], even[1], weight], rng.updates())
+    runs = [[engine.to_numpy(x) for x in f()] for _ in range(5)]
+    for _, kept, weights in runs:
+        assert_array_equal(kept, label)
+        shares = engine.to_numpy(model.offsets[1])
+        assert_allclose(weights @ label, shares / shares.sum(), rtol=1e-5)
+    assert len({x.tobytes() for x, _, _ in runs}) == 5  # and the images move
+
+
+def test_samples_have_the_classes_of_the_machine_after_few_steps():
+    model = machine()
+    model.biases[1].set_value(np.float32([3.0, -2.0, 0.0]))
+    shares = exact_shares(model)
+    assert shares.max() > 0.5
+    assert_allclose(model.sample(3000, k=2, seed=0)[:, 3:].mean(axis=0), shares, atol=0.04)
