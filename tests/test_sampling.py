@@ -282,7 +282,7 @@ def test_an_expected_frame_is_the_mean_of_the_density_given_the_past(monkeypatch
     rng = np.random.default_rng(0)
     pieces = [rng.normal(size=(3, 3)).astype(np.float32), rng.normal(size=(2, 3)).astype(np.float32)]
     monkeypatch.setattr(sampling, "_AT_ONCE", 2)
-    true, blocks = zip(*expect_blocks(model, pieces, n_samples=4000, k=20, seed=5), strict=True)
+    true, blocks = zip(*expect_blocks(model, pieces, n_samples=1000, k=20, seed=5), strict=True)
     assert [len(block) for block in true] == [2, 2, 1]
     np.testing.assert_array_equal(np.concatenate(true), np.concatenate(pieces))
     W, b_v, b_h = (p.get_value().astype(float) for p in model.density.tensors())
@@ -293,7 +293,7 @@ def test_an_expected_frame_is_the_mean_of_the_density_given_the_past(monkeypatch
         means = b_v + u @ W_uv + hidden @ W.T
         log_p = hidden @ (b_h + u @ W_uh) + 0.5 * np.square(means).sum(axis=1) / 0.64
         p = np.exp(log_p - log_p.max())
-        np.testing.assert_allclose(expected, (p / p.sum()) @ means, atol=0.05)
+        np.testing.assert_allclose(expected, (p / p.sum()) @ means, atol=0.1)
 
 
 def test_expected_frames_of_independent_columns_are_exact():

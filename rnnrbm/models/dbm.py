@@ -3,8 +3,8 @@
     E(v, h1, h2 ...) = base(v) - s(v) b_0 - h1 b_1 - h2 b_2 ... - s(v) W_1 h1 - h1 W_2 h2 ...
 
 Unlike a deep belief net it has weights in both directions everywhere, so what an upper layer finds in a frame changes
-what the lower ones find. How it learns is in :mod:`rnnrbm.models.deep`, and its mathematics in
-:mod:`rnnrbm.models.layered`.
+what the lower ones find. How it learns is in :mod:`rnnrbm.models.deep_learning`, and its
+mathematics in :mod:`rnnrbm.models.layered`.
 
 Source: Salakhutdinov & Hinton, "Deep Boltzmann machines", AISTATS 2009.
 """
@@ -22,7 +22,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import check_biases
-from rnnrbm.models import deep, layerwise
+from rnnrbm.models import deep_bound, deep_learning, deep_parts, deep_samples, layerwise
 from rnnrbm.models.layered import LayeredMachine, layered
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.units import Bernoulli, Unit, check_unit
@@ -111,10 +111,10 @@ class DBM(NamedTuple):
         biases = [check_biases(b_v, n_visible), *(np.zeros(n) for n in sizes)]
         edges = [(i, i + 1) for i in range(len(sizes))]
         scales = [number("scale", scale, "a standard deviation, at least 0", least=0.0)] * len(edges)
-        parts = deep.shared_parts(units, biases, edges, rng, scales, whole_number("n_chains", n_chains, 1), dtype)
+        made = deep_parts.shared_parts(units, biases, edges, rng, scales, whole_number("n_chains", n_chains, 1), dtype)
         return cls(
-            *parts,
-            layerwise.new_chains(layered(units, parts[1], edges, parts[0]), [0], n_chains),
+            *made,
+            layerwise.new_chains(layered(units, made[1], edges, made[0]), [0], n_chains),
             visible,
             whole_number("n_mean_field", n_mean_field, 1),
             whole_number("k", k, 1),
@@ -132,7 +132,7 @@ class DBM(NamedTuple):
     @property
     def usual_settings(self) -> dict[str, Any]:
         """Settings of training that suit the model; see docs/models.md."""
-        return deep.USUAL_SETTINGS
+        return deep_learning.USUAL_SETTINGS
 
     @property
     def machine(self) -> LayeredMachine:
@@ -163,7 +163,7 @@ class DBM(NamedTuple):
 
     def prepare(self, pieces: Sequence[np.ndarray]) -> None:
         """Set visible biases that are all zero, and offsets, to those of independent units that fit the pieces."""
-        deep.prepare(self, pieces)
+        deep_parts.prepare(self, pieces)
 
     @property
     def stages(self) -> tuple[tuple[float, Any], ...]:
@@ -171,15 +171,15 @@ class DBM(NamedTuple):
         return layerwise.stages(self)
 
     def loss(self, batch: Batch, rng: Rng) -> Loss:
-        """Build the loss of a batch; see :func:`rnnrbm.models.deep.centred_loss`."""
-        return deep.centred_loss(self, batch, rng)
+        """Build the loss of a batch; see :func:`rnnrbm.models.deep_learning.centred_loss`."""
+        return deep_learning.centred_loss(self, batch, rng)
 
     def score(self, pieces: Sequence[np.ndarray], mode: Any = None) -> float:
         """Return the mean lower bound of the log-likelihood, nats per frame, by a short annealing; see :meth:`bound`.
 
         log Z is that of 100 chains and 2000 temperatures, the same for equal parameters.
         """
-        return deep.mean_bound(self, pieces, mode)
+        return deep_bound.mean_bound(self, pieces, mode)
 
     def bound(
         self,
@@ -215,7 +215,7 @@ class DBM(NamedTuple):
         ValueError
             If a setting is impossible, or a frame does not fit the model.
         """
-        return deep.bound(
+        return deep_bound.bound(
             self,
             frames,
             n_chains=n_chains,
@@ -228,7 +228,7 @@ class DBM(NamedTuple):
 
     def sample(self, n_samples: int, *, k: int | None = None, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return samples (n_samples, n_visible) after `k` Gibbs steps that anneal from noise."""
-        return deep.sample(self, n_samples, self.usual_k if k is None else k, seed, mode)
+        return deep_samples.sample(self, n_samples, self.usual_k if k is None else k, seed, mode)
 
     def complete(
         self, frames: np.ndarray, *, k: int | None = None, seed: Seed = 0, expected: bool = False, mode: Any = None
@@ -251,11 +251,11 @@ class DBM(NamedTuple):
         ValueError, TypeError
             If frames have another width, or a known value is impossible.
         """
-        return deep.complete(self, frames, self.usual_k if k is None else k, seed, mode, expected=expected)
+        return deep_samples.complete(self, frames, self.usual_k if k is None else k, seed, mode, expected=expected)
 
     def reconstruct(self, frames: np.ndarray, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return the expected frames given the mean-field hidden units of frames (n, n_visible); `seed` has no part."""
-        return deep.reconstruct(self, frames, mode)
+        return deep_samples.reconstruct(self, frames, mode)
 
     def filters(self) -> np.ndarray:
         """Return W_1 (n_visible, n_1): what each unit of the first hidden layer adds to a frame."""

@@ -24,7 +24,8 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng
 from rnnrbm.batch import Batch, Loss, masked_mean
 from rnnrbm.densities import Independent
-from rnnrbm.models import deep
+from rnnrbm.models.deep_learning import chains_of_training
+from rnnrbm.models.deep_parts import DeepMachine, split
 from rnnrbm.models.layered import LayeredMachine
 from rnnrbm.recurrence import flatten
 from rnnrbm.sequence import OFFSET_RATE
@@ -75,7 +76,7 @@ class Layerwise(NamedTuple):
 
     Attributes
     ----------
-    model : rnnrbm.models.deep.DeepMachine
+    model : rnnrbm.models.deep_parts.DeepMachine
     """
 
     model: Any
@@ -99,7 +100,7 @@ class Layerwise(NamedTuple):
         n_chains = model.layer_chains[0].type.shape[0]
         equal = pt.full((n_chains,), np.asarray(1.0 / n_chains, dtype))
 
-        states: dict[int, Any] = deep.split(model, v)
+        states: dict[int, Any] = split(model, v)
         means = {layer: weight @ machine.units[layer].statistic(x) for layer, x in states.items()}
         updates: dict[Any, Any] = {}
         slopes: dict[Any, Any] = {p: [] for p in [*machine.weights, *machine.biases]}
@@ -141,7 +142,7 @@ class Layerwise(NamedTuple):
         )
         rate = np.asarray(OFFSET_RATE, dtype)
         updates |= {offsets[layer]: offsets[layer] + rate * (mean - offsets[layer]) for layer, mean in means.items()}
-        even, _, rng = deep.chains_of_training(model, rng)
+        even, _, rng = chains_of_training(model, rng)
         updates |= dict(zip(model.chains, even, strict=True))
         total_log_p: Any = sum(log_p[1:], log_p[0])
         return Loss(cost, updates | rng.updates(), {"reconstruction": masked_mean(total_log_p, batch.mask)})
@@ -189,7 +190,7 @@ WHOLE, LONGER, LONGEST = 0.25, 0.6, 0.85
 MORE, MOST = 3, 10
 
 
-def stages(model: deep.DeepMachine) -> tuple[tuple[float, Any], ...]:
+def stages(model: DeepMachine) -> tuple[tuple[float, Any], ...]:
     """Return the stages of training: layer by layer, then as a whole with more and more Gibbs steps.
 
     They begin at the shares :data:`WHOLE`, :data:`LONGER` and :data:`LONGEST`, the latter two with :data:`MORE` and

@@ -4,7 +4,7 @@
 
 Each part has a hidden layer of its own, which turns it into a form in which the parts can be compared. The top layer
 learns how they belong together. So each part can be generated given the other. How the machine learns is in
-:mod:`rnnrbm.models.deep`.
+:mod:`rnnrbm.models.deep_learning`.
 
 Source: Srivastava & Salakhutdinov, "Multimodal learning with deep Boltzmann machines", NIPS 2012; JMLR 2014.
 """
@@ -25,7 +25,7 @@ from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import check_biases
 from rnnrbm.joint_units import Joint
-from rnnrbm.models import deep, layerwise
+from rnnrbm.models import deep_bound, deep_learning, deep_parts, deep_samples, layerwise
 from rnnrbm.models.class_balance import balanced_bias
 from rnnrbm.models.layered import LayeredMachine, layered
 from rnnrbm.models.rows import map_rows, single_frames
@@ -123,30 +123,30 @@ class MultimodalDBM(NamedTuple):
         n_visible, sizes = whole_number("n_visible", n_visible, 1), layer_sizes(layers)
         if not hasattr(visible, "log_partition"):
             raise TypeError(f"visible must be a unit type of several parts, a Joint, got {visible!r}")
-        parts = visible.parts if isinstance(visible, Joint) else ()
-        if len(parts) < 2 or not isinstance(visible, Joint):
+        own = visible.parts if isinstance(visible, Joint) else ()
+        if len(own) < 2 or not isinstance(visible, Joint):
             raise ValueError(
                 f"visible must have two parts or more, such as Joint(((784, Bernoulli()), (10, Softmax(10)))), got "
                 f'{visible}; images with labels are rnnrbm.load("mnist", with_labels=True)'
             )
         if visible.n_columns != n_visible:
             raise ValueError(f"the parts of visible have {visible.n_columns} columns together, expected {n_visible}")
-        if len(sizes) != len(parts) + 1:
+        if len(sizes) != len(own) + 1:
             raise ValueError(
-                f"layers has {len(sizes)} sizes, expected {len(parts) + 1}: a hidden layer for each of {len(parts)} "
+                f"layers has {len(sizes)} sizes, expected {len(own) + 1}: a hidden layer for each of {len(own)} "
                 "parts, and the top layer"
             )
         b = check_biases(b_v, n_visible)
-        units = [*(unit for _, unit in parts), *(Bernoulli() for _ in sizes)]
+        units = [*(unit for _, unit in own), *(Bernoulli() for _ in sizes)]
         biases = [*(b[part] for part in visible.slices()), *(np.zeros(n) for n in sizes)]
         scale = number("scale", scale, "a standard deviation, at least 0", least=0.0)
-        scales = [CODE_SCALE if isinstance(unit, Softmax) else scale for _, unit in parts]
-        scales += [TOP_SCALE] * len(parts)
-        made = deep.shared_parts(
-            units, biases, _edges(len(parts)), rng, scales, whole_number("n_chains", n_chains, 1), dtype
+        scales = [CODE_SCALE if isinstance(unit, Softmax) else scale for _, unit in own]
+        scales += [TOP_SCALE] * len(own)
+        made = deep_parts.shared_parts(
+            units, biases, _edges(len(own)), rng, scales, whole_number("n_chains", n_chains, 1), dtype
         )
-        machine = layered(units, made[1], _edges(len(parts)), made[0])
-        layer_chains = layerwise.new_chains(machine, range(len(parts)), n_chains)
+        machine = layered(units, made[1], _edges(len(own)), made[0])
+        layer_chains = layerwise.new_chains(machine, range(len(own)), n_chains)
         return cls(*made, layer_chains, visible, whole_number("n_mean_field", n_mean_field, 1), whole_number("k", k, 1))
 
     @property
@@ -156,12 +156,12 @@ class MultimodalDBM(NamedTuple):
     @property
     def usual_k(self) -> int:
         """Gibbs steps of a sample, of which the first three quarters anneal."""
-        return 1000
+        return 5000
 
     @property
     def usual_settings(self) -> dict[str, Any]:
         """Settings of training that suit the model."""
-        return deep.USUAL_SETTINGS
+        return deep_learning.USUAL_SETTINGS
 
     @property
     def n_parts(self) -> int:
@@ -196,7 +196,7 @@ class MultimodalDBM(NamedTuple):
 
     def prepare(self, pieces: Sequence[np.ndarray]) -> None:
         """Set visible biases that are all zero, and offsets, to those of independent units that fit the pieces."""
-        deep.prepare(self, pieces)
+        deep_parts.prepare(self, pieces)
 
     @property
     def stages(self) -> tuple[tuple[float, Any], ...]:
@@ -204,19 +204,19 @@ class MultimodalDBM(NamedTuple):
         return layerwise.stages(self)
 
     def complete_training(self, pieces: Sequence[np.ndarray]) -> None:
-        """Make each class as probable as in pieces, if the last part is a label: :mod:`rnnrbm.models.class_balance`."""
+        """Make each class as probable as in pieces, if the last part is a label: ``rnnrbm.models.class_balance``."""
         if self.held is not None:
             columns = self.visible.slices()[-1]
             bias = balanced_bias(self.machine, self.held, [piece[:, columns] for piece in pieces])
             self.biases[self.held].set_value(bias.astype(self.machine.dtype))
 
     def loss(self, batch: Batch, rng: Rng) -> Loss:
-        """Build the loss of a batch; see :func:`rnnrbm.models.deep.centred_loss`."""
-        return deep.centred_loss(self, batch, rng)
+        """Build the loss of a batch; see :func:`rnnrbm.models.deep_learning.centred_loss`."""
+        return deep_learning.centred_loss(self, batch, rng)
 
     def score(self, pieces: Sequence[np.ndarray], mode: Any = None) -> float:
         """Return the mean lower bound of log p(all parts), nats per frame; see :meth:`rnnrbm.models.dbm.DBM.score`."""
-        return deep.mean_bound(self, pieces, mode)
+        return deep_bound.mean_bound(self, pieces, mode)
 
     def bound(
         self,
@@ -230,7 +230,7 @@ class MultimodalDBM(NamedTuple):
         mode: Any = None,
     ) -> LogLikelihood:
         """Return a lower bound of log p(all parts) of each frame, nats; see :meth:`rnnrbm.models.dbm.DBM.bound`."""
-        return deep.bound(
+        return deep_bound.bound(
             self,
             frames,
             n_chains=n_chains,
@@ -243,7 +243,7 @@ class MultimodalDBM(NamedTuple):
 
     def sample(self, n_samples: int, *, k: int | None = None, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return samples (n_samples, n_visible) of all parts after `k` Gibbs steps that anneal from noise."""
-        return deep.sample(self, n_samples, self.usual_k if k is None else k, seed, mode)
+        return deep_samples.sample(self, n_samples, self.usual_k if k is None else k, seed, mode)
 
     def complete(
         self, frames: np.ndarray, *, k: int | None = None, seed: Seed = 0, expected: bool = False, mode: Any = None
@@ -252,7 +252,7 @@ class MultimodalDBM(NamedTuple):
 
         Pixels that are NaN beside a label give an image of that class. See :meth:`rnnrbm.models.dbm.DBM.complete`.
         """
-        return deep.complete(self, frames, self.usual_k if k is None else k, seed, mode, expected=expected)
+        return deep_samples.complete(self, frames, self.usual_k if k is None else k, seed, mode, expected=expected)
 
     def classify(self, frames: np.ndarray, *, mode: Any = None) -> np.ndarray:
         """Return the probability of each label given the other parts: (n, n_classes).
@@ -288,14 +288,14 @@ class MultimodalDBM(NamedTuple):
             n = v.type.shape[0]
             others = pt.specify_shape(pt.repeat(v[:, :n_read], n_classes, axis=0), (n * n_classes, n_read))
             every = pt.concatenate([others, pt.as_tensor(np.tile(classes, (n, 1)))], axis=1)
-            bounds = deep.unnormalized_bound(self, every, self.n_mean_field).reshape((n, n_classes))
-            return pt.special.softmax(bounds, axis=1), rng
+            log_p = deep_bound.unnormalized_bound(self, every, self.n_mean_field).reshape((n, n_classes))
+            return pt.special.softmax(log_p, axis=1), rng
 
         return map_rows(build, rows, dtype=self.machine.dtype, seed=0, mode=mode)
 
     def reconstruct(self, frames: np.ndarray, *, seed: Seed = 0, mode: Any = None) -> np.ndarray:
         """Return the expected frames given the mean-field hidden units of frames (n, n_visible); `seed` has no part."""
-        return deep.reconstruct(self, frames, mode)
+        return deep_samples.reconstruct(self, frames, mode)
 
     def filters(self) -> np.ndarray | None:
         """Return the weights of the first part (n_visible, n_1), with zeros for the columns of the others."""

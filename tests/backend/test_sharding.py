@@ -111,9 +111,8 @@ generate(model, 5, n_samples=8, k=2)
 """
 
 
-@pytest.mark.parametrize(
-    "units", ["binary", *(pytest.param(u, marks=pytest.mark.slow) for u in ("gaussian", "softmax"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("units", ["binary", "gaussian", "softmax"])
 def test_scoring_and_sampling_never_wait_for_another_device(tmp_path: Path, units: str) -> None:
     """No program that is spread over cores holds an operation that all devices must come to (see the module)."""
     environment = os.environ | {

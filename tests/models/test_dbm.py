@@ -14,7 +14,7 @@ from rnnrbm import fit
 from rnnrbm.backend import engine, random
 from rnnrbm.batch import Batch
 from rnnrbm.models.dbm import DBM
-from rnnrbm.models.deep import OFFSET_RATE
+from rnnrbm.sequence import OFFSET_RATE
 from rnnrbm.units import Bernoulli, Gaussian, LearnedGaussian, Softmax
 
 

@@ -11,7 +11,9 @@ from scipy.special import logsumexp
 from scipy.stats import chi2
 
 from rnnrbm.backend import engine, random
-from rnnrbm.models.layered import LayeredMachine, entropy_bound, gibbs, layered, log_Z, mean_field
+from rnnrbm.models.layered import LayeredMachine, layered
+from rnnrbm.models.layered_inference import entropy_bound, gibbs, mean_field
+from rnnrbm.models.layered_log_z import log_Z
 from rnnrbm.units import Bernoulli, Gaussian, LearnedGaussian, Softmax
 
 STACK = ((3, 2, 3, 2), ((0, 1), (1, 2), (2, 3)))

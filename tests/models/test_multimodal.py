@@ -12,8 +12,8 @@ import rnnrbm
 from rnnrbm.backend import engine, random
 from rnnrbm.batch import Batch
 from rnnrbm.joint_units import Joint
-from rnnrbm.models import deep
 from rnnrbm.models.class_balance import class_log_Z
+from rnnrbm.models.deep_learning import chains_of_training
 from rnnrbm.models.multimodal import MultimodalDBM
 from rnnrbm.units import Bernoulli, Gaussian, Softmax
 
@@ -224,7 +224,7 @@ def test_chains_of_training_keep_their_classes_and_are_weighted_by_the_shares_in
     model.prepare([np.hstack([np.ones((10, 3)), np.eye(3)[classes]])])
     label = engine.to_numpy(model.chains[1])
     assert_array_equal(label.sum(axis=0), [4, 2, 2])  # of eight chains
-    even, weight, rng = deep.chains_of_training(model, random.shared(1))
+    even, weight, rng = chains_of_training(model, random.shared(1))
     f = engine.function([], [even[0], even[1], weight], rng.updates())
     runs = [[engine.to_numpy(x) for x in f()] for _ in range(5)]
     for _, kept, weights in runs:
