@@ -92,7 +92,7 @@ def score(path: Path, n_chains: int, n_temperatures: int) -> None:
     from sklearn.linear_model import LogisticRegression
 
     data = rnnrbm.load("mnist", with_labels=True)
-    kind = data.kind
+    kind: Any = data.kind
     for split in ("valid", "test"):
         pixels, labels = kind.split(getattr(data, split)[0])
         right = model.classify(pixels).argmax(axis=1) == labels

@@ -151,13 +151,13 @@ def evaluate(
                 say(f"log-likelihood, nats per frame, at least: {error} ({bound['settings']}{bias})")
                 if bound["diagnostics"]:
                     tell(f"warning: {bound['diagnostics']}")
+            _say_label_error(results, kind)
             say(f"written to {trained.folder / 'evaluations'}")
             return
         _print_table(title, kind, [*_evaluated(results, kind), *(_baseline(row, kind) for row in results["baselines"])])
         if "prediction" in results:
             say(f"The model's frames are {results['prediction']['how']}; the baselines' scores are expectations.")
-        if "label_error" in results:
-            say(f"label: {100 * results['label_error']:.2f} % of the {kind.frame_name}s are classified wrongly")
+        _say_label_error(results, kind)
         if results["log_likelihood"]["bias"]:
             say(
                 "bias: how far the estimate is too high (AIS) or too low (RAISE) because the number of chains is "
@@ -217,6 +217,11 @@ def baselines(
             "N - 1 earlier frames, p is added to every count, and flip is the probability that a note differs from a "
             "frame of the training set. The validation set chose p, flip and the N of N-grams, which is 2 or more."
         )
+
+
+def _say_label_error(results: dict[str, Any], kind: FrameKind) -> None:
+    if "label_error" in results:
+        say(f"label: {100 * results['label_error']:.2f} % of the {kind.frame_name}s are classified wrongly")
 
 
 def _amount(n_pieces: int, n_frames: int, kind: FrameKind) -> str:

@@ -259,6 +259,8 @@ def evaluate(
                 scored = lower_bound(model, pieces, given | {"method": method}, seed=seed, mode=mode)
                 results["bound"] = bound_summary(scored)
                 results["seconds"] = round(time.monotonic() - began, 1)
+            if (error := label_error(model, run.kind, pieces, mode)) is not None:
+                results["label_error"] = error
             _write(folder / f"{name}.json", results)
             return results
         method = method or ("exact" if model.normalized else "ais")

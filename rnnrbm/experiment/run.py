@@ -412,7 +412,8 @@ def _finish(
         "statistics": {"samples": kind.statistics(samples), "train": kind.statistics(data.train)},
         "samples": [str(f.relative_to(folder)) for f in files],
     }
-    if scored is not None and (error := label_error(model, kind, data.test, mode)) is not None:
+    tested = scored is not None or test_score is not None
+    if tested and (error := label_error(model, kind, data.test, mode)) is not None:
         results["label_error"] = error
     # names in other data do not depend on settings and files that may change
     if datasets.kind_of_files(located(settings.data.source, folder)) is not None:

@@ -184,10 +184,12 @@ def own_score(model: StaticModel, pieces: Sequence[np.ndarray], mode: Any) -> di
 
 def label_error(model: Any, kind: FrameKind, pieces: Sequence[np.ndarray], mode: Any) -> float | None:
     """Return the fraction of labelled images whose most probable class is another; None of other frames and models."""
-    if not isinstance(kind, LabelledImage) or not isinstance(model, SequenceModel):
+    if not isinstance(kind, LabelledImage) or not (isinstance(model, SequenceModel) or hasattr(model, "classify")):
         return None
     images, labels = kind.split(np.concatenate(pieces))
-    return float(np.mean(classify(model, images, kind.n_classes, mode=mode).argmax(axis=1) != labels))
+    of_sequence = isinstance(model, SequenceModel)
+    p = classify(model, images, kind.n_classes, mode=mode) if of_sequence else model.classify(images, mode=mode)
+    return float(np.mean(p.argmax(axis=1) != labels))
 
 
 def bound_summary(scored: LogLikelihood) -> dict[str, Any]:

@@ -153,7 +153,8 @@ def test_images_and_labels_are_a_run_of_a_multimodal_dbm(tmp_path):
     results = run.train(config, out)
     read = run.load(out)
     assert results["test_bound"]["mean"] == pytest.approx(read.model.bound(data.with_labels().test).mean, abs=1e-4)
-    assert read.model.classify(pieces[2]).shape == (20, 2)
+    wrong = read.model.classify(pieces[2]).argmax(axis=1) != labels["test"][0]
+    assert results["label_error"] == evaluation.evaluate(read, data.with_labels())["label_error"] == wrong.mean()
     with pytest.raises(ValueError, match="visible must have two parts or more"):
         run.train(settings(path, "multimodal-dbm"), tmp_path / "plain")
     assert not (tmp_path / "plain").exists()
