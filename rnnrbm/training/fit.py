@@ -449,9 +449,12 @@ def _epochs(
         looked = not math.isnan(score)  # nothing is given up between two validations
         state.finished = last or (looked and 0 < settings.patience <= waited)
         if state.finished and complete is not None:
+            live = {v: v.get_value() for v in (*steps.params, *steps.state)}  # from which more epochs may go on
             state.restore_best(steps.model)
             complete()
             state.best |= {p.name: engine.to_numpy(p) for p in steps.params}
+            for variable, value in live.items():
+                variable.set_value(value)
         state.seconds += time.perf_counter() - began
         row |= {"seconds": round(state.seconds, 2), "frames_per_second": round(frames / took)}
         state.rows.append(row)

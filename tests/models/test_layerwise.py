@@ -150,8 +150,11 @@ def test_training_is_completed_once_and_its_result_is_the_best_model():
             self.calls += 1
             self.W.set_value(np.full(3, sum(map(len, pieces)), self.W.dtype))
 
-    model, state = Completed([]), State()
-    list(fit(model, np.zeros((4, 3)), epochs=3, state=state))
-    assert model.calls == 1
+    model, state, plain = Completed([]), State(), Staged([])
+    list(fit(plain, np.zeros((4, 3)), epochs=3, averaging=0.0))
+    for row in fit(model, np.zeros((4, 3)), epochs=3, state=state, averaging=0.0):
+        assert model.calls == (row["epoch"] == 3)
+        if row["epoch"] == 3:  # a training that goes on does so from where it stood
+            assert_array_equal(state.arrays["W"], engine.to_numpy(plain.W))
     assert_array_equal(state.best["W"], [4, 4, 4])
     assert_array_equal(engine.to_numpy(model.W), [4, 4, 4])
