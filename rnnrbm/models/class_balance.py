@@ -23,6 +23,11 @@ from rnnrbm.units import Bernoulli
 
 __all__ = ["balanced_bias", "class_log_Z"]
 
+#: Numbers of temperatures that are tried for biases until the effective sample sizes of all classes are large enough.
+TEMPERATURES = (1000, 4000, 16_000)
+#: Share of the chains that is large enough.
+ENOUGH = 0.15
+
 
 def class_log_Z(
     machine: LayeredMachine, layer: int, *, n_chains: int = 100, n_temperatures: int = 1000, seed: Seed = 0
@@ -71,9 +76,11 @@ def class_log_Z(
 
 
 def balanced_bias(
-    machine: LayeredMachine, layer: int, labels: Sequence[np.ndarray], *, seed: Seed = 0, n_temperatures: int = 1000
+    machine: LayeredMachine, layer: int, labels: Sequence[np.ndarray], *, n_chains: int = 100, seed: Seed = 0
 ) -> np.ndarray:
     """Return biases of a label with which each class is as probable as among some labels: (n_classes,).
+
+    Annealing takes more and more temperatures, :data:`TEMPERATURES`, until it is precise.
 
     Parameters
     ----------
@@ -81,13 +88,17 @@ def balanced_bias(
         As for :func:`class_log_Z`.
     labels : sequence of arrays (n, n_classes)
         Of which one column is 1 in each row. A class that does not occur counts as if it had occurred half a time.
+    n_chains : int
+        Of annealing, for each class.
     seed : int or numpy.random.Generator
-    n_temperatures : int
-        Of annealing.
     """
+    rng = generator(seed)
     counts = np.sum([np.sum(x, axis=0, dtype=float) for x in labels], axis=0)
     share = np.log(np.maximum(counts, 0.5)) - np.log(counts.sum())
-    log_Z = class_log_Z(machine, layer, n_temperatures=n_temperatures, seed=seed).log_mean
-    bias = engine.to_numpy(machine.biases[layer]).astype(float) + share - log_Z
+    for n_temperatures in TEMPERATURES:
+        found = class_log_Z(machine, layer, n_chains=n_chains, n_temperatures=n_temperatures, seed=rng)
+        if found.effective_sample_size.min() >= ENOUGH * n_chains:
+            break
+    bias = engine.to_numpy(machine.biases[layer]).astype(float) + share - found.log_mean
     balanced: np.ndarray = bias - bias.mean()
     return balanced

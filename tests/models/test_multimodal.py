@@ -12,6 +12,7 @@ import rnnrbm
 from rnnrbm.backend import engine, random
 from rnnrbm.batch import Batch
 from rnnrbm.joint_units import Joint
+from rnnrbm.models import class_balance
 from rnnrbm.models.class_balance import class_log_Z
 from rnnrbm.models.deep_learning import chains_of_training
 from rnnrbm.models.multimodal import MultimodalDBM
@@ -240,3 +241,16 @@ def test_samples_have_the_classes_of_the_machine_after_few_steps():
     shares = exact_shares(model)
     assert shares.max() > 0.5
     assert_allclose(model.sample(3000, k=2, seed=0)[:, 3:].mean(axis=0), shares, atol=0.04)
+
+
+def test_annealing_takes_more_temperatures_until_it_is_precise(monkeypatch):
+    model, tried = machine(3.0), []
+
+    def class_log_Z_of(*args, n_temperatures, **options):
+        tried.append(n_temperatures)
+        return class_log_Z(*args, n_temperatures=n_temperatures, **options)
+
+    monkeypatch.setattr(class_balance, "TEMPERATURES", (1, 100, 1000))
+    monkeypatch.setattr(class_balance, "class_log_Z", class_log_Z_of)
+    class_balance.balanced_bias(model.machine, 1, [np.eye(3)])
+    assert tried == [1, 100]
