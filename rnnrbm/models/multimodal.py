@@ -40,8 +40,8 @@ __all__ = ["MultimodalDBM"]
 #: digits of 8 x 8 pixels were not learned in 200 epochs.
 CODE_SCALE, TOP_SCALE = 2.0, 0.03
 
-#: With 2e-4 and 80 epochs, the weights of a machine of MNIST become so large that chains hardly move and log Z of a class
-#: is not known: 77.5 % of the labels were right, against 96.5 % with 5e-4 and 40 epochs.
+#: With 2e-4 and 80 epochs, the weights of a machine of MNIST become so large that chains hardly move and log Z of a
+#: class is not known: 77.5 % of the labels were right, against 96.5 % with 5e-4 and 40 epochs.
 WEIGHT_DECAY = 5e-4
 
 
