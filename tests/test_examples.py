@@ -55,6 +55,7 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
         "18_nade_vae": r"VAE +-\d+\.\d+ +0\.\d+ .* importance-weighted lower bound, 50 samples",
         "14_few_labels": r"RBM +\d+\.\d+ \+- \d+\.\d+ %",
         "15_deep": r"DBN +\d+ +-\d+\.\d+ \+- \d+\.\d+ (.*\n)+DBM +\d+ +-\d+\.\d+ \+- ",
+        "16_convolution": r"convolutional RBM +\d+ +100 +5x5 +\d+\.\d +0\.\d\d +\d\.\d\d (.*\n)RBM +\d+ +1024 +8x8",
         "17_labels": r"digits from labels: +\d+\.\d % are read as what was wanted",
         "03_classify_by_likelihood": r"accuracy \d+\.\d% of 6 pieces",
     }

@@ -131,7 +131,7 @@ class DBM(NamedTuple):
 
     @property
     def usual_settings(self) -> dict[str, Any]:
-        """Settings of training that suit the model; see docs/models.md."""
+        """Settings of training that suit the model; see docs/deep.md."""
         return deep_learning.USUAL_SETTINGS
 
     @property

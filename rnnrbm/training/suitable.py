@@ -98,13 +98,12 @@ USUAL_OF_IMAGES: dict[str, Any] = {
 #: 40 epochs of MNIST came to a model of which nine of ten images are a 0 (estimated by AIS).
 USUAL_OF_LABELS: dict[str, Any] = {"k": [(0.0, 1), (0.5, 3), (0.8, 10)]}
 #: The settings for convolutional RBMs of images, whose biases are shared, so that they are not centred.
+#: A penalty for sparsity (target 0.02, cost 3) makes filters of MNIST white spots, and costs 0.1 nats on digits.
 USUAL_OF_CONVOLUTION: dict[str, Any] = USUAL_OF_IMAGES | {
     "optimiser": "adam",
     "learning_rate": 2e-3,
     "centring": False,
     "adaptive_offsets": False,
-    "sparsity_target": 0.02,
-    "sparsity_cost": 3.0,
     "averaging": 0.99,
     "valid_n_chains": 20,
     "valid_n_temperatures": 200,
