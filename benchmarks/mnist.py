@@ -30,7 +30,7 @@ from rnnrbm.scoring.result import verdict
 
 #: Settings of each recipe that differ from the usual ones, and hidden units.
 RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
-    "cd1": (500, {"persistent": False, "k": 1, "epochs": 30}),
+    "cd1": (500, {"persistent": False, "k": 1, "epochs": 30, "learning_rate": 0.2, "weight_decay": 3e-3}),
     "quick": (500, {"epochs": 40}),
     "long": (500, {"epochs": 250, "k": [(0.0, 1), (0.7, 3), (0.9, 10)], "learning_rate": 0.01, "averaging": 0.9995}),
     "wide": (1024, {"epochs": 25}),
