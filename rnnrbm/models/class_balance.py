@@ -9,6 +9,7 @@ label then set the probabilities of the classes to any values.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -30,7 +31,13 @@ ENOUGH = 0.15
 
 
 def class_log_Z(
-    machine: LayeredMachine, layer: int, *, n_chains: int = 100, n_temperatures: int = 1000, seed: Seed = 0
+    machine: LayeredMachine,
+    layer: int,
+    *,
+    n_chains: int = 100,
+    n_temperatures: int = 1000,
+    seed: Seed = 0,
+    mode: Any = None,
 ) -> Estimate:
     """Return the log of the sum of exp(-E) over the states with each label, by annealed importance sampling.
 
@@ -43,6 +50,8 @@ def class_log_Z(
     n_chains, n_temperatures : int
         Of annealing, for each class; temperatures have quadratic spacing.
     seed : int or numpy.random.Generator
+    mode : str or None
+        See :func:`rnnrbm.backend.engine.function`.
 
     Returns
     -------
@@ -70,7 +79,7 @@ def class_log_Z(
     betas = annealing_schedule("quadratic", n_temperatures)
     annealed = ais_log_weights(rbm, base, betas, n_chains, stream)
     outputs = [annealed.log_Z_base, annealed.log_weights, own]
-    log_Z_base, log_w, energy = (engine.to_numpy(x) for x in engine.function([], outputs)())
+    log_Z_base, log_w, energy = (engine.to_numpy(x) for x in engine.function([], outputs, mode=mode)())
     found = log_mean(log_w, rng)
     return found._replace(log_mean=found.log_mean + log_Z_base.astype(float) - energy)
 

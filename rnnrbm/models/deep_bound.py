@@ -18,7 +18,7 @@ from rnnrbm.scoring.likelihood import OF_ALL
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.state_encoder import check_arrays
 
-__all__ = ["BOUND_STEPS", "bound", "mean_bound", "unnormalized_bound"]
+__all__ = ["BOUND_STEPS", "bound", "mean_bound", "unnormalized_bound", "unnormalized_bounds"]
 
 
 #: Mean-field steps of a bound. Those of training are fewer; more never make the bound worse.
@@ -33,6 +33,15 @@ def unnormalized_bound(model: DeepMachine, v: TensorVariable, n_steps: int) -> T
     """Build a lower bound of log p + log Z of frames (R, n_visible) by `n_steps` of mean field: (R,)."""
     rest, activations, own = posterior(model, v, n_steps)
     return entropy_bound(rest, activations) - own
+
+
+def unnormalized_bounds(model: DeepMachine, rows: np.ndarray, mode: Any) -> np.ndarray:
+    """Return a lower bound of log p + log Z of frames (n, n_visible), nats: (n,), float64."""
+
+    def build(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+        return unnormalized_bound(model, v, BOUND_STEPS), rng
+
+    return map_rows(build, rows, dtype=model.machine.dtype, seed=0, mode=mode).astype(float)
 
 
 def bound(
@@ -59,11 +68,7 @@ def bound(
         mode=mode,
     )
 
-    def build(v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-        return unnormalized_bound(model, v, BOUND_STEPS), rng
-
-    rows = np.concatenate(pieces)
-    values = map_rows(build, rows, dtype=model.machine.dtype, seed=0, mode=mode).astype(float) - z.value
+    values = unnormalized_bounds(model, np.concatenate(pieces), mode) - z.value
     ends = np.cumsum([len(piece) for piece in pieces])[:-1]
     return LogLikelihood(
         np.split(values, ends),

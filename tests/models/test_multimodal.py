@@ -250,7 +250,22 @@ def test_annealing_takes_more_temperatures_until_it_is_precise(monkeypatch):
         tried.append(n_temperatures)
         return class_log_Z(*args, n_temperatures=n_temperatures, **options)
 
-    monkeypatch.setattr(class_balance, "TEMPERATURES", (1, 100, 1000))
+    monkeypatch.setattr(class_balance, "TEMPERATURES", (2, 2000, 3000))
+    monkeypatch.setattr(class_balance, "ENOUGH", 0.6)
     monkeypatch.setattr(class_balance, "class_log_Z", class_log_Z_of)
     class_balance.balanced_bias(model.machine, 1, [np.eye(3)])
-    assert tried == [1, 100]
+    assert tried == [2, 2000]
+
+
+def test_the_score_is_that_of_the_machine_with_balanced_classes():
+    model = machine(0.7)
+    shares = np.array([0.6, 0.3, 0.1])
+    model.offsets[1].set_value(shares.astype(np.float32))
+    first = model.score([FRAMES])
+    model.biases[1].set_value(np.float32([5.0, -3.0, 0.0]))
+    assert model.score([FRAMES]) == pytest.approx(first, abs=0.02)
+    exact = log_p(model)
+    of_image = exact - np.log(exact_shares(model))[np.tile(np.arange(3), 8)]
+    assert first < np.mean(of_image + np.log(shares)[np.tile(np.arange(3), 8)]) + 0.02
+    model.complete_training([np.hstack([np.zeros((10, 3)), np.eye(3)[[0] * 6 + [1] * 3 + [2]]])])
+    assert model.score([FRAMES]) == pytest.approx(model.bound(FRAMES, method="exact").mean, abs=0.03)
