@@ -250,11 +250,13 @@ def test_annealing_takes_more_temperatures_until_it_is_precise(monkeypatch):
         tried.append(n_temperatures)
         return class_log_Z(*args, n_temperatures=n_temperatures, **options)
 
-    monkeypatch.setattr(class_balance, "TEMPERATURES", (2, 2000, 3000))
-    monkeypatch.setattr(class_balance, "ENOUGH", 0.6)
+    monkeypatch.setattr(class_balance, "TEMPERATURES", (2, 20, 30))
     monkeypatch.setattr(class_balance, "class_log_Z", class_log_Z_of)
-    class_balance.balanced_bias(model.machine, 1, [np.eye(3)])
-    assert tried == [2, 2000]
+    for enough, expected in ((0.01, [2]), (1.01, [2, 20, 30])):
+        tried.clear()
+        monkeypatch.setattr(class_balance, "ENOUGH", enough)
+        class_balance.balanced_bias(model.machine, 1, [np.eye(3)])
+        assert tried == expected
 
 
 def test_the_score_is_that_of_the_machine_with_balanced_classes():
