@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.spatial.distance import cdist
 
 import rnnrbm
 from rnnrbm import plot
@@ -52,9 +53,7 @@ def distances(drawn, seen):
 
     The first is large if samples are bad, the second if kinds of images are missing.
     """
-    both = drawn.astype(np.float32) @ seen.T.astype(np.float32)
-    squares = drawn.sum(axis=1)[:, None] + seen.sum(axis=1)[None] - 2 * both  # of 0 and 1
-    distance = np.sqrt(np.maximum(squares, 0))
+    distance = cdist(drawn, seen)
     return distance.min(axis=1).mean(), distance.min(axis=0).mean()
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytensor.tensor as pt
 from matplotlib.figure import Figure
+from scipy.spatial.distance import cdist
 
 import rnnrbm
 from rnnrbm import plot
@@ -56,9 +57,7 @@ models = {
 
 def nearest(drawn, seen):
     """Mean distance of each sample to the nearest image, and of each image to the nearest sample."""
-    both = drawn.astype(np.float32) @ seen.T.astype(np.float32)
-    squares = drawn.sum(axis=1)[:, None] + seen.sum(axis=1)[None] - 2 * both  # of 0 and 1
-    distance = np.sqrt(np.maximum(squares, 0))
+    distance = cdist(drawn, seen)
     return distance.min(axis=1).mean(), distance.min(axis=0).mean()
 
 

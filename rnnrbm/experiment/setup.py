@@ -184,10 +184,10 @@ def own_score(model: StaticModel, pieces: Sequence[np.ndarray], mode: Any) -> di
 
 def label_error(model: Any, kind: FrameKind, pieces: Sequence[np.ndarray], mode: Any) -> float | None:
     """Return the fraction of labelled images whose most probable class is another; None of other frames and models."""
-    if not isinstance(kind, LabelledImage) or not (isinstance(model, SequenceModel) or hasattr(model, "classify")):
+    of_sequence = isinstance(model, SequenceModel)
+    if not isinstance(kind, LabelledImage) or not (of_sequence or hasattr(model, "classify")):
         return None
     images, labels = kind.split(np.concatenate(pieces))
-    of_sequence = isinstance(model, SequenceModel)
     p = classify(model, images, kind.n_classes, mode=mode) if of_sequence else model.classify(images, mode=mode)
     return float(np.mean(p.argmax(axis=1) != labels))
 

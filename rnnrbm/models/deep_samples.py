@@ -59,8 +59,10 @@ def sample(
 
     log_shares: Any = None
     if clamp is None and model.held is not None:
-        log_Z_of_class = class_log_Z(machine, model.held, n_chains=LABEL_CHAINS, n_temperatures=LABEL_TEMPERATURES)
-        log_shares = (log_Z_of_class.log_mean - log_Z_of_class.log_mean.max()).astype(machine.dtype)
+        log_Z = class_log_Z(
+            machine, model.held, n_chains=LABEL_CHAINS, n_temperatures=LABEL_TEMPERATURES, mode=mode
+        ).log_mean
+        log_shares = (log_Z - log_Z.max()).astype(machine.dtype)
 
     def build(known: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         even = []

@@ -31,10 +31,13 @@ from rnnrbm.recurrence import flatten
 from rnnrbm.sequence import OFFSET_RATE
 from rnnrbm.units import Unit
 
-__all__ = ["Layerwise", "new_chains"]
+__all__ = ["Layerwise", "new_chains", "stages"]
 
 #: Learning rate of the RBMs above the first, relative to it: what they learn from changes while the first one learns.
 UPPER_RATE = 0.2
+#: When the machine is trained as a whole, and when its chains take more steps, as shares of all epochs, and how many.
+WHOLE, LONGER, LONGEST = 0.25, 0.6, 0.85
+MORE, MOST = 3, 10
 
 
 class Block(NamedTuple):
@@ -114,11 +117,9 @@ class Layerwise(NamedTuple):
             fantasy: dict[int, Any] = {}
             for a, place in block.edges:
                 from_above = machine.biases[a] + chain @ machine.weights[place].T
-                total, rng = _copies(machine.units[a], from_above, block.n_lower, rng)
-                fantasy[a] = total
+                fantasy[a], rng = _copies(machine.units[a], from_above, block.n_lower, rng)
             from_below = _upward(machine, block, fantasy)
-            moved, rng = _copies(unit, from_below, block.n_upper, rng)
-            updates[chain] = moved
+            updates[chain], rng = _copies(unit, from_below, block.n_upper, rng)
             dreamt = unit.statistic(unit.mean(from_below))
             share = np.asarray(1.0 / block.n_lower, dtype)
             slow = np.asarray(1.0 if set(data) <= set(model.visible_layers) else UPPER_RATE, dtype)
@@ -183,11 +184,6 @@ def _copies(unit: Unit, activation: TensorVariable, n: int, rng: Rng) -> tuple[T
         x, rng = unit.sample(activation, rng)
         total = total + unit.statistic(x)
     return disconnected_grad(total), rng
-
-
-#: When the machine is trained as a whole, and when its chains take more steps, as shares of all epochs, and how many.
-WHOLE, LONGER, LONGEST = 0.25, 0.6, 0.85
-MORE, MOST = 3, 10
 
 
 def stages(model: DeepMachine) -> tuple[tuple[float, Any], ...]:
