@@ -1,12 +1,12 @@
 """Negative phases: samples from the model for the second term of the log-likelihood gradient.
 
-The gradient of the log-likelihood of an energy model is that of ``-(mean F(data) - mean F(model))``. ``cd``, ``pcd``
-and ``tempered`` return ``(negative sample, updates)``; the sample is held constant, so the loss is always
+The gradient of the log-likelihood of an energy model is that of ``-(mean F(data) - mean F(model))``. ``cd``, ``pcd``,
+``tempered`` and ``renewed`` return ``(negative sample, updates)``; the sample is held constant, so the loss is always
 
     loss = density.free_energy(data).mean() - density.free_energy(negative).mean()
 
 ``cd`` is contrastive divergence (Hinton 2002), ``pcd`` persistent contrastive divergence (Tieleman 2008),
-``tempered`` parallel tempering (Desjardins et al. 2010).
+``tempered`` parallel tempering (Desjardins et al. 2010), and ``renewed`` keeps chains that end and begin anew.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ __all__ = [
     "gibbs",
     "pcd",
     "propose",
+    "renewed",
     "resample",
     "tempered",
     "usual_start",
@@ -194,6 +195,54 @@ def tempered(
     return disconnected_grad(v[0]), {particles: v} | rng.updates()
 
 
+def renewed(
+    density: EnergyDensity, particles: TensorVariable, rng: Rng, k: int = 1, *, n_annealed: int
+) -> tuple[TensorVariable, Updates]:
+    """Persistent chains that begin anew, one in each update: the oldest ends, and one from noise takes its place.
+
+    In its first `n_annealed` updates a chain passes through rising inverse temperatures to 1. From then on it is a
+    negative sample in each update, until it ends. So training learns about the modes that annealing finds. Chains that
+    never begin anew leave some of them early and do not come back, such as the blank image, and nothing then takes
+    their probability away.
+
+    Parameters
+    ----------
+    density : EnergyDensity
+        For which :func:`can_anneal` holds.
+    particles : shared variable, shape (n_annealed + n_chains, n_visible)
+        Chains, the youngest first.
+    rng : Rng
+    k : int
+        Gibbs steps of an update.
+    n_annealed : int
+        At least 1.
+
+    Returns
+    -------
+    negative : TensorVariable, shape (n_chains, n_visible)
+    updates : dict
+
+    Raises
+    ------
+    ValueError
+        If there is no such chain, or the density cannot be annealed.
+    """
+    check_k(k)
+    check_annealing(density)
+    n = particles.type.shape[0]
+    if not 1 <= n_annealed < n:
+        raise ValueError(f"n_annealed={n_annealed}: expected at least 1, and fewer than the {n} chains")
+    layers: Any = density
+    ages = np.arange(1, n + 1)[:, None]
+    betas = np.minimum(ages / n_annealed, 1.0).astype(particles.dtype)
+    youngest, rng = layers.visible.noise(particles[:1], rng)
+    v: TensorVariable = pt.concatenate([youngest, particles[:-1]])
+    for _ in range(k):
+        h, rng = layers.hidden.sample(betas * layers.hidden_activation(v), rng)
+        v, rng = layers.visible.sample(betas * layers.visible_activation(h), rng)
+    return disconnected_grad(v[n_annealed:]), {particles: v} | rng.updates()
+
+
 def can_anneal(density: FrameDensity) -> bool:
     """Whether :func:`anneal` can sample a density: it is an RBM, or has one as attribute ``rbm``, of discrete units."""
     rbm = as_layers(density)
@@ -278,6 +327,9 @@ class NegativePhase(NamedTuple):
         `betas`, shape (n_betas, R, n_visible). For a static density only.
     betas : tuple of float
         Inverse temperatures of parallel tempering, from 1 down; empty: no tempering. See :func:`tempered`.
+    n_annealed : int
+        Of persistent chains: updates in which a new one anneals; `particles` then has so many more rows. 0: chains
+        never begin anew. See :func:`renewed`.
     start : {"data", "noise"}
         Where a chain without particles starts: at its datum, or at noise (:meth:`rnnrbm.units.Unit.noise`).
     """
@@ -286,6 +338,7 @@ class NegativePhase(NamedTuple):
     n_proposals: int = 0
     particles: Any = None
     betas: tuple[float, ...] = ()
+    n_annealed: int = 0
     start: str = "data"
 
     def sample(
@@ -297,6 +350,8 @@ class NegativePhase(NamedTuple):
         """
         if self.particles is not None and self.betas:
             return tempered(density, self.particles, rng, self.k, betas=np.array(self.betas))
+        if self.particles is not None and self.n_annealed:
+            return renewed(density, self.particles, rng, self.k, n_annealed=self.n_annealed)
         if self.particles is not None:
             return pcd(density, self.particles, rng, self.k)
         if self.start == "noise":

@@ -202,6 +202,50 @@ def test_tempered_chains_change_places() -> None:
     assert (hot.mean(axis=1) > 0.5).mean() > 0.2
 
 
+def test_renewed_chains_move_up_by_one_place_and_reach_the_exact_distribution() -> None:
+    rbm, p = machine(6)
+    exact = oracles.probabilities(p)
+    particles = engine.shared(np.full((50 + N, 4), np.nan), "particles")
+    negative, updates = samplers.renewed(rbm, particles, random.shared(16), k=2, n_annealed=50)
+    f = engine.function([], negative, updates)
+    first = np.asarray(f())
+    assert first.shape == (N, 4)
+    state = engine.to_numpy(particles)
+    np.testing.assert_array_equal(state[50:], first)
+    assert set(np.unique(state[0])) <= {0.0, 1.0}  # the youngest comes from noise, whatever was there
+
+    # put exact samples on every place: all that are old enough stay exact
+    particles.set_value(np.concatenate([np.zeros((50, 4)), exact_rows(exact, N, 7)]).astype(np.float32))
+    out = np.asarray(f())
+    assert chi_square(out, exact) > ALPHA
+    assert chi_square(out, exact[::-1]) < 1e-12
+
+    # a chain that is 51 updates old has come from noise; many such chains, one after the other, are almost exact
+    rbm, p = machine(6, scale=0.5)
+    exact = oracles.probabilities(p)
+    few = engine.shared(np.zeros((51, 4)), "few")
+    negative, updates = samplers.renewed(rbm, few, random.shared(17), k=4, n_annealed=50)
+    g = engine.function([], negative, updates)
+    ended = np.concatenate([np.asarray(g()) for _ in range(4100)])[100:]
+    assert chi_square(ended, exact) > ALPHA
+    assert chi_square(ended, exact[::-1]) < 1e-12
+    hot = samplers.renewed(rbm, few, random.shared(18), k=4, n_annealed=1)[0]
+    assert hot.type.shape == (50, 4)
+
+
+def test_renewed_chains_find_both_modes() -> None:
+    """Chains that begin blank and cannot leave by Gibbs steps at beta = 1 are followed by chains that can."""
+    n = 6
+    W = np.full((n, n), 3.0) + np.random.default_rng(0).normal(size=(n, n)) * 0.1
+    rbm = RBM(engine.shared(W, "W"), engine.shared(np.full(n, -9.0), "b_v"), engine.shared(np.full(n, -9.1), "b_h"))
+    particles = engine.shared(np.zeros((300, n)), "particles")
+    negative, updates = samplers.renewed(rbm, particles, random.shared(15), n_annealed=100)
+    f = engine.function([], negative, updates)
+    for _ in range(300):
+        out = np.asarray(f())
+    assert 0.2 < (out.mean(axis=1) > 0.5).mean() < 0.8
+
+
 def test_impossible_arguments_are_refused() -> None:
     rbm, _ = machine()
     v = pt.tensor("v", dtype="float32", shape=(5, 4))
@@ -213,6 +257,15 @@ def test_impossible_arguments_are_refused() -> None:
     for betas in ([1.0], [0.9, 0.1], [1.0, 1.0], [1.0, 0.5, 0.6], [1.0, -0.1], [[1.0, 0.5]]):
         with pytest.raises(ValueError, match="betas must fall strictly from 1"):
             samplers.tempered(rbm, particles, random.shared(0), 1, betas=np.array(betas))
+    rows = engine.shared(np.zeros((5, 4)), "rows")
+    for n_annealed in (0, -1, 5):
+        with pytest.raises(ValueError, match=f"n_annealed={n_annealed}: expected at least 1, and fewer than the 5"):
+            samplers.renewed(rbm, rows, random.shared(0), n_annealed=n_annealed)
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
+        samplers.renewed(rbm, rows, random.shared(0), 0, n_annealed=2)
+    real = RBM.init(4, 3, seed=0, visible=Gaussian())
+    with pytest.raises(ValueError, match="needs an RBM of binary or softmax units"):
+        samplers.renewed(real, rows, random.shared(0), n_annealed=2)
 
 
 def test_tempered_refuses_less_than_one_round() -> None:

@@ -183,6 +183,10 @@ class Training(Settings):
     n_betas : int
         Inverse temperatures of the persistent chains, evenly spaced from 1 down to 0, for parallel tempering; 1 turns
         tempering off. Needs `persistent` and binary or softmax units. See :func:`rnnrbm.samplers.tempered`.
+    n_annealed : int
+        If it is not 0, persistent chains end and begin anew, one in each update, from noise. It is the number of
+        updates, at rising inverse temperatures, after which a new chain counts. Needs `persistent` and binary or
+        softmax units. By default 300 for a convolutional RBM. See :func:`rnnrbm.samplers.renewed`.
     optimiser : {"adam", "rmsprop", "momentum", "sgd"}
         Method of gradient descent; see :mod:`rnnrbm.training.optimisers`.
     learning_rate : float or None
@@ -265,6 +269,7 @@ class Training(Settings):
     n_proposals: Number = 0
     persistent: bool = False
     n_betas: Count = 1
+    n_annealed: Number = 0
     optimiser: Literal["adam", "rmsprop", "momentum", "sgd"] = "adam"
     learning_rate: Positive | None = None
     schedule: Literal["cosine", "linear", "constant"] = "linear"
@@ -337,8 +342,11 @@ class Training(Settings):
                 "persistent chains" if self.persistent else f"chains that start from n_proposals ({self.n_proposals})"
             )
             raise ValueError(f'start = "noise" cannot be combined with {other}: set only one of the two')
-        if self.n_betas > 1 and not self.persistent:
-            raise ValueError(f"n_betas ({self.n_betas}) needs persistent chains: set persistent = true too")
+        if self.n_annealed and self.n_betas > 1:
+            raise ValueError(
+                f"n_annealed ({self.n_annealed}) is for chains that begin anew, n_betas ({self.n_betas}) for chains "
+                "that exchange their states: set only one of the two"
+            )
         return self
 
     @classmethod

@@ -123,7 +123,7 @@ class Steps:
             self.average = [engine.shared(engine.to_numpy(p), f"average.{p.name}", p.dtype) for p in self.params]
         particles: Any = None
         if settings.persistent:  # silence at first, from which a model that is hardly trained is a step away
-            rows = (corpus.row_length * corpus.batch_size, corpus.n_visible)
+            rows = (settings.n_annealed + corpus.row_length * corpus.batch_size, corpus.n_visible)
             shape = rows if settings.n_betas == 1 else (settings.n_betas, *rows)
             particles = engine.shared(np.zeros(shape), "particles", self.dtype)
         self._particles = particles

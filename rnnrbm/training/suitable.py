@@ -27,6 +27,7 @@ _OF_SEQUENCES = (
     "n_proposals",
     "persistent",
     "n_betas",
+    "n_annealed",
     "centring",
     "adaptive_offsets",
     "sparsity_target",
@@ -105,6 +106,7 @@ USUAL_OF_CONVOLUTION: dict[str, Any] = USUAL_OF_IMAGES | {
     "centring": False,
     "adaptive_offsets": False,
     "averaging": 0.99,
+    "n_annealed": 300,
     "valid_n_chains": 20,
     "valid_n_temperatures": 200,
 }
@@ -190,6 +192,8 @@ def missing_settings(model: Any, settings: Training, *, single_frames: bool = Fa
     chains_persist = settings.persistent if "persistent" in settings.model_fields_set else usual.get("persistent")
     if _is_of_images(model, single_frames) and not chains_persist:
         usual.pop("k", None)  # chains from the data learn better from a growing number of steps
+    if "n_annealed" in usual and (not chains_persist or settings.n_betas > 1):
+        del usual["n_annealed"]
     if "adaptive_offsets" in usual and "centring" in settings.model_fields_set and not settings.centring:
         del usual["adaptive_offsets"]
     if "start" in usual and (settings.persistent or settings.n_proposals):  # these chains have another start
@@ -243,12 +247,13 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
             "stages of their own, and fit trains one: call it for each of "
             "rnnrbm.training.pretraining.stages(model, settings)"
         )
-    elif settings.n_betas > 1:
+    elif settings.n_betas > 1 or settings.n_annealed:
         units = [getattr(model.density, layer) for layer in ("visible", "hidden") if hasattr(model.density, layer)]
         if not all(unit.is_discrete for unit in units):
+            name, off = ("n_annealed", 0) if settings.n_annealed else ("n_betas", 1)
             raise ValueError(
-                f"n_betas ({settings.n_betas}): parallel tempering needs binary or softmax units, and the model has "
-                f"{' and '.join(type(unit).__name__ for unit in units)}; set n_betas = 1 for chains without tempering"
+                f"{name} ({getattr(settings, name)}): chains at other temperatures need binary or softmax units, and "
+                f"the model has {' and '.join(type(unit).__name__ for unit in units)}; set {name} = {off}"
             )
     if settings.sparsity_cost and isinstance(model, SequenceModel):
         rbm = as_layers(model.density)
@@ -266,6 +271,9 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
     settings = settings.model_copy(update=missing_settings(model, settings, single_frames=single_frames))
+    for name, off in (("n_betas", 1), ("n_annealed", 0)):
+        if getattr(settings, name) != off and not settings.persistent:
+            raise ValueError(f"{name} ({getattr(settings, name)}) needs persistent chains: set persistent = true too")
     chosen = settings.model_fields_set
     if not single_frames or "row_length" in chosen:
         return settings

@@ -267,7 +267,12 @@ def sequence_loss(
             *batch,
             rng=rng,
             negative_phase=NegativePhase(
-                variant.k, settings.n_proposals, particles, settings.betas, settings.start or "data"
+                variant.k,
+                settings.n_proposals,
+                particles,
+                settings.betas,
+                settings.n_annealed,
+                settings.start or "data",
             ),
             input_dropout=variant.input_dropout,
             input_noise=settings.input_noise,

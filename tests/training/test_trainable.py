@@ -154,7 +154,7 @@ def test_an_rbm_alone_learns_what_can_be_enumerated():
     ]
 
 
-@pytest.mark.parametrize("options", [{}, {"persistent": True, "n_betas": 2}, {"averaging": 0.9, "n_proposals": 4}])
+@pytest.mark.parametrize("options", [{}, {"persistent": True, "n_betas": 2}, {"persistent": True, "n_annealed": 3}, {"averaging": 0.9, "n_proposals": 4}])
 def test_an_rbm_alone_trains_as_a_sequence_model_without_a_past(options):
     settings = FAST | SHORT_AIS | {"epochs": 3, "batch_size": 50, "k": 1} | options
     alone, inside = make_rbm(), make_rbm()
@@ -614,6 +614,13 @@ def test_misuse_of_own_updates():
             {"persistent": True, "n_betas": 3},
             "n_betas .3.: .*Bernoulli and ReLU",
         ),
+        (
+            RBM.init(5, 2, seed=0, hidden=ReLU()),
+            {"persistent": True, "n_annealed": 3},
+            "n_annealed .3.: .*Bernoulli and ReLU.*set n_annealed = 0",
+        ),
+        (RBM.init(5, 2, seed=0), {"persistent": False, "n_annealed": 3}, "n_annealed .3. needs persistent chains"),
+        (RBM.init(5, 2, seed=0), {"persistent": True, "n_annealed": 3, "n_betas": 2}, "set only one of the two"),
         (RBM.init(5, 2, seed=0), {"n_proposals": 9, "batch_size": 4}, "n_proposals .9."),
     ],
 )
