@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import expit
 
 import rnnrbm
-from rnnrbm.io.image_sets import load_mnist
+from rnnrbm.io.image_sets import binarise, load_mnist
 from rnnrbm.scoring.likelihood import Evaluator, log_likelihood
 from rnnrbm.scoring.result import verdict
 
@@ -44,6 +44,11 @@ def training_images(binarise: Any = "sampled") -> tuple[np.ndarray, np.ndarray, 
     pieces, labels = contents.pieces, contents.labels
     train = np.concatenate([pieces["train"][0], pieces["valid"][0]])
     return train, np.concatenate([labels["train"][0], labels["valid"][0]]), pieces["test"][0], labels["test"][0]
+
+
+def drawn(grey: np.ndarray, n_draws: int) -> np.ndarray:
+    """Draw the pixels of each image `n_draws` times: a model that sees one draw only learns its pixels by heart."""
+    return np.concatenate([binarise(grey, seed=seed) for seed in range(n_draws)])
 
 
 def test_images() -> tuple[str, np.ndarray]:
