@@ -5,9 +5,10 @@
 
 ``dbm`` has 500 and 1000 hidden units and reads all 60 000 training images. ``labels`` is a multimodal machine of images
 and labels (hidden layers of 500 and 100 units, a top layer of 500) and reads 50 000 of them. The pixels of each image
-are drawn eight times, and an epoch reads all draws. ``--from`` trains a machine on, as a whole. ``score`` prints the bound for the published test images
-(``mnist/golden_rbm`` in RNNRBM_DATA; see ``mnist.py``). Of a multimodal machine it prints how many labels of test
-images it finds, and how many digits that it draws given a label a linear classifier of real digits reads as that label.
+are drawn eight times, and an epoch reads all draws. ``--from`` trains a machine on, as a whole. ``score`` prints the
+bound for the published test images (``mnist/golden_rbm`` in RNNRBM_DATA; see ``mnist.py``). Of a multimodal machine it
+prints how many labels of test images it finds, and how many digits that it draws given a label a linear classifier of
+real digits reads as that label.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset, load
     from rnnrbm.experiment.start import load_model
+    from rnnrbm.forecasting import forecast
     from rnnrbm.models.registry import build
     from rnnrbm.rbm import RBM
     from rnnrbm.rnnrbm import rnn_rbm, rtrbm
@@ -43,6 +44,7 @@ _HOME = {
     "Training": "training.settings",
     "build": "models.registry",
     "fit": "training.fit",
+    "forecast": "forecasting",
     "frequent_states": "scoring.likelihood",
     "generate": "sampling",
     "load": "datasets",
@@ -69,6 +71,7 @@ __all__ = [
     "__version__",
     "build",
     "fit",
+    "forecast",
     "frequent_states",
     "generate",
     "load",

@@ -8,7 +8,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Seed, generator
-from rnnrbm.densities import FrameDensity
+from rnnrbm.densities import FrameDensity, bias_of
 
 __all__ = ["init_bias_weights", "project_bias"]
 
@@ -23,7 +23,7 @@ def init_bias_weights(
     rng = generator(seed)
     if n_outputs == 0:
         return ()
-    sizes = {bias: getattr(density, bias).type.shape[-1] for bias in density.biases}
+    sizes = {bias: bias_of(density, bias).type.shape[-1] for bias in density.biases}
     for bias, size in sizes.items():
         if size % n_parts:
             raise ValueError(
@@ -31,7 +31,9 @@ def init_bias_weights(
                 "a network with parts for every note with a density with as many parts, such as TiedNADE or TiedRBM"
             )
     return tuple(
-        engine.shared(rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts)), f"W_u{bias[2:]}", dtype)
+        engine.shared(
+            rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts)), f"W_u{bias.removeprefix('b_')}", dtype
+        )
         for bias, size in sizes.items()
     )
 

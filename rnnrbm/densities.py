@@ -10,7 +10,8 @@ To add a density, write a ``NamedTuple`` with the methods of one of the two and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -21,7 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng
 from rnnrbm.joint_units import unit_index
-from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
+from rnnrbm.units import Bernoulli, LearnedGaussian, Unit, unit_tensors, with_unit_tensors
 
 __all__ = [
     "EnergyDensity",
@@ -29,12 +30,19 @@ __all__ = [
     "Independent",
     "NormalizedDensity",
     "at_temperature",
+    "bias_of",
     "check_biases",
     "check_density",
     "clamped",
     "map_biases",
     "set_fitted_bias",
+    "visible_biases",
+    "with_biases",
 ]
+
+
+#: What a network may set of a density besides its biases: the log standard deviations of its visible units.
+LOG_SIGMA = "log_sigma"
 
 
 @runtime_checkable
@@ -51,7 +59,7 @@ class FrameDensity(Protocol):
 
     @property
     def biases(self) -> tuple[str, ...]:
-        """Names of the fields that a network sets."""
+        """Names of what a network sets; see :func:`bias_of`."""
 
     def tensors(self) -> list[TensorVariable]:
         """All tensors of the density, in a fixed order."""
@@ -148,7 +156,7 @@ class Independent(NamedTuple):
 
     @property
     def biases(self) -> tuple[str, ...]:
-        return ("b_v",)
+        return visible_biases(self.visible)
 
     def tensors(self) -> list[TensorVariable]:
         return [self.b_v, *unit_tensors(self.visible)]
@@ -211,9 +219,27 @@ def at_temperature(density: Any, temperature: float) -> Any:
     return density.at_temperature(temperature)
 
 
+def visible_biases(visible: Unit) -> tuple[str, ...]:
+    """Return the names of what a network sets of the visible units of a density."""
+    return ("b_v", LOG_SIGMA) if isinstance(visible, LearnedGaussian) and visible.conditional else ("b_v",)
+
+
+def bias_of(density: Any, name: str) -> TensorVariable:
+    """Return what a network sets, by its name: a field of the density, or the standard deviations of its frames."""
+    return density.visible.log_sigma if name == LOG_SIGMA else getattr(density, name)
+
+
+def with_biases(density: Any, biases: Mapping[str, TensorVariable]) -> Any:
+    """A copy of the density with other biases, by name."""
+    fields = dict(biases)
+    if LOG_SIGMA in fields:
+        fields["visible"] = replace(density.visible, log_sigma=fields.pop(LOG_SIGMA))
+    return density._replace(**fields)
+
+
 def map_biases(density: Any, change: Callable[[TensorVariable], TensorVariable]) -> Any:
     """A copy of the density with each bias changed."""
-    return density._replace(**{name: change(getattr(density, name)) for name in density.biases})
+    return with_biases(density, {name: change(bias_of(density, name)) for name in density.biases})
 
 
 def set_fitted_bias(b_v: Any, unit: Unit, pieces: Sequence[np.ndarray]) -> None:

@@ -80,6 +80,8 @@ class FrameKind(Protocol):
     name: ClassVar[str]
     #: whether the frames of a piece follow each other in time; if not, they are independent and have no order
     is_sequence: ClassVar[bool]
+    #: latest frames that set the biases of the next one directly by default; see :mod:`rnnrbm.autoregressive`
+    autoregressive: ClassVar[int]
     #: what a frame is called in summaries: ``"frame"`` or ``"image"``
     frame_name: ClassVar[str]
     #: what :meth:`levels` counts, such as ``"notes per frame"``

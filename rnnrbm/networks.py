@@ -46,8 +46,8 @@ class Traits(NamedTuple):
     n_parts : int
         Number of equal parts of the output; each sets its part of the biases, all with the same weights.
     n_direct : int
-        Number of the last outputs that belong to one visible unit each: dropout skips them, and initially each is
-        added to the bias of its unit.
+        Number of the last outputs that belong to one visible unit each: dropout skips them, and initially each of the
+        last `n_visible` of them is added to the bias of its unit.
     period : int
         Period of its clock, in frames; 1 without a clock. Pieces may be cut only at multiples of it.
     """

@@ -24,7 +24,7 @@ from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
-from rnnrbm.densities import EnergyDensity, check_biases, clamped
+from rnnrbm.densities import EnergyDensity, check_biases, clamped, visible_biases
 from rnnrbm.joint_units import unit_index
 from rnnrbm.units import Bernoulli, Unit, check_unit, own_energy, unit_tensors, with_unit_tensors
 
@@ -130,7 +130,7 @@ class RBM(NamedTuple):
 
     @property
     def biases(self) -> tuple[str, ...]:
-        return ("b_v", "b_h")
+        return (*visible_biases(self.visible), "b_h")
 
     @property
     def n_hidden(self) -> int:

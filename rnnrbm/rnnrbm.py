@@ -38,6 +38,8 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
+from rnnrbm.arguments import whole_number
+from rnnrbm.autoregressive import Autoregressive
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Seed, generator
 from rnnrbm.bias_weights import init_bias_weights
@@ -59,6 +61,7 @@ class NetworkOptions(TypedDict, total=False):
     connections: str
     frames_per_bar: int
     n_pitch_conv: int
+    autoregressive: int
 
 
 def init_network(
@@ -71,6 +74,7 @@ def init_network(
     connections: str = "plain",
     frames_per_bar: int = 0,
     n_pitch_conv: int = 0,
+    autoregressive: int = 0,
     dtype: str | None = None,
 ) -> Network:
     """Make the network that reads the past: layers of cells, and what is set beside them.
@@ -91,16 +95,25 @@ def init_network(
     n_pitch_conv : int
         Hidden units, for every note, of a layer beside the recurrent network. It reads the notes around its own in the
         latest frames and has the same weights for all notes; see :class:`rnnrbm.pitch.PitchConv`. 0: no such layer.
+    autoregressive : int
+        Latest frames that set the biases directly, beside the network; see :mod:`rnnrbm.autoregressive`. 0: none.
     dtype : str or None
         None stands for PyTensor's ``floatX``.
     """
     rng = generator(seed)
-    if min(frames_per_bar, n_pitch_conv) < 0:
-        raise ValueError(f"frames_per_bar and n_pitch_conv must be at least 0, got {frames_per_bar} and {n_pitch_conv}")
+    counts = {"frames_per_bar": frames_per_bar, "n_pitch_conv": n_pitch_conv, "autoregressive": autoregressive}
+    for name, count in counts.items():
+        whole_number(name, count, 0)
+    if n_pitch_conv and autoregressive:
+        raise ValueError(
+            f"n_pitch_conv={n_pitch_conv} and autoregressive={autoregressive}: both set biases beside the network; "
+            "choose one of the two"
+        )
     network: Network = init_stack(
         cell, n_visible + frames_per_bar, n_recurrent, n_layers, seed=rng, connections=connections, dtype=dtype
     )
     network = MetricalPosition(network, frames_per_bar) if frames_per_bar else network
+    network = Autoregressive(network, n_visible, autoregressive) if autoregressive else network
     return init_pitch_conv(network, n_visible, n_pitch_conv, seed=rng, dtype=dtype) if n_pitch_conv else network
 
 
@@ -150,6 +163,7 @@ def rtrbm(
     """
     rng = generator(seed)
     rbm = RBM.init(n_visible, n_hidden, seed=rng, visible=visible, b_v=b_v, scale=scale, dtype=dtype)
-    W_uv, W_uh = init_bias_weights(n_hidden, rbm, seed=rng, dtype=dtype)
+    bias_weights = init_bias_weights(n_hidden, rbm, seed=rng, dtype=dtype)
+    W_uh = bias_weights[rbm.biases.index("b_h")]
     cell = Tanh(rbm.W, W_uh, rbm.b_h, engine.shared(np.zeros(n_hidden), "u_0", dtype), "sigmoid")
-    return SequenceModel(Stack((cell,)), rbm, (W_uv, W_uh))
+    return SequenceModel(Stack((cell,)), rbm, bias_weights)

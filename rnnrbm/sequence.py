@@ -12,6 +12,7 @@ n_visible). Output(0) is that of the initial state, a parameter.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +26,15 @@ from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Loss, dropout_mask, masked_mean
 from rnnrbm.bias_weights import init_bias_weights, project_bias
-from rnnrbm.densities import EnergyDensity, FrameDensity, NormalizedDensity, at_temperature, check_density
+from rnnrbm.densities import (
+    EnergyDensity,
+    FrameDensity,
+    NormalizedDensity,
+    at_temperature,
+    bias_of,
+    check_density,
+    with_biases,
+)
 from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
 from rnnrbm.rbm import mean_activity, sparsity_penalty
 from rnnrbm.recurrence import flatten, initial_state
@@ -72,14 +81,25 @@ class SequenceModel(NamedTuple):
         bias_weights = init_bias_weights(
             network.n_outputs, density, seed=rng, n_parts=network.traits.n_parts, dtype=dtype
         )
-        if n := network.traits.n_direct:  # the last n outputs are visible biases already: add the identity
+        if network.traits.n_direct:  # the last outputs are visible biases already: add the identity
             W_uv = bias_weights[density.biases.index("b_v")]
+            n = W_uv.type.shape[1]
             W_uv.set_value(W_uv.get_value() + np.eye(network.n_outputs, n, n - network.n_outputs, W_uv.dtype))
         return cls(network, density, bias_weights)
 
     def save(self, path: model_file.PathName) -> None:
         """Write the model to a file, which :func:`rnnrbm.load_model` reads back; see :mod:`rnnrbm.model_file`."""
         model_file.save(path, self)
+
+    def predict(self, history: Any, steps: int, n_samples: int = 100, **options: Any) -> Any:
+        """Sample what comes after a history (T, n_visible): a :class:`rnnrbm.forecasting.Forecast`.
+
+        It has the samples (n_samples, steps, n_visible), their mean and their quantiles. For the options see
+        :func:`rnnrbm.forecasting.forecast`.
+        """
+        # by name, since that module is built on this one
+        forecasting = importlib.import_module("rnnrbm.forecasting")
+        return forecasting.forecast(self, history, steps, n_samples, **options)
 
     @property
     def params(self) -> list[Any]:
@@ -121,13 +141,9 @@ class SequenceModel(NamedTuple):
         """Density given network outputs (..., n_outputs); its biases have the same leading axes."""
         if not self.bias_weights:
             return self.density
-        names = self.density.biases
-        biases = {name: getattr(self.density, name) for name in names}
-        return self.density._replace(
-            **{
-                name: b + project_bias(output, W)
-                for (name, b), W in zip(biases.items(), self.bias_weights, strict=True)
-            }
+        names = zip(self.density.biases, self.bias_weights, strict=True)
+        return with_biases(
+            self.density, {name: bias_of(self.density, name) + project_bias(output, W) for name, W in names}
         )
 
     def frames(self, v: TensorVariable, start: TensorVariable | None = None) -> tuple[Any, TensorVariable]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -223,18 +223,25 @@ class LearnedGaussian:
 
     Attributes
     ----------
-    log_sigma : TensorVariable, shape (n,)
+    log_sigma : TensorVariable, shape (..., n)
         Log of the standard deviation of each unit given all others; a parameter of the density.
+    conditional : bool
+        Whether a network sets the standard deviations for each frame, like a bias (see
+        :func:`rnnrbm.densities.with_biases`). Frames that are hard to predict, such as a jump among steps, then weigh
+        less than the others, where one standard deviation for all would let a few of them rule the model.
     """
 
     log_sigma: TensorVariable
+    conditional: bool = False
 
     is_binary = False
     is_discrete = False
     group_size = 1
 
     @classmethod
-    def init(cls, n: int, sigma: float = 1.0, dtype: str | None = None) -> LearnedGaussian:
+    def init(
+        cls, n: int, sigma: float = 1.0, dtype: str | None = None, *, conditional: bool = False
+    ) -> LearnedGaussian:
         """Make n units of one initial standard deviation.
 
         Raises
@@ -245,7 +252,7 @@ class LearnedGaussian:
         if not 0 < sigma < math.inf:
             raise ValueError(f"sigma must be positive, got {sigma}")
         n = whole_number("n", n, 1)
-        return cls(engine.shared(np.full(n, math.log(sigma)), "log_sigma", dtype))
+        return cls(engine.shared(np.full(n, math.log(sigma)), "log_sigma", dtype), conditional)
 
     def validate(self, values: np.ndarray) -> str:
         return _not_finite(values)
@@ -275,7 +282,7 @@ class LearnedGaussian:
 
     def at_temperature(self, temperature: float) -> tuple[LearnedGaussian, float]:
         wider = _const(0.5 * math.log(temperature), self.log_sigma)
-        return LearnedGaussian(self.log_sigma + wider), 1.0 / temperature
+        return replace(self, log_sigma=self.log_sigma + wider), 1.0 / temperature
 
     def fitted_bias(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         total, frames = _total(pieces)
@@ -303,7 +310,7 @@ def unit_tensors(*units: Unit) -> list[TensorVariable]:
 def with_unit_tensors(units: Sequence[Unit], tensors: Sequence[TensorVariable]) -> list[Unit]:
     """Return copies of unit types with other parameters; the inverse of :func:`unit_tensors`."""
     left = iter(tensors)
-    return [LearnedGaussian(next(left)) if isinstance(unit, LearnedGaussian) else unit for unit in units]
+    return [replace(unit, log_sigma=next(left)) if isinstance(unit, LearnedGaussian) else unit for unit in units]
 
 
 def _in_groups(x: TensorVariable, *sizes: int, like: TensorVariable | None = None) -> TensorVariable:

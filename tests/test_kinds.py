@@ -228,7 +228,7 @@ def test_vector_statistics_by_hand():
 
 
 #: baselines of real numbers
-GAUSSIANS = {"column Gaussian", "previous + Gaussian", "VAR(1)", "VAR(2)", "VAR(3)"}
+GAUSSIANS = {"column Gaussian", "previous + Gaussian", "VAR(1)", "VAR(2)", "VAR(3)", "VAR(3), heavy tails"}
 
 QUICK = {
     "model.n_hidden": 5,
@@ -258,7 +258,8 @@ def test_a_run_on_vectors(tmp_path):
     assert set(results["baselines"]) == GAUSSIANS
     assert set(results["statistics"]["samples"]) == {"mean", "standard_deviation", "autocorrelation"}
     tables = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
-    assert tables["model"]["visible"].startswith("gaussian:0.3")  # the deviation of a step of the walk
+    assert tables["model"]["visible"] == "gaussian:conditional"
+    assert tables["model"]["autoregressive"] == 3
     assert tables["training"]["transpose_range"] == [0, 0]
     assert tables["generation"]["k"] == 2  # as chosen
     assert resolved(Config().replaced({"data.source": str(tmp_path / "walk.npz")})).generation.k == 40  # as in training

@@ -87,10 +87,12 @@ ALONE = {
 }
 #: The other modules at the top are the science.
 SCIENCE = {
+    "autoregressive",
     "batch",
     "bias_weights",
     "cells",
     "densities",
+    "forecasting",
     "frames",
     "joint_units",
     "state_encoder",

@@ -158,3 +158,53 @@ def test_a_sequence_model_is_saved_sampled_and_scored(tmp_path):
 def test_impossible_deviations(sigma):
     with pytest.raises(ValueError, match="sigma must be positive"):
         LearnedGaussian.init(3, sigma)
+
+
+def test_standard_deviations_that_a_network_sets():
+    """Each frame has its own, with the weights W_ulog_sigma; scores by enumeration, by AIS and by scipy agree."""
+    rng = np.random.default_rng(5)
+    model = rnnrbm.build("rnn-rbm", 3, n_hidden=4, n_recurrent=5, visible="gaussian:conditional", seed=0)
+    assert model.density.biases == ("b_v", "log_sigma", "b_h")
+    assert [W.name for W in model.bias_weights] == ["W_uv", "W_ulog_sigma", "W_uh"]
+    for p in model.params:
+        p.set_value((p.get_value() + 0.4 * rng.normal(size=p.type.shape)).astype(p.dtype))
+    piece = rng.normal(size=(7, 3)).astype(np.float32)
+    exact = log_likelihood(model, [piece], method="exact")
+
+    # by hand: a network in NumPy would repeat test_networks, so its outputs are taken from the graph
+    from rnnrbm.networks import shifted_outputs
+
+    u = values(shifted_outputs(model.network, pt.as_tensor(piece[:, None])))
+    p = {t.name: engine.to_numpy(t).astype(float) for t in model.params}
+    h = np.array([[(i >> j) & 1 for j in range(4)] for i in range(16)])
+    expected = []
+    for t in range(len(piece)):
+        sigma = np.exp(p["log_sigma"] + u[t] @ p["W_ulog_sigma"])
+        b_v, b_h = p["b_v"] + u[t] @ p["W_uv"], p["b_h"] + u[t] @ p["W_uh"]
+        a = b_v + h @ p["W"].T
+        log_w = h @ b_h + (0.5 * (a / sigma) ** 2 + np.log(sigma) + 0.5 * np.log(2 * np.pi)).sum(axis=1)
+        joint = h @ b_h + ((piece[t] / sigma**2) * a - 0.5 * (piece[t] / sigma) ** 2).sum(axis=1)
+        expected.append(logsumexp(joint) - logsumexp(log_w))
+    np.testing.assert_allclose(np.concatenate(exact.frames), expected, atol=2e-3)
+    by_ais = log_likelihood(model, [piece], n_chains=200, n_temperatures=200)
+    assert by_ais.mean == pytest.approx(exact.mean, abs=0.05)
+
+
+def test_deviations_that_a_network_sets_are_learned():
+    """Of a process that is loud and quiet in turns, a model with deviations of its own for each frame knows more."""
+    rng = np.random.default_rng(6)
+    loud = np.tile(np.repeat([0.1, 1.0], 10), 20)
+    piece = (loud[:, None] * rng.normal(size=(400, 2))).astype(np.float32)
+    scores = {}
+    for visible in ("gaussian:learned", "gaussian:conditional"):
+        model = rnnrbm.build("rnn", 2, n_recurrent=12, visible=visible, seed=0)
+        list(rnnrbm.fit(model, [piece], epochs=150, learning_rate=2e-2, input_noise=0.0, weight_decay=0.0))
+        scores[visible] = log_likelihood(model, [piece]).mean
+    assert scores["gaussian:conditional"] > scores["gaussian:learned"] + 0.7
+
+
+def test_only_visible_units_of_one_type_have_such_deviations():
+    with pytest.raises(ValueError, match="only the visible units"):
+        rnnrbm.build("rnn-rbm", 3, hidden="gaussian:conditional", seed=0)
+    with pytest.raises(ValueError, match="a layer of several types has gaussian:learned"):
+        rnnrbm.build("rbm", 5, visible="gaussian:conditional+softmax:2", seed=0)

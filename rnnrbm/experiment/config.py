@@ -194,6 +194,10 @@ class Model(Settings):
     n_pitch_conv : int
         Hidden units of a convolution over pitch beside the recurrent network; see :class:`rnnrbm.pitch.PitchConv`. It
         makes training several times as long; 0 turns it off.
+    autoregressive : int
+        Latest frames that set the biases of the next frame directly, beside the recurrent network; see
+        :mod:`rnnrbm.autoregressive`. The network then learns what is not linear. 0 turns this off; by default 3 for
+        real numbers that are no sound.
     reach : int
         For weights shared over pitch: the network of a note reads this many notes below it and above it.
     orderless : bool
@@ -227,7 +231,8 @@ class Model(Settings):
     visible, hidden : {"binary", "softmax", "gaussian", "relu"}
         Unit types of the frame and of the hidden layer of an RBM. With ``"softmax"``, exactly one unit of the layer is
         on; with ``"softmax:4"``, exactly one in each group of four. ``"gaussian:0.2"`` has a standard deviation of 0.2;
-        without a number it is 1; with ``"gaussian:learned"`` each column has its own, which is learned. By default the
+        without a number it is 1; with ``"gaussian:learned"`` each column has its own, which is learned, and with
+        ``"gaussian:conditional"`` it also depends on the past. By default the
         kind of frame decides: binary for notes, Gaussian for real numbers.
     n_filters, filter_size : int
         For a convolutional RBM: number of filters, and the side of each in pixels; 0 chooses about a third of the
@@ -250,6 +255,7 @@ class Model(Settings):
     window: Count | None = None
     frames_per_bar: Number | None = None
     n_pitch_conv: Number | None = None
+    autoregressive: Number | None = None
     reach: Count | None = None
     orderless: bool | None = None
     corruption: NotNegative | None = None

@@ -262,6 +262,8 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     own = model_options(settings.model)
     if "visible" in own and settings.model.visible is None:
         own["visible"] = data.kind.unit_name(data.train)
+    if "autoregressive" in own and settings.model.autoregressive is None:
+        own["autoregressive"] = 0 if own.get("n_pitch_conv") else data.kind.autoregressive
     if settings.generation.n_frames is None:
         chosen["generation.n_frames"] = data.kind.sample_length
     if settings.training.transpose_range is None:

@@ -56,6 +56,7 @@ class Image:
 
     name: ClassVar[str] = "image"
     is_sequence: ClassVar[bool] = False
+    autoregressive: ClassVar[int] = 0
     frame_name: ClassVar[str] = "image"
     level_name: ClassVar[str] = "mean pixel"
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = ()

@@ -55,6 +55,7 @@ class LabelledImage:
 
     name: ClassVar[str] = "labelled-image"
     is_sequence: ClassVar[bool] = False
+    autoregressive: ClassVar[int] = 0
     frame_name: ClassVar[str] = "image"
     level_name: ClassVar[str] = Image.level_name
     score_columns: ClassVar[tuple[ScoreColumn, ...]] = ()

@@ -51,6 +51,7 @@ class PianoRoll:
 
     name: ClassVar[str] = "piano-roll"
     is_sequence: ClassVar[bool] = True
+    autoregressive: ClassVar[int] = 0
     frame_name: ClassVar[str] = "frame"
     is_discrete: ClassVar[bool] = True
     level_name: ClassVar[str] = "notes per frame"

@@ -17,7 +17,7 @@ from rnnrbm.io.griffin_lim import check_length, invert
 from rnnrbm.io.sound import Channel, read_sound, sound_info, write_sound
 from rnnrbm.io.spectrogram import SpectrogramSettings, spectrogram
 from rnnrbm.kinds.vectors import Vectors
-from rnnrbm.scoring import autoregression, calls, spectra
+from rnnrbm.scoring import autoregression, calls, linear_baselines, spectra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,6 +61,7 @@ class Spectrogram:
 
     name: ClassVar[str] = "spectrogram"
     is_sequence: ClassVar[bool] = True
+    autoregressive: ClassVar[int] = 0
     frame_name: ClassVar[str] = "frame"
     is_discrete: ClassVar[bool] = False
     level_name: ClassVar[str] = "mean level, decibels above the floor"
@@ -220,7 +221,7 @@ class Spectrogram:
 
     def baseline_table(self, train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
         """Score Gaussian columns and vector autoregressions; prediction scores are those of the expected frames."""
-        return autoregression.table(train, valid, test, self.prediction_scores)
+        return linear_baselines.table(train, valid, test, self.prediction_scores)
 
     def _decibels(self, pieces: Pieces) -> Iterator[np.ndarray]:
         """Return the levels of one piece after the other, so that they need not be in memory together."""

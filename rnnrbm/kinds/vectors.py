@@ -15,7 +15,7 @@ from rnnrbm.arguments import as_pieces, plain
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
 from rnnrbm.io.formats import read_npy, write_npy
 from rnnrbm.pieces import chunks, column_moments
-from rnnrbm.scoring import autoregression
+from rnnrbm.scoring import autoregression, linear_baselines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,6 +42,7 @@ class Vectors:
 
     name: ClassVar[str] = "vectors"
     is_sequence: ClassVar[bool] = True
+    autoregressive: ClassVar[int] = 3
     frame_name: ClassVar[str] = "frame"
     is_discrete: ClassVar[bool] = False
     level_name: ClassVar[str] = "root mean square of a frame"
@@ -73,16 +74,8 @@ class Vectors:
         return 64
 
     def unit_name(self, train: Pieces) -> str:
-        """Gaussian units, whose standard deviation is that of a change from frame to frame, or of the values if less.
-
-        A Gaussian unit has one standard deviation given the past, so it should be about the error of a good prediction.
-        """
-        train = as_pieces(train)
-        values = column_moments(chunks(train)).variance
-        if any(len(piece) > 1 for piece in train):
-            changes = column_moments(np.diff(part, axis=0) for part in chunks(train, overlap=1))
-            values = np.minimum(values, changes.variance)
-        return f"gaussian:{max(float(np.sqrt(values.mean())), 1e-3):.3g}"
+        """Gaussian units whose standard deviations depend on the past: some frames are harder to predict."""
+        return "gaussian:conditional"
 
     def describe(self, n_visible: int) -> str:
         duration = "" if self.seconds_per_frame is None else f", {self.seconds_per_frame:g} s per frame"
@@ -129,7 +122,7 @@ class Vectors:
 
     def baseline_table(self, train: Pieces, valid: Pieces, test: Pieces) -> list[dict[str, Any]]:
         """Score Gaussian columns and vector autoregressions; prediction scores are those of the expected frames."""
-        return autoregression.table(train, valid, test, self.prediction_scores)
+        return linear_baselines.table(train, valid, test, self.prediction_scores)
 
     def statistics(self, pieces: Pieces) -> dict[str, float]:
         """Mean, standard deviation, and correlation of each value with the one before it, over all columns."""

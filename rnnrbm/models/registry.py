@@ -222,8 +222,9 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     name : str or Unit
         One of :data:`UNITS`. ``"softmax"`` is one choice among all columns, ``"softmax:4"`` one among each four;
         ``"gaussian:0.2"`` has a standard deviation of 0.2 instead of 1, and ``"gaussian:learned"`` one of its own for
-        each column, which is learned. ``"binary+softmax:10"`` is a layer of several types: after the first, each
-        softmax unit takes as many columns as it has states, from the end; the first takes the rest.
+        each column, which is learned; with ``"gaussian:conditional"`` the network sets it for each frame.
+        ``"binary+softmax:10"`` is a layer of several types: after the first, each softmax unit takes as many columns as
+        it has states, from the end; the first takes the rest.
     n : int
 
     Raises
@@ -239,17 +240,21 @@ def unit_of(layer: str, name: str | Unit, n: int) -> Unit:
     if kind not in UNITS or (option and kind not in ("softmax", "gaussian")):
         raise ValueError(
             f"{layer} {name!r} is not one of {', '.join(UNITS)}; or softmax:4 for groups of four, gaussian:0.2 for "
-            "a standard deviation of 0.2, gaussian:learned for one that is learned, binary+softmax:10 for both"
+            "a standard deviation of 0.2, gaussian:learned for one that is learned, gaussian:conditional for one that "
+            "depends on the past, binary+softmax:10 for both"
         )
     if not option:
         return UNITS[kind](n)
-    if (kind, option) == ("gaussian", "learned"):
-        return LearnedGaussian.init(n)
+    if kind == "gaussian" and option == "conditional" and layer != "visible":
+        raise ValueError(f"{layer} {name!r}: only the visible units have standard deviations that depend on the past")
+    if kind == "gaussian" and option in ("learned", "conditional"):
+        return LearnedGaussian.init(n, conditional=option == "conditional")
     try:
         value = int(option) if kind == "softmax" else float(option)
     except ValueError:
         raise ValueError(
-            f"{layer} {name!r}: expected a number after {kind}:, such as softmax:4, gaussian:0.2, or gaussian:learned"
+            f"{layer} {name!r}: expected a number after {kind}:, such as softmax:4 or gaussian:0.2, or "
+            "gaussian:learned or gaussian:conditional"
         ) from None
     if kind == "gaussian":
         if not 0 < value < float("inf"):
@@ -271,6 +276,8 @@ def _joint(layer: str, name: str, n: int) -> Joint:
         raise ValueError(
             f"{layer} {name!r}: {n} columns leave none to the {first} units; expected {n - rest + 1} or more"
         )
+    if first == "gaussian:conditional":
+        raise ValueError(f"{layer} {name!r}: a layer of several types has gaussian:learned, not gaussian:conditional")
     own = [(int(size), unit_of(layer, other, int(size))) for size, other in zip(sizes, others, strict=True)]
     return Joint(((rest, unit_of(layer, first, rest)), *own))
 

@@ -9,12 +9,14 @@ figure to a file.
 from rnnrbm.plot.canvas import save
 from rnnrbm.plot.comparison import column_statistics, statistics
 from rnnrbm.plot.curves import learning_curves
+from rnnrbm.plot.fan import fan
 from rnnrbm.plot.pictures import filters, frames, piano_roll
 from rnnrbm.plot.sound import sound_statistics, spectrogram
 from rnnrbm.plot.tiles import filter_tiles, image_pairs, image_statistics, image_tiles
 
 __all__ = [
     "column_statistics",
+    "fan",
     "filter_tiles",
     "filters",
     "frames",

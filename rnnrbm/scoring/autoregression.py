@@ -1,4 +1,4 @@
-"""Baselines of real numbers: independent Gaussians, and linear models of a frame given the frames before it.
+"""Models of real numbers: independent Gaussians, and linear models of a frame given the frames before it.
 
 A vector autoregression of order p says
 
@@ -12,7 +12,7 @@ Series Analysis (2005), chapter 3; ridge regression keeps the weights small wher
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -22,17 +22,20 @@ import numpy as np
 from rnnrbm.arguments import as_pieces, whole_number
 from rnnrbm.pieces import column_moments
 
-__all__ = ["ORDERS", "ColumnGaussian", "VectorAutoregression", "squared_errors", "table"]
+__all__ = [
+    "ColumnGaussian",
+    "VectorAutoregression",
+    "expected_next",
+    "past_and_present",
+    "squared_errors",
+]
 
-#: Orders of the autoregressions in :func:`table`.
-ORDERS = (1, 2, 3)
 #: Ridges that are tried, as fractions of the mean square of an input.
 _RIDGES = tuple(10.0**e for e in range(-6, 2))
 #: How much of the covariances between columns is taken away: so much of them is noise if there are few frames.
 _SHRINKAGES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.3)
 _USUAL = 0.01  # of both, while the other is chosen
 _CHUNK = 4096  # frames that are handled at once
-_MOST = 4096  # inputs of an autoregression; the time grows with their third power
 _LEAST = 1e-6  # least standard deviation: a constant column would have an infinite density
 
 Pieces = Sequence[np.ndarray]
@@ -63,6 +66,14 @@ class ColumnGaussian:
     def mean_of(self, piece: np.ndarray) -> np.ndarray:
         """Expected frames (T, n_visible), each given the true frames before it."""
         return np.asarray(piece, float) - _difference(piece, self.follow) + self.mean
+
+    def next_of(self, past: np.ndarray) -> np.ndarray:
+        """Expected frames (R, n_visible) after pasts (R, t, n_visible)."""
+        return past[:, -1] + self.mean if self.follow else np.broadcast_to(self.mean, past[:, -1].shape)
+
+    def draw_errors(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Sample what a frame adds to what was expected: (n, n_visible)."""
+        return self.deviation * rng.standard_normal((n, len(self.deviation)))
 
     def frame_log_likelihoods(self, piece: np.ndarray) -> np.ndarray:
         """Log density of each frame, nats, shape (T,)."""
@@ -143,7 +154,18 @@ class VectorAutoregression:
 
     def mean_of(self, piece: np.ndarray) -> np.ndarray:
         """Expected frames (T, n_visible), each given the true frames before it."""
-        return np.concatenate([past @ self.weights for past, _ in _chunks(piece, self.mean, self.order)]) + self.mean
+        return (
+            np.concatenate([past @ self.weights for past, _ in past_and_present(piece, self.mean, self.order)])
+            + self.mean
+        )
+
+    def next_of(self, past: np.ndarray) -> np.ndarray:
+        """Expected frames (R, n_visible) after pasts (R, t, n_visible)."""
+        return expected_next(past, self.mean, self.weights)
+
+    def draw_errors(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Sample what a frame adds to what was expected: (n, n_visible)."""
+        return rng.standard_normal((n, len(self.mean))) @ np.linalg.cholesky(self.covariance).T
 
     def frame_log_likelihoods(self, piece: np.ndarray) -> np.ndarray:
         """Log density of each frame, nats, shape (T,)."""
@@ -155,7 +177,7 @@ class VectorAutoregression:
         return np.asarray(-0.5 * np.square(z).sum(axis=0) - constant)
 
 
-def _chunks(piece: np.ndarray, mean: np.ndarray, order: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def past_and_present(piece: np.ndarray, mean: np.ndarray, order: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the past of some frames, (T, order * n), and the frames, (T, n), both about the mean."""
     n = len(mean)
     for start in range(0, len(piece), _CHUNK):
@@ -164,6 +186,14 @@ def _chunks(piece: np.ndarray, mean: np.ndarray, order: int) -> Iterator[tuple[n
         now = frames[start - first :]
         frames = np.concatenate([np.zeros((order - (start - first), n)), frames])
         yield np.hstack([frames[order - i : len(frames) - i] for i in range(1, order + 1)]), now
+
+
+def expected_next(past: np.ndarray, mean: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return what linear weights expect after pasts (R, t, n): (R, n). Before the first frame, all are the mean."""
+    order = len(weights) // len(mean)
+    latest = past[:, -order:][:, ::-1] - mean
+    latest = np.pad(latest, ((0, 0), (0, order - latest.shape[1]), (0, 0)))
+    return np.asarray(latest.reshape(len(past), -1) @ weights + mean)
 
 
 class _Moments(NamedTuple):
@@ -178,7 +208,7 @@ class _Moments(NamedTuple):
         n = len(mean)
         inputs, cross, outputs = np.zeros((order * n, order * n)), np.zeros((order * n, n)), np.zeros((n, n))
         for piece in pieces:
-            for past, now in _chunks(piece, mean, order):
+            for past, now in past_and_present(piece, mean, order):
                 inputs += past.T @ past
                 cross += past.T @ now
                 outputs += now.T @ now
@@ -246,40 +276,3 @@ def squared_errors(predicted: Iterable[np.ndarray], true: Iterable[np.ndarray]) 
 
     moments = column_moments(compared())
     return errors / moments.n, moments.variance
-
-
-def table(
-    train: Pieces,
-    valid: Pieces,
-    test: Pieces,
-    scores: Callable[[Iterable[np.ndarray], Iterable[np.ndarray]], dict[str, float]],
-) -> list[dict[str, Any]]:
-    """Fit every baseline of real numbers and score `test`; prediction scores are those of the expected frames.
-
-    Parameters
-    ----------
-    train, valid, test : sequence of numpy.ndarray, each of shape (T, n_visible)
-    scores : callable
-        Compares predicted frames, an iterator of pieces, with true ones:
-        :meth:`rnnrbm.frames.FrameKind.prediction_scores`.
-
-    Returns
-    -------
-    list of dict
-        As :meth:`rnnrbm.frames.FrameKind.baseline_table`. Autoregressions with more than 4 096 inputs are left out.
-    """
-    models: dict[str, tuple[Any, dict[str, float]]] = {
-        "column Gaussian": (ColumnGaussian.fit(train), {}),
-        "previous + Gaussian": (ColumnGaussian.fit(train, True), {}),
-    }
-    for order in ORDERS:
-        if order * np.shape(train[0])[1] <= _MOST:
-            model = VectorAutoregression.fit(train, valid, order)
-            models[f"VAR({order})"] = (model, {"ridge": model.ridge, "shrinkage": model.shrinkage})
-    rows = []
-    for name, (model, settings) in models.items():
-        each = [model.frame_log_likelihoods(piece) for piece in test]
-        lls = {"ll": float(np.concatenate(each).mean()), "ll_pieces": float(np.mean([x.mean() for x in each]))}
-        predicted = map(model.mean_of, test)  # one at a time
-        rows.append({"model": name, "settings": settings, **lls, **scores(predicted, test)})
-    return rows

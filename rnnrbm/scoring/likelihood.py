@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 from rnnrbm import memory
 from rnnrbm.arguments import as_array, as_list, as_pieces, whole_number
 from rnnrbm.backend import engine, random, sharding
-from rnnrbm.densities import FrameDensity, NormalizedDensity, map_biases
+from rnnrbm.densities import FrameDensity, NormalizedDensity, bias_of, map_biases
 from rnnrbm.pieces import first_frames, frames_at
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring import estimators, partition
@@ -130,7 +130,7 @@ def check_memory(model: SequenceModel, n_chains: int, n_temperatures: int, *, pr
     prefix : str
         Before the names of the two in the message.
     """
-    units = sum(b.type.shape[-1] for b in (getattr(model.density, name) for name in model.density.biases))
+    units = sum(b.type.shape[-1] for b in (bias_of(model.density, name) for name in model.density.biases))
     units = max(units, model.n_visible + getattr(model.density, "n_hidden", 0))
     # states of all units and numbers of as many; of each chain of a frame, how often it is drawn in each resampling
     size = 4 * np.dtype(model.dtype).itemsize * units * max(n_chains, ROWS) + 8 * N_RESAMPLINGS * n_chains

@@ -34,6 +34,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.arguments import whole_number
 from rnnrbm.backend.random import Rng
+from rnnrbm.densities import map_biases
 from rnnrbm.joint_units import by_parts
 from rnnrbm.rbm import RBM
 from rnnrbm.units import Unit
@@ -121,7 +122,7 @@ def partial_log_Z(rbm: RBM, states: TensorVariable) -> TensorVariable:
 
 def _log_sum(rbm: RBM, energy_of: str, sequences: list[TensorVariable], states: Callable[..., Any]) -> TensorVariable:
     """Log of the sum of exp(-energy) over states, in blocks; `states` makes a block and its log weights."""
-    rows = rbm._replace(b_v=pt.expand_dims(rbm.b_v, -2), b_h=pt.expand_dims(rbm.b_h, -2))
+    rows = map_biases(rbm, lambda b: pt.expand_dims(b, -2))
     n = len(sequences)
 
     def step(*args: TensorVariable) -> TensorVariable:
@@ -326,7 +327,7 @@ class _Annealing:
 
     def __init__(self, rbm: RBM, base: TensorVariable, n_chains: int, small_steps: bool = False) -> None:
         self.small_steps = small_steps
-        self.rbm = rbm._replace(b_v=rbm.b_v[:, None], b_h=rbm.b_h[:, None])
+        self.rbm = map_biases(rbm, lambda b: b[:, None])
         self.base, self.n_chains, self.dtype = base[:, None], n_chains, rbm.W.dtype
         log_Z_base = rbm.visible.log_partition(base).sum(axis=-1, acc_dtype=self.dtype)
         idle = rbm.hidden.log_partition(pt.zeros((rbm.n_hidden,), self.dtype))
@@ -390,7 +391,7 @@ class _Annealing:
         if states is None:
             return None
         # the last axis of the weights is that of the chains, so biases of shape (R, 1, n) become those of R RBMs again
-        rbm = self.rbm._replace(b_v=self.rbm.b_v[:, 0], b_h=self.rbm.b_h[:, 0])
+        rbm = map_biases(self.rbm, lambda b: b[:, 0])
         return Listed(partial_log_Z(rbm, states) - self.log_Z_base, log_w, is_listed(v, states))
 
     @staticmethod

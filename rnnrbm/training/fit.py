@@ -32,6 +32,7 @@ from rnnrbm.densities import FrameDensity, set_fitted_bias
 from rnnrbm.progress import Progress, silent
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.data_checks import check_data
+from rnnrbm.training.linear_start import set_linear_start
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 from rnnrbm.training.step import Steps
@@ -354,6 +355,7 @@ def _run(
     if initial_bias and state.is_new:
         if sequential:
             set_fitted_bias(model.density.b_v, model.density.visible, train)
+            set_linear_start(model, train)
         elif hasattr(model, "prepare"):
             model.prepare(train)
     corpus = PackedDataset(

@@ -250,10 +250,10 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     elif settings.n_betas > 1 or settings.n_annealed:
         units = [getattr(model.density, layer) for layer in ("visible", "hidden") if hasattr(model.density, layer)]
         if not all(unit.is_discrete for unit in units):
-            name, off = ("n_annealed", 0) if settings.n_annealed else ("n_betas", 1)
+            name, without = ("n_annealed", 0) if settings.n_annealed else ("n_betas", 1)
             raise ValueError(
                 f"{name} ({getattr(settings, name)}): chains at other temperatures need binary or softmax units, and "
-                f"the model has {' and '.join(type(unit).__name__ for unit in units)}; set {name} = {off}"
+                f"the model has {' and '.join(type(unit).__name__ for unit in units)}; set {name} = {without}"
             )
     if settings.sparsity_cost and isinstance(model, SequenceModel):
         rbm = as_layers(model.density)
@@ -271,8 +271,8 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
     settings = settings.model_copy(update=missing_settings(model, settings, single_frames=single_frames))
-    for name, off in (("n_betas", 1), ("n_annealed", 0)):
-        if getattr(settings, name) != off and not settings.persistent:
+    for name, none in (("n_betas", 1), ("n_annealed", 0)):
+        if getattr(settings, name) != none and not settings.persistent:
             raise ValueError(f"{name} ({getattr(settings, name)}) needs persistent chains: set persistent = true too")
     chosen = settings.model_fields_set
     if not single_frames or "row_length" in chosen:

@@ -304,7 +304,7 @@ def test_bad_data_does_not_cost_the_run_that_is_replaced(tmp_path, data):
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         run.train(tiny(tmp_path / "none.npz"), tmp_path, overwrite=True)
     tempered = {"model.name": "rbm", "model.hidden": "relu", "training.persistent": True, "training.n_betas": 3}
-    with pytest.raises(ValueError, match="n_betas .3.: chains at other temperatures need binary or softmax units"):
+    with pytest.raises(ValueError, match=r"n_betas .3.: chains at other temperatures need binary or softmax units"):
         run.train(tiny(data, **tempered), tmp_path, overwrite=True)
     assert (tmp_path / "checkpoint.npz").read_text() == "days of work"
 

@@ -154,7 +154,15 @@ def test_an_rbm_alone_learns_what_can_be_enumerated():
     ]
 
 
-@pytest.mark.parametrize("options", [{}, {"persistent": True, "n_betas": 2}, {"persistent": True, "n_annealed": 3}, {"averaging": 0.9, "n_proposals": 4}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"persistent": True, "n_betas": 2},
+        {"persistent": True, "n_annealed": 3},
+        {"averaging": 0.9, "n_proposals": 4},
+    ],
+)
 def test_an_rbm_alone_trains_as_a_sequence_model_without_a_past(options):
     settings = FAST | SHORT_AIS | {"epochs": 3, "batch_size": 50, "k": 1} | options
     alone, inside = make_rbm(), make_rbm()
