@@ -237,8 +237,8 @@ def film_strip(
         if not column:  # at the end of a row, and not before the next one
             row, column = row - 1, n_columns
         x, top = column * (width + 1) - 1, row * (height + 1) - 0.5
-        style = {"color": ACCENT, "linewidth": 3, "clip_on": False, "solid_capstyle": "butt"}
-        ax.plot([x, x], [top, top + height], scalex=False, scaley=False, **style)
+        (line,) = ax.plot([x, x], [top, top + height], color=ACCENT, linewidth=3, scalex=False, scaley=False)
+        line.set(clip_on=False, solid_capstyle="butt")
         ax.set_xlabel(f"given up to the line ({primed} frame{'s' if primed > 1 else ''})", color=ACCENT)
     return figure, ax
 
