@@ -32,12 +32,12 @@ class Dataset:
         Name of the data set.
     train, valid, test : list of numpy.ndarray
         Pieces, each of shape ``(T, n_visible)``; T differs from piece to piece. Piano-rolls and binary images are uint8
-        of 0 and 1, vectors, spectrograms and grey images float32. Array-likes, such as nested lists and sparse
+        of 0 and 1, vectors, spectrograms, grey images and video float32. Array-likes, such as nested lists and sparse
         matrices, are converted.
     kind : FrameKind
         Meaning of the columns and duration of a frame: ``PianoRoll(low=21, steps_per_beat=4)``,
         ``Spectrogram(...)`` for sound, ``Image(28, 28)`` for images, ``LabelledImage(28, 28, 10)`` for images with
-        their labels, or ``Vectors()`` for other real numbers.
+        their labels, ``Video(15, 15)`` for films, or ``Vectors()`` for other real numbers.
     names : dict of str to list of str, optional
         For "train", "valid" and "test", the names of the pieces in the same order; by default ``train[0]`` and so on.
     labels : dict of str to list of numpy.ndarray, optional

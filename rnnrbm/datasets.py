@@ -23,6 +23,7 @@ from rnnrbm.arguments import nearest, truth
 from rnnrbm.dataset import Dataset
 from rnnrbm.files import check_path, check_regular
 from rnnrbm.frames import FrameKind
+from rnnrbm.io.balls import BALLS_OPTIONS, N_SEQUENCES, RESOLUTION, load_balls
 from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
 from rnnrbm.io.embedded import embedded_file, load_bach
 from rnnrbm.io.formats import PLAIN, WITH_RANGE, write_npz
@@ -41,6 +42,7 @@ from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.spectrogram import Spectrogram
 from rnnrbm.kinds.vectors import Vectors
+from rnnrbm.kinds.video import Video
 from rnnrbm.progress import Progress, silent
 from rnnrbm.warn import warn
 
@@ -52,6 +54,7 @@ __all__ = [
     "PianoRoll",
     "Spectrogram",
     "Vectors",
+    "Video",
     "check_roll",
     "embedded_file",
     "is_path",
@@ -79,7 +82,7 @@ _HUMPBACK_SPECTROGRAM = {
 }
 _HUMPBACK = {"segments": "none", "max_seconds": 10.0}
 
-_NAMES = ("bach", "humpback", *BENCHMARK_SETS, *IMAGE_SETS)
+_NAMES = ("bach", "humpback", *BENCHMARK_SETS, *IMAGE_SETS, "balls")
 _FOR_MIDI = ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums", "pedal")
 _FOR_SOUND = ("split", "seed", "low", "high", *SoundOptions.__annotations__)
 
@@ -89,6 +92,8 @@ class LoadOptions(GridOptions, SoundOptions, total=False):
 
     binarise: Binarise
     with_labels: bool
+    resolution: int
+    n_sequences: int
 
 
 def load(
@@ -121,6 +126,8 @@ def load(
         - ``"digits"``: 8 x 8 images of handwritten digits that come with the library, with labels;
         - ``"mnist"``: 28 x 28 images of handwritten digits, with labels. The files are looked for in the folder that
           RNNRBM_DATA names and its sub-folder ``mnist``, then fetched once: see `rnnrbm.io.image_sets.load_mnist`;
+        - ``"balls"``: films of three balls that bounce in a box, which are simulated when they are loaded: see
+          `rnnrbm.io.balls.load_balls`;
         - a ``.mat`` file in the layout of the published sets (MATLAB 5; cell arrays ``traindata``,
           ``validdata``, ``testdata``). With 88 columns, column 0 is taken to be note 21;
         - an ``.npz`` file written by `save`;
@@ -141,7 +148,8 @@ def load(
         (or groups of them) are divided by time, with gaps of a second or a twentieth of all between the sets.
     seed : int, optional
         For such a folder: decides which piece goes where, by default 0. The same files, `split` and `seed` give the
-        same splits. For images: decides which pixels are 1 if they are sampled, by default 0.
+        same splits. For images: decides which pixels are 1 if they are sampled, by default 0. For ``"balls"``: decides
+        how balls start, by default 0.
     binarise : {"sampled", "threshold", "none"}, optional
         For ``"digits"`` and ``"mnist"``: whether a pixel is 1 with the probability that is its grey value (the
         default), is 1 if its grey value is above one half, or stays grey, from 0 to 1. See
@@ -149,6 +157,11 @@ def load(
     with_labels : bool, optional
         For images with labels (``"digits"``, ``"mnist"``, an ``.npz`` file): add columns of the classes to the pixels,
         by `Dataset.with_labels`.
+    resolution : int, optional
+        For ``"balls"``: height and width of a frame in pixels, by default 15.
+    n_sequences : int, optional
+        For ``"balls"``: films for training, by default 4000. With the default resolution, these and the films for
+        validation and test take 507 MB.
     progress : callable
         For a folder: called with the stage "read", the number of files read and of all files.
     steps_per_beat : int, optional
@@ -236,6 +249,9 @@ def load(
         check_binarise(given.get("binarise", "sampled"), given.get("seed"))
         images = _dataset((load_mnist if source == "mnist" else load_digits)(**given), source)
         return images.with_labels() if with_labels else images
+    if source == "balls":
+        _refuse(given, "the bouncing balls 'balls', which are simulated", BALLS_OPTIONS)
+        return _dataset(load_balls(**given), source)
     if isinstance(source, str) and source in BENCHMARK_SETS:
         _refuse(given, f"the published set {source!r}, which comes as it is", ())
         contents = read_mat(locate(source))
@@ -307,6 +323,8 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
         has = {"binarise": "sampled", "with_labels": False}
         if options.get("binarise", "sampled") == "sampled":
             has["seed"] = 0
+    elif source == "balls":
+        has = {"resolution": RESOLUTION, "n_sequences": N_SEQUENCES, "seed": 0}
     elif (kind := kind_of_files(source)) == SPECTROGRAM:
         has = _sound_options(source, options) | {"seed": 0, "split": DEFAULT_SPLIT}
         if path.is_dir() and has_splits(path):

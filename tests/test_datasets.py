@@ -624,7 +624,8 @@ def test_a_folder_read_by_the_published_rule_gives_the_published_rolls(folder, n
         ("piano", r"did you mean 'piano-midi'"),
         (
             "zzz",
-            r"'zzz': expected one of bach, humpback, jsb, musedata, nottingham, piano-midi, digits, mnist, or the path",
+            "'zzz': expected one of bach, humpback, jsb, musedata, nottingham, piano-midi, digits, mnist, balls, or "
+            "the path",
         ),
         ("", r"unknown data set '': expected one of bach"),
     ],

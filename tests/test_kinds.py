@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from rnnrbm import datasets
-from rnnrbm.datasets import Dataset, Image, LabelledImage, PianoRoll, Spectrogram, Vectors
+from rnnrbm.datasets import Dataset, Image, LabelledImage, PianoRoll, Spectrogram, Vectors, Video
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.setup import resolved
@@ -54,6 +54,7 @@ EXAMPLES = {
     "image": (Image(2, 3, "sampled"), bits, ".npy"),
     "grey image": (Image(3, 2), greys, ".npy"),
     "labelled image": (LabelledImage(2, 2, 2, "sampled"), labelled, ".npz"),
+    "video": (Video(2, 3, 0.04), greys, ".npy"),
 }
 
 
@@ -144,6 +145,7 @@ def test_statistics_and_pictures(example, tmp_path):
         "spectrogram": lambda piece: (piece * CALLS.deviation + CALLS.mean).mean(axis=1) + 90,
         "image": lambda piece: piece.sum(axis=1) / WIDTH,
         "labelled-image": lambda piece: piece[:, :4].sum(axis=1) / 4,
+        "video": lambda piece: piece.sum(axis=1) / WIDTH,
     }[kind.name](test[0])
     np.testing.assert_allclose(levels[0], by_hand, rtol=1e-6)
     assert kind.level_name
@@ -161,7 +163,8 @@ def test_what_is_written_is_read_back(example, tmp_path):
     kind, (train, _, _), suffix = example
     train[0][-1, 0] = 1  # MIDI does not end in silence
     files = kind.write(tmp_path, "a.b", train[0], sound=False)
-    assert [path.name for path in files] == [f"a.b{suffix}"]
+    pictures = ["a.b.gif"] if kind.name == "video" else []
+    assert [path.name for path in files] == [f"a.b{suffix}", *pictures]
     np.testing.assert_array_equal(kind.read(files[0], WIDTH)[0], train[0])
     (tmp_path / f"bad{suffix}").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=f"bad{suffix}"):
@@ -195,6 +198,10 @@ def test_a_data_set_of_any_kind_is_saved_and_loaded(example, tmp_path):
         (lambda: Vectors().folder_options(4), "folder"),
         (lambda: Image().folder_options(784), "folder"),
         (lambda: LabelledImage().folder_options(794), "folder"),
+        (lambda: Video().folder_options(225), "folder"),
+        (lambda: Video(0, 4), "height=0"),
+        (lambda: Video(4, 2.5), "width=2.5"),
+        (lambda: Video(4, 4, 0), "seconds_per_frame=0: expected a positive number"),
         (lambda: LabelledImage(0, 4), "height=0"),
         (lambda: Image(0, 4), "height=0"),
         (lambda: Image(4, 2.5), "width=2.5"),

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.fuzz.formats import MOST_FRAMES
 from rnnrbm import datasets
-from rnnrbm.datasets import SPLITS, Dataset, Image, PianoRoll, Vectors
+from rnnrbm.datasets import SPLITS, Dataset, Image, PianoRoll, Vectors, Video
 from rnnrbm.io import formats, midi, rolls
 from rnnrbm.io.idx import read_idx
 from rnnrbm.kinds.labelled_image import LabelledImage
@@ -148,6 +148,8 @@ def images(path: Path) -> None:
     assert pixels.ndim == 2, "images are no matrix"
     assert pixels.shape[1] == 4, "images have another width"
     assert ((pixels >= 0) & (pixels <= 1)).all(), "pixels are outside 0 to 1"
+    film, _ = Video(2, 2).read(path, 4)
+    assert np.array_equal(film, pixels), "a film of the same pixels is another one"
 
 
 def labelled_images(path: Path) -> None:

@@ -43,7 +43,9 @@ def fetch(
             raise ValueError(
                 f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(BENCHMARK_SETS)}, mnist, or all"
                 + "".join(
-                    f"; {name!r} comes with the library" for name in unknown if name in ("bach", "humpback", "digits")
+                    f"; {name!r} comes with the library"
+                    for name in unknown
+                    if name in ("bach", "humpback", "digits", "balls")
                 )
             )
         failed = []

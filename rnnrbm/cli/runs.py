@@ -34,8 +34,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="bach, humpback, jsb, nottingham, piano-midi, musedata, digits or mnist; a file of data or sound; or "
-            "a folder of MIDI or sound files."
+            help="bach, humpback, jsb, nottingham, piano-midi, musedata, digits, mnist or balls; a file of data or "
+            "sound; or a folder of MIDI or sound files."
         ),
     ] = None,
     out: Annotated[

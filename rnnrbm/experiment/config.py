@@ -84,13 +84,18 @@ class Data(Settings):
         For a folder: fractions of the files for training, validation and test. They add up to 1. Less than three
         recordings are divided by time.
     seed : int
-        For a folder: seed of the random split. For images: seed of the pixels that are sampled.
+        For a folder: seed of the random split. For images: seed of the pixels that are sampled. For ``"balls"``: seed
+        of how balls start.
     binarise : {"sampled", "threshold", "none"}
         For images: how grey pixels become 0 and 1. With ``"sampled"``, a pixel is 1 with the probability that is its
         grey value; with ``"threshold"``, if that is above one half. With ``"none"`` pixels stay grey, from 0 to 1.
     with_labels : bool
         For images with labels: a frame is the pixels of an image and its class, so that a model can tell the class of
         an image, and draw images of a class.
+    resolution : int
+        For ``"balls"``: height and width of a frame, pixels.
+    n_sequences : int
+        For ``"balls"``: films for training. Memory grows with their number and with the square of the resolution.
     low, high : float
         For a MIDI folder, JSON or a pickle: MIDI note numbers of the first and the last column. For sound: the band of
         frequencies, hertz.
@@ -138,6 +143,8 @@ class Data(Settings):
     seed: Seed | None = None
     binarise: Literal["sampled", "threshold", "none"] | None = None
     with_labels: bool | None = None
+    resolution: Count | None = None
+    n_sequences: Count | None = None
     low: Annotated[Int | Float, Field(ge=0)] | None = None
     high: Annotated[Int | Float, Field(ge=0)] | None = None
     drums: bool | None = None

@@ -20,7 +20,7 @@ from rnnrbm.scoring.autoregression import ColumnGaussian
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Image", "LogProbability", "mean_scores"]
+__all__ = ["Image", "LogProbability", "check_pixels", "mean_scores"]
 
 LogProbability = Callable[[np.ndarray], np.ndarray]
 
@@ -108,56 +108,7 @@ class Image:
         return f"{n_visible} column{'' if n_visible == 1 else 's'}, images of {kind}{how}"
 
     def check(self, piece: ArrayLike, *, n_visible: int | None = None, where: str = "") -> np.ndarray:
-        prefix = f"{where}: " if where else ""
-        n_pixels = self.height * self.width
-        piece = plain(piece, where or "piece")
-        try:
-            array = np.asarray(piece)
-        except ValueError as error:
-            raise ValueError(f"{prefix}rows of different lengths; expected an array of images x pixels") from error
-        if array.shape[1:] == self.shape and len(array):
-            array = array.reshape(len(array), n_pixels)
-        if array.ndim != 2 or 0 in array.shape:
-            raise ValueError(
-                f"{prefix}an array of shape {array.shape}; expected (images, {n_pixels}) or (images, {self.height}, "
-                f"{self.width}), at least one image"
-            )
-        if array.shape[1] != n_pixels:
-            single = (
-                ". One image has a piece of its own: give [images], not images" if array.shape == self.shape else ""
-            )
-            turned = ". Images come first: give its transpose" if array.shape[0] == n_pixels else ""
-            raise ValueError(
-                f"{prefix}{array.shape[1]} columns (shape {array.shape}); expected {n_pixels}, the pixels of an image "
-                f"of {self.height} x {self.width}{single or turned}"
-            )
-        if n_visible is not None and n_visible != n_pixels:
-            raise ValueError(f"{prefix}images of {n_pixels} pixels; expected {n_visible} columns")
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"{prefix}values of type {array.dtype}; expected numbers from 0 to 1")
-        wrong = ~((array == 0) | (array == 1)) if self.is_discrete else ~((array >= 0) & (array <= 1))
-        if wrong.any():
-            raise ValueError(f"{prefix}{self._wrong_pixels(array, wrong)}")
-        return np.ascontiguousarray(array, np.uint8 if self.is_discrete else np.float32)
-
-    def _wrong_pixels(self, array: np.ndarray, wrong: np.ndarray) -> str:
-        """Return what to say about values that are no pixels of this kind."""
-        i, j = (int(k) for k in np.argwhere(wrong)[0])
-        value, greatest = array[i, j].item(), float(np.nanmax(array)) if not np.isnan(array).all() else math.nan
-        if value != value:
-            advice = "replace or leave out missing values"
-        elif 1 < greatest <= 255 and not (array < 0).any():
-            advice = f"divide by the greatest possible value, {'255' if greatest > 16 else 'such as 16 or 255'}"
-            if self.is_discrete:
-                advice += ", and make pixels binary by rnnrbm.io.image_sets.binarise"
-        elif self.is_discrete and 0 < value < 1:
-            advice = (
-                "make grey pixels binary by rnnrbm.io.image_sets.binarise, or give the kind Image without binarised"
-            )
-        else:
-            advice = "scale the pixels to 0 to 1"
-        expected = "0 and 1" if self.is_discrete else "numbers from 0 to 1"
-        return f"{int(wrong.sum())} pixels are not {expected}, the first is {value} in image {i}, column {j}; {advice}"
+        return check_pixels(piece, self.shape, binary=self.is_discrete, n_visible=n_visible, where=where)
 
     def mismatch(self, other: FrameKind) -> Mismatch:
         if not isinstance(other, Image):
@@ -280,6 +231,91 @@ class Image:
 
     def folder_options(self, n_visible: int) -> dict[str, Any]:
         raise ValueError("a folder of MIDI or sound files holds no images; give an .npz file")
+
+
+def check_pixels(
+    piece: ArrayLike,
+    shape: tuple[int, int],
+    *,
+    binary: bool = False,
+    name: str = "an image",
+    n_visible: int | None = None,
+    where: str = "",
+) -> np.ndarray:
+    """Return images as rows of pixels, or say what is wrong with them.
+
+    Parameters
+    ----------
+    piece : array-like, shape (n, height * width) or (n, height, width)
+        Pixels from 0 to 1.
+    shape : (int, int)
+        Height and width of an image.
+    binary : bool
+        Whether pixels must be 0 and 1.
+    name : str
+        What an image is, with its article, for the message.
+    n_visible : int, optional
+        Number of pixels expected by other data or a model.
+    where : str
+        What the piece is, for the message.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, height * width)
+        float32, of binary images uint8, contiguous in memory; `piece` itself if it is that already.
+
+    Raises
+    ------
+    ValueError
+        If the array has another shape, there is no image, or a value is no pixel.
+    """
+    prefix, one, (height, width) = f"{where}: " if where else "", name.split()[-1], shape
+    n_pixels, several = height * width, f"{one}s"
+    piece = plain(piece, where or "piece")
+    try:
+        array = np.asarray(piece)
+    except ValueError as error:
+        raise ValueError(f"{prefix}rows of different lengths; expected an array of {several} x pixels") from error
+    if array.shape[1:] == shape and len(array):
+        array = array.reshape(len(array), n_pixels)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"{prefix}an array of shape {array.shape}; expected ({several}, {n_pixels}) or ({several}, {height}, "
+            f"{width}), at least one {one}"
+        )
+    if array.shape[1] != n_pixels:
+        own = f". One {one} has a piece of its own: give [{several}], not {several}" if array.shape == shape else ""
+        turned = f". {several.capitalize()} come first: give its transpose" if array.shape[0] == n_pixels else ""
+        raise ValueError(
+            f"{prefix}{array.shape[1]} columns (shape {array.shape}); expected {n_pixels}, the pixels of {name} of "
+            f"{height} x {width}{own or turned}"
+        )
+    if n_visible is not None and n_visible != n_pixels:
+        raise ValueError(f"{prefix}{several} of {n_pixels} pixels; expected {n_visible} columns")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{prefix}values of type {array.dtype}; expected numbers from 0 to 1")
+    wrong = ~((array == 0) | (array == 1)) if binary else ~((array >= 0) & (array <= 1))
+    if wrong.any():
+        raise ValueError(f"{prefix}{_wrong_pixels(array, wrong, binary, one)}")
+    return np.ascontiguousarray(array, np.uint8 if binary else np.float32)
+
+
+def _wrong_pixels(array: np.ndarray, wrong: np.ndarray, binary: bool, one: str) -> str:
+    """Return what to say about values that are no pixels."""
+    i, j = (int(k) for k in np.argwhere(wrong)[0])
+    value, greatest = array[i, j].item(), float(np.nanmax(array)) if not np.isnan(array).all() else math.nan
+    if value != value:
+        advice = "replace or leave out missing values"
+    elif 1 < greatest <= 255 and not (array < 0).any():
+        advice = f"divide by the greatest possible value, {'255' if greatest > 16 else 'such as 16 or 255'}"
+        if binary:
+            advice += ", and make pixels binary by rnnrbm.io.image_sets.binarise"
+    elif binary and 0 < value < 1:
+        advice = "make grey pixels binary by rnnrbm.io.image_sets.binarise, or give the kind Image without binarised"
+    else:
+        advice = "scale the pixels to 0 to 1"
+    expected = "0 and 1" if binary else "numbers from 0 to 1"
+    return f"{int(wrong.sum())} pixels are not {expected}, the first is {value} in {one} {i}, column {j}; {advice}"
 
 
 def mean_scores(each: Sequence[np.ndarray]) -> dict[str, float]:

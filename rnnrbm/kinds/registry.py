@@ -12,11 +12,12 @@ from rnnrbm.kinds.labelled_image import LabelledImage
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.spectrogram import Spectrogram
 from rnnrbm.kinds.vectors import Vectors
+from rnnrbm.kinds.video import Video
 
 __all__ = ["KINDS", "from_record", "to_record"]
 
 #: name in files -> the class of the kind
-KINDS: dict[str, type] = {kind.name: kind for kind in (PianoRoll, Spectrogram, Vectors, Image, LabelledImage)}
+KINDS: dict[str, type] = {kind.name: kind for kind in (PianoRoll, Spectrogram, Vectors, Image, LabelledImage, Video)}
 
 
 def to_record(kind: FrameKind) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Plots of rolls, sound, images, training and models.
+"""Plots of rolls, sound, images, films, training and models.
 
 Every function uses matplotlib's objects, never ``pyplot``: it needs no display, does not change the user's backend, and
 figures are freed like any other object. Every function returns ``(fig, ax)``: the figure, and its axes or an array of
@@ -10,6 +10,7 @@ from rnnrbm.plot.canvas import save
 from rnnrbm.plot.comparison import column_statistics, statistics
 from rnnrbm.plot.curves import learning_curves
 from rnnrbm.plot.fan import fan
+from rnnrbm.plot.moving import film_statistics, film_strip, moving_images, write_gif
 from rnnrbm.plot.pictures import filters, frames, piano_roll
 from rnnrbm.plot.sound import sound_statistics, spectrogram
 from rnnrbm.plot.tiles import filter_tiles, image_pairs, image_statistics, image_tiles
@@ -17,6 +18,8 @@ from rnnrbm.plot.tiles import filter_tiles, image_pairs, image_statistics, image
 __all__ = [
     "column_statistics",
     "fan",
+    "film_statistics",
+    "film_strip",
     "filter_tiles",
     "filters",
     "frames",
@@ -24,9 +27,11 @@ __all__ = [
     "image_statistics",
     "image_tiles",
     "learning_curves",
+    "moving_images",
     "piano_roll",
     "save",
     "sound_statistics",
     "spectrogram",
     "statistics",
+    "write_gif",
 ]

@@ -16,8 +16,9 @@ from rnnrbm.plot.canvas import ACCENT, INK, axes_of, finish, matrix, named_sets
 
 __all__ = ["filter_tiles", "image_pairs", "image_statistics", "image_tiles"]
 
-#: colours of pixels and of weights, and of the gaps between images: pale beside white paper, dark beside pale weights
-_GREY, _DIVERGING = ("gray_r", "#c9ced6"), ("RdBu_r", "#3d434b")
+#: colours of pixels and of weights, and of the gaps between images: pale beside white paper, dark beside pale weights,
+#: bluish beside black and white
+_GREY, _DIVERGING, _LIGHT = ("gray_r", "#c9ced6"), ("RdBu_r", "#3d434b"), ("gray", "#5f7f9f")
 _MOST_TICKS = 20  # classes that all have their number below the axis
 _LETTER = 0.07  # inches of a letter of a label
 _LONGEST = 7.0  # inches of the longer side of a new figure
@@ -32,6 +33,7 @@ def image_tiles(
     title: str | None = None,
     symmetric: bool = False,
     separate: bool = True,
+    light: bool = False,
 ) -> tuple[Figure, Axes]:
     """Draw images side by side, row by row, as one picture.
 
@@ -52,6 +54,8 @@ def image_tiles(
         Draw weights: 0 is white, positive numbers are red and negative ones blue, up to the greatest magnitude.
     separate : bool
         Leave a gap of one pixel between images.
+    light : bool
+        Draw light, as in a film: 0 is black and 1 is white.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def image_tiles(
     full = np.full((n_rows * n_columns, height, width), np.nan)
     full[:n] = pictures
     grid = _grid(full.reshape(n_rows, n_columns, height, width), separate)
-    return _draw(grid, ax, title, symmetric)
+    return _draw(grid, ax, title, _DIVERGING if symmetric else _LIGHT if light else _GREY)
 
 
 def filter_tiles(
@@ -159,7 +163,7 @@ def image_pairs(
     if len({each.shape for each in pictures}) > 1:
         found = ", ".join(f"{label!r}: {each.shape}" for label, each in zip(labels, pictures, strict=True))
         raise ValueError(f"rows of images of different shapes ({found}); expected as many images of one size in each")
-    figure, ax = _draw(_grid(np.stack(pictures), True), ax, title, False, left=_LETTER * max(map(len, labels)))
+    figure, ax = _draw(_grid(np.stack(pictures), True), ax, title, left=_LETTER * max(map(len, labels)))
     height = pictures[0].shape[1]
     ax.set_yticks([row * (height + 1) + (height - 1) / 2 for row in range(len(labels))], labels)
     return figure, ax
@@ -276,7 +280,7 @@ def _grid(tiles: np.ndarray, separate: bool) -> np.ndarray:
 
 
 def _draw(
-    grid: np.ndarray, ax: Axes | None, title: str | None, symmetric: bool, left: float = 0.0
+    grid: np.ndarray, ax: Axes | None, title: str | None, colours: tuple[str, str] = _GREY, left: float = 0.0
 ) -> tuple[Figure, Axes]:
     """Draw a picture of many images, beside `left` inches of labels."""
     inches = max(_LONGEST - left, _LONGEST / 2) / grid.shape[1]
@@ -285,15 +289,15 @@ def _draw(
     figure, ax = axes_of(ax, (max(grid.shape[1] * inches, 1.5) + left, max(grid.shape[0] * inches, 1.0) + 0.3))
     finite = grid[np.isfinite(grid)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    if symmetric:
+    if colours == _DIVERGING:
         high = max(abs(low), abs(high)) or 1.0
         low = -high
     elif low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    colours, gap = _DIVERGING if symmetric else _GREY
+    name, gap = colours
     ax.imshow(
         grid,
-        cmap=colormaps[colours].with_extremes(bad=gap),
+        cmap=colormaps[name].with_extremes(bad=gap),
         vmin=low,
         vmax=high,
         interpolation="auto",
