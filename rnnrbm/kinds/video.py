@@ -16,7 +16,7 @@ from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn
 from rnnrbm.io.formats import read_npy, write_npy
 from rnnrbm.kinds.image import Image, check_pixels
 from rnnrbm.kinds.vectors import Vectors
-from rnnrbm.pieces import chunks
+from rnnrbm.pieces import chunks, column_moments
 from rnnrbm.scoring import linear_baselines
 
 if TYPE_CHECKING:
@@ -101,8 +101,12 @@ class Video:
         return 128
 
     def unit_name(self, train: Pieces) -> str:
-        """Gaussian units whose standard deviations depend on the past, as for :class:`rnnrbm.kinds.vectors.Vectors`."""
-        return self.vectors.unit_name(train)
+        """Gaussian units of one standard deviation, that of a change of a pixel from frame to frame.
+
+        It is fixed: most pixels do not change at all, so a learned one could become as small as it likes.
+        """
+        changes = column_moments(np.diff(part, axis=0) for part in chunks(as_pieces(train), overlap=1))
+        return f"gaussian:{max(float(np.sqrt(changes.variance.mean())), 0.01):.3g}"
 
     def describe(self, n_visible: int) -> str:
         duration = "" if self.seconds_per_frame is None else f", {self.seconds_per_frame:g} s per frame"

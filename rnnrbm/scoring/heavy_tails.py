@@ -43,7 +43,7 @@ class RobustAutoregression:
     scale : numpy.ndarray, shape (n_visible, n_visible)
         Scale matrix of the errors.
     degrees : float
-        Degrees of freedom.
+        Degrees of freedom; infinite for normal errors.
     """
 
     mean: np.ndarray
@@ -58,8 +58,10 @@ class RobustAutoregression:
         return len(self.weights) // len(self.mean)
 
     @classmethod
-    def fit(cls, train: Sequence[np.ndarray], order: int = 1) -> RobustAutoregression:
+    def fit(cls, train: Sequence[np.ndarray], order: int = 1, degrees: float = DEGREES) -> RobustAutoregression:
         """Estimate from pieces (T, n_visible), from the first 20 000 frames or a little more.
+
+        With infinite `degrees` the errors are normal, and all frames count alike.
 
         Raises
         ------
@@ -82,7 +84,9 @@ class RobustAutoregression:
         # at first, errors are changes from frame to frame, and their scale is a median: wild frames do not set it
         changes = outputs - inputs[:, :n]
         usual = np.maximum(np.median(np.abs(changes), axis=0) / 0.6745, _LEAST)
-        weight = (DEGREES + n) / (DEGREES + np.square(changes / usual).sum(axis=1))
+        weight = np.ones(len(outputs))
+        if math.isfinite(degrees):
+            weight = (degrees + n) / (degrees + np.square(changes / usual).sum(axis=1))
         for _ in range(_N_ROUNDS):
             weighted = inputs * weight[:, None]
             moments = weighted.T @ inputs
@@ -92,8 +96,10 @@ class RobustAutoregression:
             errors = outputs - inputs @ solution
             scale = (errors * weight[:, None]).T @ errors / len(errors)
             scale[np.arange(n), np.arange(n)] += _LEAST**2
-            weight = (DEGREES + n) / (DEGREES + _distances(scale, errors))
-        return cls(mean, solution[:-1], solution[-1], scale)
+            if math.isinf(degrees):
+                break
+            weight = (degrees + n) / (degrees + _distances(scale, errors))
+        return cls(mean, solution[:-1], solution[-1], scale, degrees)
 
     def mean_of(self, piece: np.ndarray) -> np.ndarray:
         """Expected frames (T, n_visible), each given the true frames before it."""
@@ -107,6 +113,8 @@ class RobustAutoregression:
     def draw_errors(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Sample what a frame adds to what was expected: (n, n_visible)."""
         normal = rng.standard_normal((n, len(self.mean))) @ np.linalg.cholesky(self.scale).T
+        if math.isinf(self.degrees):
+            return np.asarray(normal)
         return np.asarray(normal / np.sqrt(rng.chisquare(self.degrees, (n, 1)) / self.degrees))
 
     def frame_log_likelihoods(self, piece: np.ndarray) -> np.ndarray:
@@ -114,6 +122,8 @@ class RobustAutoregression:
         n, d = len(self.mean), self.degrees
         errors = np.asarray(piece, float) - self.mean_of(piece)
         _, log_det = np.linalg.slogdet(self.scale)
+        if math.isinf(d):
+            return np.asarray(-0.5 * (_distances(self.scale, errors) + log_det + n * math.log(2.0 * math.pi)))
         constant = math.lgamma((d + n) / 2) - math.lgamma(d / 2) - 0.5 * (n * math.log(d * math.pi) + log_det)
         return np.asarray(constant - 0.5 * (d + n) * np.log1p(_distances(self.scale, errors) / d))
 

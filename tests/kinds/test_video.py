@@ -164,7 +164,14 @@ def test_a_run_on_bouncing_balls(tmp_path, monkeypatch):
     }  # fmt: skip
     assert {path.name for path in (out / "samples").iterdir()} == {f"sample-1.{each}" for each in ("npy", "gif", "png")}
     results = json.loads((out / "results.json").read_text())
-    assert set(results["baselines"]) == {"column Gaussian", "previous + Gaussian", "VAR(1)", "VAR(2)", "VAR(3)"}
+    assert set(results["baselines"]) == {
+        "column Gaussian",
+        "previous + Gaussian",
+        "VAR(1)",
+        "VAR(2)",
+        "VAR(3)",
+        "VAR(3), heavy tails",
+    }
     assert set(results["statistics"]["samples"]) == {
         "mean_pixel", "standard_deviation", "autocorrelation", "mean_change"
     }  # fmt: skip
