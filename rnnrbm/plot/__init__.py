@@ -10,8 +10,10 @@ from rnnrbm.plot.canvas import save
 from rnnrbm.plot.comparison import column_statistics, statistics
 from rnnrbm.plot.curves import learning_curves
 from rnnrbm.plot.pictures import filters, frames, piano_roll
+from rnnrbm.plot.skeleton import stick_figures
 from rnnrbm.plot.sound import sound_statistics, spectrogram
 from rnnrbm.plot.tiles import filter_tiles, image_pairs, image_statistics, image_tiles
+from rnnrbm.plot.trajectories import trajectories
 
 __all__ = [
     "column_statistics",
@@ -27,4 +29,6 @@ __all__ = [
     "sound_statistics",
     "spectrogram",
     "statistics",
+    "stick_figures",
+    "trajectories",
 ]
