@@ -176,7 +176,7 @@ def baselines(
         str,
         typer.Option(
             help="bach, humpback, jsb, nottingham, piano-midi, musedata, digits or mnist; a file of data or sound; or "
-            "a folder of MIDI or sound files."
+            "a folder of MIDI, sound or CSV files."
         ),
     ] = "bach",
     split: Annotated[str, typer.Option(help="Pieces to score: train, valid or test.")] = "test",

@@ -328,14 +328,14 @@ def write_table(path: Path, values: ArrayLike, names: Sequence[str]) -> None:
     ----------
     path : pathlib.Path
     values : array_like, shape (T, n)
-        Written with up to fifteen digits.
+        Written with as many digits as it takes to read them back as they are.
     names : sequence of str
         Names of the columns.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([f"{value:.15g}" for value in row] for row in np.asarray(values, float).tolist())
+    writer.writerows(map(repr, row) for row in np.asarray(values, float).tolist())
     with atomic(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
@@ -409,7 +409,7 @@ def _of_arrays(path: Path, suffix: str) -> dict[str, Table]:
         if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "biuf":
             raise ValueError(
                 f"{where} is an array of shape {array.shape} of {array.dtype}; expected (frames, columns) of real "
-                f"numbers, neither of them 0{', as array[:, None] has' if array.ndim == 1 else ''}"
+                f"numbers, neither of them 0{'; of one column, give array[:, None]' if array.ndim == 1 else ''}"
             )
         values = np.asarray(array, float)
         if not np.isfinite(values).all():
