@@ -643,7 +643,7 @@ def test_unknown_files(tmp_path):
         load(str(tmp_path / "none"))
     (tmp_path / "a.xls").write_text("1,0")
     with pytest.raises(ValueError, match=r"a.xls: unknown kind of file '.xls'; expected .mat, .npz"):
-        load(tmp_path / "a.csv")
+        load(tmp_path / "a.xls")
     (tmp_path / "a.mid").write_bytes(b"")
     with pytest.raises(ValueError, match=r"for MIDI, give the folder, or .* rnnrbm.midi.read"):
         load(tmp_path / "a.mid")

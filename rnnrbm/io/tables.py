@@ -11,6 +11,7 @@ import math
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ TABLE_SUFFIXES = (".csv", ".tsv")
 #: Options of `load_tables`.
 FOR_TABLES = ("split", "seed", "seconds_per_frame", "skip_columns")
 
-_DELIMITERS = ("\t", ";", ",")  # the first of these that the first line has; a comma may be that of a decimal number
+_DELIMITERS = ("\t", ";", ",")  # in this order, as a comma may be that of a decimal number
 _FEWEST_ROWS = 10  # of a sequence whose first column may be taken for times
 _SHOWN = 10  # names in a message
 #: Changes of a column that rounding alone makes, relative to its values.
@@ -213,7 +214,8 @@ def standardise(path: Path, parts: dict[str, list[np.ndarray]]) -> Standardised:
         )
 
     def scaled(values: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray((values[:, varies] - mean[varies]) / deviation[varies], np.float32)
+        with np.errstate(over="ignore"):  # the kind of frame says which value is too large
+            return np.ascontiguousarray((values[:, varies] - mean[varies]) / deviation[varies], np.float32)
 
     pieces = {split: [scaled(each) for each in of_split] for split, of_split in parts.items()}
     return Standardised(pieces, tuple(mean.tolist()), tuple(deviation.tolist()))
@@ -261,8 +263,8 @@ def by_time(
 def read_table(path: Path) -> Table:
     """Read a CSV file: a row for each frame, and perhaps a header of names.
 
-    The delimiter is a tab, a semicolon or a comma: the first of these that the first line has. Numbers have a decimal
-    point. Empty lines are passed over.
+    The delimiter is a tab, a semicolon or a comma: the first of these that the first two lines have equally often.
+    Numbers have a decimal point. Empty lines are passed over.
 
     Raises
     ------
@@ -282,8 +284,7 @@ def read_table(path: Path) -> Table:
         ) from None
     if "\0" in text:
         raise ValueError(f"{path}: has zero bytes, so it is no text; expected a CSV file, saved as UTF-8")
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
+    delimiter = _delimiter(text)
     rows: list[list[float]] = []
     lines: list[int] = []
     header: list[str] | None = None
@@ -338,6 +339,15 @@ def write_table(path: Path, values: ArrayLike, names: Sequence[str]) -> None:
     writer.writerows(map(repr, row) for row in np.asarray(values, float).tolist())
     with atomic(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _delimiter(text: str) -> str:
+    """Return the mark between the cells of a table."""
+    lines = list(islice((line for line in io.StringIO(text) if line.strip()), 2))
+    found = [mark for mark in _DELIMITERS if lines and mark in lines[0]]
+    # a name in quotes may have another mark, and so may a name without them
+    alike = [mark for mark in found if lines[0].count(mark) == lines[-1].count(mark)]
+    return next(iter(alike or found), ",")
 
 
 def _is_header(cells: list[str]) -> bool:

@@ -118,10 +118,10 @@ class Vectors:
         Values of the columns that are constant in training are not looked at.
         """
         given = np.asarray(values, float)
-        if not self.mean:
+        if self.mean:
+            given = (given[:, self.kept] - np.array(self.mean)[self.kept]) / np.array(self.deviation)[self.kept]
+        with np.errstate(over="ignore", invalid="ignore"):  # `check` says which value is too large
             return np.ascontiguousarray(given, np.float32)
-        scaled = (given[:, self.kept] - np.array(self.mean)[self.kept]) / np.array(self.deviation)[self.kept]
-        return np.ascontiguousarray(scaled, np.float32)
 
     def converts(self, kind: FrameKind) -> bool:
         """Return whether :meth:`converted` can make frames of another kind: all columns have names and are here."""

@@ -40,6 +40,22 @@ def test_delimiters_and_headers_are_found(tmp_path, delimiter, header):
     np.testing.assert_array_equal(read.values, [[1, -2.5, 300], [4, 5.25, 6]])
 
 
+def test_a_mark_in_a_name_is_no_delimiter(tmp_path):
+    read = read_table(write(tmp_path / "a.csv", "time,heat;1,b\n1,2,3\n"))
+    assert read.names == ("time", "heat;1", "b")
+    assert read_table(write(tmp_path / "a.csv", '"a;b"\n1\n2\n')).names == ("a;b",)
+    read = read_table(write(tmp_path / "a.csv", "x, in m;y\n1;2\n"))
+    assert read.names == ("x, in m", "y")
+
+
+def test_a_value_that_is_too_large_beside_the_others_is_named(tmp_path):
+    values = walk(20, 0)
+    values[-1, 1] = 1e300
+    write_table(tmp_path / "a.csv", values, "xyz")
+    with pytest.raises(ValueError, match=r"a\.csv: a, test\[0\]: 1 values are not finite, the first is inf in frame 2"):
+        load(tmp_path / "a.csv")
+
+
 def test_what_is_written_is_read(tmp_path):
     values, names = walk(7, 0) * 1e5, ["a,b", 'c "d"', "é"]
     write_table(tmp_path / "a.csv", values, names)
