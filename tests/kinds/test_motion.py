@@ -39,7 +39,7 @@ def test_joints_by_hand():
 
 def test_columns_are_those_of_the_root_and_of_each_joint():
     assert BODY.columns[5:] == ("height", *(f"{side} foot {axis}" for side in ("left", "right") for axis in "xyz"))
-    assert BODY.n_columns == 12 if hasattr(BODY, "n_columns") else len(BODY.columns) == 12
+    assert len(BODY.columns) == 12
     assert BODY.describe(12).endswith("0.05 s per frame, poses of a skeleton of 3 joints")
     assert BODY.sample_length == 80
     assert replace(BODY, seconds_per_frame=None).sample_length == 120
