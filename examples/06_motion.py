@@ -3,11 +3,11 @@
     python examples/06_motion.py            49 joint angles (fetched once, 1.4 MB), about three minutes
     python examples/06_motion.py --smoke    a test run of a few seconds, on a curve that is made up
 
-An RNN-RBM of real numbers stands beside linear models. Its standard deviations depend on the past, and the three latest
-frames set its biases directly, so it begins as the best linear model that it knows (autoregression with heavy tails)
-and learns what is not linear. The table has the squared error of the next frame, summed over a frame, mean over the
-frames from the fourth of each sequence on; and of forecasts ten frames ahead, whose samples are scored by the continuous
-ranked probability score (CRPS: smaller is better).
+An RNN-RBM of real numbers stands beside linear models. Its standard deviations depend on the past, and the three
+latest frames set its biases directly, so it begins as the best linear model that it knows (autoregression with heavy
+tails) and learns what is not linear. The table has the squared error of the next frame, summed over a frame, mean
+over the frames from the fourth of each sequence on; and of forecasts ten frames ahead, whose samples are scored by
+the continuous ranked probability score (CRPS: smaller is better).
 
 The pictures are in ``runs/06_motion``: ``fan.png`` has a forecast of a test sequence, ``ahead.png`` the errors from one
 to ten frames ahead, and ``samples.png`` a test sequence and a sample of the same length.
@@ -49,7 +49,12 @@ if args.smoke:
     settings, n_samples, sizes = {"epochs": 2}, 4, {"n_hidden": 4, "n_recurrent": 5}
 
 model = rnnrbm.build(
-    "rnn-rbm", data.n_visible, visible=data.kind.unit_name(both), autoregressive=data.kind.autoregressive, seed=0, **sizes
+    "rnn-rbm",
+    data.n_visible,
+    visible=data.kind.unit_name(both),
+    autoregressive=data.kind.autoregressive,
+    seed=0,
+    **sizes,
 )
 began = time.perf_counter()
 for row in rnnrbm.fit(model, both, seed=0, **settings):
@@ -64,7 +69,9 @@ def sampled(history, steps, n, seed):
 
 # The next frame: the mean of 50 chains of 50 Gibbs steps, which begin at the frame before.
 own = expect_blocks(model, data.test, n_samples=n_samples, k=50, start="previous")
-errors = {"copy": next_frame_error(ColumnGaussian(np.zeros(data.n_visible), np.ones(data.n_visible), True).mean_of, data.test)}
+errors = {
+    "copy": next_frame_error(ColumnGaussian(np.zeros(data.n_visible), np.ones(data.n_visible), True).mean_of, data.test)
+}
 for order in (1, 2, 3):
     linear = VectorAutoregression.fit(data.train, data.valid, order)
     errors[f"VAR({order})"] = next_frame_error(linear.mean_of, data.test)
@@ -79,7 +86,9 @@ ahead = {
 }
 print(f"\n{'':<20} {'next frame':>10} {f'{n_ahead} ahead':>10} {'CRPS, 1':>8} {f'CRPS, {n_ahead}':>8}")
 for name, scores in ahead.items():
-    print(f"{name:<20} {errors[name]:10.3f} {scores.squared_error[-1]:10.2f} {scores.crps[0]:8.4f} {scores.crps[-1]:8.4f}")
+    print(
+        f"{name:<20} {errors[name]:10.3f} {scores.squared_error[-1]:10.2f} {scores.crps[0]:8.4f} {scores.crps[-1]:8.4f}"
+    )
 print(f"({ahead['copy'].n_forecasts} forecasts of {n_samples} samples; the RNN-RBM trained for {seconds:.0f} s)")
 
 piece = max(data.test, key=len)
@@ -95,7 +104,9 @@ for ax, what in zip(figure.subplots(1, 2), ("squared_error", "crps"), strict=Tru
 plot.save(figure, args.out / "ahead.png")
 sample = rnnrbm.generate(model, len(piece), prime=piece[:10], seed=2)[0]
 figure = Figure(figsize=(9, 5), layout="constrained")
-for ax, (title, values) in zip(figure.subplots(2, 1, sharex=True), {"test sequence": piece, "sample": sample}.items(), strict=True):
+for ax, (title, values) in zip(
+    figure.subplots(2, 1, sharex=True), {"test sequence": piece, "sample": sample}.items(), strict=True
+):
     plot.frames(values, ax=ax, title=title)
 plot.save(figure, args.out / "samples.png")
 print(data.kind.statistics([sample]), data.kind.statistics(data.test))

@@ -32,12 +32,23 @@ from rnnrbm.io.image_sets import IMAGE_SETS, Binarise, check_binarise, load_digi
 from rnnrbm.io.mat import read_mat
 from rnnrbm.io.midi import GridOptions
 from rnnrbm.io.midi_folder import DEFAULT_STEPS, MIDI_SUFFIXES, load_folder, midi_files
+from rnnrbm.io.motion import (
+    MOTION,
+    MOTION_OPTIONS,
+    MOTION_SECONDS,
+    load_mit_mocap,
+    load_motion,
+    motion_layout,
+    read_sequences,
+)
 from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, check_roll, transpose
 from rnnrbm.io.sound import SOUND_SUFFIXES, sound_files
 from rnnrbm.io.sound_folder import SOUND_DEFAULTS, SPECTROGRAM, SoundOptions, is_sound, load_sounds, spectral_options
 from rnnrbm.io.splits import DEFAULT_SPLIT, has_splits
+from rnnrbm.io.tables import FOR_TABLES, VECTORS, is_table, load_tables
 from rnnrbm.kinds.image import Image
 from rnnrbm.kinds.labelled_image import LabelledImage
+from rnnrbm.kinds.motion import Motion
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.spectrogram import Spectrogram
@@ -51,6 +62,7 @@ __all__ = [
     "Dataset",
     "Image",
     "LabelledImage",
+    "Motion",
     "PianoRoll",
     "Spectrogram",
     "Vectors",
@@ -82,7 +94,7 @@ _HUMPBACK_SPECTROGRAM = {
 }
 _HUMPBACK = {"segments": "none", "max_seconds": 10.0}
 
-_NAMES = ("bach", "humpback", *BENCHMARK_SETS, *IMAGE_SETS, "balls")
+_NAMES = ("bach", "humpback", *BENCHMARK_SETS, *IMAGE_SETS, "balls", "mit-mocap")
 _FOR_MIDI = ("steps_per_beat", "split", "seed", "low", "high", "seconds_per_frame", "rule", "drums", "pedal")
 _FOR_SOUND = ("split", "seed", "low", "high", *SoundOptions.__annotations__)
 
@@ -94,6 +106,7 @@ class LoadOptions(GridOptions, SoundOptions, total=False):
     with_labels: bool
     resolution: int
     n_sequences: int
+    skip_columns: Sequence[str | int]
 
 
 def load(
@@ -137,6 +150,13 @@ def load(
         - a folder of MIDI files (``.mid``, ``.midi``, ``.kar``), searched with its sub-folders. If
           it has sub-folders ``train``, ``valid`` and ``test``, they are the splits. A file that
           cannot be used is left out with a warning;
+        - ``"mit-mocap"``: motion capture of people who walk, 49 standardised columns, as published with the temporal
+          sigmoid belief network (Gan et al. 2015). The file is looked for in the folder that RNNRBM_DATA names and its
+          sub-folder ``mocap``, then fetched once;
+        - a ``.mat`` file in that layout (``train_data`` and ``test_data``), or in that of the conditional RBM (Taylor
+          et al. 2006; ``Motion`` and ``skel``): see `rnnrbm.io.motion`;
+        - a CSV file (``.csv``, ``.tsv``), a folder of such files, an ``.npy`` file, or an ``.npz`` file of other
+          arrays: sequences of real numbers, such as readings of sensors; see `rnnrbm.io.tables.load_tables`;
         - a folder of sound files (WAV, FLAC, OGG and others), likewise, or a single one: spectrograms.
 
         A string that is one of the names means that set: write ``"./bach"`` for a folder so called.
@@ -145,7 +165,8 @@ def load(
     split : three floats, optional
         For a folder without sub-folders of splits: the fractions of files for training, validation and test; they
         add up to 1. The default is 0.7, 0.15 and 0.15. Each split gets at least one file. Less than three recordings
-        (or groups of them) are divided by time, with gaps of a second or a twentieth of all between the sets.
+        (or groups of them) are divided by time, with gaps of a second or a twentieth of all between the sets. Less
+        than three tables, and motion capture, are divided by time too, without gaps.
     seed : int, optional
         For such a folder: decides which piece goes where, by default 0. The same files, `split` and `seed` give the
         same splits. For images: decides which pixels are 1 if they are sampled, by default 0. For ``"balls"``: decides
@@ -167,7 +188,11 @@ def load(
     steps_per_beat : int, optional
         Frames in a beat (quarter note). For ``"bach"``: 1 (default), 2 or 4. For a MIDI folder: any, by default 2
         (eighth notes).
-    seconds_per_frame, rule, drums, pedal : optional
+    skip_columns : sequence of str or int, optional
+        For tables: names of columns that are left out, or their numbers from 0, such as a column of times.
+    seconds_per_frame : float, optional
+        For tables and motion capture: duration of a frame in seconds. For a MIDI folder: see `rnnrbm.midi.read`.
+    rule, drums, pedal : optional
         For a MIDI folder: see `rnnrbm.midi.read`. By the rule ``"published"``, rolls are made as those of the benchmark
         sets were, and a frame is an eighth note.
     low, high : float, optional
@@ -257,6 +282,9 @@ def load(
         contents = read_mat(locate(source))
         steps = {"steps_per_beat": BENCHMARK_SETS[source].steps_per_beat}
         return _dataset(contents._replace(name=source, record=contents.record | steps), source)
+    if source == "mit-mocap":
+        _refuse(given, "the published set 'mit-mocap', which comes as it is", ())
+        return _dataset(load_mit_mocap(), source)
     if source == "":  # else Path would take it for the current folder
         raise ValueError(_unknown_name(""))
     path = Path(source)
@@ -264,6 +292,12 @@ def load(
     if kind == SPECTROGRAM:
         _refuse(given, f"sound ({path})", _FOR_SOUND)
         return _dataset(load_sounds(path, progress=progress, **given), str(path))
+    if kind == VECTORS:
+        _refuse(given, f"real numbers ({path})", FOR_TABLES)
+        return _dataset(load_tables(path, progress=progress, **given), str(path))
+    if layout := motion_layout(path):
+        _refuse(given, f"motion capture ({path})", MOTION_OPTIONS if layout == MOTION else ())
+        return _dataset((load_motion if layout == MOTION else read_sequences)(path, **given), str(path))
     for name in ("low", "high"):  # note numbers, which are whole
         if isinstance(given.get(name), float) and given[name].is_integer():
             given[name] = int(given[name])
@@ -281,9 +315,9 @@ def load(
         if suffix in MIDI_SUFFIXES:
             hint = "; for MIDI, give the folder, or read one file with rnnrbm.midi.read"
         raise ValueError(
-            f"{path}: unknown kind of file {path.suffix!r}; expected .mat, .npz (as written by "
-            f"`save`), .json, .pickle, .pkl, a sound file ({', '.join(SOUND_SUFFIXES[:3])} ...) or a folder of MIDI or "
-            f"sound files{hint}"
+            f"{path}: unknown kind of file {path.suffix!r}; expected .mat, .npz, .npy, .csv, .tsv, .json, "
+            f".pickle, .pkl, a sound file ({', '.join(SOUND_SUFFIXES[:3])} ...) or a folder of MIDI, sound or CSV "
+            f"files{hint}"
         )
     if suffix in WITH_RANGE:
         _refuse(given, f"{path.name}, whose splits and frames are what they are", ("low", "high"))
@@ -335,6 +369,10 @@ def resolved(source: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
         if not has_splits(path):  # else these say where a piece goes
             has |= {"split": DEFAULT_SPLIT, "seed": 0}
         has |= {"low": PIANO[0], "high": PIANO[1], "rule": "sounding", "drums": False, "pedal": False}
+    elif kind == VECTORS:
+        has = {} if has_splits(path) else {"split": DEFAULT_SPLIT, "seed": 0}
+    elif is_path(source) and motion_layout(path) == MOTION:
+        has = {"split": DEFAULT_SPLIT, "seconds_per_frame": MOTION_SECONDS}
     elif path.suffix.lower() in WITH_RANGE and source not in _NAMES:
         has = {"low": PIANO[0], "high": PIANO[1]}
     return has | options
@@ -346,7 +384,7 @@ def is_path(source: str | os.PathLike[str]) -> bool:
 
 
 def kind_of_files(source: str | os.PathLike[str]) -> str | None:
-    """Return the name of the kind of frame that `load` makes of MIDI or sound files, as options say.
+    """Return the name of the kind of frame that `load` makes of MIDI files, sound files or tables, as options say.
 
     It is None for other sources, whose frames are what they are.
 
@@ -358,26 +396,32 @@ def kind_of_files(source: str | os.PathLike[str]) -> str | None:
     if source == "humpback":
         return SPECTROGRAM
     path = Path(source)
-    if not is_path(source) or not path.is_dir():
-        return SPECTROGRAM if is_path(source) and is_sound(path) else None
+    if not is_path(source):
+        return None
+    if not path.is_dir():
+        return SPECTROGRAM if is_sound(path) else VECTORS if is_table(path) else None
     sounds, midi = sound_files(path), midi_files(path)
     if sounds and midi:
         raise ValueError(
             f"{path}: holds {len(midi)} MIDI files, such as {midi[0].name}, and {len(sounds)} sound files, such as "
             f"{sounds[0].name}; put those to be read into a folder of their own"
         )
-    return SPECTROGRAM if sounds else PIANO_ROLL
+    return SPECTROGRAM if sounds else VECTORS if not midi and is_table(path) else PIANO_ROLL
 
 
 def matched(dataset: Dataset, kind: FrameKind) -> Dataset:
     """Return a data set as a model of another kind of frame reads it, as far as that is possible.
 
-    Each set of sounds is standardised by its own training set; a model reads values that are standardised by what it
-    was trained on. A model of labelled images reads images with their labels.
+    Each set of sounds, sensors or motions is standardised by its own training set; a model reads values that are
+    standardised by what it was trained on. A model of labelled images reads images with their labels.
     """
     own = dataset.kind
     if isinstance(own, Image) and isinstance(kind, LabelledImage) and dataset.labels is not None:
         return dataset.with_labels(kind.n_classes)
+    if isinstance(own, Vectors | Motion) and own != kind and own.converts(kind):
+        target: Any = replace(kind, seconds_per_frame=own.seconds_per_frame)  # type: ignore[type-var]
+        parts = {split: [own.converted(each, target) for each in getattr(dataset, split)] for split in SPLITS}
+        return Dataset(dataset.name, **parts, kind=target, names=dataset.names, labels=dataset.labels)
     if not (isinstance(own, Spectrogram) and isinstance(kind, Spectrogram)) or own == kind:
         return dataset
     target = replace(own, mean=kind.mean, deviation=kind.deviation) if len(own.mean) == len(kind.mean) else own
@@ -453,8 +497,8 @@ def _unknown_name(name: str) -> str:
     guess = f" (did you mean {near!r}?)" if near else ""
     return (
         f"unknown data set {name!r}{guess}: expected one of {', '.join(_NAMES)}, or the path of a "
-        ".mat, .npz, .json, .pickle or sound file or of a folder of MIDI or sound files, and there is no file of that "
-        "name"
+        ".mat, .npz, .npy, .csv, .json, .pickle or sound file or of a folder of MIDI, sound or CSV files, and there is "
+        "no file of that name"
     )
 
 

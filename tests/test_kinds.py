@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from rnnrbm import datasets
-from rnnrbm.datasets import Dataset, Image, LabelledImage, PianoRoll, Spectrogram, Vectors, Video
+from rnnrbm.datasets import Dataset, Image, LabelledImage, Motion, PianoRoll, Spectrogram, Vectors, Video
 from rnnrbm.experiment import run
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.setup import resolved
@@ -46,15 +46,27 @@ def labelled(seed):
     return [np.concatenate([piece, 1 - piece[:, 4:]], axis=1) for piece in first]
 
 
+#: a pelvis with a spine, of which six of nine columns vary
+BODY = Motion(
+    0.04, ("pelvis", "spine"), (-1, 0), (0, 0, 0, -50, 0, 200), (1.6, 1.5, 0, 40, -2, 880, 0, 0.3, 0.1),
+    (0.05, 0.1, 0.03, 12, 0, 20, 0, 0.2, 0),
+)  # fmt: skip
+
+
+def standard(seed):
+    return [(piece - np.arange(WIDTH)) / 2 for piece in reals(seed)]
+
+
 #: kinds of each class, pieces that fit it, and the suffix of its files
 EXAMPLES = {
     "piano-roll": (PianoRoll(60, 2), bits, ".mid"),
     "vectors": (Vectors(0.02), reals, ".npy"),
-    "spectrogram": (CALLS, lambda seed: [(piece - np.arange(WIDTH)) / 2 for piece in reals(seed)], ".npy"),
+    "spectrogram": (CALLS, standard, ".npy"),
     "image": (Image(2, 3, "sampled"), bits, ".npy"),
     "grey image": (Image(3, 2), greys, ".npy"),
     "labelled image": (LabelledImage(2, 2, 2, "sampled"), labelled, ".npz"),
     "video": (Video(2, 3, 0.04), greys, ".npy"),
+    "motion": (BODY, standard, ".npy"),
 }
 
 
@@ -142,6 +154,7 @@ def test_statistics_and_pictures(example, tmp_path):
     by_hand = {
         "piano-roll": lambda piece: piece.sum(axis=1),
         "vectors": lambda piece: np.sqrt((piece**2).mean(axis=1)),
+        "motion": lambda piece: np.sqrt((piece**2).mean(axis=1)),
         "spectrogram": lambda piece: (piece * CALLS.deviation + CALLS.mean).mean(axis=1) + 90,
         "image": lambda piece: piece.sum(axis=1) / WIDTH,
         "labelled-image": lambda piece: piece[:, :4].sum(axis=1) / 4,
@@ -163,9 +176,11 @@ def test_what_is_written_is_read_back(example, tmp_path):
     kind, (train, _, _), suffix = example
     train[0][-1, 0] = 1  # MIDI does not end in silence
     files = kind.write(tmp_path, "a.b", train[0], sound=False)
-    pictures = ["a.b.gif"] if kind.name == "video" else []
-    assert [path.name for path in files] == [f"a.b{suffix}", *pictures]
-    np.testing.assert_array_equal(kind.read(files[0], WIDTH)[0], train[0])
+    others = {"motion": ["a.b.csv", "a.b.gif"], "video": ["a.b.gif"]}.get(kind.name, [])
+    assert [path.name for path in files] == [f"a.b{suffix}", *others]
+    # a table has original units, in six digits after those of the deviation
+    tolerance = 2e-6 if kind.name == "motion" else 0
+    np.testing.assert_allclose(kind.read(files[0], WIDTH)[0], train[0], rtol=0, atol=tolerance)
     (tmp_path / f"bad{suffix}").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=f"bad{suffix}"):
         kind.read(tmp_path / f"bad{suffix}", WIDTH)
@@ -208,7 +223,7 @@ def test_a_data_set_of_any_kind_is_saved_and_loaded(example, tmp_path):
         (lambda: Image(4, True), "width=True"),
         (lambda: Image(binarised="drawn"), "binarised='drawn': expected one of 'sampled'"),
         (lambda: Image(binarised=["sampled"]), "binarised="),
-        (lambda: from_record({"kind": "motion"}), "motion"),
+        (lambda: from_record({"kind": "gesture"}), "gesture"),
     ],
 )
 def test_wrong_kinds_are_refused(make, word):

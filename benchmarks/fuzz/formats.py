@@ -269,6 +269,40 @@ def _notmats() -> list[bytes]:
         return [matlab.HEADER + file.getvalue()[128:]]
 
 
+#: readings of sensors: with and without a header, with times and with a constant column
+_READINGS = [
+    b"time,heat;1,b c\n" + b"".join(b"%d.5,%d,-%d.25e1\n" % (i, i * i % 7, i % 3) for i in range(12)),
+    b"x;y\r\n" + b"".join(b"%d;2.5\r\n" % (i % 4) for i in range(9)),
+    b"1\t2\n3\t5\n4\t4\n0\t1\n",
+]
+
+
+@cache
+def _motions() -> list[bytes]:
+    """Return MATLAB files of poses: sequences with a skeleton, and sequences alone."""
+    import scipy.io
+
+    rng = np.random.default_rng(0)
+    root = np.column_stack([1.5 + 0.1 * rng.normal(size=(9, 2)), rng.normal(size=(9, 4))])
+    cells = np.empty((1, 2), object)
+    cells[0] = [
+        np.column_stack([each, 0.3 * each[:, :3], np.tile([0, 90, -800], (len(each), 1))]) for each in (root, -root[:5])
+    ]
+    cells[0, 1][:, :2] += np.pi
+    tree = np.empty((1, 2), [(name, object) for name in ("children", "parent", "or", "offset")])
+    tree[0, 0] = ([[2]], np.zeros((0, 0)), [[1, 2, 3]], [[4, 5, 6]])
+    tree[0, 1] = (np.zeros((0, 0)), [[1]], [[7, 8, 9]], [[10, 11, 12]])
+    found = []
+    for variables in (
+        {"Motion": cells, "skel": {"tree": tree, "type": "mit"}},
+        {"train_data": cells, "test_data": cells},
+    ):
+        with io.BytesIO() as file:
+            scipy.io.savemat(file, variables)
+            found.append(matlab.HEADER + file.getvalue()[128:])
+    return found
+
+
 _VECTORS: list[np.ndarray] = [
     np.linspace(-1, 1, 20).reshape(5, 4).astype(np.float32),
     np.eye(4),
@@ -317,6 +351,13 @@ FORMATS: dict[str, Format] = {
         **{**_MIDI, "errors": ("TooLarge",)},
     ),
     "mat": Format("a.mat", _mats, lambda rng, seeds: matlab.mat_mutant(rng, _trees()), f"{_READERS}:data_set"),
+    "motion": Format(
+        "a.mat",
+        _motions,
+        lambda rng, seeds: matlab.mat_mutant(rng, [matlab.elements(data[128:]) for data in seeds]),
+        f"{_READERS}:data_set",
+    ),
+    "readings": Format("a.csv", lambda: _READINGS, sounds.text_mutant, f"{_READERS}:data_set"),
     "npz": Format("a.npz", read=f"{_READERS}:data_set", **_zipped(_data_sets)),
     "roll": Format("a.npz", read=f"{_READERS}:roll", **_zipped(lambda: _SINGLE)),
     "pypianoroll": Format("a.npz", read=f"{_READERS}:roll", **_zipped(_tracks, "info.json")),

@@ -28,20 +28,25 @@ def register(app: typer.Typer) -> None:
 def fetch(
     names: Annotated[
         list[str],
-        typer.Argument(help="jsb, nottingham, piano-midi, musedata, or all of these; or mnist.", metavar="NAME..."),
+        typer.Argument(
+            help="jsb, nottingham, piano-midi, musedata, or all of these; mnist, or mit-mocap.", metavar="NAME..."
+        ),
     ],
 ) -> None:
     """Download benchmark data sets that are missing, and print the path and a summary of each."""
     with friendly():
         from rnnrbm import datasets
+        from rnnrbm.io import download
         from rnnrbm.io.benchmark_sets import BENCHMARK_SETS, locate
         from rnnrbm.io.image_sets import locate_mnist
+        from rnnrbm.io.motion import MIT_MOCAP
 
         wanted = [each for name in names for each in (BENCHMARK_SETS if name == "all" else [name])]
-        unknown = [name for name in names if name not in (*BENCHMARK_SETS, "mnist", "all")]
+        unknown = [name for name in names if name not in (*BENCHMARK_SETS, "mnist", "mit-mocap", "all")]
         if unknown:  # before anything is fetched
             raise ValueError(
-                f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(BENCHMARK_SETS)}, mnist, or all"
+                f"cannot fetch {', '.join(unknown)}; expected one or more of {', '.join(BENCHMARK_SETS)}, mnist, "
+                "mit-mocap, or all"
                 + "".join(
                     f"; {name!r} comes with the library"
                     for name in unknown
@@ -51,7 +56,10 @@ def fetch(
         failed = []
         for name in dict.fromkeys(wanted):
             try:
-                paths = locate_mnist().values() if name == "mnist" else [locate(name)]
+                if name == "mnist":
+                    paths = list(locate_mnist().values())
+                else:
+                    paths = [download.locate(MIT_MOCAP) if name == "mit-mocap" else locate(name)]
             except (OSError, ValueError) as error:  # the others may be there
                 failed.append(str(error))
                 continue

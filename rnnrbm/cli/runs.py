@@ -34,8 +34,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="bach, humpback, jsb, nottingham, piano-midi, musedata, digits, mnist or balls; a file of data or "
-            "sound; or a folder of MIDI or sound files."
+            help="bach, humpback, jsb, nottingham, piano-midi, musedata, digits, mnist, balls or mit-mocap; a file of "
+            "data or sound; or a folder of MIDI, sound or CSV files."
         ),
     ] = None,
     out: Annotated[
@@ -181,7 +181,7 @@ def generate(
             "By default as in the run, usually 1."
         ),
     ] = None,
-    prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, a sound file, or .npy.")] = None,
+    prime: Annotated[Path | None, typer.Option(help="File to continue: MIDI, a sound file, CSV, or .npy.")] = None,
     prime_frames: Annotated[int | None, typer.Option(min=1, help="Frames of it to use; by default 16.")] = None,
     drop_prime: Annotated[bool, typer.Option("--drop-prime", help="Leave the primer out of the files.")] = False,
     tempo: Annotated[

@@ -175,8 +175,8 @@ def baselines(
     data: Annotated[
         str,
         typer.Option(
-            help="bach, humpback, jsb, nottingham, piano-midi, musedata, digits, mnist or balls; a file of data or "
-            "sound; or a folder of MIDI or sound files."
+            help="bach, humpback, jsb, nottingham, piano-midi, musedata, digits, mnist, balls or mit-mocap; a file of "
+            "data or sound; or a folder of MIDI, sound or CSV files."
         ),
     ] = "bach",
     split: Annotated[str, typer.Option(help="Pieces to score: train, valid or test.")] = "test",

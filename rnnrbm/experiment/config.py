@@ -73,11 +73,13 @@ class Data(Settings):
     Attributes
     ----------
     source : str
-        Name of a data set, a file, or a folder of MIDI or sound files.
+        Name of a data set, a file, or a folder of MIDI, sound or CSV files.
     steps_per_beat : int
         Frames per beat (quarter note): 1, 2 or 4 for ``"bach"``, any number for a MIDI folder.
     seconds_per_frame : float
-        For a MIDI folder: duration of a frame in seconds, instead of `steps_per_beat`.
+        Duration of a frame in seconds: for a MIDI folder instead of `steps_per_beat`; for tables and motion capture.
+    skip_columns : list of str or int
+        For tables: names of columns that are left out, or their numbers from 0, such as a column of times.
     original_key : bool
         For ``"bach"``: keep each piece in its original key.
     split : (float, float, float)
@@ -138,6 +140,7 @@ class Data(Settings):
     source: str = "bach"
     steps_per_beat: Count | None = None
     seconds_per_frame: Positive | None = None
+    skip_columns: tuple[str | Number, ...] | None = None
     original_key: bool | None = None
     split: tuple[Positive, Positive, Positive] | None = None
     seed: Seed | None = None

@@ -46,8 +46,9 @@ def forecast_file(
     check_primable(run)
     history, _ = run.kind.read(path, run.model.n_visible)
     start = run.start if init_states is None else None
+    model: Any = run.model
     found = forecast(
-        run.model,
+        model,
         history,
         steps,
         n_samples,
@@ -72,7 +73,7 @@ def write_forecast(run: Run, history: np.ndarray, found: Forecast, folder: Path,
     """
     from rnnrbm import plot
 
-    kind: Any = run.kind
+    kind: Any = getattr(run.kind, "values", run.kind)  # of motion: its columns
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.npz", folder / f"{name}.png"]
     quantiles = found.quantile(QUANTILES)

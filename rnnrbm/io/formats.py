@@ -21,6 +21,7 @@ from rnnrbm.io.notes import read_json, read_pickle
 from rnnrbm.io.rolls import SPLITS, Contents, TooLarge, check_roll, check_size, unreadable
 
 __all__ = [
+    "LONGEST_RECORD",
     "PLAIN",
     "WITH_RANGE",
     "load_roll",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 _LONGEST = 10_000  # characters of a name
-_LONGEST_RECORD = 250_000  # ... of the record of a kind of frame, which may have numbers for each column
+LONGEST_RECORD = 250_000  # ... of the record of a kind of frame, which may have numbers for each column
 _PIECE = 200  # bytes that an array and its name take, whatever they hold
 
 
@@ -62,7 +63,7 @@ def read_npz(path: Path) -> Contents:
             f"{path}: has no {', '.join(missing)}; expected a file written by rnnrbm.datasets.save or 'rnnrbm convert'"
         )
     for key in ("name", "kind", *(f"{split}_names" for split in SPLITS)):
-        _check_text(data[key], f"{path}: {key}", _LONGEST_RECORD if key == "kind" else _LONGEST)
+        _check_text(data[key], f"{path}: {key}", LONGEST_RECORD if key == "kind" else _LONGEST)
     if data["name"].ndim or data["kind"].ndim:
         raise ValueError(
             f"{path}: name and kind have shapes {data['name'].shape} and {data['kind'].shape}; expected texts"

@@ -7,6 +7,7 @@ import math
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ import numpy as np
 from rnnrbm.io import rolls as limits
 from rnnrbm.io.rolls import PIANO, PIANO_ROLL, SPLITS, Contents, TooLarge, check_roll, check_size, unreadable
 
-__all__ = ["load_variables", "read_mat"]
+__all__ = ["load_variables", "read_mat", "variable_names"]
 
 # Types of the elements of a MATLAB 5 file: numbers, text, and what holds other elements.
 _TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18}
-_INT32, _UINT32, _MATRIX, _COMPRESSED, _UTF32 = 5, 6, 14, 15, 18
-# Classes of arrays: cells, text and numbers are what the layout has. An opaque one, of MATLAB's own, begins otherwise.
-_CLASSES, _CELL, _TEXT, _NUMBERS, _OPAQUE, _COMPLEX = range(1, 18), 1, 4, range(6, 16), 17, 0x800
+_INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED, _UTF32 = 1, 5, 6, 14, 15, 18
+# Classes of arrays: cells, structs, text and numbers are what the layouts have. An opaque one, of MATLAB's own, begins
+# otherwise.
+_CLASSES, _CELL, _STRUCT, _TEXT, _NUMBERS, _OPAQUE, _COMPLEX = range(1, 18), 1, 2, 4, range(6, 16), 17, 0x800
 
 
 #: Most elements in one: cells, which are pieces, of an array. The largest benchmark set has a thousandth of it.
 _MOST_ELEMENTS = 2**19
+_LONGEST_NAME = 64  # bytes of the name of a field, with a zero at its end
+_HEAD = 4096  # bytes of a variable in which its name stands
 
 
 def read_mat(path: Path) -> Contents:
@@ -44,7 +48,8 @@ def read_mat(path: Path) -> Contents:
     if missing:
         raise ValueError(
             f"{path}: has no {', '.join(missing)}; expected cell arrays {', '.join(keys.values())} "
-            "of piano-rolls, or a file written by `save`"
+            "of piano-rolls, train_data and test_data of real numbers, Motion and skel of motion capture, or a file "
+            "written by `save`"
         )
     rolls: dict[str, list[np.ndarray]] = {}
     names: dict[str, list[str]] = {}
@@ -67,7 +72,7 @@ def read_mat(path: Path) -> Contents:
 
 
 def load_variables(path: Path, names: list[str]) -> dict[str, Any]:
-    """Return some variables of a MATLAB 5 file: cell arrays, numbers and texts. Those that it lacks are left out.
+    """Return some variables of a MATLAB 5 file: cell arrays, structs, numbers and texts. Absent ones are left out.
 
     Raises
     ------
@@ -99,6 +104,32 @@ def load_variables(path: Path, names: list[str]) -> dict[str, Any]:
         except Exception as error:  # a damaged file makes scipy raise whatever it runs into
             raise unreadable(path, "a MATLAB 5 file", error, "get the file again") from error
     return contents
+
+
+def variable_names(path: Path) -> set[str]:
+    """Return the names of the variables of a MATLAB 5 file, as far as they can be read; none of another file.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be opened.
+    """
+    names: set[str] = set()
+    check_size(path.stat().st_size, path, "has")
+    data = path.read_bytes()
+    order = "<" if data[126:128] == b"IM" else ">"
+    # a damaged file raises whatever its reader runs into; who reads the variables says what is wrong with it
+    with suppress(Exception):
+        for kind, inside in _split(memoryview(data)[128:], order):
+            head = zlib.decompressobj().decompress(inside, _HEAD)[8:] if kind == _COMPRESSED else bytes(inside[:_HEAD])
+            at = 16  # after the flags
+            for _ in range(2):  # the shape, then the name
+                tag, size = struct.unpack_from(f"{order}II", head, at)
+                small = tag >> 16
+                start, length = (at + 4, small) if small else (at + 8, size)
+                at += 8 if small else 8 + size + -size % 8
+            names.add(head[start : start + length].decode("ascii"))
+    return names
 
 
 def _expand(data: Any, room: int, path: Path) -> bytes:
@@ -157,7 +188,8 @@ def _check_array(data: memoryview, order: str, wanted: set[bytes] | None = None)
     """Raise ValueError if the parts of an array are not those of its class. If names are given, others may be anything.
 
     An array has flags, whose lowest byte is its class, a shape, and a name. Then come numbers and perhaps imaginary
-    parts, or text, or as many arrays as there are cells.
+    parts, or text, or as many arrays as there are cells. A struct has the length of a field's name, the names, and an
+    array for each field of each of its elements.
     """
     if not data:  # an empty cell
         return
@@ -187,5 +219,32 @@ def _check_array(data: memoryview, order: str, wanted: set[bytes] | None = None)
             raise ValueError(f"{len(inside)} cells in a shape of {shape[:4]}")
         for _, cell in parts[3:]:
             _check_array(cell, order)
+    elif kind == _STRUCT:
+        n_fields = _number_of_fields(parts[3:5], order)
+        values = parts[5:]
+        if min(shape) < 0 or math.prod(shape) * n_fields != len(values) or {each for each, _ in values} - {_MATRIX}:
+            raise ValueError(
+                f"an array of class 2, of {n_fields} fields and {len(values)} values in a shape of {shape[:4]}"
+            )
+        for _, field in values:
+            _check_array(field, order)
     else:
         raise ValueError(f"an array of class {kind}, expected cells of arrays of numbers")
+
+
+def _number_of_fields(parts: list[tuple[int, memoryview]], order: str) -> int:
+    """Return how many fields a struct has, by the parts of it that are the length of a name and all names."""
+    if [kind for kind, _ in parts] != [_INT32, _INT8] or len(parts[0][1]) != 4:
+        raise ValueError("an array of class 2, a struct, without names of fields")
+    length = int(struct.unpack(f"{order}i", parts[0][1])[0])
+    names = bytes(parts[1][1])
+    if not 1 < length <= _LONGEST_NAME or not names or len(names) % length:
+        raise ValueError(f"an array of class 2, a struct, with names of {length} bytes in {len(names)}")
+    found = {names[i : i + length].partition(b"\0")[0] for i in range(0, len(names), length)}
+    if len(found) != len(names) // length or not all(name.isidentifier() for name in map(_ascii, found)):
+        raise ValueError("an array of class 2, a struct, with damaged names of fields")
+    return len(found)
+
+
+def _ascii(name: bytes) -> str:
+    return name.decode("ascii", "replace")

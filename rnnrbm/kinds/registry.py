@@ -9,6 +9,7 @@ from typing import Any, cast
 from rnnrbm.frames import FrameKind
 from rnnrbm.kinds.image import Image
 from rnnrbm.kinds.labelled_image import LabelledImage
+from rnnrbm.kinds.motion import Motion
 from rnnrbm.kinds.piano_roll import PianoRoll
 from rnnrbm.kinds.spectrogram import Spectrogram
 from rnnrbm.kinds.vectors import Vectors
@@ -17,7 +18,9 @@ from rnnrbm.kinds.video import Video
 __all__ = ["KINDS", "from_record", "to_record"]
 
 #: name in files -> the class of the kind
-KINDS: dict[str, type] = {kind.name: kind for kind in (PianoRoll, Spectrogram, Vectors, Image, LabelledImage, Video)}
+KINDS: dict[str, type] = {
+    kind.name: kind for kind in (PianoRoll, Spectrogram, Vectors, Image, LabelledImage, Video, Motion)
+}
 
 
 def to_record(kind: FrameKind) -> dict[str, Any]:

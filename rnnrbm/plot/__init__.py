@@ -12,8 +12,10 @@ from rnnrbm.plot.curves import learning_curves
 from rnnrbm.plot.fan import fan
 from rnnrbm.plot.moving import film_statistics, film_strip, moving_images, write_gif
 from rnnrbm.plot.pictures import filters, frames, piano_roll
+from rnnrbm.plot.skeleton import stick_figures
 from rnnrbm.plot.sound import sound_statistics, spectrogram
 from rnnrbm.plot.tiles import filter_tiles, image_pairs, image_statistics, image_tiles
+from rnnrbm.plot.trajectories import trajectories
 
 __all__ = [
     "column_statistics",
@@ -33,5 +35,7 @@ __all__ = [
     "sound_statistics",
     "spectrogram",
     "statistics",
+    "stick_figures",
+    "trajectories",
     "write_gif",
 ]

@@ -210,5 +210,5 @@ def test_the_readers_of_the_library_are_all_fuzzed():
     assert {*PLAIN, *WITH_RANGE} - {".pkl"} <= suffixes  # .pkl is .pickle
     own = {Path(f"a{suffix}").suffix for suffix, name in ANNOTATION_SUFFIXES.items() if name in NATIVE}
     assert own - {".tsv"} | {".wav"} <= suffixes  # .tsv is .csv
-    # read as "midi", "npy", "wav", "images" (also video) and "labelled-images"
-    assert set(KINDS) == {"piano-roll", "vectors", "spectrogram", "image", "labelled-image", "video"}
+    # read as "midi", "npy", "wav", "images" (also video), "labelled-images", and "readings", as motion is in a CSV file
+    assert set(KINDS) == {"piano-roll", "vectors", "spectrogram", "image", "labelled-image", "video", "motion"}

@@ -35,7 +35,7 @@ def test_a_file_that_cannot_be_opened_is_an_os_error(tmp_path):
         ({"kind": "x"}, "JSON"),
         ({"kind": "[1]"}, "JSON"),
         ({"kind": '{"low": 3}'}, "kind of frame None"),
-        ({"kind": '{"kind": "motion"}'}, "kind of frame 'motion'"),
+        ({"kind": '{"kind": "gesture"}'}, "kind of frame 'gesture'"),
         ({"kind": '{"kind": "piano-roll", "colour": 3}'}, "colour"),
         ({"kind": '{"kind": "piano-roll", "a\\nb": 3}'}, r"has no 'a\\nb'"),
         ({"kind": "[" * 9_000}, "JSON"),

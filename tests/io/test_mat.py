@@ -63,6 +63,11 @@ def train(kind: int, shape: tuple[int, ...], *parts: bytes) -> bytes:
     return array(kind, shape, *parts, name=b"traindata")
 
 
+def record(shape: tuple[int, ...], *values: bytes, names: bytes = b"ab\0\0c\0\0\0", length: int = 4) -> bytes:
+    """A struct of two fields."""
+    return train(2, shape, element(INT32, struct.pack("<i", length)), element(INT8, names), *values)
+
+
 NUMBERS = array(9, (2, 2), element(UINT8, bytes([0, 1, 1, 0])))
 SOUND = {name: array(1, (1, 1), NUMBERS, name=name) for name in (b"traindata", b"validdata", b"testdata")}
 
@@ -82,6 +87,19 @@ def test_the_sound_file_is_read(tmp_path):
         (train(1, (1, 1), array(5, (2, 2), element(UINT8, bytes(4)))), "an array of class 5, expected cells"),  # sparse
         (train(5, (1, 1), NUMBERS), "an array of class 5, expected cells"),
         (train(2, (2**31 - 1, 1), element(INT32, struct.pack("<i", 32)), element(INT8, b"")), "an array of class 2"),
+        (record((2**31 - 1, 1), NUMBERS, NUMBERS), "of 2 fields and 2 values in a shape of"),
+        (record((-1, -1), NUMBERS, NUMBERS), "of 2 fields and 2 values in a shape of"),
+        (record((1, 1), NUMBERS), "of 2 fields and 1 values"),
+        (record((1, 1), NUMBERS, element(UINT8, b"abcd")), "of 2 fields and 2 values"),
+        (record((1, 1), NUMBERS, array(9, (2, 2))), "an array of numbers in 3 parts"),
+        (record((1, 1), NUMBERS, NUMBERS, length=0), "names of 0 bytes in 8"),
+        (record((1, 1), NUMBERS, NUMBERS, length=3), "names of 3 bytes in 8"),
+        (record((1, 1), NUMBERS, NUMBERS, length=2**30), "names of 1073741824 bytes in 8"),
+        (record((1, 1), NUMBERS, NUMBERS, names=b"ab\0\0ab\0\0"), "damaged names of fields"),
+        (record((1, 1), NUMBERS, NUMBERS, names=b"ab\0\0\xff\0\0\0"), "damaged names of fields"),
+        (train(2, (1, 1), element(INT32, bytes(8)), element(INT8, b"ab\0\0"), NUMBERS), "without names of fields"),
+        (train(2, (1, 1), NUMBERS), "without names of fields"),
+        (train(2, (1, 1)), "without names of fields"),
         (train(1, (2**31 - 1, 1), NUMBERS), "1 cells in a shape of"),
         (train(1, (-1, -1), NUMBERS), "1 cells in a shape of"),
         (train(1, (1, 1), element(UINT8, b"abcd")), "1 cells in a shape of"),
@@ -102,6 +120,23 @@ def test_parts_that_do_not_fit_are_refused(tmp_path, cells, message, compressed)
     (tmp_path / "a.mat").write_bytes(mat(cells, SOUND[b"validdata"], SOUND[b"testdata"]))
     with pytest.raises(ValueError, match=rf"a\.mat: cannot be read as a MATLAB 5 file.*{message}"):
         load(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (0, 3)])
+def test_structs_are_read_as_they_are(tmp_path, shape):
+    n = 2 * shape[0] * shape[1]
+    (tmp_path / "a.mat").write_bytes(mat(record(shape, *[NUMBERS] * n)))
+    read = mat_files.load_variables(tmp_path / "a.mat", ["traindata"])["traindata"]
+    assert (read.shape, read.dtype.names) == (shape, ("ab", "c"))
+    for each in read.ravel():
+        np.testing.assert_array_equal(each["c"], [[0, 1], [1, 0]])
+    assert mat_files.variable_names(tmp_path / "a.mat") == {"traindata"}
+
+
+def test_damaged_structs_are_read_or_named(tmp_path):
+    inner = np.array([[(np.arange(3.0), "text"), (np.zeros((0, 0)), "b")]], [("numbers", object), ("words", object)])
+    scipy.io.savemat(tmp_path / "a.mat", {"traindata": {"tree": inner, "kind": "mit"}})
+    assert_damage_is_named(lambda path: mat_files.load_variables(path, ["traindata"]), tmp_path / "a.mat")
 
 
 def test_other_variables_may_be_of_any_class(tmp_path):
