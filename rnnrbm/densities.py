@@ -35,6 +35,7 @@ __all__ = [
     "check_density",
     "clamped",
     "map_biases",
+    "moved_bias",
     "set_fitted_bias",
     "visible_biases",
     "with_biases",
@@ -43,6 +44,8 @@ __all__ = [
 
 #: What a network may set of a density besides its biases: the log standard deviations of its visible units.
 LOG_SIGMA = "log_sigma"
+#: Greatest logarithm of the factor by which a network changes a standard deviation.
+MOST_LOG_FACTOR = 1.5
 
 
 @runtime_checkable
@@ -227,6 +230,19 @@ def visible_biases(visible: Unit) -> tuple[str, ...]:
 def bias_of(density: Any, name: str) -> TensorVariable:
     """Return what a network sets, by its name: a field of the density, or the standard deviations of its frames."""
     return density.visible.log_sigma if name == LOG_SIGMA else getattr(density, name)
+
+
+def moved_bias(density: Any, name: str, by: TensorVariable) -> TensorVariable:
+    """Return what a network sets, by its name, moved by what the network says.
+
+    A standard deviation is multiplied by a factor between exp(-1.5) and exp(1.5): without bounds, a sample with large
+    values could lead to ever larger ones.
+    """
+    bias = bias_of(density, name)
+    if name != LOG_SIGMA:
+        return bias + by
+    most = np.asarray(MOST_LOG_FACTOR, by.dtype)
+    return bias + most * pt.tanh(by / most)
 
 
 def with_biases(density: Any, biases: Mapping[str, TensorVariable]) -> Any:

@@ -31,8 +31,8 @@ from rnnrbm.densities import (
     FrameDensity,
     NormalizedDensity,
     at_temperature,
-    bias_of,
     check_density,
+    moved_bias,
     with_biases,
 )
 from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
@@ -143,7 +143,7 @@ class SequenceModel(NamedTuple):
             return self.density
         names = zip(self.density.biases, self.bias_weights, strict=True)
         return with_biases(
-            self.density, {name: bias_of(self.density, name) + project_bias(output, W) for name, W in names}
+            self.density, {name: moved_bias(self.density, name, project_bias(output, W)) for name, W in names}
         )
 
     def frames(self, v: TensorVariable, start: TensorVariable | None = None) -> tuple[Any, TensorVariable]:

@@ -47,6 +47,8 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
         "01_bach": r"this RNN-RBM +-\d+\.\d+ \+- ",
         "02_own_midi": r"-\d+\.\d+ \+- ",
         "04_harmonize": r"notes a frame \(Bach \d\.\d\d\), below the soprano \d+% of them are Bach's",
+        "06_motion": r"RNN-RBM +\d+\.\d+ +\d+\.\d+ +\d+\.\d+ +\d+\.\d+",
+        "07_balls": r"\d+\.\d+  RNN-RBM, 2 chains of 2 steps",
         "05_vocalizations": r"VAR\(3\) +-?\d+\.\d+ +\d+\.\d+",
         "10_rbm_or_autoencoder": r"denoising autoencoder +\d+\.\d +\d+\.\d+ +\d+\.\d +\d+\.\d+%",
         "11_growing_k": r"tempering +1 +\d+ +-\d+\.\d+ \+- \d+\.\d+ +0\.\d+",

@@ -282,9 +282,11 @@ def test_a_run_on_vectors(tmp_path):
     tables = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert tables["model"]["visible"] == "gaussian:conditional"
     assert tables["model"]["autoregressive"] == 3
+    few = resolved(Config().replaced({"data.source": str(tmp_path / "walk.npz")})).model
+    assert (few.n_hidden, few.n_recurrent) == (16, 16)  # there are few frames
     assert tables["training"]["transpose_range"] == [0, 0]
     assert tables["generation"]["k"] == 2  # as chosen
-    assert resolved(Config().replaced({"data.source": str(tmp_path / "walk.npz")})).generation.k == 40  # as in training
+    assert resolved(Config().replaced({"data.source": str(tmp_path / "walk.npz")})).generation.k == 10  # as in training
     assert resolved(Config().replaced({"data.source": str(tmp_path / "walk.npz"), "training.k": 7})).generation.k == 7
     assert tables["run"]["data"]["kind"] == "vectors"
     assert sorted(os.listdir(tmp_path / "run" / "samples")) == [

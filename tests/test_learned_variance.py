@@ -179,7 +179,7 @@ def test_standard_deviations_that_a_network_sets():
     h = np.array([[(i >> j) & 1 for j in range(4)] for i in range(16)])
     expected = []
     for t in range(len(piece)):
-        sigma = np.exp(p["log_sigma"] + u[t] @ p["W_ulog_sigma"])
+        sigma = np.exp(p["log_sigma"] + 1.5 * np.tanh(u[t] @ p["W_ulog_sigma"] / 1.5))
         b_v, b_h = p["b_v"] + u[t] @ p["W_uv"], p["b_h"] + u[t] @ p["W_uh"]
         a = b_v + h @ p["W"].T
         log_w = h @ b_h + (0.5 * (a / sigma) ** 2 + np.log(sigma) + 0.5 * np.log(2 * np.pi)).sum(axis=1)

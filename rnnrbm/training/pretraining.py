@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from rnnrbm.backend import engine
-from rnnrbm.densities import Independent
+from rnnrbm.densities import Independent, visible_biases
 from rnnrbm.networks import Memoryless
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.settings import Training
@@ -72,6 +72,15 @@ def stages(model: Any, settings: Training) -> Iterator[Stage]:
 
 
 def _predictor(model: SequenceModel, seed: int) -> SequenceModel:
-    """The model's network with independent units, with their own biases and weights."""
+    """The model's network with independent units.
+
+    These have biases and weights of their own. Only of real numbers they are those of the model: what the network says
+    there is the expected frame, with hidden units or without.
+    """
+    if not model.density.visible.is_discrete:
+        names = visible_biases(model.density.visible)
+        weights = dict(zip(model.density.biases, model.bias_weights, strict=True))
+        independent = Independent(model.density.b_v, model.density.visible)
+        return SequenceModel(model.network, independent, tuple(weights[name] for name in names))
     density = Independent(engine.shared(engine.to_numpy(model.density.b_v), "b_v", model.dtype), model.density.visible)
     return SequenceModel.init(model.network, density, seed=seed, dtype=model.dtype)

@@ -86,7 +86,8 @@ USUAL_OF_REAL_NUMBERS: dict[str, Any] = {
 #: motion capture ended at an error of 3.1 with the settings above, of 1.4 with these, where it began at 1.3.
 USUAL_OF_AUTOREGRESSION: dict[str, Any] = {
     "learning_rate": 2e-3,
-    "weight_decay": 0.0,
+    "k": 10,
+    "weight_decay": 0.15,
     "input_noise": 0.0,
     "state_dropout": [(0.0, 0.3), (0.95, 0.0)],
 }
@@ -290,13 +291,13 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
         )
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
+    if isinstance(model, SequenceModel) and _is_autoregressive(model) and "epochs" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"epochs": int(np.clip(FRAMES_READ // max(n_frames, 1), 10, 100))})
     settings = settings.model_copy(update=missing_settings(model, settings, single_frames=single_frames))
     for name, none in (("n_betas", 1), ("n_annealed", 0)):
         if getattr(settings, name) != none and not settings.persistent:
             raise ValueError(f"{name} ({getattr(settings, name)}) needs persistent chains: set persistent = true too")
     chosen = settings.model_fields_set
-    if isinstance(model, SequenceModel) and _is_autoregressive(model) and "epochs" not in chosen:
-        settings = settings.model_copy(update={"epochs": int(np.clip(FRAMES_READ // max(n_frames, 1), 10, 100))})
     if not single_frames or "row_length" in chosen:
         return settings
     if settings.context and "context" in chosen:
