@@ -30,7 +30,7 @@ from rnnrbm.scoring.likelihood import OF_ALL, usual_annealing
 from rnnrbm.scoring.result import LogLikelihood
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
-from rnnrbm.training.suitable import missing_settings, suitable_settings
+from rnnrbm.training.suitable import epochs_of, missing_settings, suitable_settings
 from rnnrbm.training.trainable import as_trainable, float_type
 
 __all__ = [
@@ -282,6 +282,7 @@ def resolved(settings: Config, data: datasets.Dataset | None = None) -> Config:
     trained = trained_as(model, data.kind)
     if isinstance(trained, SequenceModel):
         missing = missing_settings(model, settings.training)
+        missing |= epochs_of(model, settings.training, sum(map(len, data.train)))
     else:  # a resumed run reads all settings as chosen ones, so those that follow from others must stand there too
         training = settings.training.without_pretraining()
         n_frames = sum(map(len, data.train))

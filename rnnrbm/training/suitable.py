@@ -17,7 +17,7 @@ from rnnrbm.training.trainable import has_own_rule
 from rnnrbm.units import AtMostOne
 from rnnrbm.weights import as_layers, as_rbm, has_layers
 
-__all__ = ["missing_settings", "suitable_settings", "usual_rate", "usual_settings"]
+__all__ = ["epochs_of", "missing_settings", "suitable_settings", "usual_rate", "usual_settings"]
 
 #: Settings of sequence models and of frame densities alone.
 _OF_SEQUENCES = (
@@ -180,7 +180,11 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
         return usual | (USUAL_OF_LABELS if isinstance(model.density.visible, Joint) else {})
     if model.density.visible.is_discrete:
         return usual
-    return usual | USUAL_OF_REAL_NUMBERS | (USUAL_OF_AUTOREGRESSION if _is_autoregressive(model) else {})
+    usual |= USUAL_OF_REAL_NUMBERS
+    if _is_autoregressive(model):
+        usual |= USUAL_OF_AUTOREGRESSION
+        del usual["epochs"]  # see epochs_of
+    return usual
 
 
 def _is_autoregressive(model: SequenceModel) -> bool:
@@ -193,6 +197,13 @@ def _is_of_images(model: Any, single_frames: bool) -> bool:
     if not single_frames or not isinstance(model, SequenceModel) or model.network.n_outputs:
         return False
     return (has_layers(model.density) or model.normalized) and model.density.visible.is_discrete
+
+
+def epochs_of(model: Any, settings: Training, n_frames: int) -> dict[str, int]:
+    """Return the number of epochs if it is not set and depends on the number of frames, else nothing."""
+    if not isinstance(model, SequenceModel) or not _is_autoregressive(model) or "epochs" in settings.model_fields_set:
+        return {}
+    return {"epochs": int(np.clip(FRAMES_READ // max(n_frames, 1), 10, 100))}
 
 
 def _epochs_of_images(density: Any, n_frames: int) -> int:
@@ -291,8 +302,7 @@ def suitable_settings(model: Any, settings: Training, *, single_frames: bool, n_
         )
     if settings.averaging and any(np.dtype(p.type.dtype).kind != "f" for p in model.params):
         raise ValueError(f"averaging ({settings.averaging}) needs float parameters, and {kind} has others")
-    if isinstance(model, SequenceModel) and _is_autoregressive(model) and "epochs" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"epochs": int(np.clip(FRAMES_READ // max(n_frames, 1), 10, 100))})
+    settings = settings.model_copy(update=epochs_of(model, settings, n_frames))
     settings = settings.model_copy(update=missing_settings(model, settings, single_frames=single_frames))
     for name, none in (("n_betas", 1), ("n_annealed", 0)):
         if getattr(settings, name) != none and not settings.persistent:
