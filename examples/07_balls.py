@@ -34,7 +34,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--films", type=int, default=1000)
 parser.add_argument("--resolution", type=int, default=15)
 parser.add_argument("--units", type=int, default=500, help="of the recurrent network")
-parser.add_argument("--epochs", type=int, nargs=2, default=(30, 6), help="of the network alone, and of the whole")
+parser.add_argument("--epochs", type=int, nargs=2, default=(30, 3), help="of the network alone, and of the whole")
 parser.add_argument("--smoke", action="store_true")
 parser.add_argument("--out", type=Path, default=Path("runs/07_balls"))
 args = parser.parse_args()
@@ -60,8 +60,7 @@ settings = Training(
     pretrain_network=args.epochs[0],
     epochs=args.epochs[1],
     learning_rate=3e-3,
-    k=1,
-    start="data",
+    k=10,
     weight_decay=0.0,
     input_noise=0.0,
     input_dropout=0.0,
@@ -103,7 +102,9 @@ for i, piece in enumerate(few):
     with_last = np.concatenate([np.repeat(piece[19:20][None], len(drawn), axis=0), drawn], axis=1)
     moves += np.abs(np.diff(with_last, axis=1)).sum(axis=(0, 2)) / len(drawn) / len(few)
 true_moves = np.mean([np.abs(np.diff(piece[19 : 20 + ahead], axis=0)).sum(axis=1) for piece in few], axis=0)
+still = np.mean([np.square(piece[20 : 20 + ahead] - piece[19]).sum(axis=1) for piece in few], axis=0)
 print("ahead:          ", *(f"{i:7}" for i in range(1, ahead + 1)))
+print("error of a copy:", *(f"{x:7.2f}" for x in still))
 print("squared error:  ", *(f"{x:7.2f}" for x in errors))
 print("change, samples:", *(f"{x:7.2f}" for x in moves))
 print("change, films:  ", *(f"{x:7.2f}" for x in true_moves))
