@@ -191,7 +191,8 @@ class Model(Settings):
         Cell of the recurrent network. The 2012 tutorial uses ``"tanh"`` and the 2012 paper ``"sigmoid"``.
     n_hidden, n_recurrent : int
         Hidden units of the frame density (or of an MLP), and units of each layer of the recurrent network. If weights
-        are shared over pitch, these are the units of one note.
+        are shared over pitch, these are the units of one note. Of real numbers that are no sound there are fewer by
+        default, one for each 100 training frames, at least 16.
     n_layers : int
         Layers of the recurrent network; of a VAE, hidden layers of its encoder, and of its decoder.
     connections : {"plain", "residual", "skip"}

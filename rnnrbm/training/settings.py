@@ -157,7 +157,8 @@ class Training(Settings):
     Attributes
     ----------
     epochs : int
-        Passes over the training set; 0 only evaluates the initial model. By default 30 for real numbers.
+        Passes over the training set; 0 only evaluates the initial model. By default 30 for real numbers, and with
+        autoregressive connections 500 000 frames in all, in 10 to 100 epochs.
     pretrain_density, pretrain_network : int
         Epochs that train the frame density without a past, and then the network by predicting each unit of the next
         frame, before the joint training; see :mod:`rnnrbm.training.pretraining`.
@@ -167,7 +168,7 @@ class Training(Settings):
         independent, see :func:`rnnrbm.training.fit.fit`.
     k : int or list of (float, int)
         Gibbs steps of contrastive divergence (CD-k), constant or in stages: (0.0, 2), (0.5, 10) is 2 in the first half
-        of the epochs, then 10. By default 10 and then 40 for real numbers.
+        of the epochs, then 10. By default 10 and then 40 for real numbers, and 10 with autoregressive connections.
     start : {"data", "noise"} or None
         Where the Gibbs chains of a training step start. ``"noise"`` trains the chains that samples are made by, from
         their beginning: of real numbers a chain that starts at its datum hardly ever leaves its mode, and neither
@@ -206,7 +207,7 @@ class Training(Settings):
     weight_decay : float
         Decoupled weight decay: at every step, weights (not biases) shrink by this fraction times the learning rate
         (Loshchilov & Hutter, ICLR 2019). By default it is on for sequence models and frame densities only, and 0.3 for
-        real numbers.
+        real numbers, 0.15 with autoregressive connections.
     sparsity_target, sparsity_cost : float
         Wished mean activity of the hidden units of an RBM, by default 0.1, and the factor of the penalty on other
         means; a cost of 0 turns it off. See :func:`rnnrbm.rbm.sparsity_penalty`.
@@ -226,7 +227,7 @@ class Training(Settings):
     input_noise : float
         Standard deviation of normal noise that is added to a network's inputs during training, for frames of real
         numbers: it then relies less on details, which in its own samples differ from those of data. By default 0.3 for
-        real numbers, which have neither kind of dropout.
+        real numbers, which have neither kind of dropout; with autoregressive connections 0, and a dropout of outputs.
     carry : float
         Fraction of the rows of a batch in which the network never begins anew: each piece follows the state at the end
         of the batch before. Without such rows it meets no state that is older than a row, and a sample that is longer
