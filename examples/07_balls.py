@@ -3,10 +3,9 @@
     python examples/07_balls.py            15 x 15 pixels, 1000 films of 128 frames; about half an hour
     python examples/07_balls.py --smoke    a test run of a few seconds
 
-Three balls move in a box and bounce off its walls and each other (Sutskever & Hinton, "Learning multilevel distributed
-representations for high-dimensional sequences", AISTATS 2007). A linear model can continue a straight line, but not
-foresee a bounce. The RNN-RBM begins as that linear model; its recurrent network is trained first to expect the next
-frame (`pretrain_network`), then the whole model together.
+Three balls move in a box and bounce off its walls and each other (Sutskever & Hinton, AISTATS 2007). A linear model can
+continue a straight line, but not foresee a bounce. The RNN-RBM begins as that linear model; its recurrent network is
+trained first to expect the next frame (`pretrain_network`), then the whole model together.
 
 The table has the squared error of the next frame, summed over its pixels, mean over the frames from the fourth of each
 film on: for the model the mean of chains of Gibbs steps that begin at the frame before. Ten frames ahead it also says
@@ -19,7 +18,6 @@ The pictures are in ``runs/07_balls``: ``films.gif`` shows a test film beside co
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +70,10 @@ settings = Training(
     batch_size=24,
     row_length=64,
 )
-began = time.perf_counter()
 for name, part, own in stages(model, settings):
     gentle = own if name == "network" else own.model_copy(update={"learning_rate": 1e-3})
     for row in rnnrbm.fit(part, data.train, None, gentle):
         print(f"{name} epoch {row['epoch']:.0f}, loss {row['loss']:.1f}, {row['seconds']:.0f} s", flush=True)
-print(f"trained for {time.perf_counter() - began:.0f} s")
 model.save(args.out / "model.npz")
 
 
