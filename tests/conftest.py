@@ -3,6 +3,7 @@
 import gc
 import os
 
+import jax
 import pytensor
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,5 +40,21 @@ def pytest_runtest_logstart(nodeid: str) -> None:
     """Before the first test of a file, take what stays of earlier files out of Python's collections of garbage."""
     global _file
     if _file != (_file := nodeid.partition("::")[0]):
+        if n_mappings() > MOST_MAPPINGS:
+            gc.unfreeze()
+            jax.clear_caches()
         gc.collect()
         gc.freeze()
+
+
+#: Mappings of memory of a process; Linux allows it 65 530, and then a compilation aborts. Each program takes several.
+MOST_MAPPINGS = 25_000
+
+
+def n_mappings() -> int:
+    """Number of mappings of memory of this process; 0 where the system does not say."""
+    try:
+        with open("/proc/self/maps", "rb") as file:
+            return sum(1 for _ in file)
+    except OSError:
+        return 0
