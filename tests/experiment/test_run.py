@@ -86,6 +86,7 @@ def resolved(data):
         "hidden": "binary",
         "frames_per_bar": 0,
         "n_pitch_conv": 0,
+        "autoregressive": 0,
     }
     chosen = {f"model.{key}": value for key, value in own.items()}
     return tiny(data).replaced(chosen | {"training.learning_rate": 8e-3})
@@ -667,6 +668,10 @@ def test_a_damaged_checkpoint_is_named(tmp_path, whole):
         (
             {"config": {"model": {"n_hidden": 1, "n_recurrent": 1, "n_pitch_conv": 10**9}}},
             "n_pitch_conv is 1000000000, the parameters allow",
+        ),
+        (
+            {"config": {"model": {"n_hidden": 1, "n_recurrent": 1, "autoregressive": 10**9}}},
+            "autoregressive is 1000000000, the parameters allow",
         ),
         ({"n_visible": 13}, "belongs to another model: .*W has shape"),
         ({"kind": [1]}, r"kind is \[1\], expected dict"),
