@@ -46,7 +46,7 @@ def forecast(
     """Write samples, mean and quantiles of what comes after a file, and draw them as a fan."""
     with friendly():
         from rnnrbm.experiment import run
-        from rnnrbm.experiment.forecasts import forecast_file, write_forecast
+        from rnnrbm.experiment.forecasts import forecast_run, write_forecast
         from rnnrbm.scoring.likelihood import usable_states
 
         trained = run.load(run_folder)
@@ -61,7 +61,7 @@ def forecast(
             )
         if trained.state:
             tell(f"note: {trained.state}")
-        trained.kind.read(file, trained.model.n_visible)  # before data are loaded
+        history, _ = trained.kind.read(file, trained.model.n_visible)  # before data are loaded
         with ProgressBar() as bar:
             states, number = None, trained.config.generation.n_init_states
             if number and run.starts_from_states(trained):
@@ -69,8 +69,8 @@ def forecast(
                 missing = "Gibbs chains start from the frame before, and samples differ"
                 own = own_data(trained, changed, missing, bar.report)
                 states = None if own is None else usable_states(trained.model, own.train, number)
-            history, found = forecast_file(
-                trained, file, steps, n_samples=n_samples, seed=seed, k=k, init_states=states, mode=mode
+            found = forecast_run(
+                trained, history, steps, n_samples=n_samples, seed=seed, k=k, init_states=states, mode=mode
             )
             files = write_forecast(trained, history, found, folder, name)
         say(f"{steps} frames after {len(history)} of {file}, {n_samples} samples")

@@ -191,8 +191,8 @@ class Model(Settings):
         Cell of the recurrent network. The 2012 tutorial uses ``"tanh"`` and the 2012 paper ``"sigmoid"``.
     n_hidden, n_recurrent : int
         Hidden units of the frame density (or of an MLP), and units of each layer of the recurrent network. If weights
-        are shared over pitch, these are the units of one note. Of real numbers that are no sound there are fewer by
-        default, one for each 100 training frames, at least 16.
+        are shared over pitch, these are the units of one note. By default there are fewer for real numbers that are no
+        sound: one for each 100 training frames, at least 16.
     n_layers : int
         Layers of the recurrent network; of a VAE, hidden layers of its encoder, and of its decoder.
     connections : {"plain", "residual", "skip"}
@@ -243,8 +243,8 @@ class Model(Settings):
         Unit types of the frame and of the hidden layer of an RBM. With ``"softmax"``, exactly one unit of the layer is
         on; with ``"softmax:4"``, exactly one in each group of four. ``"gaussian:0.2"`` has a standard deviation of 0.2;
         without a number it is 1; with ``"gaussian:learned"`` each column has its own, which is learned, and with
-        ``"gaussian:conditional"`` it also depends on the past. By default the
-        kind of frame decides: binary for notes, Gaussian for real numbers.
+        ``"gaussian:conditional"`` it also depends on the past. By default the kind of frame decides: binary for notes,
+        Gaussian for real numbers.
     n_filters, filter_size : int
         For a convolutional RBM: number of filters, and the side of each in pixels; 0 chooses about a third of the
         image.

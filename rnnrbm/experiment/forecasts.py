@@ -1,27 +1,28 @@
-"""Forecasts of a run from a file, and the files they are written to."""
+"""Forecasts of a run, and the files they are written to."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnrbm.experiment.artifacts import Run, check_primable, starts_from_states
+from rnnrbm.experiment.artifacts import Run
 from rnnrbm.files import atomic
 from rnnrbm.forecasting import Forecast, forecast
 from rnnrbm.io.formats import write_npz
 from rnnrbm.kinds.vectors import Vectors
 
-__all__ = ["QUANTILES", "forecast_file", "write_forecast"]
+__all__ = ["QUANTILES", "forecast_run", "write_forecast"]
 
 #: Probabilities of the quantiles in files.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def forecast_file(
+def forecast_run(
     run: Run,
-    path: Path,
+    history: np.ndarray,
     steps: int,
     *,
     n_samples: int = 100,
@@ -29,23 +30,11 @@ def forecast_file(
     k: int | None = None,
     init_states: np.ndarray | None = None,
     mode: Any = None,
-) -> tuple[np.ndarray, Forecast]:
-    """Read a file as frames of a run, and forecast what comes after it.
+) -> Forecast:
+    """Forecast what comes after frames of a run (T, n_visible); the samples are frames of its kind.
 
-    Returns
-    -------
-    history : numpy.ndarray, shape (T, n_visible)
-    forecast : Forecast
-        Samples are frames of the run's kind.
-
-    Raises
-    ------
-    ValueError, OSError
-        If the file cannot be read as frames of the run, or these have no order in time.
+    See :func:`rnnrbm.forecasting.forecast`; `k` is by default that of the run.
     """
-    check_primable(run)
-    history, _ = run.kind.read(path, run.model.n_visible)
-    start = run.start if init_states is None else None
     model: Any = run.model
     found = forecast(
         model,
@@ -54,11 +43,11 @@ def forecast_file(
         n_samples,
         k=run.config.generation.k if k is None else k,
         seed=seed,
-        start=start,
-        init_states=init_states if starts_from_states(run) else None,
+        start=run.start if init_states is None else None,
+        init_states=init_states,
         mode=mode,
     )
-    return history, Forecast(np.asarray(run.kind.from_samples(found.samples)))
+    return Forecast(np.asarray(run.kind.from_samples(found.samples)))
 
 
 def write_forecast(run: Run, history: np.ndarray, found: Forecast, folder: Path, name: str) -> list[Path]:
@@ -90,14 +79,13 @@ def write_forecast(run: Run, history: np.ndarray, found: Forecast, folder: Path,
     names = list(kind.columns) or [f"column {i}" for i in range(past.shape[1])]
     plot.save(plot.fan(past, samples, names=names, seconds_per_frame=kind.seconds_per_frame), files[1])
     files.append(folder / f"{name}.csv")
-    rows = [",".join(["step", "column", "mean", *(f"q{100 * q:g}" for q in QUANTILES)])]
     original = Forecast(samples)
     mean, low_to_high = original.mean, original.quantile(QUANTILES)
-    for step in range(len(mean)):
-        for i, column in enumerate(names):
-            values = [mean[step, i], *low_to_high[:, step, i]]
-            quoted = '"' + column.replace('"', '""') + '"' if set(column) & set(',"\n') else column
-            rows.append(",".join([str(step + 1), quoted, *(f"{value:.7g}" for value in values)]))
-    with atomic(files[2]) as temporary:
-        temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    with atomic(files[2]) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", "column", "mean", *(f"q{100 * q:g}" for q in QUANTILES)])
+        for step in range(len(mean)):
+            for i, column in enumerate(names):
+                values = [mean[step, i], *low_to_high[:, step, i]]
+                writer.writerow([step + 1, column, *(f"{value:.7g}" for value in values)])
     return files

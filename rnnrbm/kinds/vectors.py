@@ -32,9 +32,9 @@ _DIGITS = 6  # of a value in a file, after the first one of its column's standar
 class Vectors:
     """Frames of finite real numbers, dtype float32.
 
-    All Gaussian units of a model have one standard deviation, so standardize the columns first, as `rnnrbm.load` does
-    with CSV files. The kind then holds what it takes to return to the original units. Columns that are constant in
-    training are no columns of the frames. Files are in original units and have all columns.
+    Standardise the columns first, as `rnnrbm.load` does with CSV files, so that one learning rate suits all. The kind
+    then holds what it takes to return to the original units. Columns that are constant in training are no columns of
+    the frames. Files are in original units and have all columns.
 
     Attributes
     ----------
