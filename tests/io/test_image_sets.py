@@ -151,7 +151,7 @@ def test_the_command_fetches_mnist(small_mnist, tmp_path):
     assert lines[:4] == [str(tmp_path / "cache" / "data" / f"{file}.gz") for file in FILES]
     assert lines[4:] == str(load("mnist")).splitlines()
     assert len(server.asked) == 4
-    assert "musedata, nottingham, piano-midi, mnist, or all" in refused("fetch", "mnists")
+    assert "nottingham, piano-midi, mnist, mit-mocap, or all" in refused("fetch", "mnists")
     assert "'digits' comes with the library" in refused("fetch", "digits")
 
 
