@@ -15,7 +15,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.networks import Network, Traits, push_frame, recent_frames
 
-__all__ = ["Autoregressive"]
+__all__ = ["Autoregressive", "oldest_first"]
 
 
 class Autoregressive(NamedTuple):
@@ -71,6 +71,12 @@ class Autoregressive(NamedTuple):
 
     def output(self, u: TensorVariable) -> TensorVariable:
         """Outputs of the network, then the frames, the latest one last."""
-        n = self.n_visible
-        frames = [u[..., i * n : (i + 1) * n] for i in reversed(range(self.n_frames))]
-        return pt.concatenate([self.network.output(u[..., self._width :]), *frames], axis=-1)
+        outputs = self.network.output(u[..., self._width :])
+        return pt.concatenate([outputs, oldest_first(u[..., : self._width], self.n_frames)], axis=-1)
+
+
+def oldest_first(frames: TensorVariable, n_frames: int) -> TensorVariable:
+    """Turn the order of frames side by side, (..., n_frames * n) with the latest first, as networks keep them."""
+    n = frames.type.shape[-1] // n_frames
+    parts = [frames[..., i * n : (i + 1) * n] for i in reversed(range(n_frames))]
+    return frames if n_frames == 1 else pt.concatenate(parts, axis=-1)

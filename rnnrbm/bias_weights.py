@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.backend import engine
@@ -14,11 +15,19 @@ __all__ = ["init_bias_weights", "project_bias"]
 
 
 def init_bias_weights(
-    n_outputs: int, density: FrameDensity, *, seed: Seed, n_parts: int = 1, dtype: str | None = None
+    n_outputs: int,
+    density: FrameDensity,
+    *,
+    seed: Seed,
+    n_parts: int = 1,
+    n_direct: int = 0,
+    dtype: str | None = None,
 ) -> tuple[Any, ...]:
     """Make nearly zero weights from a network's output to each bias: ``W_uv`` to ``b_v``, ``W_uh`` to ``b_h``.
 
-    With `n_parts`, the output and each bias are split into equal parts, and all parts share the same weights.
+    With `n_parts`, the output and each bias are split into equal parts, and all parts share the same weights. With
+    `n_direct` last outputs that belong to one visible unit each (see :class:`rnnrbm.networks.Traits`), the last of them
+    are added to the visible biases.
     """
     rng = generator(seed)
     if n_outputs == 0:
@@ -30,12 +39,13 @@ def init_bias_weights(
                 f"{bias} has {size} units, which {n_parts} parts of the network's output cannot share equally; combine "
                 "a network with parts for every note with a density with as many parts, such as TiedNADE or TiedRBM"
             )
-    return tuple(
-        engine.shared(
-            rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts)), f"W_u{bias.removeprefix('b_')}", dtype
-        )
-        for bias, size in sizes.items()
-    )
+    weights = {}
+    for bias, size in sizes.items():
+        values = rng.normal(0.0, 1e-4, (n_outputs // n_parts, size // n_parts))
+        if n_direct and bias == "b_v":
+            values = values + np.eye(n_outputs, size, size - n_outputs)
+        weights[bias] = engine.shared(values, f"W_u{bias.removeprefix('b_')}", dtype)
+    return tuple(weights.values())
 
 
 def project_bias(output: TensorVariable, W: TensorVariable) -> TensorVariable:

@@ -29,28 +29,33 @@ faster gradient through time (:mod:`rnnrbm.recurrence`).
 
 In the RTRBM (Sutskever, Hinton & Taylor, "The recurrent temporal restricted Boltzmann machine", NIPS 2008; here with
 both biases written, as in section 3 of the 2012 paper) the state of the network is the mean of the RBM's own hidden
-units: u(t) = sigmoid(v(t) W + b_h(t)). That is an RNN-RBM with tied weights: W_vu is W, W_uu is W_uh, b_u is b_h.
+units: u(t) = sigmoid(v(t) W + b_h(t)). That is an RNN-RBM with tied weights: W_vu is W, W_uu is W_uh, b_u is b_h; see
+:class:`HiddenUnits`.
 """
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
+from collections.abc import Sequence
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
 
 from rnnrbm.arguments import whole_number
-from rnnrbm.autoregressive import Autoregressive
+from rnnrbm.autoregressive import Autoregressive, oldest_first
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Seed, generator
 from rnnrbm.bias_weights import init_bias_weights
 from rnnrbm.cells import Tanh
-from rnnrbm.networks import MetricalPosition, Network, Stack, init_stack
+from rnnrbm.networks import MetricalPosition, Network, Traits, init_stack, push_frame, recent_frames
 from rnnrbm.pitch import init_pitch_conv
 from rnnrbm.rbm import RBM
+from rnnrbm.recurrence import shift, unroll
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import Bernoulli, Unit
+from rnnrbm.units import Bernoulli, Unit, unit_tensors, with_unit_tensors
 
-__all__ = ["NetworkOptions", "init_network", "rnn_rbm", "rtrbm"]
+__all__ = ["HiddenUnits", "NetworkOptions", "init_network", "rnn_rbm", "rtrbm"]
 
 
 class NetworkOptions(TypedDict, total=False):
@@ -147,6 +152,83 @@ def rnn_rbm(
     return SequenceModel.init(reader, rbm, seed=rng, dtype=dtype)
 
 
+class HiddenUnits(NamedTuple):
+    """The network of the RTRBM: its state is the mean of the binary hidden units of the frame's RBM.
+
+        h(t) = sigmoid(s(v(t)) W + b_h(t)),    b_h(t) = b_h + output(t-1) W_uh,    output(t) = h(t), v(t-p+1) .. v(t)
+
+    where s is the statistic of the visible units, v itself for binary ones, and p the number of latest frames that set
+    the biases directly (see :mod:`rnnrbm.autoregressive`). Before the first frame of a piece, h is a parameter, and the
+    frames are all zeros.
+
+    Attributes
+    ----------
+    visible : Unit
+    W, b_h : TensorVariable
+        Those of the RBM.
+    W_uh : TensorVariable, shape (n_hidden + n_frames * n_visible, n_hidden)
+        The bias weights of the hidden units.
+    h_0 : TensorVariable, shape (n_hidden,)
+    n_frames : int
+        The p above; 0: the RTRBM as published.
+    """
+
+    visible: Unit
+    W: TensorVariable
+    W_uh: TensorVariable
+    b_h: TensorVariable
+    h_0: TensorVariable
+    n_frames: int = 0
+
+    @property
+    def _width(self) -> int:
+        return self.n_frames * self.W.type.shape[0]
+
+    @property
+    def u_0(self) -> TensorVariable:
+        return pt.concatenate([pt.zeros((self._width,), self.h_0.dtype), self.h_0]) if self.n_frames else self.h_0
+
+    @property
+    def n_outputs(self) -> int:
+        return self.W_uh.type.shape[0]
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(n_direct=self._width)
+
+    def tensors(self) -> list[TensorVariable]:
+        return [self.W, self.W_uh, self.b_h, self.h_0, *unit_tensors(self.visible)]
+
+    def with_tensors(self, tensors: Sequence[TensorVariable]) -> HiddenUnits:
+        W, W_uh, b_h, h_0, *of_units = tensors
+        return HiddenUnits(*with_unit_tensors((self.visible,), of_units), W, W_uh, b_h, h_0, self.n_frames)
+
+    def run(
+        self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None
+    ) -> TensorVariable:
+        n_hidden, width = self.W.type.shape[1], self._width
+        read, W_in, frames = self.visible.statistic(v), self.W, None
+        before, h_0 = (None, None) if u_0 is None else (u_0[:, :width], u_0[:, width:])
+        if self.n_frames:
+            frames = recent_frames(v, self.n_frames, start, before)
+            past = shift(frames, pt.zeros_like(frames[0]) if before is None else before, start)
+            read = pt.concatenate([read, oldest_first(past, self.n_frames)], axis=-1)
+            W_in = pt.concatenate([self.W, self.W_uh[n_hidden:]], axis=0)
+        h = unroll(Tanh(W_in, self.W_uh[:n_hidden], self.b_h, self.h_0, "sigmoid"), read, start, h_0)
+        return h if frames is None else pt.concatenate([frames, h], axis=-1)
+
+    def step(self, v: TensorVariable, u: TensorVariable) -> TensorVariable:
+        h = pt.sigmoid(self.visible.statistic(v) @ self.W + self.b_h + self.output(u) @ self.W_uh)
+        if not self.n_frames:
+            return h
+        return pt.concatenate([push_frame(v, u[..., : self._width], self.W.type.shape[0]), h], axis=-1)
+
+    def output(self, u: TensorVariable) -> TensorVariable:
+        if not self.n_frames:
+            return u
+        return pt.concatenate([u[..., self._width :], oldest_first(u[..., : self._width], self.n_frames)], axis=-1)
+
+
 def rtrbm(
     n_visible: int,
     n_hidden: int = 256,
@@ -155,15 +237,28 @@ def rtrbm(
     visible: Unit = Bernoulli(),  # noqa: B008
     b_v: np.ndarray | float = 0.0,
     scale: float | None = None,
+    autoregressive: int = 0,
     dtype: str | None = None,
 ) -> SequenceModel:
     """Make an RTRBM: the recurrent network is the RBM's own hidden units, which are binary.
 
-    The parameters are those of :func:`rnn_rbm`.
+    The parameters are those of :func:`rnn_rbm` and :func:`init_network`.
+
+    Raises
+    ------
+    ValueError
+        If the standard deviations of the visible units depend on the past: the hidden units, which are the past, would
+        depend on them in turn.
     """
+    if getattr(visible, "conditional", False):
+        raise ValueError(
+            "rtrbm has visible units whose standard deviations are fixed or learned; choose gaussian:learned"
+        )
     rng = generator(seed)
     rbm = RBM.init(n_visible, n_hidden, seed=rng, visible=visible, b_v=b_v, scale=scale, dtype=dtype)
-    bias_weights = init_bias_weights(n_hidden, rbm, seed=rng, dtype=dtype)
+    n_direct = whole_number("autoregressive", autoregressive, 0) * n_visible
+    bias_weights = init_bias_weights(n_hidden + n_direct, rbm, seed=rng, n_direct=n_direct, dtype=dtype)
     W_uh = bias_weights[rbm.biases.index("b_h")]
-    cell = Tanh(rbm.W, W_uh, rbm.b_h, engine.shared(np.zeros(n_hidden), "u_0", dtype), "sigmoid")
-    return SequenceModel(Stack((cell,)), rbm, bias_weights)
+    h_0 = engine.shared(np.zeros(n_hidden), "u_0", dtype)
+    network = HiddenUnits(visible, rbm.W, W_uh, rbm.b_h, h_0, autoregressive)
+    return SequenceModel(network, rbm, bias_weights)

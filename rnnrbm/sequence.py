@@ -78,13 +78,10 @@ class SequenceModel(NamedTuple):
         """
         rng = generator(seed)
         check_density(density)
+        n_parts, n_direct, _ = network.traits
         bias_weights = init_bias_weights(
-            network.n_outputs, density, seed=rng, n_parts=network.traits.n_parts, dtype=dtype
+            network.n_outputs, density, seed=rng, n_parts=n_parts, n_direct=n_direct, dtype=dtype
         )
-        if network.traits.n_direct:  # the last outputs are visible biases already: add the identity
-            W_uv = bias_weights[density.biases.index("b_v")]
-            n = W_uv.type.shape[1]
-            W_uv.set_value(W_uv.get_value() + np.eye(network.n_outputs, n, n - network.n_outputs, W_uv.dtype))
         return cls(network, density, bias_weights)
 
     def save(self, path: model_file.PathName) -> None:

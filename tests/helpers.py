@@ -110,6 +110,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rnn-nade with a layer beside": {"n_pitch_conv": 3},
     "rnn-rbm with a layer beside": {"n_pitch_conv": 3},
     "rnn of softmax": {"visible": "softmax"},
+    "rtrbm of the latest frames": {"autoregressive": 2},
     "conv-rbm": {"height": 1, "n_filters": 3, "filter_size": 1, "pool": 1},  # an image of one row
 }
 SIZES = {"n_hidden": 3, "n_recurrent": 2, "window": 2, "reach": 2}

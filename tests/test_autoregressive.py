@@ -107,3 +107,44 @@ def test_it_is_saved_and_read_back(tmp_path) -> None:
     read = rnnrbm.load_model(tmp_path / "m.npz")
     piece = process(1, 20, seed=4)[0]
     np.testing.assert_array_equal(expected(read, piece), expected(model, piece))
+
+
+def test_an_rtrbm_has_them_too() -> None:
+    """Its state is the mean of its hidden units, whose biases the frames before set as well."""
+    model = rnnrbm.build("rtrbm", 4, n_hidden=3, visible="gaussian:0.5", autoregressive=2, seed=0)
+    rng = RNG(1)
+    for parameter in model.params:
+        parameter.set_value((0.5 * rng.normal(size=parameter.type.shape)).astype(np.float32))
+    p = {t.name: engine.to_numpy(t).astype(np.float64) for t in model.params}
+    assert p["W_uh"].shape == (3 + 2 * 4, 3)
+    assert model.network.traits.n_direct == 8
+    x = rng.normal(size=(6, 2, 4)).astype(np.float32)
+    starts = np.zeros((6, 2), bool)
+    starts[0] = starts[3, 1] = True
+    v, start = pt.tensor("v", dtype="float32", shape=x.shape), pt.tensor("s", dtype="bool", shape=starts.shape)
+    density, _ = model.frames(v, start)
+    found = [engine.to_numpy(b) for b in engine.function([v, start], [density.b_v, density.b_h])(x, starts)]
+    for b in range(2):
+        for t in range(6):
+            if starts[t, b]:
+                h, past = p["u_0"], np.zeros((2, 4))
+            output = np.concatenate([h, *past])
+            b_h = p["b_h"] + output @ p["W_uh"]
+            np.testing.assert_allclose(found[0][b * 6 + t], p["b_v"] + output @ p["W_uv"], atol=1e-5)
+            np.testing.assert_allclose(found[1][b * 6 + t], b_h, atol=1e-5)
+            h = 1 / (1 + np.exp(-(x[t, b] / 0.5**2 @ p["W"] + b_h)))
+            past = np.array([past[1], x[t, b]])
+    states = engine.function([v, start], model.network.run(v, start))(x, starts)
+    u, frame = pt.tensor("u", dtype="float32", shape=(11,)), pt.tensor("f", dtype="float32", shape=(4,))
+    after = engine.function([frame, u], model.network.step(frame, u))(x[5, 0], engine.to_numpy(states)[4, 0])
+    np.testing.assert_allclose(engine.to_numpy(after), engine.to_numpy(states)[5, 0], atol=1e-5)
+
+
+def test_an_rtrbm_starts_from_the_linear_model_and_refuses_deviations_by_the_past() -> None:
+    pieces = process()
+    model = rnnrbm.build("rtrbm", 3, n_hidden=4, visible="gaussian:learned", autoregressive=2, seed=0)
+    set_linear_start(model, pieces)
+    linear = RobustAutoregression.fit(pieces, 2)
+    np.testing.assert_allclose(expected(model, pieces[0])[2:], linear.mean_of(pieces[0])[2:], atol=0.1)
+    with pytest.raises(ValueError, match=r"choose gaussian:learned"):
+        rnnrbm.build("rtrbm", 3, visible="gaussian:conditional", autoregressive=2, seed=0)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from rnnrbm.autoregressive import Autoregressive
+from rnnrbm.rnnrbm import HiddenUnits
 from rnnrbm.scoring.heavy_tails import DEGREES, RobustAutoregression
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.units import Bernoulli, LearnedGaussian
@@ -36,13 +37,13 @@ def set_linear_start(model: SequenceModel, pieces: Sequence[np.ndarray]) -> None
     """
     density: Any = model.density
     network, visible = model.network, density.visible
-    if not isinstance(network, Autoregressive) or visible.is_discrete or visible.is_binary:
+    if not isinstance(network, Autoregressive | HiddenUnits) or visible.is_discrete or visible.is_binary:
         return
-    n, width = network.n_visible, network.n_visible * network.n_frames
+    n, width = model.n_visible, network.traits.n_direct
     W = model.bias_weights[density.biases.index("b_v")]
     values = W.get_value()
     made = np.eye(width, n, n - width)
-    if width > _MOST_INPUTS or np.abs(values[-width:] - made).max() > _UNTRAINED:
+    if not width or width > _MOST_INPUTS or np.abs(values[-width:] - made).max() > _UNTRAINED:
         return
     learned = isinstance(visible, LearnedGaussian)
     linear = RobustAutoregression.fit(pieces, network.n_frames, DEGREES if learned else math.inf)

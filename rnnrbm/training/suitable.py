@@ -11,6 +11,7 @@ from rnnrbm.autoregressive import Autoregressive
 from rnnrbm.densities import NormalizedDensity
 from rnnrbm.joint_units import Joint
 from rnnrbm.rbm import RBM, rate_of_images
+from rnnrbm.rnnrbm import HiddenUnits
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.settings import USUAL_RATE, Training
 from rnnrbm.training.trainable import has_own_rule
@@ -189,7 +190,11 @@ def usual_settings(model: Any, *, single_frames: bool = False) -> dict[str, Any]
 
 def _is_autoregressive(model: SequenceModel) -> bool:
     """Whether a model is of real numbers with autoregressive connections."""
-    return isinstance(model.network, Autoregressive) and not model.density.visible.is_discrete
+    return (
+        isinstance(model.network, Autoregressive | HiddenUnits)
+        and model.network.n_frames > 0
+        and not model.density.visible.is_discrete
+    )
 
 
 def _is_of_images(model: Any, single_frames: bool) -> bool:
