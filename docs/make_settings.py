@@ -1,14 +1,21 @@
-"""Write docs/settings.md from the settings in the code: ``python docs/make_settings.py``.
+"""Write what follows from the settings in the code: ``python docs/make_settings.py``.
 
-The page has the same source as ``rnnrbm settings``. A test fails if the page is out of date.
+These are docs/settings.md, which has the same source as ``rnnrbm settings``, and the types of the settings and of the
+options of models, by which an editor completes ``fit(...)`` and ``build(...)``. A test fails if one is out of date.
 """
 
 import re
 from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
 from rnnrbm.experiment.config import template
+from rnnrbm.models.registry import MODELS, options_of
+from rnnrbm.training.settings import Training
 
-PAGE = Path(__file__).resolve().parent / "settings.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "settings.md"
+TRAINING_OPTIONS = ROOT / "rnnrbm" / "training" / "options.py"
+MODEL_OPTIONS = ROOT / "rnnrbm" / "models" / "options.py"
 
 HEAD = """# Settings
 
@@ -69,5 +76,55 @@ def _marked(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def training_options() -> str:
+    """Return the module of the types of the settings of training."""
+    types = {name: _type_of(field.annotation) for name, field in Training.model_fields.items()}
+    types["seed"] = "int | np.random.Generator"
+    return _module("TrainingOptions", "the settings of training, by name", types, "import numpy as np\n\n")
+
+
+def model_options() -> str:
+    """Return the module of the types of the options of models."""
+    types: dict[str, str] = {}
+    for model in MODELS:
+        for name, default in options_of(model).items():
+            if name not in ("visible", "hidden") and (name not in types or types[name] == "Any"):
+                types[name] = type(default).__name__ if isinstance(default, (bool, int, float, str)) else "Any"
+    return _module("ModelOptions", "the options of all models; each has some of them", types, "")
+
+
+def _module(name: str, what: str, types: dict[str, str], imports: str) -> str:
+    fields = "\n".join(f"    {key}: {kind}" for key, kind in sorted(types.items()))
+    used = [each for each in ("Any", "Literal") if re.search(rf"\b{each}\b", fields)]
+    return (
+        f'"""Types of {what}. Written by ``python docs/make_settings.py``."""\n\n'
+        f"from typing import {', '.join([*used, 'TypedDict'])}\n\n{imports}"
+        f'__all__ = ["{name}"]\n\n\nclass {name}(TypedDict, total=False):\n'
+        f'    """Types of {what}."""\n\n{fields}\n'
+    )
+
+
+def _type_of(annotation: Any) -> str:
+    """Return a type without the conditions of its values."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_of(parts[0])
+    if annotation is type(None):
+        return "None"
+    if origin is None:
+        return str(annotation.__name__)
+    if origin in (list, tuple):
+        return f"{origin.__name__}[{', '.join(map(_type_of, parts))}]"
+    if str(origin) == "typing.Literal":
+        return f"Literal[{', '.join(map(_quoted, parts))}]"
+    return " | ".join(map(_type_of, parts))
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"'
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    TRAINING_OPTIONS.write_text(training_options(), encoding="utf-8")
+    MODEL_OPTIONS.write_text(model_options(), encoding="utf-8")

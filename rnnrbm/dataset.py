@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnrbm import display
 from rnnrbm.arguments import as_array, as_list, whole_number
 from rnnrbm.files import as_text, hash_of
 from rnnrbm.frames import FrameKind
@@ -270,6 +271,16 @@ class Dataset:
     def __repr__(self) -> str:
         """Return the summary: all the arrays would fill a book."""
         return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table in HTML, with a picture of the beginning of the first piece."""
+        rows = [(split, len(pieces := getattr(self, split)), sum(map(len, pieces))) for split in SPLITS]
+        text = f"{self.name}: {self.kind.describe(self.n_visible)}"
+        shown = display.table(text, ("set", "pieces", f"{self.kind.frame_name}s"), rows)
+        split = next(split for split in SPLITS if getattr(self, split))
+        beginning = getattr(self, split)[0][: max(1, min(200, 2 * self.kind.sample_length))]
+        figure, _ = self.kind.draw(beginning)
+        return shown + display.picture(figure, f"the beginning of {self.names_of(split)[0]}")
 
     def __str__(self) -> str:
         """Return a summary: columns, what a frame is, and pieces and frames, or images, of each split."""

@@ -54,7 +54,7 @@ from rnnrbm.kinds.registry import from_record, to_record
 from rnnrbm.kinds.spectrogram import Spectrogram
 from rnnrbm.kinds.vectors import Vectors
 from rnnrbm.kinds.video import Video
-from rnnrbm.progress import Progress, silent
+from rnnrbm.progress import Progress, as_progress
 from rnnrbm.warn import warn
 
 __all__ = [
@@ -117,7 +117,7 @@ def load(
     seed: int | None = None,
     low: float | None = None,
     high: float | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = False,
     **options: Unpack[LoadOptions],
 ) -> Dataset:
     """Load a data set by name, or from a file or folder.
@@ -183,8 +183,9 @@ def load(
     n_sequences : int, optional
         For ``"balls"``: films for training, by default 4000. With the default resolution, these and the films for
         validation and test take 507 MB.
-    progress : callable
-        For a folder: called with the stage "read", the number of files read and of all files.
+    progress : bool or callable
+        For a folder: True shows a bar; a function is called with the stage "read", the number of files read and of all
+        files.
     steps_per_beat : int, optional
         Frames in a beat (quarter note). For ``"bach"``: 1 (default), 2 or 4. For a MIDI folder: any, by default 2
         (eighth notes).
@@ -253,6 +254,7 @@ def load(
     >>> bach.n_visible, bach.kind.low, bach.kind.steps_per_beat
     (88, 21, 1.0)
     """
+    progress = as_progress(progress)
     choices: dict[str, Any] = {"original_key": original_key or None, "split": split, "seed": seed}
     choices |= {"low": low, "high": high, **options}
     given = {name: value for name, value in choices.items() if value is not None}

@@ -19,7 +19,7 @@ from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.files import first_line
 
-__all__ = ["PathName", "difference", "load", "save"]
+__all__ = ["PathName", "difference", "load", "outline", "save"]
 
 _LIBRARY = "rnnrbm."
 
@@ -100,6 +100,41 @@ def difference(found: Any, expected: Any) -> str:
     if where is None:
         return ""
     return f"{where} is {first.get(where, 'missing')}, the model's is {second.get(where, 'missing')}"
+
+
+def outline(model: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str, tuple[int, ...]]]]:
+    """Return what a model is made of, for people to read.
+
+    Returns
+    -------
+    list of (str, str)
+        Its parts and their plain values: where each stands, and its class or its value.
+    list of (str, str, tuple of int)
+        Its parameters, each once: where it stands first, its name and its shape.
+    """
+    variables: dict[int, tuple[str, Any]] = {}
+    description = _described(model, type(model).__name__, variables)
+    named = dict(variables.values())
+    parts: list[tuple[str, str]] = []
+    parameters: dict[str, tuple[str, str, tuple[int, ...]]] = {}
+
+    def walk(part: Any, where: str) -> None:
+        if isinstance(part, list):
+            for i, each in enumerate(part):
+                walk(each, f"{where}[{i}]")
+        elif not isinstance(part, dict):
+            parts.append((where, repr(part)))
+        elif "parameter" in part:
+            key = part["parameter"]
+            parameters.setdefault(key, (where, part["name"] or key, named[key].type.shape))
+        else:
+            if where:
+                parts.append((where, part["class"].rpartition(":")[2]))
+            for name, field in part["fields"].items():
+                walk(field, f"{where}.{name}".lstrip("."))
+
+    walk(description, "")
+    return parts, list(parameters.values())
 
 
 def _leaves(part: Any, where: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import EnergyDensity, check_biases, clamped, visible_biases
+from rnnrbm.display import model_html
 from rnnrbm.joint_units import unit_index
 from rnnrbm.units import Bernoulli, Unit, check_unit, own_energy, unit_tensors, with_unit_tensors
 
@@ -127,6 +128,9 @@ class RBM(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the RBM to a file, which :func:`rnnrbm.load_model` reads back; see :mod:`rnnrbm.model_file`."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     @property
     def biases(self) -> tuple[str, ...]:

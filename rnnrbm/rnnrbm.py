@@ -201,7 +201,8 @@ class HiddenUnits(NamedTuple):
 
     def with_tensors(self, tensors: Sequence[TensorVariable]) -> HiddenUnits:
         W, W_uh, b_h, h_0, *of_units = tensors
-        return HiddenUnits(*with_unit_tensors((self.visible,), of_units), W, W_uh, b_h, h_0, self.n_frames)
+        (visible,) = with_unit_tensors((self.visible,), of_units)
+        return HiddenUnits(visible, W, W_uh, b_h, h_0, self.n_frames)
 
     def run(
         self, v: TensorVariable, start: TensorVariable | None = None, u_0: TensorVariable | None = None

@@ -17,7 +17,7 @@ from rnnrbm.densities import EnergyDensity, FrameDensity, at_temperature
 from rnnrbm.joint_units import partly_given, placeholder
 from rnnrbm.networks import final_state
 from rnnrbm.pieces import first_frames, frames_at
-from rnnrbm.progress import Progress, silent
+from rnnrbm.progress import Progress, as_progress
 from rnnrbm.rbm import RBM
 from rnnrbm.samplers import check_annealing, draw_frame, expected_frame, usual_start
 from rnnrbm.sequence import SequenceModel, as_sequence_model
@@ -215,7 +215,7 @@ class Sampler:
         seed: random.Seed = 0,
         prime: ArrayLike | None = None,
         clamp: ArrayLike | None = None,
-        progress: Progress = silent,
+        progress: Progress | bool = False,
     ) -> np.ndarray:
         """Sample sequences.
 
@@ -230,9 +230,10 @@ class Sampler:
         clamp : numpy.ndarray or None, shape (n_frames, n_visible)
             Fixed values of units, NaN for units to sample: for example a voice to harmonize, or a piece with a gap to
             fill. Each frame is sampled given the frames before it and its own fixed values, not those of later frames.
-        progress : callable
-            Called with the stage "sample", the number of frames done and `n_frames`, and with the stage "note" if a few
-            pieces of a small model are sampled on the processor although there is a GPU: they are the same, and sooner.
+        progress : bool or callable
+            True shows a bar. A function is called with the stage "sample", the number of frames done and `n_frames`, and
+            with the stage "note" if a few pieces of a small model are sampled on the processor although there is a GPU:
+            they are the same, and sooner.
 
         Returns
         -------
@@ -252,8 +253,9 @@ class Sampler:
         )
         beginning = None if prime is None else check_pieces([prime], self._model.density, name="prime")[0]
         fixed = None if clamp is None else self._checked(clamp)
-        progress("sample", 0, self._n_steps, None)
-        devices = self._devices(n_samples, progress)
+        report = as_progress(progress)
+        report("sample", 0, self._n_steps, None)
+        devices = self._devices(n_samples, report)
         n_devices = (len(devices) if devices else sharding.available(self._mode)) if n_samples > 1 else 1
         # padded to a multiple of the devices; the sample of a row does not depend on later rows
         size = n_samples if n_samples < n_devices else -(-n_samples // n_devices) * n_devices
@@ -271,7 +273,7 @@ class Sampler:
                 part = [] if fixed is None else [self._part(fixed, begin)]
                 frames, u, last, draw = program(u, last, draw, *part)
                 blocks.append(engine.to_numpy(frames))
-                progress("sample", min(begin + self._block, self._n_steps), self._n_steps, None)
+                report("sample", min(begin + self._block, self._n_steps), self._n_steps, None)
         sequences = np.concatenate(blocks)[: self._n_steps]
         return sequences[None] if n_samples == 1 else sequences.swapaxes(0, 1)[:n_samples]
 
@@ -325,7 +327,7 @@ def generate(
     clamp: ArrayLike | None = None,
     start: str | None = None,
     mode: Any = None,
-    progress: Progress = silent,
+    progress: Progress | bool = False,
 ) -> np.ndarray:
     """Sample sequences from a model. For repeated sampling use a :class:`Sampler`, which compiles once.
 
@@ -354,8 +356,8 @@ def generate(
         See :class:`Sampler`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
-    progress : callable
-        Called with the stage "sample", the number of frames done and `n_frames`.
+    progress : bool or callable
+        True shows a bar. A function is called with the stage "sample", the number of frames done and `n_frames`.
 
     Returns
     -------

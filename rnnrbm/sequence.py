@@ -35,6 +35,7 @@ from rnnrbm.densities import (
     moved_bias,
     with_biases,
 )
+from rnnrbm.display import model_html
 from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
 from rnnrbm.rbm import mean_activity, sparsity_penalty
 from rnnrbm.recurrence import flatten, initial_state
@@ -87,6 +88,9 @@ class SequenceModel(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the model to a file, which :func:`rnnrbm.load_model` reads back; see :mod:`rnnrbm.model_file`."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def predict(self, history: Any, steps: int, n_samples: int = 100, **options: Any) -> Any:
         """Sample what comes after a history (T, n_visible): a :class:`rnnrbm.forecasting.Forecast`.

@@ -86,6 +86,11 @@ def test_the_page_of_settings_is_up_to_date() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    for path, made in (
+        (module.TRAINING_OPTIONS, module.training_options),
+        (module.MODEL_OPTIONS, module.model_options),
+    ):
+        assert path.read_text(encoding="utf-8") == made(), f"{path} is out of date; run: python docs/make_settings.py"
     current = (DOCS / "settings.md").read_text(encoding="utf-8")
     assert current == module.page(), "docs/settings.md is out of date; run: python docs/make_settings.py"
     rows = [line.split(" | ")[0] for line in current.splitlines() if line.startswith("| `")]

@@ -56,7 +56,7 @@ from rnnrbm.experiment.setup import (
 from rnnrbm.experiment.start import check_model, inherited, start_from
 from rnnrbm.files import atomic, make_folder, to_json
 from rnnrbm.kinds.registry import to_record
-from rnnrbm.progress import Progress, silent
+from rnnrbm.progress import Progress, as_progress, silent
 from rnnrbm.scoring import drift
 from rnnrbm.scoring.bounds import bound_settings, has_bound, lower_bound
 from rnnrbm.sequence import SequenceModel
@@ -199,6 +199,7 @@ def train(
     )
     check_end(settings, data, model)
     make_folder(folder, "the run")
+    progress = as_progress(progress)
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
         prepare(folder, settings, resume=resume, overwrite=overwrite)  # another run may have come first
@@ -279,11 +280,10 @@ def _train(
         mode=mode,
     )
     try:
-        for row in rows:
+        for _ in rows:
             if state.finished or state.seconds - since >= SAVE_EVERY:
                 place.save(state)
                 since = state.seconds
-            progress("train", state.epoch, epochs, row)
     except Diverged as error:
         advice = f"the last good checkpoint is in {folder}" if place.checkpoint else "no checkpoint had been saved yet"
         raise Diverged(f"{error}; {advice}") from None

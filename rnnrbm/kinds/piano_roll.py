@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rnnrbm.display import player
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
 from rnnrbm.io import midi, midi_grid, wav
 from rnnrbm.io.rolls import check_roll
@@ -210,6 +211,21 @@ class PianoRoll:
             files.append(folder / f"{name}.wav")
             wav.write_wav(files[1], piece, low=self.low, tempo=tempo, **self.grid)
         return files
+
+    def audio(self, piece: ArrayLike, *, tempo: float | None = None) -> Any:
+        """Return a player of a piece for notebooks, an :class:`IPython.display.Audio`.
+
+        Raises
+        ------
+        ValueError
+            If the columns are no notes, or the piece is invalid.
+        ImportError
+            If IPython is not installed.
+        """
+        if self.low is None:
+            raise ValueError("the columns are not MIDI notes, so they have no sound; give PianoRoll(low=...)")
+        samples = wav.synthesize(self.check(piece), low=self.low, tempo=self._tempo(tempo), **self.grid)
+        return player(samples, 22050)
 
     def _tempo(self, tempo: float | None) -> float:
         return next(each for each in (tempo, self.tempo, USUAL_TEMPO) if each is not None)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_pieces, truth, whole_number
+from rnnrbm.display import player
 from rnnrbm.frames import FrameKind, Mismatch, Pieces, ScoreColumn, is_number
 from rnnrbm.io.griffin_lim import check_length, invert
 from rnnrbm.io.sound import Channel, read_sound, sound_info, write_sound
@@ -308,6 +309,10 @@ class Spectrogram:
         samples = invert(levels, self.rate, self.settings)
         peak = float(np.abs(samples).max())
         return samples * np.float32(_PEAK / peak) if peak > _PEAK else samples
+
+    def audio(self, piece: np.ndarray) -> Any:
+        """Return a player of these frames for notebooks, an :class:`IPython.display.Audio`; see :meth:`sound`."""
+        return player(self.sound(self.check(piece)), self.rate)
 
     def write(
         self, folder: Path, name: str, piece: np.ndarray, *, tempo: float | None = None, sound: bool = True

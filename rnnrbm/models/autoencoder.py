@@ -27,6 +27,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss, dropout_mask, masked_mean
 from rnnrbm.densities import Independent, check_biases
+from rnnrbm.display import model_html
 from rnnrbm.joint_units import Joint, drawn_by_parts, unit_index
 from rnnrbm.models.rows import map_rows, single_frames
 from rnnrbm.recurrence import flatten
@@ -131,6 +132,9 @@ class Autoencoder(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the autoencoder to a file, which :func:`rnnrbm.load_model` reads back."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def corrupt(self, v: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
         """Set inputs to 0 with probability `corruption`, or add noise if they are Gaussian."""

@@ -28,6 +28,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss, masked_mean
 from rnnrbm.densities import check_biases
+from rnnrbm.display import model_html
 from rnnrbm.models.rows import map_rows, single_frames
 from rnnrbm.models.settling import as_frames, as_states, energy, random_states, recalled_share, settle
 from rnnrbm.recurrence import flatten
@@ -175,6 +176,9 @@ class BoltzmannMachine(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the machine to a file, which :func:`rnnrbm.load_model` reads back."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def weights(self) -> TensorVariable:
         """Weights between any two units, (n, n): symmetric, with a diagonal of 0."""

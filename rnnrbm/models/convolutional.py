@@ -31,6 +31,7 @@ from rnnrbm.arguments import whole_number
 from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.densities import check_biases
+from rnnrbm.display import model_html
 from rnnrbm.networks import Memoryless
 from rnnrbm.rbm import RBM, choose_flip
 from rnnrbm.sequence import SequenceModel
@@ -248,6 +249,9 @@ class ConvolutionalRBM(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the model to a file, which :func:`rnnrbm.load_model` reads back; see :mod:`rnnrbm.model_file`."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     @property
     def layout(self) -> Layout:

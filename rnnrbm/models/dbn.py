@@ -27,6 +27,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, as_seed, generator
 from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import Independent, set_fitted_bias
+from rnnrbm.display import model_html
 from rnnrbm.models.dbn_loss import stack_loss, up_down_loss, usual_rate
 from rnnrbm.models.rows import map_rows, row_mapper, single_frames
 from rnnrbm.rbm import RBM, gibbs
@@ -231,6 +232,9 @@ class DBN(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the net to a file, which :func:`rnnrbm.load_model` reads back."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def prepare(self, pieces: Sequence[np.ndarray]) -> None:
         """Set visible biases that are all 0 to those of independent units that fit the training set."""

@@ -27,6 +27,7 @@ from rnnrbm.backend import engine, random
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng, Seed, as_seed
 from rnnrbm.batch import Batch
+from rnnrbm.display import model_html
 from rnnrbm.models.rows import map_rows, row_mapper, single_frames
 from rnnrbm.models.settling import as_frames, as_states, energy, random_states, recalled_share, settle
 from rnnrbm.recurrence import flatten
@@ -200,6 +201,9 @@ class Hopfield(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the net to a file, which :func:`rnnrbm.load_model` reads back."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def capacity(self) -> float:
         """Return how many random patterns the net can hold, 0.138 n; with more, recall fails for all of them."""

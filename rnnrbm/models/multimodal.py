@@ -24,6 +24,7 @@ from rnnrbm.backend import engine
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.batch import Batch, Loss
 from rnnrbm.densities import check_biases
+from rnnrbm.display import model_html
 from rnnrbm.joint_units import Joint
 from rnnrbm.models import deep_bound, deep_learning, deep_parts, deep_samples, layerwise
 from rnnrbm.models.class_balance import balanced_bias, class_log_Z
@@ -199,6 +200,9 @@ class MultimodalDBM(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the machine to a file, which :func:`rnnrbm.load_model` reads back."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def prepare(self, pieces: Sequence[np.ndarray]) -> None:
         """Set visible biases that are all zero, and offsets, to those of independent units that fit the pieces."""

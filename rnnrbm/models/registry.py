@@ -52,6 +52,7 @@ from rnnrbm.models.dbn import DBN
 from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.multimodal import MultimodalDBM
 from rnnrbm.models.nade import NADE
+from rnnrbm.models.options import ModelOptions
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
 from rnnrbm.models.vae import VAE
 from rnnrbm.networks import Memoryless, init_window
@@ -311,7 +312,7 @@ def build(
     visible: str | Unit = "binary",
     hidden: str | Unit = "binary",
     dtype: str | None = None,
-    **options: Any,
+    **options: Unpack[ModelOptions],
 ) -> Any:
     """Make a model by its published name: a SequenceModel, or a :class:`rnnrbm.static.StaticModel`.
 
@@ -339,27 +340,27 @@ def build(
     MemoryError
         If the parameters would take more memory than there is.
     """
-    rng = generator(seed)
+    rng, chosen = generator(seed), dict[str, Any](options)
     if name not in MODELS:
         raise ValueError(f"model {name!r} is not one of {', '.join(MODELS)}")
     known = options_of(name)
-    if wrong := sorted(set(options) - set(known)):
+    if wrong := sorted(set(chosen) - set(known)):
         near = nearest(wrong[0], known)
         hint = f" (did you mean {near!r}?)" if near else ""
         raise ValueError(f"{', '.join(wrong)} cannot be chosen for {name}{hint}, which has {', '.join(sorted(known))}")
-    whole = {key: value for key, value in options.items() if type(known[key]) is int}
+    whole = {key: value for key, value in chosen.items() if type(known[key]) is int}
     for key, value in {"n_visible": n_visible, **whole}.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
             raise TypeError(f"{key} must be a whole number, got {value!r}")
-    sizes = {"visible": n_visible, "hidden": options.get("n_hidden", known.get("n_hidden", 1))}
+    sizes = {"visible": n_visible, "hidden": chosen.get("n_hidden", known.get("n_hidden", 1))}
     for layer, given in (("visible", visible), ("hidden", hidden)):
         unit = unit_of(layer, given, sizes[layer])
         if layer in known:
-            options[layer] = unit
+            chosen[layer] = unit
         elif unit != Bernoulli():
             raise ValueError(f"{name} has binary {layer} units, not {unit}")
-    _check_memory(name, n_visible, known | options)
-    return MODELS[name](n_visible, seed=rng, b_v=b_v, dtype=dtype, **options)
+    _check_memory(name, n_visible, known | chosen)
+    return MODELS[name](n_visible, seed=rng, b_v=b_v, dtype=dtype, **chosen)
 
 
 def _check_memory(name: str, n_visible: int, options: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import Rng, Seed, as_seed, generator
 from rnnrbm.batch import Batch, Loss, masked_mean
 from rnnrbm.densities import Independent, check_biases, set_fitted_bias
+from rnnrbm.display import model_html
 from rnnrbm.models.rows import by_blocks, map_rows, single_frames
 from rnnrbm.recurrence import flatten
 from rnnrbm.scoring.result import LogLikelihood
@@ -184,6 +185,9 @@ class VAE(NamedTuple):
     def save(self, path: model_file.PathName) -> None:
         """Write the VAE to a file, which :func:`rnnrbm.load_model` reads back."""
         model_file.save(path, self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def posterior(self, v: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
         """Means and log deviations of the latent units given frames: (R, n_visible) -> twice (R, n_latent)."""

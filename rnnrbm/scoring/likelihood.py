@@ -29,7 +29,7 @@ from rnnrbm.arguments import as_array, as_list, as_pieces, whole_number
 from rnnrbm.backend import engine, random, sharding
 from rnnrbm.densities import FrameDensity, NormalizedDensity, bias_of, map_biases
 from rnnrbm.pieces import first_frames, frames_at
-from rnnrbm.progress import Progress, silent
+from rnnrbm.progress import Progress, as_progress
 from rnnrbm.scoring import estimators, partition
 from rnnrbm.scoring.bounds import lower_bound
 from rnnrbm.scoring.estimators import N_RESAMPLINGS, Estimate
@@ -458,7 +458,7 @@ class Evaluator:
         *,
         seed: random.Seed = 0,
         frames: int | None = None,
-        progress: Progress = silent,
+        progress: Progress | bool = False,
     ) -> LogLikelihood:
         """Score pieces.
 
@@ -471,20 +471,21 @@ class Evaluator:
         frames : int or None
             Number of frames to score, drawn without replacement; the result omits the others. This is a cheaper
             estimate of the mean. None scores all frames.
-        progress : callable
-            Called with the method as its stage, the number of frames done and the total.
+        progress : bool or callable
+            True shows a bar. A function is called with the method as its stage, the number of frames done and the
+            total.
 
         Raises
         ------
         ValueError
             If there are no pieces, or a piece has no frame or another width than the model.
         """
-        parts = []
+        parts, report = [], as_progress(progress)
         rolls = check_pieces(pieces, self.density)
         seed = random.as_seed(seed)  # one number for all chunks
         for chunk in self.chunks(rolls, seed=seed, frames=frames):
             parts.append(chunk.values)
-            progress(self.method, int(chunk.rows[-1]) + 1, chunk.total, None)
+            report(self.method, int(chunk.rows[-1]) + 1, chunk.total, None)
         return self.result(rolls, np.concatenate(parts, axis=1), seed, frames)
 
 
@@ -506,7 +507,7 @@ def log_likelihood(
     schedule: str | np.ndarray | None = None,
     exact_states: np.ndarray | None = None,
     seed: random.Seed = 0,
-    progress: Progress = silent,
+    progress: Progress | bool = False,
     mode: Any = None,
 ) -> LogLikelihood:
     """Log-likelihood of pieces under a model, every frame given its true past.
@@ -529,8 +530,8 @@ def log_likelihood(
         good choice; None is the protocol of the literature.
     seed : int or numpy.random.Generator
         Seed of the sampling.
-    progress : callable
-        Called with the method as its stage, the number of frames done and the total.
+    progress : bool or callable
+        True shows a bar. A function is called with the method as its stage, the number of frames done and the total.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
 

@@ -7,6 +7,8 @@ from typing import Self
 
 import numpy as np
 
+from rnnrbm.display import table
+
 __all__ = ["LogLikelihood", "verdict", "with_error"]
 
 #: The effective sample size of a frame's weights is low below this fraction of the chains, or below this number. One Z
@@ -158,6 +160,21 @@ class LogLikelihood:
     def __str__(self) -> str:
         bias = f"; about {self.bias:.3f} too {self._side}" if self.bias >= 0.0005 else ""
         return f"{self.mean:.3f} +- {self.standard_error:.3f} nats per frame ({self.settings}{bias})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("mean, nats per frame", with_error(self.mean, self.standard_error)),
+            ("method", self.settings),
+            ("pieces", len(self.frames)),
+            ("frames", sum(map(len, self.frames))),
+        ]
+        if self.n_chains > 1:
+            rows.append(("effective sample size, median", f"{np.median(self.effective_sample_size):.1f}"))
+        if self.bias >= 0.0005:
+            rows.append((f"too {self._side} by about", f"{self.bias:.3f}"))
+        if diagnostics := self.diagnostics():
+            rows.append(("warning", diagnostics))
+        return table("log-likelihood", ("", ""), rows)
 
     def __repr__(self) -> str:
         return f"<LogLikelihood of {len(self.frames)} pieces: {self}>"

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,10 +29,11 @@ from rnnrbm import checkpoint, memory
 from rnnrbm.backend import engine, sharding
 from rnnrbm.backend.random import as_seed
 from rnnrbm.densities import FrameDensity, set_fitted_bias
-from rnnrbm.progress import Progress, silent
+from rnnrbm.progress import Progress, as_progress
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.data_checks import check_data
 from rnnrbm.training.linear_start import set_linear_start
+from rnnrbm.training.options import TrainingOptions
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.settings import Training
 from rnnrbm.training.step import Steps
@@ -195,9 +196,9 @@ def fit(
     state: State | None = None,
     initial_bias: bool = True,
     stop: Callable[[], bool] | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = False,
     mode: Any = None,
-    **changes: Any,
+    **changes: Unpack[TrainingOptions],
 ) -> Epochs:
     """Train a model in place, epoch by epoch: iterate over the result.
 
@@ -233,8 +234,9 @@ def fit(
         section 8.1). With False they stay.
     stop : callable or None
         Asked after every batch; if it answers True, the generator ends with the state at that batch.
-    progress : callable
-        Called with the stage "batch" after every batch of an epoch; see :data:`rnnrbm.progress.Progress`.
+    progress : bool or callable
+        True shows a bar, in a terminal or a notebook. A function is called with the stage "batch" after every batch of
+        an epoch, and with the stage "train" and the metrics after every epoch; see :data:`rnnrbm.progress.Progress`.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     **changes
@@ -283,9 +285,9 @@ def fit(
     state = State() if state is None else state
     if not isinstance(state, State):
         raise TypeError(f"state is a {type(state).__name__}; expected a State, which State.load(path)[0] reads")
-    for name, function in (("stop", stop), ("progress", progress)):
-        if function is not None and not callable(function):
-            raise TypeError(f"{name} is a {type(function).__name__}; expected a function")
+    if stop is not None and not callable(stop):
+        raise TypeError(f"stop is a {type(stop).__name__}; expected a function")
+    report = as_progress(progress)
     waited = state.epoch - state.best_epoch
     if state.finished and state.epoch < settings.epochs and not 0 < settings.patience <= waited:
         warn(
@@ -302,7 +304,7 @@ def fit(
             raise ValueError(f"valid pieces have {held_out[0].shape[1]} columns, train pieces {rolls[0].shape[1]}")
     if state.is_new:
         check_data(trained, rolls)
-    rows = _run(trained, rolls, held_out, settings, state, stop, progress, mode, initial_bias=initial_bias)
+    rows = _run(trained, rolls, held_out, settings, state, stop, report, mode, initial_bias=initial_bias)
     return Epochs(rows)
 
 
@@ -399,6 +401,7 @@ def _epochs(
     rate = _rates(settings, settings.epochs * n_batches)
     own_rule, sequential = has_own_rule(steps.model), isinstance(steps.model, SequenceModel)
 
+    progress("train", state.epoch, settings.epochs, None)
     while state.epoch < settings.epochs:
         began = time.perf_counter()
         epoch, variant = state.epoch, steps.variant_at(state.epoch)
@@ -460,6 +463,7 @@ def _epochs(
         state.seconds += time.perf_counter() - began
         row |= {"seconds": round(state.seconds, 2), "frames_per_second": round(frames / took)}
         state.rows.append(row)
+        progress("train", state.epoch, settings.epochs, row)
         yield row
         if state.finished:
             break
