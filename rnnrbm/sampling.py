@@ -231,9 +231,9 @@ class Sampler:
             Fixed values of units, NaN for units to sample: for example a voice to harmonize, or a piece with a gap to
             fill. Each frame is sampled given the frames before it and its own fixed values, not those of later frames.
         progress : bool or callable
-            True shows a bar. A function is called with the stage "sample", the number of frames done and `n_frames`, and
-            with the stage "note" if a few pieces of a small model are sampled on the processor although there is a GPU:
-            they are the same, and sooner.
+            True shows a bar. A function is called with the stage "sample", the number of frames done and `n_frames`,
+            and with the stage "note" if a few pieces of a small model are sampled on the processor although there is a
+            GPU: they are the same, and sooner.
 
         Returns
         -------

@@ -268,7 +268,6 @@ def _train(
         part = None
     epochs = stage.settings.epochs
     since, since_epoch = state.seconds, state.epoch
-    progress("train", state.epoch, epochs, state.rows[-1] if state.rows else None)
     rows = fit(
         trained_as(model, data.kind),
         data.train,

@@ -351,6 +351,7 @@ def _run(
     """Lay out the data, compile, and train; see :func:`fit`."""
     engine.check_process(mode)  # here too: the process may have been forked after the call
     sequential = isinstance(model, SequenceModel)
+    progress("train", state.epoch, settings.epochs, state.rows[-1] if state.rows else None)
     if state.finished and sequential:
         state.restore_best(model)
         return
@@ -401,7 +402,6 @@ def _epochs(
     rate = _rates(settings, settings.epochs * n_batches)
     own_rule, sequential = has_own_rule(steps.model), isinstance(steps.model, SequenceModel)
 
-    progress("train", state.epoch, settings.epochs, None)
     while state.epoch < settings.epochs:
         began = time.perf_counter()
         epoch, variant = state.epoch, steps.variant_at(state.epoch)

@@ -136,6 +136,8 @@ def test_stages_of_dropout_are_used():
     draws = [0]
 
     def progress(stage: str, done: int, total: int, row: Any) -> None:
+        if stage != "batch":
+            return
         draws.append(int(engine.to_numpy(state.variables["rng_draw"])))
 
     stages = {"state_dropout": [(0.0, 0.5), (0.5, 0.0)], "input_dropout": [(0.0, 0.2), (0.75, 0.0)]}
@@ -149,6 +151,8 @@ def test_rows_have_the_documented_keys_and_stages_of_k_are_used():
     draws = [0]
 
     def progress(stage: str, done: int, total: int, row: Any) -> None:
+        if stage != "batch":
+            return
         assert total == 1
         draws.append(int(engine.to_numpy(state.variables["rng_draw"])))
 
@@ -220,6 +224,8 @@ def test_averaging_is_an_exponential_moving_average():
     steps = 0
 
     def progress(stage: str, done: int, total: int, row: Any) -> None:
+        if stage != "batch":
+            return
         nonlocal steps
         decay = min(0.8, (1 + steps) / (10 + steps))
         for name in average:
@@ -408,6 +414,8 @@ def whole() -> tuple[State, dict[str, np.ndarray], dict[str, np.ndarray], int]:
     model, state, batches = make(sizes=WIDE_SIZES), State(), 0
 
     def progress(stage: str, done: int, total: int, row: Any) -> None:
+        if stage != "batch":
+            return
         nonlocal batches
         batches += 1
 
@@ -428,7 +436,7 @@ def run_interrupted(stops: list[int], path: os.PathLike[str]) -> tuple[State, di
             WIDE_VALID,
             EVERYTHING,
             state=state,
-            progress=lambda stage, i, total, row, done=done: done.append(i),
+            progress=lambda stage, i, total, row, done=done: done.append(i) if stage == "batch" else None,
             stop=lambda done=done, limit=limit: len(done) >= limit,
         )
         for _ in rows:
@@ -487,7 +495,7 @@ def test_a_state_that_was_not_saved_goes_on_as_well(whole):
         WIDE_VALID,
         EVERYTHING,
         state=again,
-        progress=lambda stage, i, total, row: done.append(i),
+        progress=lambda stage, i, total, row: done.append(i) if stage == "batch" else None,
         stop=lambda: len(done) >= batches_of_epoch(0) + 2,
     )
     assert len(list(stopped)) == 1
