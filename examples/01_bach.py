@@ -1,7 +1,12 @@
-"""Train an RNN-RBM on Bach chorales with an explicit training loop; score it and sample from it.
+"""An RNN-RBM in a training loop of your own
+=========================================
 
-python examples/01_bach.py            about 3 minutes on 2 cores
-python examples/01_bach.py --smoke    a test run of a quarter of a minute
+Train an RNN-RBM on Bach chorales with an explicit training loop; score it and sample from it.
+
+Run it by::
+
+    python examples/01_bach.py            about 3 minutes on 2 cores
+    python examples/01_bach.py --smoke    a test run of a quarter of a minute
 """
 
 import argparse
@@ -21,7 +26,7 @@ from rnnrbm.training.centring import centring
 from rnnrbm.training.packing import PackedDataset
 from rnnrbm.training.step import gather
 
-parser = argparse.ArgumentParser(description=__doc__)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--smoke", action="store_true")
 parser.add_argument("--out", type=Path, default=Path("runs/01_bach"))
 args = parser.parse_args()

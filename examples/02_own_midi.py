@@ -1,7 +1,12 @@
-"""Train an RNN-RBM on a folder of your MIDI files, and let it continue one of them.
+"""Your own MIDI files
+===================
 
-python examples/02_own_midi.py FOLDER              your files, in eighth notes
-python examples/02_own_midi.py FOLDER --smoke      a test run of a quarter of a minute
+Train an RNN-RBM on a folder of your MIDI files, and let it continue one of them.
+
+Run it by::
+
+    python examples/02_own_midi.py FOLDER              your files, in eighth notes
+    python examples/02_own_midi.py FOLDER --smoke      a test run of a quarter of a minute
 """
 
 import argparse
@@ -15,7 +20,7 @@ from rnnrbm.io import midi, wav
 from rnnrbm.scoring import baselines
 from rnnrbm.training.fit import State
 
-parser = argparse.ArgumentParser(description=__doc__)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("folder", type=Path, help="folder of .mid, .midi and .kar files; sub-folders are included")
 parser.add_argument("--steps-per-beat", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=60)

@@ -1,12 +1,17 @@
-"""Classify music by which of two models gives a piece the higher log-likelihood.
+"""Classify music by likelihood
+============================
+
+Classify music by which of two models gives a piece the higher log-likelihood.
 
 One RNN-RBM is trained on each of two data sets, and a test piece gets the label of the better model. Without options
 the data sets are chorales and the same chorales played backwards. Both have the same notes and chords, so only the
 order distinguishes them.
 
-python examples/03_classify_by_likelihood.py                              about 4 minutes on 2 cores
-python examples/03_classify_by_likelihood.py --sets jsb nottingham        any two data sets of one pitch range
-python examples/03_classify_by_likelihood.py --smoke                      a test run of half a minute
+Run it by::
+
+    python examples/03_classify_by_likelihood.py                              about 4 minutes on 2 cores
+    python examples/03_classify_by_likelihood.py --sets jsb nottingham        any two data sets of one pitch range
+    python examples/03_classify_by_likelihood.py --smoke                      a test run of half a minute
 """
 
 import argparse

@@ -1,4 +1,9 @@
-"""Harmonize: the soprano of held-out chorales is given, and the three lower voices are sampled.
+"""Harmonize a melody
+==================
+
+Harmonize: the soprano of held-out chorales is given, and the three lower voices are sampled.
+
+Run it by::
 
     python examples/04_harmonize.py [RUN]
 

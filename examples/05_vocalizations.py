@@ -1,4 +1,9 @@
-"""Animal vocalizations, from sound to sound: train an RNN-RBM on recordings, compare it with linear models, sample it.
+"""Animal vocalizations
+====================
+
+Animal vocalizations, from sound to sound: train an RNN-RBM on recordings, compare it with linear models, sample it.
+
+Run it by::
 
     python examples/05_vocalizations.py               the embedded song of a humpback whale, about 2 minutes on 2 cores
     python examples/05_vocalizations.py FOLDER        your own recordings (WAV, FLAC, OGG ...)

@@ -1,4 +1,9 @@
-"""Motion capture: joint angles of people who walk, run and jump, predicted frame by frame and ten frames ahead.
+"""Motion capture
+==============
+
+Motion capture: joint angles of people who walk, run and jump, predicted frame by frame and ten frames ahead.
+
+Run it by::
 
     python examples/06_motion.py            49 joint angles (fetched once, 1.4 MB), about three minutes
     python examples/06_motion.py --smoke    a test run of a few seconds, on a curve that is made up

@@ -1,4 +1,9 @@
-"""Bouncing balls: a film that is made up, predicted frame by frame, and continued.
+"""Bouncing balls
+==============
+
+Bouncing balls: a film that is made up, predicted frame by frame, and continued.
+
+Run it by::
 
     python examples/07_balls.py            15 x 15 pixels, 1000 films of 128 frames; about half an hour
     python examples/07_balls.py --smoke    a test run of a few seconds

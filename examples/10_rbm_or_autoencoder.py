@@ -1,4 +1,9 @@
-"""What an RBM learns that an autoencoder does not: both on the same images, with as many hidden units.
+"""An RBM and an autoencoder
+=========================
+
+What an RBM learns that an autoencoder does not: both on the same images, with as many hidden units.
+
+Run it by::
 
     python examples/10_rbm_or_autoencoder.py                 8 x 8 digits that come with the library, about a minute
     python examples/10_rbm_or_autoencoder.py --data mnist    28 x 28 digits, about ten minutes

@@ -1,4 +1,9 @@
-"""How an RBM is trained: CD-1, CD-10, growing k, persistent chains, and parallel tempering, at equal cost.
+"""Five ways to train an RBM
+=========================
+
+How an RBM is trained: CD-1, CD-10, growing k, persistent chains, and parallel tempering, at equal cost.
+
+Run it by::
 
     python examples/11_growing_k.py                 8 x 8 digits that come with the library, about a minute
     python examples/11_growing_k.py --data mnist    28 x 28 digits, about half an hour

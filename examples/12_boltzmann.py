@@ -1,4 +1,9 @@
-"""A Boltzmann machine without restrictions: how long its units must settle, and what more classes cost.
+"""A Boltzmann machine
+===================
+
+A Boltzmann machine without restrictions: how long its units must settle, and what more classes cost.
+
+Run it by::
 
     python examples/12_boltzmann.py            8 x 8 digits that come with the library, about a minute
     python examples/12_boltzmann.py --smoke    a test run of a few seconds

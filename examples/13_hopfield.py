@@ -1,4 +1,9 @@
-"""A Hopfield net: patterns that come back from damage, how many it holds, and what unlearning does.
+"""A Hopfield net
+==============
+
+A Hopfield net: patterns that come back from damage, how many it holds, and what unlearning does.
+
+Run it by::
 
     python examples/13_hopfield.py            about a minute
     python examples/13_hopfield.py --smoke    a test run of a few seconds

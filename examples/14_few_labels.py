@@ -1,4 +1,9 @@
-"""What RBMs were first wanted for: features for a classifier that has few labels.
+"""Features for few labels
+=======================
+
+What RBMs were first wanted for: features for a classifier that has few labels.
+
+Run it by::
 
     python examples/14_few_labels.py                 8 x 8 digits that come with the library, about a minute
     python examples/14_few_labels.py --data mnist    28 x 28 digits, about ten minutes

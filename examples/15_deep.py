@@ -1,4 +1,9 @@
-"""Two deep nets of the same layers: a deep belief net and a deep Boltzmann machine.
+"""Two deep nets
+=============
+
+Two deep nets of the same layers: a deep belief net and a deep Boltzmann machine.
+
+Run it by::
 
     python examples/15_deep.py                 8 x 8 digits that come with the library, about a minute
     python examples/15_deep.py --data mnist    28 x 28 digits, an hour or more

@@ -1,4 +1,9 @@
-"""One filter for all places: a convolutional RBM beside an RBM of the same images.
+"""A convolutional RBM
+===================
+
+One filter for all places: a convolutional RBM beside an RBM of the same images.
+
+Run it by::
 
     python examples/16_convolution.py                 8 x 8 digits that come with the library, about a minute
     python examples/16_convolution.py --data mnist    28 x 28 digits, ten minutes or more

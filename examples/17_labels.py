@@ -1,4 +1,9 @@
-"""Labels from digits and digits from labels: a deep Boltzmann machine of two parts that meet in its top layer.
+"""Digits and labels
+=================
+
+Labels from digits and digits from labels: a deep Boltzmann machine of two parts that meet in its top layer.
+
+Run it by::
 
     python examples/17_labels.py                 8 x 8 digits that come with the library, about two minutes
     python examples/17_labels.py --data mnist    28 x 28 digits, about half an hour

@@ -1,4 +1,9 @@
-"""Three distributions of the same images: an RBM, a NADE and a variational autoencoder (VAE).
+"""An RBM, a NADE and a VAE
+========================
+
+Three distributions of the same images: an RBM, a NADE and a variational autoencoder (VAE).
+
+Run it by::
 
     python examples/18_nade_vae.py                 8 x 8 digits that come with the library, about two minutes
     python examples/18_nade_vae.py --data mnist    28 x 28 digits, about an hour

@@ -1,4 +1,4 @@
-"""RNN-RBM sequence models: train, measure and sample them.
+"""RNN-RBM sequence models: train, measure and sample them::
 
     import rnnrbm
     data = rnnrbm.load("bach")

@@ -17,6 +17,7 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = [
     *sorted(DOCS.glob("*.md")),
+    *sorted(DOCS.glob("tutorials/*.md")),
     *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob(".github/**/*.md")),
     ROOT / "data" / "README.md",
@@ -30,6 +31,7 @@ QUICKER = {
     "data.test[:2], n_chains=5, n_temperatures=20, exact_states=states)",
     "data.train, data.valid, epochs=20": "data.train[:20], data.valid[:4], epochs=5",
     "density=5, pretrain_network=5, epochs=5": "density=1, pretrain_network=1, epochs=1, k=1",
+    "data.train, data.valid, epochs=15, valid_every=5": "data.train[:12], data.valid[:2], epochs=1, valid_every=1",
     'data.train, data.valid if name == "model" else None, own': "data.train[:20], None, own",
 }
 #: what follows the Python of a page
@@ -37,7 +39,9 @@ AFTERWARDS = {"guide": "step(np.zeros((100, 16, 88), np.float32))\ntrain_rbm(np.
 
 
 def code_of(path: Path) -> str:
-    return "\n".join(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL))
+    return "\n".join(
+        re.findall(r"```(?:python|\{code-cell\} python)\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    )
 
 
 def run(path: Path, folder: Path) -> list[str]:
@@ -71,7 +75,7 @@ def test_what_is_made_quicker_is_printed() -> None:
 
 
 # The recipes of CONTRIBUTING.md are for files of the library; docs/models.md has their Python in one piece.
-@pytest.mark.parametrize("path", [p for p in sorted(DOCS.glob("*.md")) if code_of(p)], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in PAGES if p.is_relative_to(DOCS) and code_of(p)], ids=lambda p: p.stem)
 def test_python_of_the_documentation(path: Path, tmp_path: Path) -> None:
     printed = run(path, tmp_path)
     if path.stem == "models":  # the new density and the new cell learn
