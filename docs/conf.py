@@ -13,7 +13,7 @@ from rnnrbm import __version__  # noqa: E402
 
 project = "rnnrbm"
 author = "The rnnrbm developers"
-copyright = author  # noqa: A001  the name is Sphinx's
+copyright = author
 version = release = __version__
 language = "en"
 

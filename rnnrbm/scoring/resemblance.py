@@ -4,12 +4,12 @@ A distance between samples and recordings says little by itself. So each one sta
 two disjoint sets of recordings: a model is as good as its data where the two are alike.
 
 Distributions of one variable are compared by the Kolmogorov-Smirnov and the Wasserstein distance, those of whole calls
-by the maximum mean discrepancy [1]_, whose features are the spectrogram of a call at a fixed number of times, reduced
+by the maximum mean discrepancy (Gretton et al. 2012), whose features are the spectrogram of a call at a fixed number of times, reduced
 by principal components, and the logarithm of its duration.
 
 References
 ----------
-.. [1] A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schoelkopf and A. Smola, A kernel two-sample test, Journal of
+A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schoelkopf and A. Smola, A kernel two-sample test, Journal of
    Machine Learning Research 13 (2012) 723-773.
 """
 
@@ -179,7 +179,7 @@ def median_width(x: np.ndarray) -> float:
 
 
 def mmd2(x: np.ndarray, y: np.ndarray, width: float) -> float:
-    """Return the unbiased estimate of the squared maximum mean discrepancy of two samples; [1]_, lemma 6.
+    """Return the unbiased estimate of the squared maximum mean discrepancy of two samples; lemma 6 of the source.
 
     It is 0 on average if both samples are of the same distribution, and may then be negative.
 
@@ -197,7 +197,7 @@ def mmd2(x: np.ndarray, y: np.ndarray, width: float) -> float:
 
     References
     ----------
-    .. [1] A. Gretton and others, A kernel two-sample test, Journal of Machine Learning Research 13 (2012) 723-773.
+    A. Gretton and others, A kernel two-sample test, Journal of Machine Learning Research 13 (2012) 723-773.
     """
     x, y = _points(x, "x"), _points(y, "y")
     width = number("width", width, "more than 0", above=0)
