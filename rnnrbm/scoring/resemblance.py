@@ -4,13 +4,13 @@ A distance between samples and recordings says little by itself. So each one sta
 two disjoint sets of recordings: a model is as good as its data where the two are alike.
 
 Distributions of one variable are compared by the Kolmogorov-Smirnov and the Wasserstein distance, those of whole calls
-by the maximum mean discrepancy (Gretton et al. 2012), whose features are the spectrogram of a call at a fixed number of times, reduced
-by principal components, and the logarithm of its duration.
+by the maximum mean discrepancy (Gretton et al. 2012), whose features are the spectrogram of a call at a fixed number of
+times, reduced by principal components, and the logarithm of its duration.
 
 References
 ----------
 A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schoelkopf and A. Smola, A kernel two-sample test, Journal of
-   Machine Learning Research 13 (2012) 723-773.
+Machine Learning Research 13 (2012) 723-773.
 """
 
 from __future__ import annotations
