@@ -34,7 +34,7 @@ __all__ = [
     "Refused",
     "agree",
     "agreed",
-    "checks",
+    "announce",
     "count",
     "detected",
     "end",
@@ -76,26 +76,27 @@ class Refused(ValueError):
 
 
 class _Joined(NamedTuple):
-    index: int
-    count: int
+    number: int
+    of: int
 
 
 _joined = _Joined(0, 1)
+_announced = False
 
 
 def index() -> int:
     """Return the number of this process, counted from 0."""
-    return _joined.index
+    return _joined.number
 
 
 def count() -> int:
     """Return the number of processes; 1 unless :func:`start` was called."""
-    return _joined.count
+    return _joined.of
 
 
 def is_lead() -> bool:
     """Whether this is process 0, which writes files."""
-    return _joined.index == 0
+    return _joined.number == 0
 
 
 def detected() -> bool:
@@ -269,11 +270,12 @@ def end(code: int, *, together: bool) -> None:
     code : int
         Exit code.
     together : bool
-        All processes are here, so each waits for the others. Otherwise it ends at once, and the others are to find out.
+        All processes are here, so each waits for the others. Otherwise it ends at once, and the others are to find out,
+        unless it has announced that.
     """
     if count() == 1:
         return
-    if together:
+    if together or _announced:
         import jax
 
         with contextlib.suppress(Exception):
@@ -391,28 +393,11 @@ def whole(value: Any) -> Any:
     return np.concatenate(parts, axis=axes[0])
 
 
-@contextlib.contextmanager
-def checks() -> Iterator[None]:
-    """Check something in all processes: an error in one of them becomes an error in all.
-
-    Nothing may be exchanged within the block.
-
-    Raises
-    ------
-    Refused
-        If another process has raised an error; the message has its text.
-    """
-    error: Exception | None = None
-    try:
-        yield
-    except Exception as found:
-        error = found
-    texts = gather(b"" if error is None else (str(error) or type(error).__name__).encode())
-    if error is not None:
-        raise error
-    for i, text in enumerate(texts):
-        if text:
-            raise Refused(f"process {i} has ended: {text.decode()}")
+def announce(own: bytes) -> list[bytes]:
+    """Gather bytes that tell the others of an error of this process, which then ends together with them."""
+    global _announced
+    _announced = True
+    return gather(own)
 
 
 def agree(facts: Mapping[str, Any], advice: str) -> None:

@@ -375,8 +375,8 @@ def _run(
     spread = sharding.Sharding(corpus.batch_size, mode, sums=True)
     if spread.n_processes < processes.count():
         warn(
-            f"{corpus.batch_size} rows of a batch cannot be divided among {processes.count()} processes, so each trains "
-            "on all of them, which is no faster; choose a batch_size that is a multiple",
+            f"{corpus.batch_size} rows of a batch cannot be divided among {processes.count()} processes, so each of "
+            "these trains on all rows, which is no faster; choose a batch_size that is a multiple",
             RuntimeWarning,
         )
     judged = validation(model, train, valid, settings, mode)
