@@ -129,7 +129,7 @@ def start(
     process_id : int or None
         Number of this one, from 0.
     timeout : float
-        Seconds to wait for the others, at least 5.
+        Seconds to wait for the others, at least 1.
 
     Raises
     ------
@@ -152,8 +152,8 @@ def start(
             "give coordinator, processes and process_id together, or none of them where a launcher such as srun has "
             f"started the processes; got {coordinator}, {n_processes} and {process_id}"
         )
-    if timeout < 5:
-        raise ValueError(f"timeout must be at least 5 seconds, got {timeout:g}")
+    if timeout < 1:
+        raise ValueError(f"timeout must be at least 1 second, got {timeout:g}")
     if count() > 1:
         raise RuntimeError("processes were joined already; start() can be called once")
     if coordinator is not None:
@@ -172,7 +172,7 @@ def start(
             _check_free(host, port)
         else:
             _wait_for(host, port, timeout)
-        timeout = max(5.0, timeout - (time.monotonic() - began))
+        timeout = max(1.0, timeout - (time.monotonic() - began))
     _initialize(coordinator, n_processes, process_id, timeout)
 
 
