@@ -36,7 +36,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.link.jax.linker import JAXLinker
 from pytensor.tensor.variable import TensorVariable
 
-from rnnrbm.backend import programs
+from rnnrbm.backend import processes, programs
 from rnnrbm.backend.programs import shared_inputs
 from rnnrbm.files import atomic, cache_folder
 
@@ -364,10 +364,13 @@ def shared(value: Any, name: str, dtype: Any = None, *, borrow: bool = False) ->
 
 
 def to_numpy(value: Any) -> np.ndarray:
-    """Return a NumPy copy of a shared variable's value or of an array of any engine."""
+    """Return a NumPy copy of a shared variable's value or of an array of any engine.
+
+    Rows that other processes have are fetched; see :func:`rnnrbm.backend.processes.whole`.
+    """
     if isinstance(value, SharedVariable):
-        value = value.get_value()
-    return np.array(value)
+        value = value.get_value(borrow=True)
+    return np.array(processes.whole(value))
 
 
 def block(value: Any) -> Any:

@@ -8,6 +8,10 @@ The devices are all GPUs that JAX finds or, without one, the processor's cores: 
 (see :func:`rnnrbm.backend.engine.start_jax`), because XLA runs loops over time on one core of a device. Only sampling
 and scoring use cores in this way. Training must sum over devices, and sums over cores wait for each other in the
 threads of one small pool: on 2 cores we saw a deadlock, after which XLA aborts.
+
+Where several processes run together (:mod:`rnnrbm.backend.processes`), rows are divided among the devices of all of
+them, in the order of the processes. In training each process uses one device of a processor, so that its sums wait for
+other processes alone. Rows that cannot be divided by the number of processes are computed by each of them.
 """
 
 from __future__ import annotations
@@ -19,19 +23,20 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm.backend import engine
+from rnnrbm.backend import engine, processes
 
 __all__ = ["Sharding", "available", "cores", "has_gpu", "release"]
 
 
 def available(mode: Any = None) -> int:
-    """Return the number of devices for sharding; 1 in modes other than JAX."""
+    """Return the number of devices for sharding, those of all processes; 1 in modes other than JAX."""
     if engine.resolve_mode(mode) != "JAX":
         return 1
     engine.start_jax()
     import jax
 
-    return len(jax.local_devices())
+    n_devices = len(jax.local_devices())
+    return n_devices if processes.count() == 1 else processes.count() * processes.fewest(n_devices)
 
 
 def has_gpu(mode: Any = None) -> bool:
@@ -69,31 +74,66 @@ class Sharding:
     sums : bool
         The function sums over rows. Processor cores are then not used as devices (see above).
     devices : list of JAX devices or None
-        None stands for all devices of JAX's default kind.
+        None stands for all devices of JAX's default kind. With devices that are named, which are of this process, each
+        process computes all rows.
+
+    Attributes
+    ----------
+    n_devices, n_processes : int
+        Devices and processes among which the rows are divided.
+    own : slice
+        The rows of this process.
     """
 
     def __init__(self, rows: int, mode: Any = None, *, sums: bool = False, devices: list[Any] | None = None) -> None:
-        n_devices = available(mode) if devices is None else len(devices)
-        most = 1 if sums and not has_gpu(mode) else min(rows, n_devices)
-        self._anywhere = devices is None
-        self.n_devices = next(n for n in range(max(1, most), 0, -1) if rows % n == 0)
         self._jax = engine.resolve_mode(mode) == "JAX"
+        n_devices = available(mode) if devices is None else len(devices)
+        n = processes.count() if devices is None and self._jax else 1
+        n_devices //= n
+        if rows % n:
+            n = 1
+        most = 1 if sums and not has_gpu(mode) else min(rows // n, n_devices)
+        per_process = next(d for d in range(max(1, most), 0, -1) if (rows // n) % d == 0)
+        self._anywhere = devices is None and n == 1
+        self.n_processes, self.n_devices = n, n * per_process
+        part = rows // n
+        self.own = slice(processes.index() * part, (processes.index() + 1) * part) if n > 1 else slice(None)
         if self._jax:
             import jax
-            from jax.sharding import AxisType
+            from jax.sharding import AxisType, Mesh
 
-            chosen = (jax.local_devices() if devices is None else devices)[: self.n_devices]
-            self._mesh = jax.make_mesh((self.n_devices,), ("rows",), (AxisType.Auto,), devices=chosen)
+            if n > 1:
+                of = [[d for d in jax.devices() if d.process_index == i] for i in range(n)]
+                chosen = [d for each in of for d in sorted(each, key=lambda d: d.id)[:per_process]]
+            else:
+                chosen = (jax.local_devices() if devices is None else devices)[:per_process]
+            # not jax.make_mesh, which may change the order of the devices
+            self._mesh = Mesh(np.array(chosen), ("rows",), axis_types=(AxisType.Auto,))
+
+    def _sharding(self, axis: int | None) -> Any:
+        from jax.sharding import NamedSharding, PartitionSpec
+
+        return NamedSharding(self._mesh, PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, "rows"))
 
     def _place(self, x: Any, axis: int | None) -> Any:
         import jax
-        from jax.sharding import NamedSharding, PartitionSpec
 
-        spec = PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, "rows")
-        sharding = NamedSharding(self._mesh, spec)
+        sharding = self._sharding(axis)
         if isinstance(x, jax.Array) and x.sharding == sharding:
             return x
-        return jax.device_put(x, sharding)
+        if self.n_processes == 1:
+            return jax.device_put(processes.whole(x), sharding)
+        x = engine.to_numpy(x)
+        return jax.make_array_from_callback(x.shape, sharding, lambda place: x[place])
+
+    def assemble(self, x: np.ndarray, axis: int = 0) -> Any:
+        """Make one array of the rows of all processes, of which each gives its own (see :attr:`own`)."""
+        if self.n_processes == 1:
+            return self.shard(x, axis)
+        import jax
+
+        shape = [n * self.n_processes if i == axis else n for i, n in enumerate(x.shape)]
+        return jax.make_array_from_process_local_data(self._sharding(axis), x, tuple(shape))
 
     def shard(self, x: Any, axis: int = 0) -> Any:
         """Divide an array along `axis`, so that each device holds a part of the rows."""
@@ -110,6 +150,25 @@ class Sharding:
             for variable in variables:
                 # set_value would turn the array into a NumPy array
                 variable.container.storage[0] = self._place(variable.get_value(borrow=True), None)
+
+    def settle(self, variables: Iterable[Any]) -> None:
+        """Replicate variables that a compiled function has left divided among processes.
+
+        Then each process can read them by itself.
+        """
+        if self.n_processes > 1:
+            self.replicate(variables)
+
+    @contextmanager
+    def at_home(self, variables: Iterable[Any]) -> Iterator[None]:
+        """Within the block, let variables that several processes share hold NumPy arrays.
+
+        Any compiled function can then use them, in each process by itself.
+        """
+        variables = list(variables) if self.n_processes > 1 else []
+        release(variables)
+        yield
+        self.replicate(variables)
 
     @contextmanager
     def replicated(self, variables: Iterable[Any], values: Mapping[Any, Any] | None = None) -> Iterator[None]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, path_given, say, say_table, tell
+from rnnrbm.cli.processes import join, joined
 from rnnrbm.files import check_folder, file_name, folder_for
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
@@ -71,9 +72,22 @@ def train(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Train in several processes, each started with its own --process-id: the address of process 0. "
+            "Under srun or mpirun this is known.",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Number of these processes; 1 trains in this one alone, also under srun.")
+    ] = None,
+    process_id: Annotated[int | None, typer.Option(min=0, help="Number of this one of them, from 0.")] = None,
 ) -> None:
     """Train a model, score it on the test set, and write samples and figures to a run folder."""
-    with friendly():
+    with joined(), friendly():
+        leads = join(coordinator, processes, process_id)
         from rnnrbm.experiment import config as configs
 
         changes: dict[str, Any] = {}
@@ -114,7 +128,8 @@ def train(
             settings = configs.read(config) if config is not None else configs.Config()
             settings = settings.replaced(changes)
 
-        with ProgressBar() as bar, interruptible() as stop:
+        with ProgressBar(quiet=not leads) as bar, interruptible() as stop:
+            from rnnrbm.backend.processes import Refused
             from rnnrbm.experiment import run
             from rnnrbm.experiment.setup import unused_sizes
 
@@ -136,8 +151,14 @@ def train(
                     stop=stop,
                     progress=bar.report,
                 )
+            except Refused:
+                if leads:
+                    raise
+                raise typer.Exit(1) from None  # process 0 says why
             except (run.Interrupted, KeyboardInterrupt) as interrupt:
                 bar.close()
+                if not leads:
+                    raise typer.Exit(130) from None
                 saved = (folder / "checkpoint.npz").exists()
                 where = f"the last checkpoint is in {folder}" if saved else "no checkpoint had been saved yet"
                 tell(str(interrupt) or f"stopped; {where}")
@@ -145,7 +166,8 @@ def train(
                     tell(f"Resume the run:  rnnrbm train --resume --out {shlex.quote(str(folder))}")
                 raise typer.Exit(130) from None
             bar.close()
-        _print_results(folder, results)
+        if leads:
+            _print_results(folder, results)
 
 
 def generate(

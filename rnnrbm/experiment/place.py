@@ -15,7 +15,19 @@ from rnnrbm.experiment.run_folder import begin, run_files, write_metrics
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import State
 
-__all__ = ["Part", "Place"]
+__all__ = ["Interrupted", "Part", "Place"]
+
+
+class Interrupted(Exception):
+    """Training stopped before its end; the checkpoint holds its place.
+
+    Attributes
+    ----------
+    resumable : bool
+        False if nothing was saved: the folder still holds the run that was to be replaced.
+    """
+
+    resumable = True
 
 
 class Part(NamedTuple):
@@ -50,7 +62,14 @@ class Place:
         Goes into each checkpoint.
     facts : mapping or None
         Of a new run: what is recorded beside its settings. None stands for the run that is in the folder.
+
+    Attributes
+    ----------
+    writes : bool
+        Whether anything is written; of several processes, one does.
     """
+
+    writes = True
 
     def __init__(
         self, folder: Path, settings: Config, meta: dict[str, Any], facts: Mapping[str, Any] | None = None

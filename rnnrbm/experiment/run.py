@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from rnnrbm import checkpoint, datasets
-from rnnrbm.backend import engine
+from rnnrbm.backend import engine, processes
 from rnnrbm.datasets import SPLITS
 from rnnrbm.experiment.artifacts import Run, check_primable, draw, draw_samples, load, starts_from_states, write_samples
 from rnnrbm.experiment.config import Config, Evaluation
-from rnnrbm.experiment.place import Part, Place
+from rnnrbm.experiment.place import Interrupted, Part, Place
+from rnnrbm.experiment.pretrain import pretrain
 from rnnrbm.experiment.resume import extended, resumed
 from rnnrbm.experiment.run_folder import (
     check_spared,
@@ -54,6 +55,7 @@ from rnnrbm.experiment.setup import (
     versions,
 )
 from rnnrbm.experiment.start import check_model, inherited, start_from
+from rnnrbm.experiment.together import Elsewhere, Together
 from rnnrbm.files import atomic, make_folder, to_json
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.progress import Progress, as_progress, silent
@@ -82,18 +84,6 @@ __all__ = [
 ]
 
 SAVE_EVERY = 10.0  # seconds of training between checkpoints, at the ends of epochs
-
-
-class Interrupted(Exception):
-    """Training stopped before its end; the checkpoint holds its place.
-
-    Attributes
-    ----------
-    resumable : bool
-        False if nothing was saved: the folder still holds the run that was to be replaced.
-    """
-
-    resumable = True
 
 
 def train(
@@ -150,14 +140,35 @@ def train(
         If the model, the scores or the samples would take more memory than there is.
     Interrupted
         If `stop` returned True.
+    Refused
+        If this is one of several processes (:mod:`rnnrbm.backend.processes`), and they differ in settings or data, or
+        another one has raised an error.
     """
-    folder = Path(folder)
+    with Together(mode) as together:
+        report = progress if together.leads else silent
+        return _run(together, settings, Path(folder), resume, overwrite, changes, mode, stop, report)
+
+
+def _run(
+    together: Together,
+    settings: Config | None,
+    folder: Path,
+    resume: bool,
+    overwrite: bool,
+    changes: Mapping[str, Any] | None,
+    mode: Any,
+    stop: Callable[[], bool] | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Read and check everything, make room in the folder, and train; see :func:`train`."""
     engine.resolve_mode(mode)
     if settings is not None:
         model_options(settings.model, strict=True)
-    settings = extended(prepare(folder, settings, resume=resume, overwrite=overwrite), changes or {}, resume=resume)
+    if together.leads:
+        settings = extended(prepare(folder, settings, resume=resume, overwrite=overwrite), changes or {}, resume=resume)
     start = None
     trained = resume and (folder / "checkpoint.npz").exists() and not replaces(folder)
+    settings, trained = together.settings(settings, resume=resume, trained=trained)
     home = folder if resume else None
     if settings.model.init and not trained:  # else its parameters have been used
         start = start_from(located(settings.model.init, home))
@@ -190,24 +201,26 @@ def train(
     for split in SPLITS:
         if pieces := getattr(data, split):
             checked_pieces(model, pieces, name=f"{settings.data.source}: {split} piece")
-    trained = trained_as(model, data.kind)
+    as_trained = trained_as(model, data.kind)
     suitable_settings(
-        as_trainable(trained),
+        as_trainable(as_trained),
         settings.training.without_pretraining(),
-        single_frames=not isinstance(trained, SequenceModel),
+        single_frames=not isinstance(as_trained, SequenceModel),
         n_frames=sum(map(len, data.train)),
     )
     check_end(settings, data, model)
-    make_folder(folder, "the run")
     progress = as_progress(progress)
+    about: dict[str, Any] = {"data": facts(data)}
+    together.agree(settings, about["data"]["sha256"], model, resume=resume)
     with ExitStack() as stack:
-        stack.enter_context(locked(folder))
-        prepare(folder, settings, resume=resume, overwrite=overwrite)  # another run may have come first
-        sweep(folder)
-        if overwrite and run_files(folder):
-            stack.enter_context(replacing(folder))
+        if together.leads:
+            make_folder(folder, "the run")
+            stack.enter_context(locked(folder))
+            prepare(folder, settings, resume=resume, overwrite=overwrite)  # another run may have come first
+            sweep(folder)
+            if overwrite and run_files(folder):
+                stack.enter_context(replacing(folder))
         meta = {"config": settings.model_dump(), "n_visible": data.n_visible, "kind": to_record(data.kind)}
-        about: dict[str, Any] = {"data": facts(data)}
         meta["data"] = about["data"]["sha256"]
         meta["levels"] = drift.ranges(level for piece in data.train for level in data.kind.levels([piece]))
         if (shifts := settings.data.shifts or 1) > 1:
@@ -220,14 +233,17 @@ def train(
             if start.run is not None and (caveat := start.run.kind.mismatch(data.kind).caveat):
                 progress("note", 0, 0, {"text": f"{data.name} has {caveat} as the model was trained on"})
         state, part = State(), None
-        if resume:
+        if not together.leads:
+            place: Place = Elsewhere(folder, meta)
+        elif resume:
             finish_clearing(folder, settings)
             state, part = resumed(folder, settings, meta, progress)
             place = Place(folder, settings, meta)
         else:
             place = Place(folder, settings, meta, versions(mode) | about | {"started_in": started_in(folder)})
+        state, part = together.state(place, state, part)
         try:
-            return _train(place, settings, data, model, state, part, mode, stop, progress)
+            return together.results(_train(place, settings, data, model, state, part, mode, stop, progress))
         except KeyboardInterrupt:
             if not place.waits:
                 raise
@@ -264,7 +280,7 @@ def _train(
         if stage.model is model or place.checkpoint or (part and stage.name != part.name):
             continue
         assert isinstance(model, SequenceModel)
-        _pretrain(stage, data, place, model, part or Part(stage.name, State()), mode, stop, progress)
+        pretrain(stage, data, place, model, part or Part(stage.name, State()), mode, stop, progress, SAVE_EVERY)
         part = None
     epochs = stage.settings.epochs
     since, since_epoch = state.seconds, state.epoch
@@ -301,45 +317,21 @@ def _train(
         place.save(state)
     state.restore_best(as_trainable(model))
 
+    stop = processes.agreed(stop)
+
     def progress_or_stop(stage: str, done: int, total: int, row: dict[str, Any] | None) -> None:
-        if stop is not None and stop():
+        if stop is not None and (processes.count() == 1 or stage in Together.STAGES) and stop():
             raise Interrupted(f"stopped after training, which is finished and saved in {folder}")
         progress(stage, done, total, row)
 
     results = _finish(place, settings, data, model, state, mode, progress_or_stop)
-    if missing := [name for name in ("config.toml", "checkpoint.npz") if not (folder / name).exists()]:
+    written = ("config.toml", "checkpoint.npz") if place.writes else ()
+    if missing := [name for name in written if not (folder / name).exists()]:
         raise FileNotFoundError(
             f"{folder}: {' and '.join(missing)} was deleted while the run was scored and sampled, so it cannot be used "
             "again; train it anew by --overwrite"
         )
     return results
-
-
-def _pretrain(
-    stage: pretraining.Stage,
-    data: datasets.Dataset,
-    place: Place,
-    model: SequenceModel,
-    part: Part,
-    mode: Any,
-    stop: Callable[[], bool] | None,
-    progress: Progress,
-) -> None:
-    """Train a part of the model first."""
-    state, epochs = part.state, stage.settings.epochs
-    since = state.seconds
-    progress(f"pretrain {stage.name}", state.epoch, epochs, None)
-    for row in fit(stage.model, data.train, None, stage.settings, state=state, stop=stop, mode=mode):
-        if state.finished or state.seconds - since >= SAVE_EVERY:
-            place.save_part(part, model)
-            since = state.seconds
-        progress(f"pretrain {stage.name}", state.epoch, epochs, row)
-    if not state.finished:
-        place.save_part(part, model)
-        raise Interrupted(
-            f"stopped while the {stage.name} was trained first, in epoch {state.epoch + 1}; everything is saved in "
-            f"{place.folder}"
-        )
 
 
 def _finish(
@@ -385,6 +377,10 @@ def _finish(
         mode=mode,
         progress=progress,
     )
+    tested = scored is not None or test_score is not None
+    error = label_error(model, kind, data.test, mode) if tested else None
+    if not place.writes:
+        return {}
     if departure := run.departure(samples):
         progress("note", 0, 0, {"text": f"warning: {departure}"})
     (folder / "samples").mkdir(exist_ok=True)
@@ -411,8 +407,7 @@ def _finish(
         "statistics": {"samples": kind.statistics(samples), "train": kind.statistics(data.train)},
         "samples": [str(f.relative_to(folder)) for f in files],
     }
-    tested = scored is not None or test_score is not None
-    if tested and (error := label_error(model, kind, data.test, mode)) is not None:
+    if error is not None:
         results["label_error"] = error
     # names in other data do not depend on settings and files that may change
     if datasets.kind_of_files(located(settings.data.source, folder)) is not None:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnnrbm import checkpoint, memory
-from rnnrbm.backend import engine, sharding
+from rnnrbm.backend import engine, processes, sharding
 from rnnrbm.backend.random import as_seed
 from rnnrbm.densities import FrameDensity, set_fitted_bias
 from rnnrbm.progress import Progress, as_progress
@@ -368,6 +368,7 @@ def _run(
         context=settings.context,
         align=model.network.traits.period if sequential else 1,
         transpose_range=settings.shifts,
+        on_device=processes.count() == 1,  # each process reads its own rows alone
     )
     steps = Steps(model, corpus, settings, mode)
     state.attach(steps.variables())
@@ -375,13 +376,24 @@ def _run(
         state.restore_best(model)
         return
     spread = sharding.Sharding(corpus.batch_size, mode, sums=True)
+    if spread.n_processes < processes.count():
+        warn(
+            f"{corpus.batch_size} rows of a batch cannot be divided among {processes.count()} processes, so each of "
+            "these trains on all rows, which is no faster; choose a batch_size that is a multiple",
+            RuntimeWarning,
+        )
     judged = validation(model, train, valid, settings, mode)
     spread.replicate([*([] if steps.frames is None else [steps.frames]), *state.variables.values()])
     try:
         complete = partial(model.complete_training, train) if hasattr(model, "complete_training") else None
-        yield from _epochs(state, settings, steps, spread, judged, complete, stop, progress)
-    finally:
+        with processes.naming_losses():
+            yield from _epochs(state, settings, steps, spread, judged, complete, processes.agreed(stop), progress)
+    except processes.LostProcess:
+        raise
+    except BaseException:
         sharding.release(state.variables.values())
+        raise
+    sharding.release(state.variables.values())
     if state.finished:
         state.restore_best(model)
 
@@ -417,16 +429,19 @@ def _epochs(
                 if i < state.batch:
                     continue
                 steps.rate.set_value(np.asarray(rate(epoch * n_batches + min(i, n_batches - 1)), steps.rate.dtype))
-                results.append(step(*(spread.shard(x, axis=1) for x in corpus.inputs(batch))))
+                own = corpus.inputs(batch.rows(spread.own))
+                results.append(step(*(spread.assemble(x, axis=1) for x in own)))
                 frames += float(batch.mask.sum())
                 progress("batch", i + 1, in_epoch, None)
                 if stop is not None and i + 1 < in_epoch and stop():
                     state.partial += [[float(x) for x in numbers] for numbers in results]
                     state.batch = i + 1
                     state.seconds += time.perf_counter() - began
+                    spread.settle(state.variables.values())
                     _check_finite(state, steps, epoch)
                     return
         state.partial += [[float(x) for x in numbers] for numbers in results]
+        spread.settle(state.variables.values())
         _check_finite(state, steps, epoch)
         took = time.perf_counter() - began
         state.epoch, state.batch = epoch + 1, 0
@@ -441,8 +456,8 @@ def _epochs(
         score = math.nan
         if judged.measure is not None and (last or state.epoch % settings.valid_every == 0):
             memory.give_back()  # not in every epoch, since the next steps must ask for it again
-            with steps.averaged():
-                measured = judged.measure()
+            with spread.at_home(state.variables.values()), steps.averaged():
+                measured = processes.same_numbers(judged.measure())
             memory.give_back()
             row |= dict(zip(judged.columns, measured, strict=True))
             score = judged.sign * measured[0]
@@ -456,7 +471,8 @@ def _epochs(
         if state.finished and complete is not None:
             live = {v: v.get_value() for v in (*steps.params, *steps.state)}  # from which more epochs may go on
             state.restore_best(steps.model)
-            complete()
+            with spread.at_home(state.variables.values()):
+                complete()
             state.best |= {p.name: engine.to_numpy(p) for p in steps.params}
             for variable, value in live.items():
                 variable.set_value(value)

@@ -47,6 +47,10 @@ class PackedBatch(NamedTuple):
     mask: np.ndarray
     start: np.ndarray
 
+    def rows(self, which: slice) -> PackedBatch:
+        """Return some rows of the batch."""
+        return PackedBatch(*(x[:, which] for x in self))
+
 
 class PackedDataset:
     """Pieces packed for training.
@@ -66,6 +70,8 @@ class PackedDataset:
     transpose_range : (int, int)
         Each piece is transposed anew every epoch, by a whole number of columns drawn uniformly from this range,
         both ends included. The range is narrowed for each piece so that no note leaves the roll.
+    on_device : bool
+        False leaves the frames where they are, however few they are.
 
     Attributes
     ----------
@@ -88,6 +94,7 @@ class PackedDataset:
         context: int = 16,
         align: int = 1,
         transpose_range: tuple[int, int] = (0, 0),
+        on_device: bool = True,
     ) -> None:
         if len(pieces) == 0:
             raise ValueError("there are no pieces to train on; give at least one array (T, n_visible)")
@@ -116,7 +123,8 @@ class PackedDataset:
         self._first = first_frames(pieces)
         cells = int(self._first[-1] + 1) * self._width
         self.dtype = pieces[0].dtype
-        self.on_device = cells < 2**31 and cells * self.dtype.itemsize <= DEVICE_SHARE * memory.available()
+        few = cells < 2**31 and cells * self.dtype.itemsize <= DEVICE_SHARE * memory.available()
+        self.on_device = on_device and few
         # without transposition nothing has to be looked at
         still = tuple(transpose_range) == (0, 0)
         self._shifts = np.array([(0, 0) if still else self._shift_range(p, *transpose_range) for p in pieces])

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnrbm.backend import engine, random, sharding
+from rnnrbm.backend import engine, processes, random, sharding
 from rnnrbm.scoring.likelihood import Evaluator, usable_states
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.packing import PackedDataset
@@ -95,7 +95,11 @@ class ValidLoss:
 
     def __init__(self, model: Any, valid: Sequence[np.ndarray], settings: Training, mode: Any) -> None:
         corpus = PackedDataset(
-            valid, row_length=settings.row_length, batch_size=settings.batch_size, context=settings.context
+            valid,
+            row_length=settings.row_length,
+            batch_size=settings.batch_size,
+            context=settings.context,
+            on_device=processes.count() == 1,
         )
         frames = device_frames(corpus, "valid_frames")
         self._rng = random.shared(settings.seed, stream=1)
@@ -113,6 +117,7 @@ class ValidLoss:
         with self._spread.replicated(self._variables):
             costs, weights = [], []
             for batch in self._corpus.epoch(self._seed, fill=False):
-                costs.append(self._cost(*(self._spread.shard(x, axis=1) for x in self._corpus.inputs(batch))))
+                own = self._corpus.inputs(batch.rows(self._spread.own))
+                costs.append(self._cost(*(self._spread.assemble(x, axis=1) for x in own)))
                 weights.append(float(batch.mask.sum()))
             return (math.fsum(float(c) * w for c, w in zip(costs, weights, strict=True)) / math.fsum(weights),)
