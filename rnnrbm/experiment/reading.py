@@ -114,13 +114,13 @@ def _results(path: Path, folder: Path) -> dict[str, Any]:
     advice = _again(folder)
     found = _json(path, advice)
     _check(path, found, _KINDS, advice)
-    for name, keys in {
-        "test_score": {"name": (str,), "value": _NUMBER},
-        "test_bound": {"mean": _NUMBER, "standard_error": _NUMBER, "settings": (str,)},
-    }.items():
+    for name, value, keys in (
+        ("test_score", "value", {"name": (str,), "value": _NUMBER}),
+        ("test_bound", "mean", {"mean": _NUMBER, "standard_error": _NUMBER, "settings": (str,)}),
+    ):
         if found.get(name) is not None:
             _check(path, found[name], keys, advice, f"{name}.")
-            if found[name][next(iter(keys)) if name == "test_bound" else "value"] is None:
+            if found[name].get(value) is None:  # NaN, of which JSON has none
                 found[name] = None
     _check(path, found["baselines"], dict.fromkeys(found["baselines"], _NUMBER), advice, "baselines.")
     found["baselines"] = {k: v for k, v in found["baselines"].items() if v is not None}

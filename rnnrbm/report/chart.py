@@ -72,7 +72,9 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [point for point in points if point in kept]
 
 
-def chart(lines: Sequence[Line], *, label: str, x_name: str = "epoch", best: float | None = None) -> Html:
+def chart(
+    lines: Sequence[Line], *, label: str, x_name: str = "epoch", first: float = 1.0, best: float | None = None
+) -> Html:
     """Return a chart of lines.
 
     Parameters
@@ -82,6 +84,8 @@ def chart(lines: Sequence[Line], *, label: str, x_name: str = "epoch", best: flo
         What the chart shows, for those who cannot see it.
     x_name : str
         Name of the horizontal axis.
+    first : float
+        Where the horizontal axis begins, unless a line begins before.
     best : float or None
         Where a dashed vertical line stands.
 
@@ -94,7 +98,7 @@ def chart(lines: Sequence[Line], *, label: str, x_name: str = "epoch", best: flo
     if not drawn:
         return Html("")
     xs, ys = ([point[i] for _, points in drawn for point in points] for i in (0, 1))
-    left, right, bottom, top = min(xs), max(xs), min(ys), max(ys)
+    left, right, bottom, top = min(first, *xs), max(xs), min(ys), max(ys)
     if left == right:
         left, right = left - 0.5, right + 0.5
     margin = 0.06 * (top - bottom) or 0.5 * abs(top) or 0.5

@@ -11,15 +11,17 @@ from itertools import takewhile
 from typing import Any
 
 from rnnrbm.report.chart import Line, chart, legend
-from rnnrbm.report.markup import Cell, Html, code, note, number, page, paragraph, section, table, text
+from rnnrbm.report.markup import Cell, Html, code, note, number, page, paragraph, safe, section, table, text
 from rnnrbm.report.page import duration, plus_minus
 from rnnrbm.report.record import JUDGES, Record, Score
 
 __all__ = ["Group", "caveats", "comparison_page", "differing", "groups", "table_rows"]
 
 _SEED = "training.seed"
-#: columns of the table of settings; of more, the page says so
-_MOST_SETTINGS = 8
+#: settings that have columns of their own in the table of scores; more have a table of their own
+_MOST_SETTINGS = 4
+#: settings that other columns show
+_SHOWN = ("data.source", "model.name")
 _MOST_IN_TEXT = 4
 _PANELS = ("valid_ll", "valid_score", "valid_loss", "pseudo_likelihood", "loss")
 
@@ -121,7 +123,8 @@ def _setting(run: Record, key: str) -> str:
 
 def table_rows(runs: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows of a table of groups as text; the first and the last column are words."""
-    changed, rows = differing(runs), []
+    changed, rows = [key for key in differing(runs) if key not in _SHOWN], []
+    several = len({run.data_hash for run in runs}) > 1
     for group in groups(runs):
         first = group.runs[0]
         valid, valid_sd, n = group.summary(_valid)
@@ -141,7 +144,7 @@ def table_rows(runs: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
                 *(number(x) for x in (valid, valid_sd, test, test_sd)),
                 str(first.last_epoch),
                 "" if seconds is None else f"{seconds:.0f}",
-                "; ".join(filter(None, [state, of_seeds, *what])),
+                "; ".join(filter(None, [first.model, first.data if several else "", state, of_seeds, *what])),
             ]
         )
     return ["runs", "n", "valid", "sd", "test", "sd", "epochs", "seconds", "settings"], rows
@@ -168,62 +171,70 @@ def comparison_page(runs: Sequence[Record]) -> str:
     ]
     foot = paragraph("This page holds all that it shows and loads nothing. It was written by rnnrbm.")
     names = ", ".join(dict.fromkeys(run.data for run in runs))
-    return page(f"Comparison of {n} runs on {names}", text(*lead), sections, foot=foot)
+    return page(f"Comparison of {n} run{'' if n == 1 else 's'} on {names}", text(*lead), sections, foot=foot)
 
 
 def _groups(found: Sequence[Group]) -> Iterator[Html]:
-    runs = [group.runs[0] for group in found]
-    changed = differing(runs)
+    changed = [key for key in differing([group.runs[0] for group in found]) if key not in _SHOWN]
+    columns = changed if len(changed) <= _MOST_SETTINGS else []
     rows = []
     for group in found:
         first = group.runs[0]
         valid, valid_sd, _ = group.summary(_valid)
         test, test_sd, n = group.summary(_test)
         seconds, _, _ = group.summary(lambda run: run.seconds)
+        so_far = _valid(first) if not group.ended else None
         rows.append(
             [
                 group.name,
                 Cell(n, digits=0),
-                *(Cell(x) for x in (valid, valid_sd, test, test_sd)),
-                Cell(None if first.n_parameters is None else first.n_parameters, digits=0),
+                Cell(valid) if so_far is None else Cell(so_far, f"{number(so_far)} so far"),
+                *(Cell(x) for x in (valid_sd, test, test_sd)),
+                Cell(first.n_parameters, digits=0),
                 Cell(seconds, "" if seconds is None else duration(seconds)),
                 first.model,
                 first.data,
-                *(_setting(first, key) for key in changed[:_MOST_SETTINGS]),
+                *(_setting(first, key) for key in columns),
             ]
         )
-    settings = [key.partition(".")[2] if key.partition(".")[0] != "data" else key for key in changed[:_MOST_SETTINGS]]
-    headings = ["runs", "n", "validation", "sd", "test", "sd", "parameters", "training", "model", "data", *settings]
-    headings[3], headings[5] = "sd of validation", "sd of test"
-    yield table(headings, rows, caption="Runs that differ in nothing but the seed are one row")
-    if len(changed) > _MOST_SETTINGS:
-        yield paragraph("More settings differ: ", ", ".join(changed[_MOST_SETTINGS:]), ".", kind="soft")
+    headings = ["runs", "n", "validation", "its sd", "test", "its sd", "parameters", "training", "model", "data"]
+    caption = "Scores of groups; runs that differ in nothing but the seed are one row"
+    yield table([*headings, *(key.partition(".")[2] for key in columns)], rows, caption=caption)
     yield paragraph(
         "n is the number of runs that have ended. Scores are means over them, and sd is the standard deviation over "
         "seeds, with n \u2212 1. Log-likelihoods are in nats per frame; higher is better.",
         kind="soft",
     )
+    if not columns and changed:
+        of_each = [[code(key), *(_setting(group.runs[0], key) for group in found)] for key in changed]
+        names = ["setting", *(group.name for group in found)]
+        shown = table(names, of_each, caption="Settings in which the groups differ", sortable=False, kind="settings")
+        yield Html(f"<details><summary>Settings that differ ({len(changed)})</summary>{shown}</details>")
 
 
 def _curves(found: Sequence[Group]) -> Iterator[Html]:
-    drawn: list[tuple[str, int]] = []
-    for name in _PANELS:
-        lines = [
-            Line(run.name, run.metrics["epoch"], run.metrics[name], i)
-            for i, group in enumerate(found)
-            for run in group.runs
-            if any(map(math.isfinite, run.metrics.get(name, ())))
-        ]
-        if not lines:
-            continue
-        title, unit = JUDGES[name]
-        label = f"{title} of {len(lines)} runs; the best values are in the table"
-        heading = f"{title.capitalize()}, {unit}" if unit else title.capitalize()
-        yield Html(f"<h3>{heading}</h3>")
-        yield chart(lines, label=label)
-        drawn = [(group.name, i) for i, group in enumerate(found) if any(line.style == i for line in lines)]
-        yield legend(drawn)
-    if not drawn:
+    """The curves of all runs, apart for each data set, whose scores do not compare."""
+    by_data: dict[str, list[tuple[int, Group]]] = {}
+    for i, group in enumerate(found):
+        by_data.setdefault(group.runs[0].data_hash, []).append((i, group))
+    for each in by_data.values():
+        where = f" on {each[0][1].runs[0].data}" if len(by_data) > 1 else ""
+        for name in _PANELS:
+            lines = [
+                Line(run.name, run.metrics["epoch"], run.metrics[name], i)
+                for i, group in each
+                for run in group.runs
+                if any(map(math.isfinite, run.metrics.get(name, ())))
+            ]
+            if not lines:
+                continue
+            title, unit = JUDGES[name]
+            heading = f"{title.capitalize()}{where}, {unit}".rstrip(", ")
+            yield Html(f"<h3>{safe(heading)}</h3>")
+            ends = "; ".join(f"{line.name} ends at {number(line.points[-1][1])}" for line in lines[:10])
+            yield chart(lines, label=f"{heading}: {ends}")
+            yield legend([(group.name, i) for i, group in each if any(line.style == i for line in lines)])
+    if not any(run.metrics for group in found for run in group.runs):
         yield paragraph("No run has come to the end of an epoch.", kind="soft")
 
 

@@ -37,6 +37,10 @@ __all__ = [
 GENERATOR = '<meta name="generator" content="rnnrbm'
 
 
+#: characters of a cell that stand in one line
+_SHORT = 24
+
+
 class Html(str):
     """Text that is HTML already, so that it is not escaped again."""
 
@@ -138,15 +142,21 @@ def table(
     head = "".join(f'<th {c}scope="col">{safe(h)}</th>' for h, c in zip(headings, classes, strict=True))
     body = []
     for i, (name, *cells) in enumerate(given):
-        others = "".join(c.html if isinstance(c, Cell) else f"<td>{safe(c)}</td>" for c in cells)
+        others = "".join(c.html if isinstance(c, Cell) else _words(safe(c)) for c in cells)
         opened = '<tr class="own">' if i in own else "<tr>"
-        body.append(f'{opened}<th scope="row">{safe(name)}</th>{others}</tr>')
+        short = '<th class="short" ' if len(name) <= _SHORT else "<th "
+        body.append(f'{opened}{short}scope="row">{safe(name)}</th>{others}</tr>')
     chosen = " ".join(filter(None, ["sortable" if sortable and len(given) > 1 else "", kind]))
     return Html(
         f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(caption)}">'
         f'<table class="{chosen}"><caption>{safe(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def _words(content: str) -> str:
+    """Return a cell of words; on a narrow screen, a long text stays wide enough to be read."""
+    return f'<td class="long">{content}</td>' if len(content) > _SHORT else f"<td>{content}</td>"
 
 
 def cards(facts: Iterable[tuple[str, str, str]]) -> Html:

@@ -16,7 +16,25 @@ __all__ = ["HIGHEST_RATE", "Budget", "Clip", "clips", "ogg", "png_size"]
 
 #: samples per second of the fastest sound that browsers play and people hear; faster ones are played slower
 HIGHEST_RATE = 48_000
+_LARGE = 200_000  # bytes of a picture that is made smaller
+_MOST_READ = 50_000_000  # bytes of a file that is looked at
 _BLOCK = 2**15  # samples that go to the encoder at once; it fails on many
+
+
+def _fewer_colours(content: bytes) -> bytes:
+    """Return a PNG picture with at most 256 colours if that is smaller; a spectrogram takes a third then."""
+    from PIL import Image
+
+    if png_size(content) is None:
+        return content
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            reduced = picture.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+            memory = io.BytesIO()
+            reduced.save(memory, "PNG")
+    except (OSError, ValueError, SyntaxError):  # damaged; the browser shows its description instead
+        return content
+    return min(content, memory.getvalue(), key=len)
 
 
 class Budget:
@@ -40,9 +58,10 @@ class Budget:
 
     def read(self, path: Path, what: str) -> bytes | None:
         """Return the content of a file if there is one and it still fits, or None."""
-        if not path.is_file() or path.stat().st_size > self.left:
+        if not path.is_file() or path.stat().st_size > _MOST_READ:
             return None
-        return self.take(read_bytes(path, what))
+        content = read_bytes(path, what)
+        return self.take(_fewer_colours(content) if len(content) > _LARGE else content)
 
 
 class Clip(NamedTuple):

@@ -157,7 +157,7 @@ def _scores(run: Record) -> Iterator[Html]:
         yield _evaluation(run, each)
     if test is not None and not run.evaluations:
         yield _missing(
-            "More digits, a lower side of the estimate, and scores of predictions come from",
+            "A finer estimate, with RAISE beside AIS, and scores of predicted frames come from",
             f"rnnrbm evaluate {shlex.quote(str(run.folder))}",
         )
 

@@ -60,18 +60,23 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .15rem 1.1rem; p
 nav a { display: inline-block; padding: .2rem 0; }
 .note { background: var(--note); border-left: 4px solid var(--note-edge); border-radius: 4px; padding: .6rem .9rem;
   margin: 1.1rem 0; max-width: none; overflow-wrap: anywhere; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .8rem; margin: 1.4rem 0 0; }
-.cards > div { background: var(--plate); border: 1px solid var(--rule); border-radius: 8px; padding: .7rem .9rem; }
+.cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.4rem 0 0; }
+.cards > div { flex: 1 1 9.5rem; background: var(--plate); border: 1px solid var(--rule); border-radius: 8px;
+  padding: .7rem .9rem; }
 .cards dt { color: var(--soft); font-size: .86rem; }
-.cards dd { margin: 0; font-size: 1.4rem; font-weight: 600; font-variant-numeric: tabular-nums; }
-.cards dd small { display: block; font-size: .8rem; font-weight: 400; color: var(--soft); line-height: 1.35; }
+.cards dd { margin: 0; font-size: 1.3rem; font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.cards dd small { display: block; font-size: .8rem; font-weight: 400; color: var(--soft); line-height: 1.35;
+  white-space: normal; }
 .scroll { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; min-width: min(100%, 24rem); }
 caption { text-align: left; padding-bottom: .4rem; font-size: .88rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--rule); }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { border-bottom: 2px solid var(--soft); font-size: .86rem; vertical-align: bottom; }
-tbody th { font-weight: 600; }
+tbody th { font-weight: 600; min-width: 7rem; overflow-wrap: anywhere; }
+tbody th.short { white-space: nowrap; }
+td.long { min-width: 12rem; }
+.sortable td:not(.long) { white-space: nowrap; }
 .num { text-align: right; white-space: nowrap; }
 .own th, .own td { background: var(--plate); }
 .own th:first-child { box-shadow: -.5rem 0 var(--plate), inset 3px 0 var(--ink); padding-left: .6rem; }
@@ -118,8 +123,9 @@ summary { cursor: pointer; padding: .25rem 0; font-weight: 600; }
 footer { padding-top: 1rem; padding-bottom: 3rem; font-size: .88rem; color: var(--soft); }
 @media (max-width: 30rem) {
   header, main, footer { padding-left: .9rem; padding-right: .9rem; }
-  .cards { grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); gap: .5rem; }
-  .cards dd { font-size: 1.2rem; }
+  .cards { gap: .5rem; }
+  .cards dd { font-size: 1.1rem; }
+  .cards > div { padding: .6rem .7rem; }
   .chart { grid-template-columns: 3.2rem 1fr; }
   .plot { height: 11rem; }
 }
