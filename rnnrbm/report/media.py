@@ -108,8 +108,8 @@ def ogg(path: Path, most: int) -> Clip:
         with soundfile.SoundFile(path) as file:
             rate, n_frames = file.samplerate, file.frames
             slower = -(-rate // HIGHEST_RATE)
-            # this quality takes up to 5 bytes for each 16 samples; noise takes more than music
-            samples = file.read(min(n_frames, 8 * most), dtype="float32", always_2d=True).mean(axis=1)
+            # more than the codec can hold in so many bytes: music takes a byte for each 10 samples, noise for each 6
+            samples = file.read(min(n_frames, 16 * most), dtype="float32", always_2d=True).mean(axis=1)
         for quality in (0.6, 1.0):
             content = _encoded(samples, rate // slower, quality)
             if len(content) <= most:

@@ -137,6 +137,8 @@ footer { padding-top: 1rem; padding-bottom: 3rem; font-size: .88rem; color: var(
   nav, audio, .skip, .download { display: none; }
   h2, h3, summary { break-after: avoid; }
   figure, .cards > div, tr, .chart { break-inside: avoid; }
+  .plot { height: 8.5rem; }
+  figure > img { max-height: 11cm; }
   .scroll { overflow: visible; }
   thead button::after { content: ""; }
   .samples { grid-template-columns: 1fr 1fr; }
