@@ -36,7 +36,8 @@ def train_all(settings: Config, n_seeds: int, out: Path | None, **options: Any) 
 
     planned = plan(settings, n_seeds, out)
     page = planned[0].folder.parent / "compare.html"
-    check_page(page)
+    if page.exists():
+        check_page(page)
     done = [each for each in planned if each.state == "ended"]
     for each in done:
         tell(f"{each.folder}: has ended, and is not trained again")

@@ -91,6 +91,8 @@ def write_comparison(runs: Sequence[Record], path: str | os.PathLike[str]) -> Pa
         If the name does not end in ``.html`` or ``.htm``.
     FileExistsError
         If another file is there.
+    FileNotFoundError
+        If its folder does not exist.
     OSError
         If the page cannot be written.
     """
@@ -103,6 +105,8 @@ def check_page(path: Path) -> None:
     """Raise an error if a page cannot come into a file; see :func:`write_comparison`."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"{path}: expected a file name ending in .html")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the folder {str(path.parent)!r} does not exist; create it first")
     if path.is_file() and GENERATOR not in path.read_bytes()[:2000].decode("utf-8", "replace"):
         raise FileExistsError(f"{path}: exists, and is no page of rnnrbm; choose another name")
 

@@ -111,7 +111,8 @@ def _summary(run: Record) -> str:
 
 def _main_numbers(run: Record) -> Iterator[tuple[str, str, str]]:
     if (test := run.test) is not None:
-        yield f"Test {test.name}", plus_minus(test), test.unit
+        name, _, unit = test.name.partition(", ")
+        yield f"Test {name}", plus_minus(test), test.unit or unit
     if (valid := run.valid) is not None:
         name = valid.name.removeprefix("validation ")
         yield f"Validation {name}", plus_minus(valid), valid.unit
@@ -152,14 +153,11 @@ def _scores(run: Record) -> Iterator[Html]:
                 kind="soft",
             )
         if better := [name for name, value in results.get("baselines", {}).items() if test.unit and value > test.value]:
-            yield note(f"The model scores below {', '.join(better)}.")
+            yield note(f"The model scores below {'; '.join(better)}.")
     for each in run.evaluations:
         yield _evaluation(run, each)
     if test is not None and not run.evaluations:
-        yield _missing(
-            "A finer estimate, with RAISE beside AIS, and scores of predicted frames come from",
-            f"rnnrbm evaluate {shlex.quote(str(run.folder))}",
-        )
+        yield _missing("A detailed evaluation comes from", f"rnnrbm evaluate {shlex.quote(str(run.folder))}")
 
 
 def _evaluation(run: Record, found: Mapping[str, Any]) -> Html:

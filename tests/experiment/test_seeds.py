@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import PARTS, metrics_of, refused, rnnrbm, same_training, save_data, tiny
+from helpers import FIGURES, PARTS, metrics_of, refused, rnnrbm, same_training, save_data, some_pieces, tiny
 
 from rnnrbm.experiment import config, run
 from rnnrbm.experiment.config import ConfigError
@@ -29,7 +29,7 @@ def two(tmp_path_factory, settings) -> Path:
     """Runs of the seeds 3 and 4, of which the second was stopped once and resumed."""
     base = tmp_path_factory.mktemp("seeds") / "a"
     own, trained = settings.replaced({"training.seed": 3}), []
-    training = train_seeds(plan(own, 2, base), stop=lambda: len(trained) == 1)
+    training = train_seeds(plan(own, 2, base), stop=lambda: len(trained) == 1, vector="svg")
     trained.append(next(training))
     with pytest.raises(run.Interrupted):
         next(training)
@@ -57,8 +57,21 @@ def test_what_has_ended_is_not_trained_again(two, settings, monkeypatch):
 
 def test_a_run_without_its_last_figure_is_not_whole(two, settings, tmp_path):
     base = shutil.copytree(two, tmp_path / "b")
-    (base / "seed-3" / "figures" / "statistics.png").unlink()
-    assert [each.state for each in plan(settings.replaced({"training.seed": 3}), 2, base)] == ["begun", "ended"]
+    figures = base / "seed-3" / "figures"
+    assert {path.name for path in figures.iterdir()} == FIGURES | {f"{name[:-4]}.svg" for name in FIGURES}
+    assert (figures / "sample.svg").read_text().startswith("<?xml")
+    (figures / "statistics.png").unlink()
+    planned = plan(settings.replaced({"training.seed": 3}), 2, base)
+    assert [each.state for each in planned] == ["begun", "ended"]
+    assert [each.seed for each in train_seeds(planned)] == [3, 4]
+    assert {path.name for path in figures.iterdir()} == FIGURES  # vector figures of before would be of another drawing
+    assert {path.suffix for path in (figures.parent / "samples").iterdir()} == {".mid", ".wav", ".png"}
+
+
+def test_samples_are_drawn_in_vectors_too(two, tmp_path):
+    files = run.write_samples(run.load(two / "seed-4"), some_pieces([9], 0), tmp_path, vector="pdf")
+    assert [file.name for file in files] == [f"sample-1.{suffix}" for suffix in ("mid", "wav", "png", "pdf")]
+    assert files[-1].read_bytes().startswith(b"%PDF-")
 
 
 def test_other_settings_are_refused_before_any_training(two, settings, tmp_path):
