@@ -40,6 +40,8 @@ MOST_SAMPLES = 12
 _SOUND_SHARE = 0.6  # of what a page may hold
 _SAVED = {".mid": ("audio/midi", "MIDI file"), ".csv": ("text/csv", "table (CSV)")}
 _MOST_SAVED = 100_000  # bytes of a file that can be saved from the page
+#: names of scores of predicted frames that are not plain words in files
+_SCORES = {"frame": "accuracy", "bay": "accuracy (Bay)", "rmse": "RMSE", "r2": "R\u00b2"}
 #: figures of a run: name, what it shows, and what it shows to those who cannot see it
 _FIGURES = (
     ("filters", "Filters", "What each hidden unit of the frame model responds to: its weights to the visible units."),
@@ -170,7 +172,7 @@ def _evaluation(run: Record, found: Mapping[str, Any]) -> Html:
             scores = [Cell(prediction[k] if key == "log_likelihood" else None, digits=4) for k in prediction]
             rows.append([name, Cell(ll["micro"], shown), Cell(ll.get("macro")), *scores, ll["settings"]])
     for row in found.get("baselines", ()):
-        how = ", ".join(f"{k} {v:g}" for k, v in row.get("settings", {}).items())
+        how = ", ".join(f"{_words(k)} {v:.4g}" for k, v in row.get("settings", {}).items()).replace("-", "\u2212")
         scores = [Cell(row.get(k), digits=4) for k in prediction]
         rows.append([row["model"], Cell(row["ll"]), Cell(row["ll_pieces"]), *scores, how])
     heading = f"Evaluation on {found['data']}, {found['split']}"
@@ -178,7 +180,13 @@ def _evaluation(run: Record, found: Mapping[str, Any]) -> Html:
     if "score" in found:
         parts.append(paragraph(f"{found['score']['name']}: {number(found['score']['value'], 4)}"))
     if rows:
-        headings = ["model", f"nats per {run.frame_name}", "mean by piece", *(_words(k) for k in prediction), "how"]
+        headings = [
+            "model",
+            f"nats per {run.frame_name}",
+            "mean by piece",
+            *(_SCORES.get(k, _words(k)) for k in prediction),
+            "how",
+        ]
         parts.append(table(headings, rows, caption=f"{found['frames']} {run.frame_name}s", own=[0]))
     if why := found.get("bracket", {}).get("verdict"):
         parts.append(note(f"The two estimates are no bracket here. {why}"))
