@@ -126,7 +126,7 @@ def a_model(variant: str, n_visible: int, seed: Any = 0, **options: Any) -> Sequ
 # --- runs
 
 WIDTH, LOW = 12, 60
-PARTS = {"config.toml", "metrics.csv", "checkpoint.npz", "results.json", "figures", "samples"}
+PARTS = {"config.toml", "metrics.csv", "checkpoint.npz", "results.json", "report.html", "figures", "samples"}
 FIGURES = {"learning_curves.png", "filters.png", "sample.png", "statistics.png"}
 COLUMNS = [
     "epoch",

@@ -41,14 +41,20 @@ def forecast(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default RUN/forecasts.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a forecast of the same name.")] = False,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="pdf|svg", help="Write the figure in this format too."),
+    ] = None,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Write samples, mean and quantiles of what comes after a file, and draw them as a fan."""
     with friendly():
         from rnnrbm.experiment import run
+        from rnnrbm.experiment.artifacts import picture_formats
         from rnnrbm.experiment.forecasts import forecast_run, write_forecast
         from rnnrbm.scoring.likelihood import usable_states
 
+        picture_formats(format_)
         trained = run.load(run_folder)
         run.check_primable(trained)
         folder = out or trained.folder / "forecasts"
@@ -72,7 +78,7 @@ def forecast(
             found = forecast_run(
                 trained, history, steps, n_samples=n_samples, seed=seed, k=k, init_states=states, mode=mode
             )
-            files = write_forecast(trained, history, found, folder, name)
+            files = write_forecast(trained, history, found, folder, name, vector=format_)
         say(f"{steps} frames after {len(history)} of {file}, {n_samples} samples")
         for path in files:
             say(str(path))

@@ -6,6 +6,7 @@ import csv
 import glob
 import math
 import shlex
+import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ import typer
 
 from rnnrbm.cli.console import ProgressBar, friendly, interruptible, own_data, path_given, say, say_table, tell
 from rnnrbm.cli.processes import join, joined
+from rnnrbm.cli.seeds import train_all
 from rnnrbm.files import check_folder, file_name, folder_for
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.
@@ -71,6 +73,16 @@ def train(
         bool, typer.Option("--resume", help="Resume the run in --out; with --epochs, train it for more epochs.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Train that many runs, of seed, seed + 1 ..., in folders of --out (by default runs/DATA-seeds-1), and "
+            "print mean and standard deviation. If stopped, the same command continues."
+        ),
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="pdf|svg", help="Write figures in this format too, besides PNG.")
+    ] = None,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
     coordinator: Annotated[
         str | None,
@@ -85,10 +97,17 @@ def train(
     ] = None,
     process_id: Annotated[int | None, typer.Option(min=0, help="Number of this one of them, from 0.")] = None,
 ) -> None:
-    """Train a model, score it on the test set, and write samples and figures to a run folder."""
+    """Train a model, score it on the test set, and write samples, figures and a report to a run folder."""
     with joined(), friendly():
         leads = join(coordinator, processes, process_id)
         from rnnrbm.experiment import config as configs
+
+        command = shlex.join(["rnnrbm", *sys.argv[1:]])
+        if seeds is not None and (resume or overwrite):
+            raise configs.ConfigError(
+                f"--seeds continues by itself, so leave out {'--resume' if resume else '--overwrite'}; to begin anew, "
+                "choose another folder by --out"
+            )
 
         changes: dict[str, Any] = {}
         for item in set_ or []:
@@ -127,6 +146,9 @@ def train(
                 )
             settings = configs.read(config) if config is not None else configs.Config()
             settings = settings.replaced(changes)
+            if seeds is not None:
+                train_all(settings, seeds, out, mode=mode, command=command, vector=format_)
+                return
 
         with ProgressBar(quiet=not leads) as bar, interruptible() as stop:
             from rnnrbm.backend.processes import Refused
@@ -150,6 +172,8 @@ def train(
                     mode=mode,
                     stop=stop,
                     progress=bar.report,
+                    command=command,
+                    vector=format_,
                 )
             except Refused:
                 if leads:
@@ -214,6 +238,9 @@ def generate(
         Path | None, typer.Option(help="Folder to write to; by default RUN/generated, for bach runs/bach/generated.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace samples of the same name.")] = False,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="pdf|svg", help="Write pictures in this format too, besides PNG.")
+    ] = None,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Write new samples of a trained model as MIDI or WAV, and PNG; each begins with the primer, if there is one."""
@@ -221,9 +248,11 @@ def generate(
         import numpy as np
 
         from rnnrbm.experiment import run
+        from rnnrbm.experiment.artifacts import picture_formats
         from rnnrbm.experiment.run_folder import using
         from rnnrbm.scoring.likelihood import usable_states
 
+        picture_formats(format_)
         if prime is None and (prime_frames is not None or drop_prime):
             option = "--prime-frames" if prime_frames is not None else "--drop-prime"
             raise ValueError(f"{option} needs --prime, the file to continue")
@@ -285,7 +314,7 @@ def generate(
                 bar.report("note", 0, 0, {"text": f"warning: {departure}"})
             pieces = new if not primed else [np.concatenate([primer, frames]) for frames in new]
             files = run.write_samples(
-                trained, pieces, folder, name=name, primed=primed, tempo=tempo, progress=bar.report
+                trained, pieces, folder, name=name, primed=primed, tempo=tempo, vector=format_, progress=bar.report
             )
         usual_statistics = {} if own is None else trained.kind.statistics(own.train)
         for name, value in trained.kind.statistics(new).items():
@@ -341,6 +370,8 @@ def _print_results(folder: Path, results: dict[str, Any]) -> None:
         say(f"{_words(name)}: samples {value:.3f}, training set {stats['train'][name]:.3f}")
     say(f"samples:  {folder / 'samples'}")
     say(f"figures:  {folder / 'figures'}")
+    if (folder / "report.html").exists():
+        say(f"report:   {folder / 'report.html'}")
     say(f"more:     rnnrbm generate {shlex.quote(str(folder))} --seed 1")
 
 

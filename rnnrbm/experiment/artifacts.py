@@ -16,7 +16,7 @@ from rnnrbm.backend import engine
 from rnnrbm.datasets import Dataset, embedded_file
 from rnnrbm.experiment import config
 from rnnrbm.experiment.config import Config
-from rnnrbm.experiment.run_folder import lock, replaces
+from rnnrbm.experiment.run_folder import lock, replaces, run_files
 from rnnrbm.experiment.setup import build_model, model_options
 from rnnrbm.files import temporary_target
 from rnnrbm.frames import FrameKind
@@ -38,6 +38,7 @@ __all__ = [
     "draw_samples",
     "load",
     "load_checkpoint",
+    "picture_formats",
     "starts_from_states",
     "write_samples",
 ]
@@ -253,6 +254,7 @@ def write_samples(
     primed: int = 0,
     tempo: float | None = None,
     sound: bool = True,
+    vector: str | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
     """Write each sample to files of its kind, such as MIDI and WAV, and draw it.
@@ -272,6 +274,8 @@ def write_samples(
         Beats per minute; None stands for that of the run's configuration or data.
     sound : bool
         Write the WAV files, which are large.
+    vector : {"pdf", "svg"} or None
+        Format in which the pictures are written besides PNG.
     progress : callable
         Called with the stage "write" after each.
 
@@ -292,8 +296,11 @@ def write_samples(
     for i, sample in enumerate(samples, 1):
         stem = f"{name}-{i}"
         files += run.kind.write(folder, stem, sample, tempo=tempo, sound=sound)
-        files.append(folder / f"{stem}.png")
-        plot.save(run.kind.draw(sample, primed=primed, title=stem), files[-1])
+        pictures = [folder / f"{stem}.{suffix}" for suffix in picture_formats(vector)]
+        drawn = run.kind.draw(sample, primed=primed, title=stem)
+        for path in pictures:
+            plot.save(drawn, path)
+        files += pictures
         progress("write", i, len(samples), None)
     return files
 
@@ -364,18 +371,43 @@ def draw_samples(
     return list(run.kind.from_samples(frames.reshape(n_samples, n_frames, -1)))
 
 
-def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State, mode: Any = None) -> None:
+def draw(
+    run: Run,
+    samples: Sequence[np.ndarray],
+    data: Dataset,
+    state: State,
+    mode: Any = None,
+    *,
+    vector: str | None = None,
+) -> None:
     """Write the figures of a run: learning curves, filters, a sample, statistics of samples beside the data's.
 
-    Of images there are reconstructions too.
+    Of images there are reconstructions too. Figures that were drawn before, and are not now, are deleted.
+
+    Parameters
+    ----------
+    run : Run
+    samples : sequence of arrays (T, n_visible)
+    data : Dataset
+    state : State
+    mode : str or None
+    vector : {"pdf", "svg"} or None
+        Format in which they are written besides PNG.
     """
     from rnnrbm import plot
 
-    figures = run.folder / "figures"
+    figures, formats = run.folder / "figures", picture_formats(vector)
     figures.mkdir(exist_ok=True)
+    written: set[str] = set()
+
+    def save(figure: Any, name: str) -> None:
+        for suffix in formats:
+            plot.save(figure, figures / f"{name}.{suffix}")
+            written.add(f"{name}.{suffix}")
+
     if state.rows:
         columns = {name: [row[name] for row in state.rows] for name in state.rows[0]}
-        plot.save(plot.learning_curves(columns), figures / "learning_curves.png")
+        save(plot.learning_curves(columns), "learning_curves")
     filter_shape = None
     if isinstance(run.model, SequenceModel):
         W = engine.to_numpy(getattr(run.model.density, "W", np.empty((0, 0))))
@@ -384,18 +416,34 @@ def draw(run: Run, samples: Sequence[np.ndarray], data: Dataset, state: State, m
         own = run.model.filters()
         W = np.empty((0, 0)) if own is None else own
     if filter_shape is not None:  # of a convolution, smaller than a frame
-        plot.save(plot.filter_tiles(W, filter_shape), figures / "filters.png")
+        save(plot.filter_tiles(W, filter_shape), "filters")
     elif len(W) == data.n_visible:  # tied weights have rows for distances, not for notes
-        plot.save(run.kind.draw_filters(W), figures / "filters.png")
+        save(run.kind.draw_filters(W), "filters")
     if hasattr(run.kind, "draw_reconstructions"):
         frames = np.concatenate([piece[:N_RECONSTRUCTED] for piece in data.test or data.valid])[:N_RECONSTRUCTED]
         if (made := reconstruct(run.model, frames, seed=run.config.training.seed, mode=mode)) is not None:
-            plot.save(run.kind.draw_reconstructions(frames, made), figures / "reconstructions.png")
+            save(run.kind.draw_reconstructions(frames, made), "reconstructions")
     title = f"A sample ({registry.shown_name(run.config.model.name)} trained on {data.name})"
-    plot.save(run.kind.draw(samples[0], title=title), figures / "sample.png")
+    save(run.kind.draw(samples[0], title=title), "sample")
     # training transposes, so samples come in other keys, and are compared with pieces that do, as many as in the end
     training = run.config.training
     keys, share = training.shifts, training.transpose_prob_at(training.epochs)
     train = transposed(data.train, keys, transpose_prob=share) if any(keys) and share else data.train
     name = "training set, transposed at random as in training" if any(keys) and share else "training set"
-    plot.save(run.kind.draw_statistics(samples, train, data_name=name), figures / "statistics.png")
+    save(run.kind.draw_statistics(samples, train, data_name=name), "statistics")
+    for path in run_files(run.folder):
+        if path.parent == figures and path.name not in written:
+            path.unlink()
+
+
+def picture_formats(vector: str | None) -> tuple[str, ...]:
+    """Return the formats of pictures: PNG, which reports show, and perhaps another, for print.
+
+    Raises
+    ------
+    ValueError
+        If it is neither ``"pdf"`` nor ``"svg"``.
+    """
+    if vector not in (None, "pdf", "svg"):
+        raise ValueError(f"format {vector!r} is neither pdf nor svg; PNG files are written anyway")
+    return ("png",) if vector is None else ("png", vector)

@@ -48,6 +48,7 @@ __all__ = [
     "Model",
     "Training",
     "check_name",
+    "chosen",
     "facts_of_run",
     "flat",
     "may_change",
@@ -485,6 +486,11 @@ def facts_of_run(path: str | os.PathLike[str]) -> dict[str, Any]:
 def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of nested tables by their whole names, such as ``"training.epochs"``."""
     return {f"{table}.{key}": value for table, settings in tables.items() for key, value in settings.items()}
+
+
+def chosen(settings: Config) -> dict[str, Any]:
+    """Return the settings that someone chose, by their whole names, without those that are left to the library."""
+    return {key: value for key, value in flat(settings.model_dump(exclude_unset=True)).items() if value is not None}
 
 
 def write(path: str | os.PathLike[str], config: Config, *, run: Mapping[str, Any] | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrbm.experiment.artifacts import Run
+from rnnrbm.experiment.artifacts import Run, picture_formats
 from rnnrbm.files import atomic
 from rnnrbm.forecasting import Forecast, forecast
 from rnnrbm.io.formats import write_npz
@@ -50,11 +50,14 @@ def forecast_run(
     return Forecast(np.asarray(run.kind.from_samples(found.samples)))
 
 
-def write_forecast(run: Run, history: np.ndarray, found: Forecast, folder: Path, name: str) -> list[Path]:
+def write_forecast(
+    run: Run, history: np.ndarray, found: Forecast, folder: Path, name: str, *, vector: str | None = None
+) -> list[Path]:
     """Write a forecast: its samples, mean and quantiles, and a picture.
 
     An ``.npz`` file has all of it in units of the frames. Of real numbers with columns there is a ``.csv`` file too,
     in original units: a row for each step and column. The picture is a fan, or of other kinds the mean as a piece.
+    With `vector`, which is ``"pdf"`` or ``"svg"``, it is written in that format too.
 
     Returns
     -------
@@ -73,11 +76,11 @@ def write_forecast(run: Run, history: np.ndarray, found: Forecast, folder: Path,
     if not isinstance(kind, Vectors):
         mean = np.asarray(found.mean, np.float32)
         drawn = plot.frames(np.concatenate([history[-len(mean) :], mean]), primed=min(len(history), len(mean)))
-        plot.save(drawn, files[1])
-        return files
+        return files + _drawn(drawn, folder, name, vector)[1:]
     past, samples = kind.original(history), np.stack([kind.original(sample) for sample in found.samples])
     names = list(kind.columns) or [f"column {i}" for i in range(past.shape[1])]
-    plot.save(plot.fan(past, samples, names=names, seconds_per_frame=kind.seconds_per_frame), files[1])
+    figure = plot.fan(past, samples, names=names, seconds_per_frame=kind.seconds_per_frame)
+    pictures = _drawn(figure, folder, name, vector)
     files.append(folder / f"{name}.csv")
     original = Forecast(samples)
     mean, low_to_high = original.mean, original.quantile(QUANTILES)
@@ -88,4 +91,14 @@ def write_forecast(run: Run, history: np.ndarray, found: Forecast, folder: Path,
             for i, column in enumerate(names):
                 values = [mean[step, i], *low_to_high[:, step, i]]
                 writer.writerow([step + 1, column, *(f"{value:.7g}" for value in values)])
-    return files
+    return files + pictures[1:]
+
+
+def _drawn(figure: Any, folder: Path, name: str, vector: str | None) -> list[Path]:
+    """Write a figure in each format, PNG first, and return the files."""
+    from rnnrbm import plot
+
+    paths = [folder / f"{name}.{suffix}" for suffix in picture_formats(vector)]
+    for path in paths:
+        plot.save(figure, path)
+    return paths

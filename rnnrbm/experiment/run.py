@@ -7,6 +7,7 @@ pretraining.npz   instead, while a part of the model is trained first
 results.json      test log-likelihood, baselines, statistics of the samples
 figures/*.png     learning curves, filters, samples beside the data, reconstructions of images
 samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and its picture
+report.html       all of this on one page
 """
 
 from __future__ import annotations
@@ -22,10 +23,21 @@ import numpy as np
 from rnnrbm import checkpoint, datasets
 from rnnrbm.backend import engine, processes
 from rnnrbm.datasets import SPLITS
-from rnnrbm.experiment.artifacts import Run, check_primable, draw, draw_samples, load, starts_from_states, write_samples
-from rnnrbm.experiment.config import Config, Evaluation
+from rnnrbm.experiment import config
+from rnnrbm.experiment.artifacts import (
+    Run,
+    check_primable,
+    draw_samples,
+    load,
+    picture_formats,
+    starts_from_states,
+    write_samples,
+)
+from rnnrbm.experiment.config import Config
+from rnnrbm.experiment.finish import finish
 from rnnrbm.experiment.place import Interrupted, Part, Place
 from rnnrbm.experiment.pretrain import pretrain
+from rnnrbm.experiment.reports import try_report
 from rnnrbm.experiment.resume import extended, resumed
 from rnnrbm.experiment.run_folder import (
     check_spared,
@@ -39,16 +51,12 @@ from rnnrbm.experiment.run_folder import (
     sweep,
 )
 from rnnrbm.experiment.setup import (
-    bound_summary,
     build_model,
     check_end,
-    comparable,
     facts,
-    label_error,
     load_data,
     located,
     model_options,
-    own_score,
     resolved,
     started_in,
     trained_as,
@@ -56,11 +64,10 @@ from rnnrbm.experiment.setup import (
 )
 from rnnrbm.experiment.start import check_model, inherited, start_from
 from rnnrbm.experiment.together import Elsewhere, Together
-from rnnrbm.files import atomic, make_folder, to_json
+from rnnrbm.files import make_folder
 from rnnrbm.kinds.registry import to_record
 from rnnrbm.progress import Progress, as_progress, silent
 from rnnrbm.scoring import drift
-from rnnrbm.scoring.bounds import bound_settings, has_bound, lower_bound
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.static import StaticModel
 from rnnrbm.training import pretraining
@@ -96,8 +103,10 @@ def train(
     mode: Any = None,
     stop: Callable[[], bool] | None = None,
     progress: Progress = silent,
+    command: str | None = None,
+    vector: str | None = None,
 ) -> dict[str, Any]:
-    """Run an experiment: train, score on the test set, sample, draw.
+    """Run an experiment: train, score on the test set, sample, draw, and write a report.
 
     Parameters
     ----------
@@ -123,6 +132,10 @@ def train(
     progress : callable
         See :data:`rnnrbm.progress.Progress`. Stages are note, read, pretrain density, pretrain network, train, batch,
         ais or exact, sample, write, draw.
+    command : str or None
+        The command that began the run, which a new run records for its report.
+    vector : {"pdf", "svg"} or None
+        Format in which figures are written besides PNG.
 
     Returns
     -------
@@ -146,7 +159,7 @@ def train(
     """
     with Together(mode) as together:
         report = progress if together.leads else silent
-        return _run(together, settings, Path(folder), resume, overwrite, changes, mode, stop, report)
+        return _run(together, settings, Path(folder), resume, overwrite, changes, mode, stop, report, command, vector)
 
 
 def _run(
@@ -159,9 +172,13 @@ def _run(
     mode: Any,
     stop: Callable[[], bool] | None,
     progress: Progress,
+    command: str | None,
+    vector: str | None,
 ) -> dict[str, Any]:
     """Read and check everything, make room in the folder, and train; see :func:`train`."""
     engine.resolve_mode(mode)
+    picture_formats(vector)
+    chosen = {} if settings is None else config.chosen(settings)
     if settings is not None:
         model_options(settings.model, strict=True)
     if together.leads:
@@ -240,16 +257,20 @@ def _run(
             state, part = resumed(folder, settings, meta, progress)
             place = Place(folder, settings, meta)
         else:
-            place = Place(folder, settings, meta, versions(mode) | about | {"started_in": started_in(folder)})
+            about |= {"started_in": started_in(folder), "chosen": chosen}
+            place = Place(folder, settings, meta, versions(mode) | about | ({"command": command} if command else {}))
         state, part = together.state(place, state, part)
         try:
-            return together.results(_train(place, settings, data, model, state, part, mode, stop, progress))
+            results = together.results(_train(place, settings, data, model, state, part, mode, stop, progress, vector))
         except KeyboardInterrupt:
             if not place.waits:
                 raise
             interrupted = Interrupted(f"stopped before anything was saved; the run in {folder} is as it was")
             interrupted.resumable = False
             raise interrupted from None
+        if together.leads and (failure := try_report(folder)):
+            progress("note", 0, 0, {"text": f"warning: {failure}"})
+        return results
 
 
 def _train(
@@ -262,6 +283,7 @@ def _train(
     mode: Any,
     stop: Callable[[], bool] | None,
     progress: Progress,
+    vector: str | None,
 ) -> dict[str, Any]:
     """Train, score, sample and draw, from where the state stands."""
     folder = place.folder
@@ -324,7 +346,7 @@ def _train(
             raise Interrupted(f"stopped after training, which is finished and saved in {folder}")
         progress(stage, done, total, row)
 
-    results = _finish(place, settings, data, model, state, mode, progress_or_stop)
+    results = finish(place, settings, data, model, state, mode, progress_or_stop, vector)
     written = ("config.toml", "checkpoint.npz") if place.writes else ()
     if missing := [name for name in written if not (folder / name).exists()]:
         raise FileNotFoundError(
@@ -332,99 +354,3 @@ def _train(
             "again; train it anew by --overwrite"
         )
     return results
-
-
-def _finish(
-    place: Place,
-    settings: Config,
-    data: datasets.Dataset,
-    model: SequenceModel | StaticModel,
-    state: State,
-    mode: Any,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Score, sample and draw."""
-    from rnnrbm.scoring.likelihood import log_likelihood, usable_states
-
-    folder, evaluation, generation = place.folder, settings.evaluation, settings.generation
-    states = usable_states(model, data.train, max(evaluation.n_exact_states, generation.n_init_states))
-    scored, test_score, test_bound = None, None, None
-    if evaluation.test and not isinstance(model, SequenceModel):
-        test_score = own_score(model, data.test, mode)
-        if has_bound(model):
-            test_bound = bound_summary(lower_bound(model, data.test, _bound_settings(model, evaluation), mode=mode))
-    elif evaluation.test and isinstance(model, SequenceModel):
-        scored = log_likelihood(
-            model,
-            data.test,
-            n_chains=settings.evaluation.n_chains,
-            n_temperatures=settings.evaluation.n_temperatures,
-            exact_states=_at_most(states, evaluation.n_exact_states),
-            seed=settings.training.seed,
-            mode=mode,
-            progress=progress,
-        )
-    kind = data.kind
-    run = Run(folder, settings, model, kind, state.best_epoch, levels=place.meta["levels"])
-    samples = draw_samples(
-        run,
-        generation.n_frames or kind.sample_length,
-        n_samples=generation.n_samples,
-        k=generation.k,
-        seed=settings.training.seed,
-        init_states=_at_most(states, generation.n_init_states),
-        temperature=generation.temperature,
-        mode=mode,
-        progress=progress,
-    )
-    tested = scored is not None or test_score is not None
-    error = label_error(model, kind, data.test, mode) if tested else None
-    if not place.writes:
-        return {}
-    if departure := run.departure(samples):
-        progress("note", 0, 0, {"text": f"warning: {departure}"})
-    (folder / "samples").mkdir(exist_ok=True)
-    files = write_samples(run, samples, folder / "samples", progress=progress)
-    for path in run_files(folder):  # of another number of samples
-        if path.parent.name == "samples" and path not in files:
-            path.unlink()
-    results: dict[str, Any] = {
-        "model": settings.model.name,
-        "data": data.name,
-        "test_ll": scored.mean if scored else None,
-        "test_se": scored.standard_error if scored else None,
-        "test_bias": scored.bias if scored else None,
-        "method": scored.settings if scored else None,
-        "test_score": test_score,
-        "test_bound": test_bound,
-        "test_frames": int(sum(len(p) for p in data.test)),
-        "frame_name": kind.frame_name,
-        "best_epoch": state.best_epoch,
-        "best_valid_ll": state.best_ll if np.isfinite(state.best_ll) else None,
-        "epochs": state.epoch,
-        "training_seconds": round(state.seconds, 1),
-        "baselines": kind.baselines(data.train, data.valid, data.test) if comparable(kind, model) else {},
-        "statistics": {"samples": kind.statistics(samples), "train": kind.statistics(data.train)},
-        "samples": [str(f.relative_to(folder)) for f in files],
-    }
-    if error is not None:
-        results["label_error"] = error
-    # names in other data do not depend on settings and files that may change
-    if datasets.kind_of_files(located(settings.data.source, folder)) is not None:
-        results["pieces"] = {split: data.names_of(split) for split in SPLITS}
-    with atomic(folder / "results.json") as temporary:
-        temporary.write_text(to_json(results), encoding="utf-8")
-    progress("draw", 0, 1, None)
-    draw(run, samples, data, state, mode)
-    progress("draw", 1, 1, None)
-    return results
-
-
-def _bound_settings(model: StaticModel, evaluation: Evaluation) -> dict[str, Any]:
-    """The settings of an evaluation that the bound of a model has."""
-    known = bound_settings(model)
-    return {name: getattr(evaluation, name) for name in ("n_chains", "n_temperatures") if name in known}
-
-
-def _at_most(frames: np.ndarray | None, n: int) -> np.ndarray | None:
-    return None if frames is None or n == 0 else frames[:n]

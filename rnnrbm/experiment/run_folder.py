@@ -37,11 +37,11 @@ __all__ = [
 
 #: names of the files that a run and its evaluations write; all others in the folder are the user's
 _WRITTEN = {
-    ".": r"config\.toml|metrics\.csv|(checkpoint|pretraining)\.npz|results\.json",
-    "figures": r"(learning_curves|filters|sample|statistics|reconstructions)\.png",
-    "samples": r"sample-[0-9]+\.(mid|wav|npy|gif|png)",
+    ".": r"config\.toml|metrics\.csv|(checkpoint|pretraining)\.npz|results\.json|report\.html",
+    "figures": r"(learning_curves|filters|sample|statistics|reconstructions)\.(png|pdf|svg)",
+    "samples": r"sample-[0-9]+\.(mid|wav|npy|gif|png|pdf|svg)",
     "evaluations": r".*-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
-    "generated": r"(.+-)?seed[0-9]+-[0-9]+\.(mid|wav|npy|gif|png)",
+    "generated": r"(.+-)?seed[0-9]+-[0-9]+\.(mid|wav|npy|gif|png|pdf|svg)",
 }
 
 #: folders in which other processes write what they make of a run

@@ -52,6 +52,7 @@ from rnnrbm.models.dbn import DBN
 from rnnrbm.models.hopfield import Hopfield
 from rnnrbm.models.multimodal import MultimodalDBM
 from rnnrbm.models.nade import NADE
+from rnnrbm.models.names import shown_name
 from rnnrbm.models.options import ModelOptions
 from rnnrbm.models.pitch_tied import tied_rnn_nade, tied_rnn_rbm
 from rnnrbm.models.vae import VAE
@@ -195,13 +196,6 @@ STATIC_MODELS: dict[str, Callable[..., StaticModel]] = {
 }
 #: all of them
 MODELS: dict[str, Callable[..., SequenceModel | StaticModel]] = {**SEQUENCE_MODELS, **STATIC_MODELS}
-
-
-def shown_name(name: str) -> str:
-    """Return the name of a model as it stands in tables and titles: ``"RNN-RBM"``, ``"Hopfield net"``."""
-    words = {"boltzmann": "Boltzmann machine", "hopfield": "Hopfield net", "autoencoder": "autoencoder"}
-    words |= {"multimodal-dbm": "multimodal DBM"}
-    return words.get(name, name.upper())
 
 
 #: names of unit types, for configurations: from the size of a layer to the unit

@@ -1,0 +1,1 @@
+"""Pages of HTML that show runs: one run, or several beside each other."""
