@@ -70,6 +70,9 @@ def train(
         bool, typer.Option("--resume", help="Resume the run in --out; with --epochs, train it for more epochs.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files too; a run that is resumed goes on with its own.")
+    ] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
 ) -> None:
     """Train a model, score it on the test set, and write samples and figures to a run folder."""
@@ -132,6 +135,7 @@ def train(
                     resume=resume,
                     overwrite=overwrite,
                     changes=changes if resume else None,
+                    tensorboard=tensorboard,
                     mode=mode,
                     stop=stop,
                     progress=bar.report,

@@ -6,6 +6,7 @@ checkpoint.npz    everything needed to resume, and the best parameters
 pretraining.npz   instead, while a part of the model is trained first
 results.json      test log-likelihood, baselines, statistics of the samples
 figures/*.png     learning curves, filters, samples beside the data, reconstructions of images
+tensorboard/*     event files, on demand
 samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and its picture
 """
 
@@ -103,6 +104,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     changes: Mapping[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
+    tensorboard: bool = False,
     mode: Any = None,
     stop: Callable[[], bool] | None = None,
     progress: Progress = silent,
@@ -125,6 +128,10 @@ def train(
         ``training.epochs``, ``training.patience``, and all of ``evaluation`` and ``generation``. A finished run with
         more epochs than before trains on. Its schedules are then those of all these epochs, so the learning rate rises
         first.
+    record : mapping or None
+        Of a new run: more facts for the table ``run`` of its ``config.toml``.
+    tensorboard : bool
+        Write event files, which TensorBoard shows. A run that is resumed goes on with those it has.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable or None
@@ -222,9 +229,11 @@ def train(
         if resume:
             finish_clearing(folder, settings)
             state, part = resumed(folder, settings, meta, progress)
-            place = Place(folder, settings, meta)
+            place = Place(folder, settings, meta, events=tensorboard)
+            place.write_events(state)
         else:
-            place = Place(folder, settings, meta, versions(mode) | about | {"started_in": started_in(folder)})
+            about |= versions(mode) | {"started_in": started_in(folder), **(record or {})}
+            place = Place(folder, settings, meta, about, events=tensorboard)
         try:
             return _train(place, settings, data, model, state, part, mode, stop, progress)
         except KeyboardInterrupt:
