@@ -69,7 +69,7 @@ class Search(Settings):
         Which trials end early: those whose best validation so far is below the median of the others at the same epoch,
         those that successive halving drops (Li et al., JMLR 2018), or none.
     warmup_epochs : int or None
-        Epochs before a trial can be pruned; by default a tenth of all.
+        From this epoch on a trial can be pruned; by default a tenth of all.
     seed : int
         Seed of the suggestions.
     """
