@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from rnnrbm.experiment.run_folder import run_files
 from rnnrbm.experiment.search import Range, Search, trial_folder
 from rnnrbm.experiment.setup import located, model_options, started_in
 from rnnrbm.files import atomic, check_folder, check_writable, make_folder, to_json
-from rnnrbm.progress import Progress
+from rnnrbm.progress import Progress, silent
 from rnnrbm.training.fit import Diverged, State
 
 __all__ = ["Sweep", "open_sweep", "ranked", "work"]
@@ -138,7 +138,7 @@ def work(
     sweep: Sweep,
     n_trials: int,
     *,
-    show: Show,
+    show: Show | None = None,
     mode: Any = None,
     stop: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
@@ -150,8 +150,9 @@ def work(
     sweep : Sweep
     n_trials : int
         Trials of the whole sweep, those that have ended included.
-    show : callable
-        Called with the number of a trial and its values; returns a context, whose value is called with the progress.
+    show : callable or None
+        Called with the number of a trial and its values; returns a context, whose value is called with the progress
+        (:data:`rnnrbm.progress.Progress`). None shows nothing.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable
@@ -174,7 +175,7 @@ def work(
         if trial is None:
             return
         try:
-            with show(trial.number, trial.values) as progress:
+            with nullcontext(silent) if show is None else show(trial.number, trial.values) as progress:
                 reason = _run(sweep, trial, mode, stop, progress, tensorboard)
         finally:
             trial.claim.release()
