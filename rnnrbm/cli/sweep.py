@@ -29,6 +29,9 @@ __all__ = ["register", "sweep"]
 SHOWN = 10
 #: Seconds after which processes that should end are asked again, and after which they are killed.
 PATIENCE = 5.0
+#: Trials after which a process of several is replaced by a new one, since what a compiler keeps of programs that are
+#: used no longer adds up: about 30 MB for each trial of other sizes.
+MOST_TRIALS = 20
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -53,6 +56,7 @@ def sweep(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files of each trial.")] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
     cores: Annotated[str | None, typer.Option(hidden=True, help="Work for another process, on these cores.")] = None,
+    most: Annotated[int | None, typer.Option(hidden=True, help="Most trials of this process.")] = None,
 ) -> None:
     """Search settings: many runs, of which the validation set chooses. Run the same command again to continue.
 
@@ -76,6 +80,7 @@ def sweep(
                         mode=mode,
                         stop=lambda: asked() or (worker and os.getppid() != parent),
                         tensorboard=tensorboard,
+                        most=most,
                     )
                 else:
                     _work_together(opened, trials, jobs, asked, mode, tensorboard)
@@ -120,30 +125,38 @@ def _work_together(
     logs = opened.folder / "logs"
     logs.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "rnnrbm.cli.main", "sweep", str(opened.folder), "--trials", str(n_trials)]
+    command += ["--most", str(MOST_TRIALS)]
     command += ["--mode", mode] if mode else []
     command += ["--tensorboard"] if tensorboard else []
     told = {trial.number: _ended(trial) for trial in journal.trials()}
     tell(f"{jobs} processes work on {opened.folder}; what each of them does is in {logs}")
+    node = os.uname().nodename if hasattr(os, "uname") else "worker"
+    files = [logs / f"{node}-{os.getpid()}-{i}.log" for i in range(jobs)]
+
+    def start(i: int) -> subprocess.Popen[bytes]:
+        own = _own_cores(i, jobs)
+        with open(files[i], "ab") as log:
+            return subprocess.Popen(
+                [*command, "--cores", ",".join(map(str, own))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **_environment(i, jobs, len(own))},
+                start_new_session=True,  # Ctrl-C is passed on once, below
+            )
+
     workers: list[subprocess.Popen[bytes]] = []
-    files: list[Path] = []
     try:
         for i in range(jobs):
-            own = _own_cores(i, jobs)
-            files.append(logs / f"{os.uname().nodename if hasattr(os, 'uname') else 'worker'}-{os.getpid()}-{i}.log")
-            with open(files[-1], "wb") as log:
-                workers.append(
-                    subprocess.Popen(
-                        [*command, "--cores", ",".join(map(str, own))],
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=log,
-                        env={**os.environ, **_environment(i, jobs, len(own))},
-                        start_new_session=True,  # Ctrl-C is passed on once, below
-                    )
-                )
+            workers.append(start(i))
         while any(worker.poll() is None for worker in workers) and not stop():
-            _tell_ended(journal.trials(), told)
-            time.sleep(0.5)
+            time.sleep(1.0)
+            trials = journal.trials()
+            _tell_ended(trials, told)
+            if len(trials) < n_trials or any(trial.state == "waiting" for trial in trials):
+                for i, worker in enumerate(workers):
+                    if worker.poll() == 0:  # it has done its share, and left work for a new one
+                        workers[i] = start(i)
     finally:
         _end(workers)
     _tell_ended(journal.trials(), told)

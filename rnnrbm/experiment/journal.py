@@ -22,7 +22,7 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,19 +254,21 @@ class Journal:
     def _all(self) -> list[Any]:
         return self._storage.get_all_trials(self._id, deepcopy=False)
 
-    def next(self, n_trials: int) -> Work | None:
+    def next(self, n_trials: int, stop: Callable[[], bool] = lambda: False) -> Work | None:
         """Take a trial over whose process has ended, or begin a new one; None if there is nothing to do.
 
         Parameters
         ----------
         n_trials : int
             Most trials of the sweep.
+        stop : callable
+            If it returns True, nothing is taken.
         """
         import optuna
 
-        patience = time.monotonic() + 2.5 * BEAT
+        last = time.monotonic() + STALE + 2 * BEAT
         seen: dict[int, float] = {}
-        while True:
+        while not stop():
             with self._alone():
                 trials = self._all()
                 unknown = False
@@ -284,9 +286,10 @@ class Journal:
                 if len(trials) < n_trials:
                     return self._take(self._study(len(trials)).ask(), None)
             # a claim of another machine whose time has not changed: wait until it is renewed or old
-            if not unknown or time.monotonic() > patience + STALE:
-                return None
+            if not unknown or time.monotonic() > last:
+                break
             time.sleep(min(1.0, BEAT))
+        return None
 
     def _take(self, trial: Any, before: Any) -> Work:
         claim = Claim(self._claim_file(trial.number))

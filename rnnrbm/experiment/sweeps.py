@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnrbm import checkpoint
+from rnnrbm.backend import engine
 from rnnrbm.experiment import config, run, search
 from rnnrbm.experiment.config import Config, ConfigError
 from rnnrbm.experiment.journal import Journal, Trial, Work, check_installed
@@ -21,6 +22,7 @@ from rnnrbm.experiment.run_folder import run_files
 from rnnrbm.experiment.search import Range, Search, trial_folder
 from rnnrbm.experiment.setup import located, model_options, started_in
 from rnnrbm.files import atomic, check_folder, check_writable, make_folder, to_json
+from rnnrbm.kinds.registry import from_record
 from rnnrbm.progress import Progress, silent
 from rnnrbm.training.fit import Diverged, State
 
@@ -142,6 +144,7 @@ def work(
     mode: Any = None,
     stop: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
+    most: int | None = None,
 ) -> None:
     """Work on trials until there are `n_trials` of them, and none is left that no process works on.
 
@@ -159,6 +162,8 @@ def work(
         If it returns True, the trial is saved and :class:`rnnrbm.experiment.run.Interrupted` is raised.
     tensorboard : bool
         Write event files of each trial.
+    most : int or None
+        Most trials that this call works on.
 
     Raises
     ------
@@ -169,11 +174,10 @@ def work(
     CheckpointError
         If the checkpoint of a trial is damaged.
     """
-    journal = sweep.journal()
+    journal, done = sweep.journal(), 0
     while not stop():
-        trial = journal.next(n_trials)
-        if trial is None:
-            return
+        if done == most or (trial := journal.next(n_trials, stop)) is None:
+            break
         try:
             with nullcontext(silent) if show is None else show(trial.number, trial.values) as progress:
                 reason = _run(sweep, trial, mode, stop, progress, tensorboard)
@@ -181,7 +185,10 @@ def work(
             trial.claim.release()
         if reason and all(each.score is None for each in journal.trials()):
             raise ConfigError(f"{trial_folder(sweep.folder, trial.number)}: cannot be trained: {reason}")
-    raise run.Interrupted("stopped; everything is saved")
+        done += 1
+        engine.forget_programs()
+    if stop():
+        raise run.Interrupted("stopped; everything is saved")
 
 
 class _Watch:
@@ -246,9 +253,10 @@ def _run(sweep: Sweep, trial: Work, mode: Any, stop: Callable[[], bool], progres
 
 def _write_end(folder: Path, reason: str) -> None:
     """Write the results of a trial that ended early: those of a run that was not scored."""
-    path, state = folder / "checkpoint.npz", State()
+    path, state, frame_name = folder / "checkpoint.npz", State(), "frame"
     if path.exists():
-        state, _ = State.load(path)
+        state, meta = State.load(path)
+        frame_name = from_record(meta["kind"]).frame_name
     settings = config.read(folder / "config.toml") if (folder / "config.toml").exists() else Config()
     results: dict[str, Any] = {
         "model": settings.model.name,
@@ -259,11 +267,13 @@ def _write_end(folder: Path, reason: str) -> None:
         "method": None,
         "test_score": None,
         "test_bound": None,
+        "frame_name": frame_name,
         "best_epoch": state.best_epoch,
         "best_valid_ll": state.best_ll,
         "epochs": state.epoch,
         "training_seconds": round(state.seconds, 1),
         "baselines": {},
+        "statistics": {"samples": {}, "train": {}},
         "samples": [],
         "pruned": reason,
     }

@@ -175,6 +175,17 @@ def test_processes_that_are_killed_are_continued(long, monkeypatch):
 
 
 @pytest.mark.slow
+def test_processes_that_have_done_their_share_are_replaced(place, monkeypatch):
+    monkeypatch.setattr(sweep, "MOST_TRIALS", 1)
+    done = rnnrbm("sweep", "tiny.toml", "--trials", 4, "--jobs", 2, cwd=place)
+    assert "4 trials (4 complete)" in done.stdout
+    assert "trial 3: valid -" in done.stderr
+    logs = [path.read_text() for path in (place / "runs/tiny/logs").iterdir()]
+    assert len(logs) == 2
+    assert sum(text.count("run folder: ") for text in logs) == 4
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT of a process")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_ends_all_processes_within_seconds(long, monkeypatch, jobs):
