@@ -1,8 +1,14 @@
 """README and documentation: their Python runs as it is printed, with fewer epochs; settings and links are right."""
 
+import contextlib
+import csv
 import importlib.util
+import math
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -11,6 +17,8 @@ from helpers import script
 import rnnrbm
 from rnnrbm.cells import CELLS
 from rnnrbm.experiment import config
+from rnnrbm.io import tensorboard
+from rnnrbm.io.tensorboard import last_step
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -77,11 +85,45 @@ def test_what_is_made_quicker_is_printed() -> None:
 # The recipes of CONTRIBUTING.md are for files of the library; docs/models.md has their Python in one piece.
 @pytest.mark.parametrize("path", [p for p in PAGES if p.is_relative_to(DOCS) and code_of(p)], ids=lambda p: p.stem)
 def test_python_of_the_documentation(path: Path, tmp_path: Path) -> None:
-    printed = run(path, tmp_path)
+    services = Services()
+    with mock.patch.dict(sys.modules, {"wandb": services, "mlflow": services}):  # type: ignore[dict-item]
+        printed = run(path, tmp_path)
+    if path.stem == "sweeps":
+        with open(tmp_path / "log.csv", newline="") as file:
+            assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1]
+        for sent in services.sent.values():
+            assert [step for step, _ in sent] == [1]
+            assert {"loss", "valid_ll", "epoch"} <= sent[0][1].keys()
+            assert all(map(math.isfinite, sent[0][1].values()))
+        assert last_step(tmp_path / tensorboard.FILE) == 1
     if path.stem == "models":  # the new density and the new cell learn
         values = [float(line.split()[1]) for line in printed if re.match(r"\d+ ", line)]
         assert values[4] < values[0] - 1.0
         assert values[-1] < values[5] - 1.0
+
+
+class Services:
+    """Stands for Weights & Biases and MLflow: it has what docs/sweeps.md uses of them, and keeps what comes."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, list[tuple[int, dict[str, float]]]] = {"wandb": [], "mlflow": []}
+
+    @contextlib.contextmanager
+    def init(self, *, project: str, config: dict[str, Any]) -> Iterator["Services"]:
+        yield self
+
+    def log(self, data: dict[str, float], step: int) -> None:
+        self.sent["wandb"].append((step, data))
+
+    @contextlib.contextmanager
+    def start_run(self) -> Iterator[None]:
+        yield
+
+    def log_params(self, params: dict[str, Any]) -> None:
+        assert params
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self.sent["mlflow"].append((step, metrics))
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:

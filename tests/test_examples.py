@@ -40,6 +40,9 @@ TWICE = "03_classify_by_likelihood"
 )
 def test_an_example_runs(script: Path, tmp_path: Path) -> None:
     arguments = ["--smoke"]
+    if script.stem == "19_cluster":
+        pytest.importorskip("submitit")
+        pytest.importorskip("optuna")
     if script.stem == "02_own_midi":
         arguments = [str(some_midi(tmp_path / "songs")), *arguments]
     said = run(script, *arguments, cwd=tmp_path)
@@ -59,6 +62,7 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
         "15_deep": r"DBN +\d+ +-\d+\.\d+ \+- \d+\.\d+ (.*\n)+DBM +\d+ +-\d+\.\d+ \+- ",
         "16_convolution": r"convolutional RBM +\d+ +100 +5x5 +\d+\.\d +0\.\d\d +\d\.\d\d (.*\n)RBM +\d+ +1024 +8x8",
         "17_labels": r"digits from labels: +\d+\.\d % are read as what was wanted",
+        "19_cluster": r"trial-0000 +-\d+\.\d+ +1  training\.learning_rate \d\.\d+; complete",
         "03_classify_by_likelihood": r"accuracy \d+\.\d% of 6 pieces",
     }
     assert re.search(expected[script.stem], said), said

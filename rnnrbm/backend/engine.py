@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import gc
 import itertools
 import os
 import platform
@@ -47,6 +48,7 @@ __all__ = [
     "cache_folder",
     "check_process",
     "describe",
+    "forget_programs",
     "function",
     "large_results_kept",
     "leading",
@@ -285,6 +287,26 @@ def large_results_kept() -> Iterator[None]:
         yield
     finally:
         mallopt(_MMAP_MAX, 65536)  # glibc's default
+
+
+def forget_programs(most: int = 10_000) -> None:
+    """Forget all compiled programs if this process has more mappings of memory than `most`.
+
+    Each program takes several, a run with all its programs about 600, and Linux allows a process 65 530; a compilation
+    aborts without more. Programs that are still in use are compiled again.
+    """
+    try:
+        with open("/proc/self/maps", "rb") as file:
+            many = sum(1 for _ in file) > most
+    except OSError:  # other systems have no such limit
+        return
+    if many:
+        import jax
+
+        programs.forget()
+        gc.collect()
+        jax.clear_caches()
+        gc.collect()
 
 
 def _usable_cores() -> int:

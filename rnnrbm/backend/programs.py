@@ -20,7 +20,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor.type import TensorType
 
-__all__ = ["MOST_PROGRAMS", "Program", "compiled", "shared_inputs"]
+__all__ = ["MOST_PROGRAMS", "Program", "compiled", "forget", "shared_inputs"]
 
 #: Programs to keep; the one that was used longest ago is dropped first.
 MOST_PROGRAMS = 128
@@ -122,6 +122,11 @@ def compiled(
     if len(_programs) > MOST_PROGRAMS:
         _programs.popitem(last=False)
     return Program(function, list(inputs), shared, list(updates), outputs, bool(options.get("trust_input")))
+
+
+def forget() -> None:
+    """Drop all programs that are kept for equal graphs."""
+    _programs.clear()
 
 
 def shared_inputs(outputs: Iterable[Any], blockers: Sequence[Any] = ()) -> list[Any]:

@@ -83,6 +83,9 @@ def train(
     format_: Annotated[
         str | None, typer.Option("--format", metavar="pdf|svg", help="Write figures in this format too, besides PNG.")
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files too; a run that is resumed goes on with its own.")
+    ] = False,
     mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
     coordinator: Annotated[
         str | None,
@@ -169,10 +172,11 @@ def train(
                     resume=resume,
                     overwrite=overwrite,
                     changes=changes if resume else None,
+                    tensorboard=tensorboard,
                     mode=mode,
                     stop=stop,
                     progress=bar.report,
-                    command=command,
+                    record={"command": command},
                     vector=format_,
                 )
             except Refused:

@@ -53,6 +53,7 @@ __all__ = [
     "flat",
     "may_change",
     "read",
+    "read_tables",
     "template",
     "write",
 ]
@@ -439,6 +440,19 @@ def read(path: str | os.PathLike[str]) -> Config:
     OSError
         If it cannot be read.
     """
+    return Config.from_dict(read_tables(path), where=str(path))
+
+
+def read_tables(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the tables of a configuration as they stand in its file.
+
+    Raises
+    ------
+    ConfigError
+        If it is not TOML.
+    OSError
+        If it cannot be read.
+    """
     try:
         tables = tomllib.loads(_text_of(path, "a configuration, a TOML file"))
         _check_numbers(tables)
@@ -449,7 +463,7 @@ def read(path: str | os.PathLike[str]) -> Config:
     except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
         where = "" if str(path) in str(error) else f"{path}: not a TOML file: "
         raise ConfigError(f"{where}{error}") from None
-    return Config.from_dict(tables, where=str(path))
+    return tables
 
 
 def _text_of(path: str | os.PathLike[str], what: str) -> str:

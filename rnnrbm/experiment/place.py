@@ -12,6 +12,7 @@ from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.experiment.config import Config
 from rnnrbm.experiment.run_folder import begin, run_files, write_metrics
+from rnnrbm.io import tensorboard
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.fit import State
 
@@ -62,6 +63,8 @@ class Place:
         Goes into each checkpoint.
     facts : mapping or None
         Of a new run: what is recorded beside its settings. None stands for the run that is in the folder.
+    events : bool
+        Write event files for TensorBoard. A run that has some goes on writing them.
 
     Attributes
     ----------
@@ -72,9 +75,15 @@ class Place:
     writes = True
 
     def __init__(
-        self, folder: Path, settings: Config, meta: dict[str, Any], facts: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        settings: Config,
+        meta: dict[str, Any],
+        facts: Mapping[str, Any] | None = None,
+        *,
+        events: bool = False,
     ) -> None:
-        self.folder, self.meta, self._settings, self._facts = folder, meta, settings, facts
+        self.folder, self.meta, self._settings, self._facts, self._events = folder, meta, settings, facts, events
         if not run_files(folder):
             self._begin()
 
@@ -99,7 +108,16 @@ class Place:
         self._begin()
         state.save(self.folder / "checkpoint.npz", self.meta)
         write_metrics(self.folder / "metrics.csv", state.rows)
+        self.write_events(state)
         (self.folder / "pretraining.npz").unlink(missing_ok=True)
+
+    def write_events(self, state: State) -> None:
+        """Add the epochs of a state that has been saved to the event file, if there shall be one."""
+        folder = self.folder / "tensorboard"
+        if self._events:
+            folder.mkdir(exist_ok=True)
+        if folder.is_dir() and not self.waits:
+            tensorboard.append(folder / tensorboard.FILE, state.rows)
 
     def save_part(self, part: Part, model: SequenceModel) -> None:
         """Save the training of a part, and the parameters of the whole model."""

@@ -6,6 +6,7 @@ checkpoint.npz    everything needed to resume, and the best parameters
 pretraining.npz   instead, while a part of the model is trained first
 results.json      test log-likelihood, baselines, statistics of the samples
 figures/*.png     learning curves, filters, samples beside the data, reconstructions of images
+tensorboard/*     event files, on demand
 samples/*         each sample in files of its kind (MIDI and WAV, or .npy), and its picture
 report.html       all of this on one page
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +102,11 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     changes: Mapping[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
+    tensorboard: bool = False,
     mode: Any = None,
     stop: Callable[[], bool] | None = None,
     progress: Progress = silent,
-    command: str | None = None,
     vector: str | None = None,
 ) -> dict[str, Any]:
     """Run an experiment: train, score on the test set, sample, draw, and write a report.
@@ -124,6 +127,10 @@ def train(
         ``training.epochs``, ``training.patience``, and all of ``evaluation`` and ``generation``. A finished run with
         more epochs than before trains on. Its schedules are then those of all these epochs, so the learning rate rises
         first.
+    record : mapping or None
+        Of a new run: more facts for the table ``run`` of its ``config.toml``.
+    tensorboard : bool
+        Write event files, which TensorBoard shows. A run that is resumed goes on with those it has.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     stop : callable or None
@@ -132,8 +139,6 @@ def train(
     progress : callable
         See :data:`rnnrbm.progress.Progress`. Stages are note, read, pretrain density, pretrain network, train, batch,
         ais or exact, sample, write, draw.
-    command : str or None
-        The command that began the run, which a new run records for its report.
     vector : {"pdf", "svg"} or None
         Format in which figures are written besides PNG.
 
@@ -158,8 +163,20 @@ def train(
         another one has raised an error.
     """
     with Together(mode) as together:
-        report = progress if together.leads else silent
-        return _run(together, settings, Path(folder), resume, overwrite, changes, mode, stop, report, command, vector)
+        how = _How(mode, stop, progress if together.leads else silent, record or {}, tensorboard, vector)
+        return _run(together, settings, Path(folder), resume, overwrite, changes, how)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a run is carried out; the fields are parameters of :func:`train`."""
+
+    mode: Any
+    stop: Callable[[], bool] | None
+    progress: Progress
+    record: Mapping[str, Any]
+    tensorboard: bool
+    vector: str | None
 
 
 def _run(
@@ -169,15 +186,13 @@ def _run(
     resume: bool,
     overwrite: bool,
     changes: Mapping[str, Any] | None,
-    mode: Any,
-    stop: Callable[[], bool] | None,
-    progress: Progress,
-    command: str | None,
-    vector: str | None,
+    how: _How,
 ) -> dict[str, Any]:
     """Read and check everything, make room in the folder, and train; see :func:`train`."""
-    engine.resolve_mode(mode)
-    picture_formats(vector)
+    engine.resolve_mode(how.mode)
+    picture_formats(how.vector)
+    progress = as_progress(how.progress)
+    how = replace(how, progress=progress)
     chosen = {} if settings is None else config.chosen(settings)
     if settings is not None:
         model_options(settings.model, strict=True)
@@ -226,7 +241,6 @@ def _run(
         n_frames=sum(map(len, data.train)),
     )
     check_end(settings, data, model)
-    progress = as_progress(progress)
     about: dict[str, Any] = {"data": facts(data)}
     together.agree(settings, about["data"]["sha256"], model, resume=resume)
     with ExitStack() as stack:
@@ -255,13 +269,14 @@ def _run(
         elif resume:
             finish_clearing(folder, settings)
             state, part = resumed(folder, settings, meta, progress)
-            place = Place(folder, settings, meta)
+            place = Place(folder, settings, meta, events=how.tensorboard)
+            place.write_events(state)
         else:
-            about |= {"started_in": started_in(folder), "chosen": chosen}
-            place = Place(folder, settings, meta, versions(mode) | about | ({"command": command} if command else {}))
+            about |= versions(how.mode) | {"started_in": started_in(folder), "chosen": chosen, **how.record}
+            place = Place(folder, settings, meta, about, events=how.tensorboard)
         state, part = together.state(place, state, part)
         try:
-            results = together.results(_train(place, settings, data, model, state, part, mode, stop, progress, vector))
+            results = together.results(_train(place, settings, data, model, state, part, how))
         except KeyboardInterrupt:
             if not place.waits:
                 raise
@@ -280,13 +295,10 @@ def _train(
     model: SequenceModel | StaticModel,
     state: State,
     part: Part | None,
-    mode: Any,
-    stop: Callable[[], bool] | None,
-    progress: Progress,
-    vector: str | None,
+    how: _How,
 ) -> dict[str, Any]:
     """Train, score, sample and draw, from where the state stands."""
-    folder = place.folder
+    folder, mode, stop, progress = place.folder, how.mode, how.stop, how.progress
     progress("note", 0, 0, {"text": f"run folder: {folder}\n{data}"})
     if state.finished:
         what = "log-likelihood" if isinstance(model, SequenceModel) else "score"
@@ -346,7 +358,7 @@ def _train(
             raise Interrupted(f"stopped after training, which is finished and saved in {folder}")
         progress(stage, done, total, row)
 
-    results = finish(place, settings, data, model, state, mode, progress_or_stop, vector)
+    results = finish(place, settings, data, model, state, mode, progress_or_stop, how.vector)
     written = ("config.toml", "checkpoint.npz") if place.writes else ()
     if missing := [name for name in written if not (folder / name).exists()]:
         raise FileNotFoundError(

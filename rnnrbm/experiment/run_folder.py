@@ -39,6 +39,7 @@ __all__ = [
 _WRITTEN = {
     ".": r"config\.toml|metrics\.csv|(checkpoint|pretraining)\.npz|results\.json|report\.html",
     "figures": r"(learning_curves|filters|sample|statistics|reconstructions)\.(png|pdf|svg)",
+    "tensorboard": r"events\.out\.tfevents\.rnnrbm",
     "samples": r"sample-[0-9]+\.(mid|wav|npy|gif|png|pdf|svg)",
     "evaluations": r".*-(train|valid|test)(\.json|-(ais|raise|exact)-[0-9a-f]{8}\.npz)",
     "generated": r"(.+-)?seed[0-9]+-[0-9]+\.(mid|wav|npy|gif|png|pdf|svg)",

@@ -159,7 +159,7 @@ def train_seeds(
                 mode=mode,
                 stop=stop,
                 progress=progress(each),
-                command=command,
+                record={"command": command} if command else None,
                 vector=vector,
             )
         yield each

@@ -139,14 +139,15 @@ def started_in(folder: Path) -> str:
         return str(Path.cwd())
 
 
-def located(path: str, run_folder: Path | None) -> str:
+def located(path: str, run_folder: Path | None, file: str = "config.toml") -> str:
     """Return a path of the settings of a run, which is relative to the folder in which the run was started.
 
-    If nothing is there any more, or the run does not say where that was, the path is returned as it is.
+    If nothing is there any more, or the run does not say where that was, the path is returned as it is. The settings
+    are in `file` of its folder.
     """
-    if run_folder is None or Path(path).is_absolute() or not (run_folder / "config.toml").is_file():
+    if run_folder is None or Path(path).is_absolute() or not (run_folder / file).is_file():
         return path
-    started = config.facts_of_run(run_folder / "config.toml").get("started_in")
+    started = config.facts_of_run(run_folder / file).get("started_in")
     if not isinstance(started, str):
         return path
     there = Path(os.path.normpath(run_folder.resolve() / started / path))

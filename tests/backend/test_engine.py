@@ -398,3 +398,17 @@ def test_a_process_forked_after_use_is_refused_instead_of_waiting_for_ever():
     assert 'multiprocessing.get_context("spawn")' in said("used", "JAX")
     assert 'multiprocessing.get_context("spawn")' in said("used", "JAX", "fit")
     assert said("unused", "JAX").startswith("[[[")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="the system does not count mappings")
+def test_programs_are_forgotten_when_there_are_many(monkeypatch):
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(1))
+    x = pt.fvector("x")
+    twice = engine.function([x], 2 * x)
+    kept = len(programs._programs)
+    engine.forget_programs(most=10**6)
+    assert (len(programs._programs), cleared) == (kept, [])
+    engine.forget_programs(most=1)
+    assert (len(programs._programs), cleared) == (0, [1])
+    np.testing.assert_array_equal(twice(np.float32([1, 3])), [2, 6])  # what is still in use works

@@ -83,7 +83,8 @@ def trained(place) -> tuple[Path, subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["generate", "-h"], ["evaluate", "-h"], ["--version"]]
+    "arguments",
+    [["--help"], ["train", "--help"], ["generate", "-h"], ["evaluate", "-h"], ["sweep", "-h"], ["--version"]],
 )
 def test_help_loads_nothing_heavy(arguments):
     code = f"""
@@ -94,7 +95,7 @@ try:
     cli.main()
 except SystemExit as end:
     print("code", end.code)
-print("heavy", *sorted({{"jax", "pytensor", "matplotlib", "scipy", "pretty_midi"}} & {{*sys.modules}}))
+print("heavy", *sorted({{"jax", "optuna", "pytensor", "matplotlib", "scipy", "pretty_midi"}} & {{*sys.modules}}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
     assert done.stderr == ""
