@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset
     from rnnrbm.experiment.run import Run
 
-__all__ = ["ProgressBar", "friendly", "interruptible", "own_data", "path_given", "say", "say_table", "tell"]
+__all__ = ["ProgressBar", "friendly", "in_words", "interruptible", "own_data", "path_given", "say", "say_table", "tell"]
 
 
 @contextmanager
@@ -77,6 +77,11 @@ def _give_up_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def in_words(name: str) -> str:
+    """A statistic's name as words."""
+    return name.replace("_", " ")
 
 
 def path_given(text: str) -> Path:

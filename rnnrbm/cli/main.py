@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rnnrbm.cli import data, forecast, report, runs, score, sound, sweep
+from rnnrbm.cli import data, forecast, report, runs, score, sound, sweep, train
 from rnnrbm.cli.console import tell
 
 app = typer.Typer(
@@ -40,7 +40,7 @@ def _root(
     pass
 
 
-for group in (runs, report, sweep, forecast, score, data, sound):
+for group in (train, runs, report, sweep, forecast, score, data, sound):
     group.register(app)
 
 

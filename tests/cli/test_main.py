@@ -29,7 +29,7 @@ from helpers import (
 )
 
 from rnnrbm import checkpoint
-from rnnrbm.cli.runs import _print_results
+from rnnrbm.cli.train import _print_results
 from rnnrbm.experiment import config
 from rnnrbm.io import midi
 

@@ -16,7 +16,7 @@ from helpers import COMMAND, environment, refused, rnnrbm, same_training, save_d
 pytest.importorskip("optuna")
 
 from rnnrbm.cli import sweep
-from rnnrbm.experiment import run, sweeps
+from rnnrbm.experiment import finish, sweeps
 from rnnrbm.io import tensorboard
 
 CONFIG = """
@@ -57,7 +57,7 @@ def place(tmp_path):
 
 
 def test_a_sweep_ends_with_a_table_and_goes_on(place, monkeypatch):
-    monkeypatch.setattr(run, "draw", lambda *_: None)
+    monkeypatch.setattr(finish, "draw", lambda *_, **__: None)
     done = rnnrbm("sweep", "tiny.toml", "--trials", 2, "--tensorboard", cwd=place)
     assert "trial 0: training.learning_rate = " in done.stderr
     assert re.search(r"^runs/tiny: 2 trials \(2 complete\), the best 2 by the validation set", done.stdout)

@@ -3,14 +3,14 @@
 import pytest
 from helpers import metrics_of, save_data, stop_after, tiny
 
-from rnnrbm.experiment import run
+from rnnrbm.experiment import finish, run
 from rnnrbm.io import tensorboard
 from rnnrbm.io.tensorboard import _records, _step_of, last_step
 
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "draw", lambda *_: None)
+    monkeypatch.setattr(finish, "draw", lambda *_, **__: None)
     changes = {"model.name": "rnn", "model.n_hidden": None, "training.k": 2, "training.epochs": 5}
     quick = {"evaluation.test": False, "generation.n_samples": 1}
     return tiny(save_data(tmp_path / "toy.npz"), **changes, **quick)
