@@ -9,8 +9,7 @@ try:
     import sklearn.base  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        "rnnrbm.sklearn needs the package scikit-learn, 1.6 or later; install it with "
-        'pip install "rnnrbm[sklearn]"'
+        'rnnrbm.sklearn needs the package scikit-learn, 1.6 or later; install it with pip install "rnnrbm[sklearn]"'
     ) from error
 
 from rnnrbm.sklearn.bernoulli_rbm import BernoulliRBM

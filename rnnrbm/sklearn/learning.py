@@ -138,15 +138,16 @@ def learn(
     key : numpy.ndarray, shape (2,), uint32
         Key of the random stream.
     """
-    learned = Learned(*(np.asarray(x, np.float32) for x in learned[:-1]), np.asarray(learned.draw, np.uint32))
+    floats = [np.asarray(x, np.float32) for x in learned[:-1]]
+    learned = Learned._make([*floats, np.asarray(learned.draw, np.uint32)])
     others = (mean.astype(np.float32), key, np.asarray(rate, np.float32))
     for block in updates:
         before = learned
         sizes = (*block.v.shape[1:], *learned.chains.shape[-2:]) if rule.method == "tempered" else (None,) * 4
         update = _program(rule, len(block.v), sizes, engine.resolve_mode())
-        learned = Learned(*update(*block, *learned, *others))
+        learned = Learned._make(update(*block, *learned, *others))
         engine.block(before)  # one block is computed while the next one is collected, and no more wait in memory
-    return Learned(*(engine.to_numpy(x) for x in learned))
+    return Learned._make(map(engine.to_numpy, learned))
 
 
 @functools.lru_cache(maxsize=64)
@@ -169,7 +170,7 @@ def _program(rule: Rule, n_updates: int, sizes: tuple[int | None, ...], mode: An
 
     def step(v: TensorVariable, counts: TensorVariable, *rest: TensorVariable) -> list[TensorVariable]:
         n = len(Learned._fields)
-        return list(_update(v, counts, Learned(*rest[:n]), *rest[n:], rule=rule))
+        return list(_update(v, counts, Learned._make(rest[:n]), *rest[n:], rule=rule))
 
     traces = pytensor.scan(
         step,
@@ -207,7 +208,7 @@ def _update(
     cost = mean_of_rows(rbm.free_energy(v)[:, None], counts)[0] - of_negative
     grads: Any = pt.grad(cost, params, consider_constant=[negative])
     offset = learned.hidden_offset
-    centred = Centring(rbm, mean, offset) if rule.centered else None  # type: ignore[arg-type]  # a tensor here
+    centred = Centring(rbm, mean, offset) if rule.centered else None
     if centred is not None:
         grads = centred.gradients(grads, params)
         seen = mean_of_rows(rbm.hidden_means(v), counts)
@@ -215,9 +216,9 @@ def _update(
     updated = {p: p - rate * g for p, g in zip(params, grads, strict=True)}
     if centred is not None:
         updated = centred.plain(updated)
-    new = Learned(*(updated[p] for p in params), chains, offset, draw)
+    new = [*(updated[p] for p in params), chains, offset, draw]
     any_data = pt.gt(n, np.asarray(0.0, v.dtype))
-    return Learned(*(pt.switch(any_data, x, old) for x, old in zip(new, learned, strict=True)))
+    return Learned._make(pt.switch(any_data, x, old) for x, old in zip(new, learned, strict=True))
 
 
 def _negative_phase(
