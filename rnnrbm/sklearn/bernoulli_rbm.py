@@ -164,7 +164,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             learned = self._learn(learned, blocks(in_turn, n_rows, n_visible), mean)
             if self.verbose:
                 self._keep(learned, X.dtype)
-                score, now = self.score_samples(X).mean(), time.perf_counter()
+                score, now = self._scores(X).mean(), time.perf_counter()
                 print(
                     f"[{type(self).__name__}] Iteration {i + 1}, pseudo-likelihood = {score:.2f}, "
                     f"time = {now - begun:.2f}s"
@@ -195,10 +195,9 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self._mean, self._n_seen = np.zeros(X.shape[1]), 0
             dtype = X.dtype
         else:
-            chains = self.h_samples_ if self.method != "tempered" else self._chains
-            rest = self._hidden_offset, self._draw
             W, b_v, b_h = self.components_.T, self.intercept_visible_, self.intercept_hidden_
-            learned, dtype = Learned(W, b_v, b_h, chains, *rest), self.components_.dtype
+            learned = Learned(W, b_v, b_h, self._continued_chains(), self._hidden_offset, self._draw)
+            dtype = self.components_.dtype
         n_samples, n_visible = X.shape
         self._n_seen += n_samples
         share = n_samples / self._n_seen
@@ -219,6 +218,14 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             chains = np.zeros((self.n_betas, *chains.shape))
         half = np.full(self.n_components, 0.5)  # mean of hidden units without input
         return Learned(W, np.zeros(X.shape[1]), np.zeros(self.n_components), chains, half, 0)
+
+    def _continued_chains(self) -> np.ndarray:
+        """Return the chains of the last update, in the shape of the next; parameters may have been set in between."""
+        if self.method != "tempered":
+            return self.h_samples_
+        if self._chains.ndim == 3 and len(self._chains) == self.n_betas:
+            return self._chains
+        return np.repeat(self.h_samples_[None], self.n_betas, axis=0)
 
     def _learn(self, learned: Learned, updates: Any, mean: np.ndarray) -> Learned:
         rule = Rule(self.method, int(self.k), int(self.n_betas), bool(self.centered))
@@ -273,7 +280,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         check_is_fitted(self)
         if not hasattr(self, "random_state_"):
             self.random_state_ = check_random_state(self.random_state)
-        h = self._sample_hiddens(v, self.random_state_)
+        h = self._sample_hiddens(v if sparse.issparse(v) else np.asarray(v), self.random_state_)
         p = expit(h @ self.components_ + self.intercept_visible_)
         return self.random_state_.uniform(size=p.shape) < p
 
@@ -293,7 +300,9 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         numpy.ndarray, shape (n_samples,), nats
         """
         check_is_fitted(self)
-        v = validate_data(self, X, accept_sparse="csr", reset=False, dtype=FLOATS)
+        return self._scores(validate_data(self, X, accept_sparse="csr", reset=False, dtype=FLOATS))
+
+    def _scores(self, v: Any) -> np.ndarray:
         n_samples, n_visible = v.shape
         chosen = check_random_state(self.random_state).randint(0, n_visible, n_samples)
         size = max(1, _CELLS // self.n_components)

@@ -56,7 +56,7 @@ def device_frames(corpus: PackedDataset, name: str) -> Any:
     frames = corpus.frames
     if frames.size <= MOST_PADDED:
         n_frames = len(frames)
-        grain = 1 << max(0, n_frames.bit_length() - 3)  # a quarter of the power of two at or below it
+        grain = 1 << max(8, n_frames.bit_length() - 3)  # 256, or a quarter of the power of two at or below it
         frames = np.pad(frames, ((0, -n_frames % grain), (0, 0)))
     return engine.shared(frames.ravel(), name, corpus.dtype, borrow=True)
 

@@ -235,7 +235,7 @@ RULES = [
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["method"])
 def test_learning_comes_near_the_distribution(rule: dict) -> None:
     X = three_patterns()
-    mine = BernoulliRBM(4, random_state=0, learning_rate=0.1, n_iter=300, **rule).fit(X)
+    mine = BernoulliRBM(4, random_state=0, learning_rate=0.02, n_iter=1500, **rule).fit(X)
     entropy = -sum(p * np.log(p) for p in (0.3, 0.5, 0.2))
     assert -entropy - 0.3 < mine.log_likelihood(X).mean() <= -entropy
     assert mine.h_samples_.shape == (10, 4)
@@ -252,6 +252,14 @@ def test_a_copy_goes_on_as_the_estimator_does() -> None:
         each.partial_fit(binary(10, 5))
     np.testing.assert_array_equal(mine.components_, copy.components_)
     assert clone(mine).get_params() == mine.get_params()
+
+
+def test_chains_go_on_when_the_method_changes() -> None:
+    mine = BernoulliRBM(4, random_state=0, n_iter=2, n_betas=4).fit(binary(20, 5))
+    mine.set_params(method="tempered")
+    chains = mine._continued_chains()
+    assert chains.shape == (4, 10, 4)
+    np.testing.assert_array_equal(chains, np.broadcast_to(mine.h_samples_, chains.shape))
 
 
 def test_data_of_large_numbers_diverge_in_words() -> None:
