@@ -53,6 +53,17 @@ ROOMS: dict[str, set[str]] = {
         "dataset",
         "datasets",
     },
+    "sklearn": {
+        "arguments",
+        "memory",
+        "warn",
+        "checkpoint",
+        "backend",
+        "science",
+        "models",
+        "scoring",
+        "training",
+    },
     "__main__": {"cli"},
     "cli": {
         "files",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rnnrbm.cli.console import ProgressBar, friendly, own_data, say, tell
+from rnnrbm.cli.console import ProgressBar, friendly, in_words, own_data, say, tell
 from rnnrbm.files import check_folder, file_name, folder_for
 
 # Everything heavier (PyTensor, JAX, matplotlib) is imported inside the commands: --help must be quick.

@@ -35,12 +35,12 @@ class Centring(NamedTuple):
     ----------
     density : RBM, or a density with an attribute ``rbm``
         Its fields W, b_v and b_h are shared variables.
-    mu : numpy.ndarray, shape (n_visible,)
-    lam : numpy.ndarray or shared variable, shape (n_hidden,)
+    mu : numpy.ndarray or tensor, shape (n_visible,)
+    lam : numpy.ndarray or tensor, shape (n_hidden,)
     """
 
     density: Any
-    mu: np.ndarray
+    mu: Any
     lam: Any
 
     def _shifts(self, W: TensorVariable) -> tuple[TensorVariable, TensorVariable]:

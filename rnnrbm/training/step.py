@@ -28,6 +28,9 @@ __all__ = ["Steps", "build_loss", "device_frames", "gather", "symbolic_batch"]
 RESERVED = {"epoch", "k", "learning_rate", "valid_ll", "valid_se", "valid_loss", "valid_score"}
 RESERVED |= {"seconds", "frames_per_second"}
 
+#: Cells up to which a data set is padded; compiling takes longer than the training of a smaller one.
+MOST_PADDED = 2**22
+
 
 def gather(
     frames: TensorVariable, offset: TensorVariable, n_visible: int, dtype: str, *, whole: bool = False
@@ -43,8 +46,19 @@ def gather(
 
 
 def device_frames(corpus: PackedDataset, name: str) -> Any:
-    """Return all frames as a shared variable; None if they are too many, and each batch brings its own."""
-    return engine.shared(corpus.frames.ravel(), name, corpus.dtype, borrow=True) if corpus.on_device else None
+    """Return all frames as a shared variable; None if they are too many, and each batch brings its own.
+
+    A small data set is padded to one of a few sizes, so that sets of about equal size, such as the folds of a
+    cross-validation, share the compiled training step.
+    """
+    if not corpus.on_device:
+        return None
+    frames = corpus.frames
+    if frames.size <= MOST_PADDED:
+        n_frames = len(frames)
+        grain = 1 << max(8, n_frames.bit_length() - 3)  # 256, or a quarter of the power of two at or below it
+        frames = np.pad(frames, ((0, -n_frames % grain), (0, 0)))
+    return engine.shared(frames.ravel(), name, corpus.dtype, borrow=True)
 
 
 def symbolic_batch(corpus: PackedDataset, frames: Any, dtype: str) -> tuple[list[TensorVariable], Batch]:
@@ -135,6 +149,9 @@ class Steps:
         self._centring = None
         if settings.centring and isinstance(model, SequenceModel):
             self._centring = centring(model.density, corpus.mean())
+        if self._centring is not None:  # no constant, which would make the program that of these data alone
+            mean = engine.shared(self._centring.mu, "data_mean", self._centring.mu.dtype)
+            self._centring = self._centring._replace(mu=mean)
         self._hidden_mean = None
         if self._centring is not None and settings.adaptive_offsets:
             self._hidden_mean = engine.shared(self._centring.lam, "hidden_mean", self.dtype)
