@@ -5,6 +5,9 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from sphinx import addnodes
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -48,6 +51,7 @@ nb_execution_mode = "cache"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
+nb_merge_streams = True
 
 # --- the reference, from docstrings
 autosummary_generate = True
@@ -106,6 +110,43 @@ def _linked(app: object, name: str, source: list[str]) -> None:
     source[0] = re.sub(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)", partial(_link, base=base), source[0])
 
 
-def setup(app: object) -> None:
-    """Rewrite links that lead out of this folder."""
-    app.connect("source-read", _linked)  # type: ignore[attr-defined]
+def _no_plain_fields(app: object, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
+    """Leave out the fields of named tuples, which the text of the class describes."""
+    return True if type(member).__name__ == "_tuplegetter" else None
+
+
+def _one_name_each(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Repeat an attribute that is described together with others, since napoleon expects one name."""
+    done: list[str] = []
+    i = 0
+    while i < len(lines):
+        names = re.fullmatch(r"(\w+(?:, \w+)+) : (.*)", lines[i])
+        if names is None:
+            done.append(lines[i])
+            i += 1
+            continue
+        end = i + 1
+        while end < len(lines) and (lines[end].startswith(" ") or not lines[end]):
+            end += 1
+        if "Attributes" in lines[:i]:
+            for each in names[1].split(", "):
+                done += [f"{each} : {names[2]}", *lines[i + 1 : end]]
+        else:
+            done += lines[i:end]
+        i = end
+    lines[:] = done
+
+
+def _no_words_as_links(app: object, doctree: Any) -> None:
+    """Turn the words of a type, such as shape, back into text: they name nothing."""
+    for node in list(doctree.findall(addnodes.pending_xref)):
+        if node.get("refdomain") == "py" and re.fullmatch(r"[a-z_]\w*", node.get("reftarget", "")):
+            node.replace_self(node.children)
+
+
+def setup(app: Any) -> None:
+    """Rewrite links that lead out of this folder, and docstrings where they would be misread."""
+    app.connect("source-read", _linked)
+    app.connect("autodoc-skip-member", _no_plain_fields)
+    app.connect("autodoc-process-docstring", _one_name_each, priority=400)
+    app.connect("doctree-read", _no_words_as_links)

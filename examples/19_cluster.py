@@ -1,4 +1,9 @@
-"""A sweep on a cluster: many jobs take trials from one journal, and the validation set chooses.
+"""A sweep on a cluster
+====================
+
+A sweep on a cluster: many jobs take trials from one journal, and the validation set chooses.
+
+Run it by::
 
     python examples/19_cluster.py --jobs 8 --gpus 1 --partition NAME    8 jobs of Slurm, 40 trials in all
     python examples/19_cluster.py --cluster local --jobs 2              2 processes on this machine

@@ -106,3 +106,8 @@ def test_without_ipython_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "IPython.display", None)
     with pytest.raises(ImportError, match=r'pip install "rnnrbm\[notebook\]"'):
         display.player(np.zeros(10), 8000)
+
+
+def test_figures_show_themselves():
+    figure, _ = PianoRoll(low=60).draw(np.eye(5, dtype=np.uint8))
+    assert figure._repr_png_().startswith(b"\x89PNG")

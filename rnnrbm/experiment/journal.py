@@ -2,10 +2,12 @@
 
 The folder of a sweep may be shared by several machines; there is no server.
 
-sweep.toml          what is searched
-journal.log         Optuna's journal: suggestions, validations and results of all trials
-running/*.json      a claim for each trial that a process works on
-trial-0000, ...     the run folders of the trials
+::
+
+    sweep.toml          what is searched
+    journal.log         Optuna's journal: suggestions, validations and results of all trials
+    running/*.json      a claim for each trial that a process works on
+    trial-0000, ...     the run folders of the trials
 
 A process renews the time of its claims. A trial whose process has ended, or whose claim is old, is taken over by
 another one.

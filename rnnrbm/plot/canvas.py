@@ -1,5 +1,6 @@
 """What all plots share: colours, axes, checks of arrays, and writing a figure to a file."""
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +26,27 @@ __all__ = [
     "mark_primed",
     "matrix",
     "named_sets",
+    "new_figure",
     "note_axis",
     "save",
 ]
 
 INK, ACCENT, FAINT = "#1f4e79", "#d1495b", "#e4e7eb"  # distinguishable in grey and by the color-blind
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+class Picture(Figure):
+    """A figure that notebooks show, although it belongs to no window of pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        drawn = io.BytesIO()
+        self.savefig(drawn, format="png", dpi=80)
+        return drawn.getvalue()
+
+
+def new_figure(figsize: tuple[float, float]) -> Figure:
+    """Make an empty figure of a size in inches."""
+    return Picture(figsize=figsize, layout="constrained")
 
 
 def save(figure: Figure | tuple[Figure, Any], path: str | os.PathLike[str], *, dpi: float = 120) -> None:
@@ -70,7 +86,7 @@ def axes_of(ax: Axes | None, figsize: tuple[float, float]) -> tuple[Figure, Axes
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"ax is a {type(ax).__name__}; expected axes of matplotlib, or None for a new figure")
     if ax is None:
-        ax = Figure(figsize=figsize, layout="constrained").subplots()
+        ax = new_figure(figsize).subplots()
     figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
     return figure, ax

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from rnnrbm.plot.canvas import ACCENT, FAINT, INK, PITCH_CLASSES, finish, named_sets, note_axis
+from rnnrbm.plot.canvas import ACCENT, FAINT, INK, PITCH_CLASSES, finish, named_sets, new_figure, note_axis
 from rnnrbm.scoring.metrics import repeated_frame_rate
 
 __all__ = ["column_statistics", "statistics"]
@@ -49,7 +49,7 @@ def statistics(
         If either sequence is empty, a roll is not a matrix, or their widths differ.
     """
     sets = named_sets(samples, data)
-    figure = Figure(figsize=figsize, layout="constrained")
+    figure = new_figure(figsize)
     axes = figure.subplots(2, 2, width_ratios=[2, 3])
     counts = [np.concatenate([a.sum(axis=1) for a in arrays]).astype(int) for _, arrays in sets]
     most = max(int(c.max()) for c in counts)
@@ -129,7 +129,7 @@ def column_statistics(
         If either sequence is empty, a piece is not a matrix, or their widths differ.
     """
     sets = named_sets(samples, data)
-    figure = Figure(figsize=figsize, layout="constrained")
+    figure = new_figure(figsize)
     axes = figure.subplots(2, 2)
     pooled = [np.concatenate(arrays) for _, arrays in sets]
     bins = np.histogram_bin_edges(np.concatenate([x.ravel() for x in pooled]), 60)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rnnrbm.plot.canvas import ACCENT, FAINT, INK, finish
+from rnnrbm.plot.canvas import ACCENT, FAINT, INK, finish, new_figure
 
 __all__ = ["learning_curves"]
 
@@ -76,7 +76,7 @@ def learning_curves(
         panels.pop()  # a constant needs no panel
     panels = [(label, [n for n in names if n in columns]) for label, names in panels]
     panels = [(label, names) for label, names in panels if names]
-    figure = Figure(figsize=figsize, layout="constrained")
+    figure = new_figure(figsize)
     heights = [1 if names == ["k"] else 3 if label.startswith("log") else 2 for label, names in panels]
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
 

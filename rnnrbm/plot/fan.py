@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_array
-from rnnrbm.plot.canvas import ACCENT, FAINT, INK, finish
+from rnnrbm.plot.canvas import ACCENT, FAINT, INK, finish, new_figure
 
 __all__ = ["fan"]
 
@@ -69,7 +69,7 @@ def fan(
     chosen = np.sort(np.argsort(-spread, kind="stable")[:_MOST])
     n_columns = min(3, len(chosen))
     n_rows = -(-len(chosen) // n_columns)
-    figure = Figure(figsize=(3.6 * n_columns + 0.6, 2.1 * n_rows + 0.5), layout="constrained")
+    figure = new_figure((3.6 * n_columns + 0.6, 2.1 * n_rows + 0.5))
     panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True)
     scale = 1.0 if seconds_per_frame is None else seconds_per_frame
     before, after = np.arange(1 - len(past), 1) * scale, np.arange(steps + 1) * scale

@@ -17,7 +17,7 @@ from PIL import Image
 
 from rnnrbm.arguments import as_array, as_list, number, whole_number
 from rnnrbm.files import atomic
-from rnnrbm.plot.canvas import ACCENT, FAINT, INK, finish, matrix
+from rnnrbm.plot.canvas import ACCENT, FAINT, INK, finish, matrix, new_figure
 from rnnrbm.plot.tiles import image_tiles
 
 __all__ = ["film_statistics", "film_strip", "moving_images", "write_gif"]
@@ -285,7 +285,7 @@ def film_statistics(
     """
     names = (data_name, "samples")
     measured = [_measures(films, shape, name) for films, name in zip((data, samples), names, strict=True)]
-    figure = Figure(figsize=figsize, layout="constrained")
+    figure = new_figure(figsize)
     axes = figure.subplots(1, 4, width_ratios=[1, 1, 1.5, 1.5])
     white = max(float(mean.max()) for mean, _, _ in measured) or 1.0  # or the mean of few bright pixels would be black
     for ax, name, (mean, _, _) in zip(axes, names, measured, strict=False):

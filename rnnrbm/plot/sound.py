@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from rnnrbm.plot.canvas import ACCENT, FAINT, INK, axes_of, finish, hertz_axis, mark_primed, matrix
+from rnnrbm.plot.canvas import ACCENT, FAINT, INK, axes_of, finish, hertz_axis, mark_primed, matrix, new_figure
 from rnnrbm.scoring.calls import Calls
 from rnnrbm.scoring.spectra import SpectralMeasures
 
@@ -136,7 +136,7 @@ def sound_statistics(
         The figure and its panels, shape (3, 3).
     """
     centres = np.asarray(frequencies, float)
-    figure = Figure(figsize=figsize, layout="constrained")
+    figure = new_figure(figsize)
     axes = figure.subplots(3, 3)
     faint: dict[str, Any] = {"color": INK, "linewidth": 1.0, "alpha": 0.35}
     sets: list[tuple[Measures, dict[str, Any]]] = [(half, faint) for half in halves]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import as_array, whole_number
-from rnnrbm.plot.canvas import ACCENT, INK, axes_of, finish, matrix, named_sets
+from rnnrbm.plot.canvas import ACCENT, INK, axes_of, finish, matrix, named_sets, new_figure
 
 __all__ = ["filter_tiles", "image_pairs", "image_statistics", "image_tiles"]
 
@@ -210,7 +210,7 @@ def image_statistics(
         shapes = [np.shape(share) for share in class_shares]
         raise ValueError(f"class_shares of shapes {shapes}; expected two of one length, of samples and of data")
     widths = [1, 1, 1.5, *([] if class_shares is None else [1.5])]
-    figure = Figure(figsize=figsize or ((10 if class_shares is None else 13), 3.5), layout="constrained")
+    figure = new_figure(figsize or ((10 if class_shares is None else 13), 3.5))
     axes = figure.subplots(1, len(widths), width_ratios=widths)
     names = [data_name if name == "data" else name for name, _ in sets]
     inks = []

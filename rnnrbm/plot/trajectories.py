@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from rnnrbm.arguments import whole_number
-from rnnrbm.plot.canvas import INK, finish, mark_primed, matrix
+from rnnrbm.plot.canvas import INK, finish, mark_primed, matrix, new_figure
 
 __all__ = ["trajectories"]
 
@@ -67,7 +67,7 @@ def trajectories(
         raise ValueError(f"scale has shape {usual.shape}; expected {n} positive numbers, one for each column")
     variation = array.std(axis=0) / usual
     shown = np.sort(np.argsort(-variation, kind="stable")[:most])
-    figure = Figure(figsize=(10, 0.8 + 0.75 * len(shown)), layout="constrained")
+    figure = new_figure((10, 0.8 + 0.75 * len(shown)))
     axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     unit = 1.0 if seconds_per_frame is None else seconds_per_frame
     times = np.arange(len(array)) * unit

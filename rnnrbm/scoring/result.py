@@ -165,8 +165,8 @@ class LogLikelihood:
         rows = [
             ("mean, nats per frame", with_error(self.mean, self.standard_error)),
             ("method", self.settings),
-            ("pieces", len(self.frames)),
-            ("frames", sum(map(len, self.frames))),
+            ("pieces", str(len(self.frames))),
+            ("frames", str(sum(map(len, self.frames)))),
         ]
         if self.n_chains > 1:
             rows.append(("effective sample size, median", f"{np.median(self.effective_sample_size):.1f}"))
