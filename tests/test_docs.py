@@ -39,6 +39,8 @@ QUICKER = {
     "data.test[:2], n_chains=5, n_temperatures=20, exact_states=states)",
     "data.train, data.valid, epochs=20": "data.train[:20], data.valid[:4], epochs=5",
     "density=5, pretrain_network=5, epochs=5": "density=1, pretrain_network=1, epochs=1, k=1",
+    "data.train, data.valid, epochs=150, valid_every=50": "[data.train[0][:100]], None, epochs=1",
+    "data.train, data.valid, epochs=4, valid_every=2": "data.train[:1], None, epochs=1, k=1",
     "data.train, data.valid, epochs=15, valid_every=5": "data.train[:12], data.valid[:2], epochs=1, valid_every=1",
     'data.train, data.valid if name == "model" else None, own': "data.train[:20], None, own",
 }
@@ -84,10 +86,11 @@ def test_what_is_made_quicker_is_printed() -> None:
 
 # The recipes of CONTRIBUTING.md are for files of the library; docs/models.md has their Python in one piece.
 @pytest.mark.parametrize("path", [p for p in PAGES if p.is_relative_to(DOCS) and code_of(p)], ids=lambda p: p.stem)
-def test_python_of_the_documentation(path: Path, tmp_path: Path) -> None:
+def test_python_of_the_documentation(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     services = Services()
-    with mock.patch.dict(sys.modules, {"wandb": services, "mlflow": services}):  # type: ignore[dict-item]
-        printed = run(path, tmp_path)
+    for name in ("wandb", "mlflow"):  # patch.dict would forget all modules that are imported meanwhile
+        monkeypatch.setitem(sys.modules, name, services)  # type: ignore[arg-type]
+    printed = run(path, tmp_path)
     if path.stem == "sweeps":
         with open(tmp_path / "log.csv", newline="") as file:
             assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1]
