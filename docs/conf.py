@@ -32,6 +32,7 @@ extensions = [
 ]
 exclude_patterns = [
     "_build",
+    "**.ipynb_checkpoints",
     "auto_examples/*.ipynb",
     "auto_examples/*.py",
     "auto_examples/*.json",
@@ -49,6 +50,7 @@ myst_heading_anchors = 4
 suppress_warnings = ["config.cache", "ref.python"]
 nb_execution_mode = "cache"
 nb_execution_timeout = 300
+nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
@@ -69,6 +71,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/\d\d_",
     "plot_gallery": False,
+    "min_reported_time": 10**6,
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
@@ -115,8 +118,22 @@ def _no_plain_fields(app: object, what: str, name: str, member: object, skip: bo
     return True if type(member).__name__ == "_tuplegetter" else None
 
 
-def _one_name_each(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Repeat an attribute that is described together with others, since napoleon expects one name."""
+def _prepared(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Make a docstring what napoleon expects: one name for each attribute, marks at formulas and code.
+
+    An indented block before the sections is a formula, a table or code. A property has no type before a colon.
+    """
+    if what in ("property", "attribute", "data"):
+        lines.insert(0, "")
+    sections = next((i for i, line in enumerate(lines) if re.fullmatch(r"-{3,}", line)), len(lines) + 1)
+    marked: list[str] = []
+    for i, line in enumerate(lines):
+        before = next((each for each in reversed(marked) if each.strip()), "")
+        opens = line.startswith("    ") and (not marked or not marked[-1].strip()) and not before.startswith("    ")
+        if opens and i < sections and not before.rstrip().endswith("::") and not before.startswith((".. ", "- ", "* ")):
+            marked += ["::", ""]
+        marked.append(line)
+    lines[:] = marked
     done: list[str] = []
     i = 0
     while i < len(lines):
@@ -148,5 +165,5 @@ def setup(app: Any) -> None:
     """Rewrite links that lead out of this folder, and docstrings where they would be misread."""
     app.connect("source-read", _linked)
     app.connect("autodoc-skip-member", _no_plain_fields)
-    app.connect("autodoc-process-docstring", _one_name_each, priority=400)
+    app.connect("autodoc-process-docstring", _prepared, priority=400)
     app.connect("doctree-read", _no_words_as_links)

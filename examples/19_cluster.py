@@ -9,7 +9,7 @@ Run it by::
     python examples/19_cluster.py --cluster local --jobs 2              2 processes on this machine
     python examples/19_cluster.py --smoke                               a test run of a few seconds
 
-Needs submitit and Optuna: ``pip install 'rnnrbm[cluster]'``. The script waits for its jobs and prints the best trials.
+Needs submitit and Optuna: ``pip install '.[cluster]'``. The script waits for its jobs and prints the best trials.
 Run it again, and it goes on: with trials that were cut off, and then with new ones. A job that Slurm ends because its
 time is over puts itself into the queue again. The folder must be one that all machines share; the journal in it needs
 no server. ``rnnrbm sweep runs/19_cluster`` works on the same trials, and can be started anywhere at any time.

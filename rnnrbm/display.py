@@ -19,18 +19,18 @@ __all__ = ["model_html", "picture", "player", "table"]
 
 def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table in HTML. Texts are escaped; numbers stand on the right."""
-    head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in header)
+    head = "".join(f"<th scope='col' style='padding:2px 10px'>{html.escape(name)}</th>" for name in header)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return (
-        f"<table><caption style='text-align:left;font-weight:bold'>{html.escape(caption)}</caption>"
+        f"<table><caption style='text-align:left;font-weight:bold;white-space:nowrap'>{html.escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return f"<td style='text-align:right'>{value:,}</td>".replace(",", "\N{NO-BREAK SPACE}")
-    return f"<td style='text-align:left'>{html.escape(str(value))}</td>"
+        return f"<td style='text-align:right;padding:2px 10px'>{value:,}</td>".replace(",", "\N{NO-BREAK SPACE}")
+    return f"<td style='text-align:left;padding:2px 10px'>{html.escape(str(value))}</td>"
 
 
 def picture(figure: Figure, alt: str, *, width: float = 6.0, height: float = 2.0) -> str:
@@ -60,7 +60,7 @@ def player(samples: np.ndarray, rate: int) -> Audio:
     try:
         from IPython.display import Audio
     except ImportError as error:
-        raise ImportError('a player needs a notebook: pip install "rnnrbm[notebook]"') from error
+        raise ImportError("a player needs a notebook, and the package ipython: pip install jupyterlab") from error
     return Audio(np.asarray(samples, np.float32), rate=rate, normalize=False)
 
 

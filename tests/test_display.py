@@ -104,7 +104,7 @@ def test_a_sound_plays_at_its_rate():
 
 def test_without_ipython_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "IPython.display", None)
-    with pytest.raises(ImportError, match=r'pip install "rnnrbm\[notebook\]"'):
+    with pytest.raises(ImportError, match="pip install jupyterlab"):
         display.player(np.zeros(10), 8000)
 
 

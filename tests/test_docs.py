@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import importlib.util
+import json
 import math
 import re
 import sys
@@ -25,12 +26,12 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = [
     *sorted(DOCS.glob("*.md")),
-    *sorted(DOCS.glob("tutorials/*.md")),
     *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob(".github/**/*.md")),
     ROOT / "data" / "README.md",
     ROOT / "benchmarks" / "README.md",
 ]
+NOTEBOOKS = sorted(DOCS.glob("tutorials/*.ipynb"))
 #: what is printed, and what is run
 QUICKER = {
     "data.train, data.valid, transpose_range": "data.train[:12], data.valid[:2], epochs=1, valid_every=1, "
@@ -49,9 +50,10 @@ AFTERWARDS = {"guide": "step(np.zeros((100, 16, 88), np.float32))\ntrain_rbm(np.
 
 
 def code_of(path: Path) -> str:
-    return "\n".join(
-        re.findall(r"```(?:python|\{code-cell\} python)\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
-    )
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return "\n".join(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL))
 
 
 def run(path: Path, folder: Path) -> list[str]:
@@ -80,12 +82,14 @@ def test_readme_is_two_screens() -> None:
 
 
 def test_what_is_made_quicker_is_printed() -> None:
-    printed = "".join(code_of(page) for page in PAGES)
+    printed = "".join(code_of(page) for page in [*PAGES, *NOTEBOOKS])
     assert [text for text in QUICKER if text not in printed] == []
 
 
 # The recipes of CONTRIBUTING.md are for files of the library; docs/models.md has their Python in one piece.
-@pytest.mark.parametrize("path", [p for p in PAGES if p.is_relative_to(DOCS) and code_of(p)], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in [*PAGES, *NOTEBOOKS] if p.is_relative_to(DOCS) and code_of(p)], ids=lambda p: p.stem
+)
 def test_python_of_the_documentation(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     services = Services()
     for name in ("wandb", "mlflow"):  # patch.dict would forget all modules that are imported meanwhile
@@ -174,3 +178,10 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), f"{page.name}: {link}"
         if anchor:
             assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_hold_no_outputs(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert cells[0]["source"][0].startswith("# ")
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)

@@ -20,14 +20,26 @@ def join(coordinator: str | None, n_processes: int | None, process_id: int | Non
     The parameters are those of :func:`rnnrbm.backend.processes.start`. With `n_processes` 1 and nothing else, nothing
     is joined.
     """
+    options = {"--coordinator": coordinator, "--processes": n_processes, "--process-id": process_id}
+    missing = [name for name, value in options.items() if value is None]
+    if (coordinator is not None or process_id is not None) and missing:
+        raise ValueError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; give --coordinator, --processes "
+            "and --process-id together, or none of them where a launcher such as srun has started the processes"
+        )
     alone = coordinator is None and process_id is None and n_processes in (None, 1)
     from rnnrbm.backend import processes
 
     if alone and (n_processes == 1 or not processes.detected()):
         return True
     from rnnrbm.backend import engine
+    from rnnrbm.backend.processes import CONNECT
 
     engine.start_jax()
+    if coordinator is not None:
+        tell(
+            f"process {process_id} of {n_processes} waits for the others at {coordinator}, up to {CONNECT:.0f} seconds"
+        )
     processes.start(coordinator, n_processes, process_id)
     if processes.is_lead():
         tell(
@@ -35,6 +47,7 @@ def join(coordinator: str | None, n_processes: int | None, process_id: int | Non
             "from the last checkpoint, also with another number of processes"
         )
     else:
+        tell(f"process {processes.index()} of {processes.count()} has joined; process 0 says what all do")
         warnings.simplefilter("ignore")  # process 0 has the same ones
     return processes.is_lead()
 

@@ -80,7 +80,8 @@ def say_comparison(runs: list[Record]) -> None:
         tell(f"warning: {each}")
     headings, rows = table_rows(runs)
     say_table(f"{len(runs)} run{'' if len(runs) == 1 else 's'}", headings, rows)
-    say("Means over n runs that have ended; sd: standard deviation over seeds. Higher log-likelihoods are better.")
+    say("Means over the n runs that have ended, else the score so far; sd: standard deviation over seeds.")
+    say("Higher log-likelihoods are better.")
 
 
 def _open(path: Path) -> None:

@@ -381,6 +381,8 @@ class Config(Settings):
         ConfigError
             On an unknown key (with the nearest one), a wrong type or an impossible value.
         """
+        if "sweep" in tables:
+            raise ConfigError(f"{where or 'this'}: has a table sweep, so it configures many runs; use rnnrbm sweep")
         try:
             return cls.model_validate({name: table for name, table in tables.items() if name != "run"})
         except ValidationError as error:

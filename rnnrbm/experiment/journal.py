@@ -46,7 +46,7 @@ def check_installed() -> None:
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise ImportError("a sweep needs the package optuna; install it with pip install 'rnnrbm[sweep]'") from None
+        raise ImportError("a sweep needs the package optuna; install it with pip install optuna") from None
 
 
 @dataclass

@@ -73,6 +73,13 @@ def read_run(folder: Path) -> Record:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder; give the folder that 'rnnrbm train' wrote")
     if not path.exists():
+        inside = sorted(each.parent.name for each in folder.glob("*/config.toml"))
+        if inside:
+            some = ", ".join(inside[:3]) + (" ..." if len(inside) > 3 else "")
+            raise FileNotFoundError(
+                f"{folder}: no run there (no config.toml), but runs inside: {some}; give one of them, or compare them "
+                "by rnnrbm compare"
+            )
         raise FileNotFoundError(f"{folder}: no run there (no config.toml); give the folder that 'rnnrbm train' wrote")
     settings, facts = config.read(path), config.facts_of_run(path)
     if facts.get("replaces_a_run") is True:

@@ -252,7 +252,7 @@ def read_crowsetta(path: Path, name: str, rate_of: Callable[[str], int | None], 
     except ImportError as error:
         raise ImportError(
             f"{path}: annotations of the format {name!r} need the package crowsetta; install it with pip install "
-            "'rnnrbm[annotations]', convert them to a CSV file with the columns onset_s, offset_s and label, or find "
+            "crowsetta, convert them to a CSV file with the columns onset_s, offset_s and label, or find "
             "calls by their loudness (data.segments = 'detect')"
         ) from error
     if name not in (known := crowsetta.formats.as_list()):

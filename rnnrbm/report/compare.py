@@ -13,7 +13,7 @@ from typing import Any
 from rnnrbm.report.chart import Line, chart, legend
 from rnnrbm.report.markup import Cell, Html, code, note, number, page, paragraph, safe, section, table, text
 from rnnrbm.report.page import duration, plus_minus
-from rnnrbm.report.record import JUDGES, Record, Score
+from rnnrbm.report.record import JUDGES, LEAST_IS_BEST, Record, Score
 
 __all__ = ["Group", "caveats", "comparison_page", "differing", "groups", "table_rows"]
 
@@ -22,7 +22,7 @@ _SEED = "training.seed"
 _MOST_SETTINGS = 4
 #: settings that other columns show
 _SHOWN = ("data.source", "model.name")
-_MOST_IN_TEXT = 4
+_MOST_IN_TEXT = 6
 _PANELS = ("valid_ll", "valid_score", "valid_loss", "pseudo_likelihood", "loss")
 
 
@@ -118,29 +118,52 @@ def _valid(run: Record) -> float | None:
 
 def _setting(run: Record, key: str) -> str:
     value = run.settings.get(key)
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _by_score(found: Sequence[Group]) -> list[Group]:
+    """Groups of the same data together, the best validation first; those without one last."""
+    order = {group.runs[0].data_hash: i for i, group in reversed(list(enumerate(found)))}
+
+    def key(group: Group) -> tuple[int, float]:
+        score = group.summary(_valid)[0] if group.ended else _valid(group.runs[0])
+        least = group.runs[0].judge in LEAST_IS_BEST
+        return order[group.runs[0].data_hash], math.inf if score is None else score if least else -score
+
+    return sorted(found, key=key)
+
+
+def _changed(runs: Sequence[Record]) -> list[str]:
+    """The settings that are worth a column: those that differ, and that more than one of the models has."""
+    keys = [key for key in differing(runs) if key not in _SHOWN and not key.startswith("generation.")]
+    having = {key: {run.model for run in runs if key in run.settings} for key in keys}
+    several = len({run.model for run in runs}) > 1
+    return [key for key in keys if not several or len(having[key]) > 1 or key.startswith("training.")]
 
 
 def table_rows(runs: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows of a table of groups as text; the first and the last column are words."""
-    changed, rows = [key for key in differing(runs) if key not in _SHOWN], []
+    changed, rows = _changed(runs), []
     several = len({run.data_hash for run in runs}) > 1
-    for group in groups(runs):
+    for group in _by_score(groups(runs)):
         first = group.runs[0]
-        valid, valid_sd, n = group.summary(_valid)
+        valid, valid_sd, _ = group.summary(_valid)
         test, test_sd, _ = group.summary(_test)
         if not group.ended:
             valid = _valid(first)
         seconds, _, _ = group.summary(lambda run: run.seconds)
-        what = [f"{key} {_setting(first, key)}" for key in changed[:_MOST_IN_TEXT] if _setting(first, key)]
-        if len(changed) > _MOST_IN_TEXT:
-            what.append(f"{len(changed) - _MOST_IN_TEXT} more settings differ")
+        own = [key for key in changed if _setting(first, key)]
+        what = [f"{key.partition('.')[2]} {_setting(first, key)}" for key in own[:_MOST_IN_TEXT]]
+        if len(own) > _MOST_IN_TEXT:
+            what.append(f"and {len(own) - _MOST_IN_TEXT} more: see the page, --html")
         of_seeds = f"seed{'s' if len(group.runs) > 1 else ''} {group.seeds}"
         state = "" if group.ended else f"not ended, epoch {first.last_epoch}"
         rows.append(
             [
                 group.name,
-                str(n or len(group.runs)),
+                str(len(group.ended)),
                 *(number(x) for x in (valid, valid_sd, test, test_sd)),
                 str(first.last_epoch),
                 "" if seconds is None else f"{seconds:.0f}",
@@ -160,7 +183,7 @@ def comparison_page(runs: Sequence[Record]) -> str:
     """
     if not runs:
         raise ValueError("runs is empty: expected at least one")
-    found = groups(runs)
+    found = _by_score(groups(runs))
     n = len(runs)
     lead = [paragraph(f"{n} run{'' if n == 1 else 's'} in {len(found)} group{'' if len(found) == 1 else 's'}.")]
     lead += [note(each) for each in caveats(runs)]
@@ -175,19 +198,19 @@ def comparison_page(runs: Sequence[Record]) -> str:
 
 
 def _groups(found: Sequence[Group]) -> Iterator[Html]:
-    changed = [key for key in differing([group.runs[0] for group in found]) if key not in _SHOWN]
+    changed = _changed([group.runs[0] for group in found])
     columns = changed if len(changed) <= _MOST_SETTINGS else []
     rows = []
     for group in found:
         first = group.runs[0]
         valid, valid_sd, _ = group.summary(_valid)
-        test, test_sd, n = group.summary(_test)
+        test, test_sd, _ = group.summary(_test)
         seconds, _, _ = group.summary(lambda run: run.seconds)
         so_far = _valid(first) if not group.ended else None
         rows.append(
             [
                 group.name,
-                Cell(n, digits=0),
+                Cell(len(group.ended), digits=0),
                 Cell(valid) if so_far is None else Cell(so_far, f"{number(so_far)} so far"),
                 *(Cell(x) for x in (valid_sd, test, test_sd)),
                 Cell(first.n_parameters, digits=0),
@@ -198,11 +221,21 @@ def _groups(found: Sequence[Group]) -> Iterator[Html]:
             ]
         )
     headings = ["runs", "n", "validation", "its sd", "test", "its sd", "parameters", "training", "model", "data"]
+    headings += [key.partition(".")[2] for key in columns]
     caption = "Scores of groups; runs that differ in nothing but the seed are one row"
-    yield table([*headings, *(key.partition(".")[2] for key in columns)], rows, caption=caption)
+    # what no run has, and what all have in common, takes no column
+    common = {"model", "data"}
+    kept = [
+        i
+        for i, name in enumerate(headings)
+        if any(getattr(row[i], "value", row[i]) is not None for row in rows)
+        and not (name in common and len(rows) > 1 and len({row[i] for row in rows}) == 1)
+    ]
+    yield table([headings[i] for i in kept], [[row[i] for i in kept] for row in rows], caption=caption)
     yield paragraph(
         "n is the number of runs that have ended. Scores are means over them, and sd is the standard deviation over "
-        "seeds, with n \u2212 1. Log-likelihoods are in nats per frame; higher is better.",
+        "seeds, with n \u2212 1. Log-likelihoods are in nats per frame; higher is better. The time of the first run of "
+        "a process has that of compiling in it.",
         kind="soft",
     )
     if not columns and changed:
@@ -231,6 +264,9 @@ def _curves(found: Sequence[Group]) -> Iterator[Html]:
             title, unit = JUDGES[name]
             heading = f"{title.capitalize()}{where}, {unit}".rstrip(", ")
             yield Html(f"<h3>{safe(heading)}</h3>")
+            models = {run.model for _, group in each for run in group.runs}
+            if name == "loss" and len(models) > 1:
+                yield paragraph("Losses of different models do not compare.", kind="soft")
             ends = "; ".join(f"{line.name} ends at {number(line.points[-1][1])}" for line in lines[:10])
             yield chart(lines, label=f"{heading}: {ends}")
             yield legend([(group.name, i) for i, group in each if any(line.style == i for line in lines)])

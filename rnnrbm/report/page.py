@@ -132,6 +132,18 @@ def _missing(what: str, how: str) -> Html:
     return paragraph(f"{what} ", code(how), kind="soft")
 
 
+#: baselines that need a word
+_BASELINES = {
+    "note 1-gram": "Each note sounds with the probability that it has in the training set, whatever the others do.",
+    "1-gram (Gaussian)": "A frame is one of the frames of the training set, with random changes.",
+    "previous frame, fitted": "A note sounds with a probability that depends on whether it sounded just before.",
+    "VAR(1)": "Vector autoregression: a linear model of a frame given the one before, with Gaussian errors.",
+    "VAR(3)": "Vector autoregression: a linear model of a frame given the three before, with Gaussian errors.",
+    "VAR(3), heavy tails": "The same with errors of heavy tails, so that a few wild frames do not rule it.",
+    "independent columns": "Each column by itself, with its mean and its standard deviation.",
+}
+
+
 def _scores(run: Record) -> Iterator[Html]:
     test, results = run.test, run.results
     if test is None:
@@ -154,6 +166,10 @@ def _scores(run: Record) -> Iterator[Html]:
                 "A log-likelihood is higher if the model is better. Baselines are simple models of the same data.",
                 kind="soft",
             )
+            known = [(name, _BASELINES[name]) for name in results.get("baselines", {}) if name in _BASELINES]
+            if known:
+                meanings = "".join(f"<dt>{safe(name)}</dt><dd>{safe(meaning)}</dd>" for name, meaning in known)
+                yield Html(f"<details><summary>What the baselines are</summary><dl>{meanings}</dl></details>")
         if better := [name for name, value in results.get("baselines", {}).items() if test.unit and value > test.value]:
             yield note(f"The model scores below {'; '.join(better)}.")
     for each in run.evaluations:
@@ -228,7 +244,7 @@ def _curves(run: Record) -> Iterator[Html]:
     elif best is not None and run.judge:
         judged = JUDGES[run.judge][0]
         yield paragraph(f"The dashed line marks epoch {best}, which has the best {judged}.", kind="soft")
-    if "loss" in run.metrics and "pseudo_likelihood" in run.metrics:
+    if any(map(math.isfinite, run.metrics.get("pseudo_likelihood", ()))):
         yield paragraph(
             "The loss of an RBM is a difference of free energies, and its value measures nothing. Compare models by "
             "the log-likelihood.",

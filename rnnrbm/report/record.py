@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["JUDGES", "Record", "Score"]
+__all__ = ["JUDGES", "LEAST_IS_BEST", "Record", "Score"]
 
 #: columns of metrics by which the best epoch is chosen, the first that has numbers, and their names and units
 JUDGES = {
@@ -18,7 +18,8 @@ JUDGES = {
     "pseudo_likelihood": ("pseudo-likelihood", "nats per frame"),
     "loss": ("training loss", ""),
 }
-_LEAST_IS_BEST = ("valid_loss", "loss")
+#: those of which the least is the best
+LEAST_IS_BEST = ("valid_loss", "loss")
 
 
 class Score(NamedTuple):
@@ -141,7 +142,7 @@ class Record:
         if (judge := self.judge) is None:
             return None
         known = [(y, x) for x, y in zip(self.metrics["epoch"], self.metrics[judge], strict=True) if math.isfinite(y)]
-        return int((min(known) if judge in _LEAST_IS_BEST else max(known, key=lambda pair: pair[0]))[1])
+        return int((min(known) if judge in LEAST_IS_BEST else max(known, key=lambda pair: pair[0]))[1])
 
     @property
     def valid(self) -> Score | None:
@@ -151,7 +152,7 @@ class Record:
             return None
         values = [y for y in self.metrics[judge] if math.isfinite(y)]
         name, unit = JUDGES[judge]
-        best = min(values) if judge in _LEAST_IS_BEST else max(values)
+        best = min(values) if judge in LEAST_IS_BEST else max(values)
         return Score(best, None, name, unit and f"nats per {self.frame_name}")
 
     @property

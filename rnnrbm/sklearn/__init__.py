@@ -2,14 +2,14 @@
 
     from rnnrbm.sklearn import BernoulliRBM, SequenceRBM
 
-They need scikit-learn, ``pip install "rnnrbm[sklearn]"``.
+They need scikit-learn, ``pip install scikit-learn``.
 """
 
 try:
     import sklearn.base  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        'rnnrbm.sklearn needs the package scikit-learn, 1.6 or later; install it with pip install "rnnrbm[sklearn]"'
+        'rnnrbm.sklearn needs the package scikit-learn, 1.6 or later; install it with pip install "scikit-learn>=1.6"'
     ) from error
 
 from rnnrbm.sklearn.bernoulli_rbm import BernoulliRBM

@@ -38,7 +38,7 @@ def test_compare_prints_a_table_and_what_does_not_compare(tmp_path):
         [cell.strip() for cell in line.split("\u2502")[1:-1]] for line in done.stdout.splitlines() if "\u2502" in line
     ]
     assert rows[0][:6] == ["a", "2", "\u22128.500", "0.707", "\u22128.000", "0.707"]
-    assert rows[1][:6] == ["b", "1", "\u22129.000", "", "", ""]
+    assert rows[1][:6] == ["b", "0", "\u22129.000", "", "", ""]
     assert done.stdout.splitlines()[-1] == "c.html"
     assert "Comparison of 3 runs" in Page((tmp_path / "c.html").read_text(encoding="utf-8")).text
 
@@ -46,7 +46,7 @@ def test_compare_prints_a_table_and_what_does_not_compare(tmp_path):
 def test_errors_come_in_one_line(tmp_path):
     a_run(tmp_path / "a")
     assert "there is no such folder" in refused("report", tmp_path / "none")
-    assert "no run there (no config.toml)" in refused("report", tmp_path)
+    assert "no run there (no config.toml), but runs inside: a" in refused("report", tmp_path)
     assert "--open needs --html" in refused("compare", tmp_path / "a", "--open")
     assert "expected a file name ending in .html" in refused("compare", tmp_path / "a", "--html", tmp_path / "c.pdf")
     assert "does not exist; create it" in refused("compare", tmp_path / "a", "--html", tmp_path / "none" / "c.html")

@@ -1,6 +1,6 @@
 """Pages in a real browser: no error, sounds that play, tables that sort, narrow screens, print, accessibility.
 
-They need Playwright (``pip install "rnnrbm[browser]"``) and Chromium: that of the system, or the one of the environment
+They need Playwright (``pip install playwright``) and Chromium: that of the system, or the one of the environment
 variable RNNRBM_CHROMIUM. With RNNRBM_AXE, the path of axe.min.js of the package axe-core, accessibility is checked too.
 """
 

@@ -36,7 +36,7 @@ def test_the_table_of_text(runs):
     assert headings[0] == "runs"
     assert headings[-1] == "settings"
     valid = [-10 + 0.5 * 6 - seed for seed in TESTS]
-    assert rows[0][:6] == [
+    assert rows[1][:6] == [
         "small",
         "3",
         f"{statistics.fmean(valid):.3f}".replace("-", "\u2212"),
@@ -44,7 +44,7 @@ def test_the_table_of_text(runs):
         "\u22127.583",
         "0.382",
     ]
-    assert rows[1] == [
+    assert rows[0] == [  # the best first
         "large",
         "1",
         "\u22127.000",
@@ -53,7 +53,7 @@ def test_the_table_of_text(runs):
         "",
         "6",
         "9",
-        "RNN-RBM; seed 0; model.n_hidden 99",
+        "RNN-RBM; seed 0; n_hidden 99",
     ]
 
 
@@ -63,14 +63,15 @@ def test_the_page(runs):
     assert_sound(page, content)
     scores, each = page.tables
     assert scores[0][-1] == "n_hidden"
-    assert scores[1][:6] == ["small", "3", "\u22128.333", "1.528", "\u22127.583", "0.382"]
-    assert scores[2][-1] == "99"
+    large, small = scores[1:]  # the best first
+    assert small[:6] == ["small", "3", "\u22128.333", "1.528", "\u22127.583", "0.382"]
+    assert large[-1] == "99"
     assert [row[0] for row in each[1:]] == ["small-0", "large", "small-1", "small-3"]
     assert each[3][3] == "\u22127.250 \u00b1 0.012"
-    assert "72" in scores[1]
+    assert "72" in small
     # lines of a group have one colour, and there are as many lines as runs, in each panel
-    assert content.count('class="c0 d0" d="M') == 2 * 3 + 2
-    assert content.count('class="c1 d0" d="M') == 2 * 1 + 2
+    assert content.count('class="c1 d0" d="M') == 2 * 3 + 2
+    assert content.count('class="c0 d0" d="M') == 2 * 1 + 2
     assert all("sortable" in table["class"] for table in page.all("table"))
     assert len(content) < 100_000
 
@@ -118,7 +119,20 @@ def test_many_settings_that_differ_have_a_table_of_their_own(tmp_path):
     page = Page(comparison_page(runs))
     assert "Settings that differ (5)" in page.text
     assert ["model.window", "", "3"] in page.tables[1]
-    assert table_rows(runs)[1][1][-1].endswith("1 more settings differ")
+    assert table_rows(runs)[1][1][-1].endswith("n_hidden 3; n_recurrent 3; n_layers 3; window 3; reach 3")
+    names = ("k", "clip", "batch_size", "n_betas", "valid_every", "patience", "pretrain_density")
+    more = {f"training.{name}": 3 for name in names}
+    runs = read_runs([a_run(tmp_path / "c"), a_run(tmp_path / "d", changes=more)])
+    assert table_rows(runs)[1][1][-1].endswith("and 1 more: see the page, --html")
+
+
+def test_the_best_comes_first_and_what_all_have_in_common_takes_no_column(tmp_path):
+    epochs = {"a": 2, "b": 6, "c": 4}  # the more, the better
+    runs = read_runs([a_run(tmp_path / name, epochs=n, changes={"model.n_hidden": n}) for name, n in epochs.items()])
+    scores = Page(comparison_page(runs)).tables[0]
+    assert [row[0] for row in scores[1:]] == ["b", "c", "a"]
+    assert not {"model", "data", "its sd"} & set(scores[0])
+    assert [row[0] for row in table_rows(runs)[1]] == ["b", "c", "a"]
 
 
 def test_hostile_names_stay_text(tmp_path):
