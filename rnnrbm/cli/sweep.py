@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,13 +71,20 @@ def sweep(
 
         opened = sweeps.open_sweep(source, out)
         parent, worker = os.getppid(), cores is not None
+        training, by_range = opened.settings.training, {each.key for each in opened.ranges}
+        late = training.epochs <= training.valid_every and "training.epochs" not in by_range
+        if late and opened.search.pruner != "none":
+            tell(
+                f"warning: a trial has {training.epochs} epochs, and every {training.valid_every} are validated, so "
+                "none can be pruned; choose a smaller training.valid_every"
+            )
         try:
             with interruptible() as asked:
                 if jobs == 1:
                     sweeps.work(
                         opened,
                         trials,
-                        show=_shown,
+                        show=partial(_shown, trials),
                         mode=mode,
                         stop=lambda: asked() or (worker and os.getppid() != parent),
                         tensorboard=tensorboard,
@@ -96,9 +104,10 @@ def _again(opened: Sweep) -> str:
 
 
 @contextlib.contextmanager
-def _shown(number: int, values: Mapping[str, Any]) -> Iterator[Progress]:
+def _shown(n_trials: int, number: int, values: Mapping[str, Any]) -> Iterator[Progress]:
     """Show the progress of a trial."""
-    tell(f"trial {number}: {', '.join(f'{key} = {_text(value)}' for key, value in values.items())}")
+    chosen = ", ".join(f"{key} = {_text(value)}" for key, value in values.items())
+    tell(f"trial {number} ({number + 1} of {n_trials}): {chosen}")
     with ProgressBar() as bar:
         yield bar.report
 

@@ -146,7 +146,9 @@ _BASELINES = {
 
 def _scores(run: Record) -> Iterator[Html]:
     test, results = run.test, run.results
-    if test is None:
+    if test is None and "trial" in run.facts:
+        yield paragraph("A trial of a sweep: the test set is scored by the best one only.", kind="soft")
+    elif test is None:
         yield (
             _missing("The test set was not scored. Score it with", f"rnnrbm evaluate {shlex.quote(str(run.folder))}")
             if run.has_ended

@@ -59,7 +59,7 @@ def place(tmp_path):
 def test_a_sweep_ends_with_a_table_and_goes_on(place, monkeypatch):
     monkeypatch.setattr(finish, "draw", lambda *_, **__: None)
     done = rnnrbm("sweep", "tiny.toml", "--trials", 2, "--tensorboard", cwd=place)
-    assert "trial 0: training.learning_rate = " in done.stderr
+    assert "trial 0 (1 of 2): training.learning_rate = " in done.stderr
     assert re.search(r"^runs/tiny: 2 trials \(2 complete\), the best 2 by the validation set", done.stdout)
     rows = re.findall(r"(trial-\d{4}) │ +(-\d\.\d{3}) │ +4 │ +\S+ │ +\S+ │ complete", done.stdout)
     assert sorted(name for name, _ in rows) == ["trial-0000", "trial-0001"]
@@ -214,3 +214,13 @@ def test_processes_end_with_the_one_that_started_them(long, monkeypatch):
     while any(trial.state == "running" for trial in journal(long, monkeypatch).trials()):
         assert time.monotonic() < last
         time.sleep(0.2)
+
+
+def test_a_pruner_that_sees_nothing_is_pointed_out(place: Path) -> None:
+    text = CONFIG.replace("valid_every = 2", "valid_every = 50").replace('pruner = "none"', 'pruner = "median"')
+    (place / "short.toml").write_text(text)
+    said = rnnrbm("sweep", "short.toml", "--trials", "1", cwd=place).stderr
+    assert "none can be pruned; choose a smaller training.valid_every" in said
+    assert "trial 0 (1 of 1): " in said
+    page = (place / "runs" / "short" / "trial-0000" / "report.html").read_text()
+    assert "A trial of a sweep: the test set is scored by the best one only." in page
