@@ -114,6 +114,7 @@ def start(
     process_id: int | None = None,
     *,
     timeout: float = CONNECT,
+    waits: Callable[[], Any] | None = None,
 ) -> None:
     """Join the other processes. Call it before JAX computes anything.
 
@@ -130,6 +131,8 @@ def start(
         Number of this one, from 0.
     timeout : float
         Seconds to wait for the others, at least 1.
+    waits : callable or None
+        Called when an address was given and the arguments are right, before the others are waited for.
 
     Raises
     ------
@@ -167,6 +170,8 @@ def start(
             )
         if n_processes == 1:
             return
+        if waits is not None:
+            waits()
         began = time.monotonic()
         if process_id == 0:
             _check_free(host, port)

@@ -22,7 +22,7 @@ def join(coordinator: str | None, n_processes: int | None, process_id: int | Non
     """
     options = {"--coordinator": coordinator, "--processes": n_processes, "--process-id": process_id}
     missing = [name for name, value in options.items() if value is None]
-    if (coordinator is not None or process_id is not None) and missing:
+    if missing and (coordinator is not None or process_id is not None or n_processes not in (None, 1)):
         raise ValueError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; give --coordinator, --processes "
             "and --process-id together, or none of them where a launcher such as srun has started the processes"
@@ -36,11 +36,12 @@ def join(coordinator: str | None, n_processes: int | None, process_id: int | Non
     from rnnrbm.backend.processes import CONNECT
 
     engine.start_jax()
-    if coordinator is not None:
-        tell(
-            f"process {process_id} of {n_processes} waits for the others at {coordinator}, up to {CONNECT:.0f} seconds"
-        )
-    processes.start(coordinator, n_processes, process_id)
+    processes.start(
+        coordinator,
+        n_processes,
+        process_id,
+        waits=lambda: tell(f"process {process_id} waits for the others at {coordinator}, up to {CONNECT:.0f} seconds"),
+    )
     if processes.is_lead():
         tell(
             f"{processes.count()} processes; this one writes the run. If one is lost, all end, and --resume continues "

@@ -287,5 +287,5 @@ def test_grid_search_by_likelihood() -> None:
 def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     monkeypatch.delitem(sys.modules, "rnnrbm.sklearn")
-    with pytest.raises(ImportError, match=r'pip install "rnnrbm\[sklearn\]"'):
+    with pytest.raises(ImportError, match=r'pip install "scikit-learn>=1.6"'):
         importlib.import_module("rnnrbm.sklearn")

@@ -142,8 +142,8 @@ def test_a_signal_to_one_process_stops_all(tmp_path: Path) -> None:
 
 def test_options_that_do_not_fit_together(tmp_path: Path) -> None:
     given = ["train", "--out", tmp_path / "run"]
-    assert "give coordinator, processes and process_id together" in refused(*given, "--processes", 2)
-    assert "give coordinator, processes and process_id together" in refused(*given, "--process-id", 0)
+    assert "--coordinator and --process-id are missing; give" in refused(*given, "--processes", 2)
+    assert "--coordinator and --processes are missing; give" in refused(*given, "--process-id", 0)
     said = refused(*given, "--coordinator", "here", "--processes", 2, "--process-id", 0)
     assert "coordinator 'here': expected HOST:PORT" in said
     assert list(tmp_path.iterdir()) == []

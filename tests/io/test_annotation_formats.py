@@ -203,7 +203,7 @@ def test_other_json_is_named(write, text, message):
 
 def test_a_missing_crowsetta_is_said(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "crowsetta", None)
-    with pytest.raises(ImportError, match=r"a.xml: annotations of .* 'timit'.* pip install 'rnnrbm\[annotations\]'"):
+    with pytest.raises(ImportError, match=r"a.xml: annotations of .* 'timit'.* pip install crowsetta"):
         read_crowsetta(tmp_path / "a.xml", "timit", lambda name: None)
 
 
