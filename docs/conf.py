@@ -32,6 +32,7 @@ extensions = [
 ]
 exclude_patterns = [
     "_build",
+    "jupyter_execute",
     "**.ipynb_checkpoints",
     "auto_examples/*.ipynb",
     "auto_examples/*.py",
