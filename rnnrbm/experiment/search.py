@@ -36,7 +36,6 @@ __all__ = [
     "Range",
     "Search",
     "begin",
-    "expanded",
     "is_sweep",
     "read",
     "read_folder",
@@ -300,35 +299,3 @@ def trial_folders(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the run folders of a sweep, in the order of their numbers."""
     found = [path for path in Path(folder).glob(f"{_TRIAL}*") if (path / "config.toml").is_file()]
     return sorted(found, key=lambda path: (len(path.name), path.name))
-
-
-def expanded(folders: list[Path]) -> tuple[list[Path], list[str]]:
-    """Return folders of runs in which those of sweeps stand for their trials, and the settings that the sweeps search.
-
-    Parameters
-    ----------
-    folders : list of pathlib.Path
-        Folders of runs and of sweeps.
-
-    Returns
-    -------
-    runs : list of pathlib.Path
-    keys : list of str
-        Such as ``"model.n_hidden"``; empty if there is no sweep.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a sweep has no trial yet.
-    """
-    runs: list[Path] = []
-    keys: dict[str, None] = {}
-    for folder in folders:
-        if not is_sweep(folder):
-            runs.append(folder)
-            continue
-        if not (found := trial_folders(folder)):
-            raise FileNotFoundError(f"{folder}: the sweep has no trial yet; continue it by 'rnnrbm sweep {folder}'")
-        runs += found
-        keys |= dict.fromkeys(each.key for each in read_folder(folder)[2])
-    return runs, list(keys)

@@ -89,7 +89,9 @@ def test_a_run_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     assert list((tmp_path / "1").iterdir()) == []
     assert "2 processes; this one writes the run" in first
     assert "Test set of toy" in first
-    assert [line for line in second.splitlines() if "Gloo" not in line] == []
+    waits, joined = (line for line in second.splitlines() if "Gloo" not in line)
+    assert re.fullmatch(r"process 1 waits for the others at 127\.0\.0\.1:\d+, up to 50 seconds", waits)
+    assert joined == "process 1 of 2 has joined; process 0 says what all do"
     close(tmp_path / "one", tmp_path / "0" / "run")
 
 
