@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rnnrbm.datasets import Dataset, load
     from rnnrbm.experiment.start import load_model
     from rnnrbm.forecasting import forecast
+    from rnnrbm.models.mixture import mixture
     from rnnrbm.models.registry import build
     from rnnrbm.rbm import RBM
     from rnnrbm.rnnrbm import rnn_rbm, rtrbm
@@ -50,6 +51,7 @@ _HOME = {
     "load": "datasets",
     "load_model": "experiment.start",
     "log_likelihood": "scoring.likelihood",
+    "mixture": "models.mixture",
     "rnn_rbm": "rnnrbm",
     "rtrbm": "rnnrbm",
 }
@@ -77,6 +79,7 @@ __all__ = [
     "load",
     "load_model",
     "log_likelihood",
+    "mixture",
     "rnn_rbm",
     "rtrbm",
 ]

@@ -11,7 +11,7 @@ The gradient of the log-likelihood of an energy model is that of ``-(mean F(data
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pytensor
@@ -26,6 +26,7 @@ from rnnrbm.rbm import RBM, cd, check_k, gibbs
 from rnnrbm.weights import as_layers, has_layers, log_weights
 
 __all__ = [
+    "Differs",
     "NegativePhase",
     "anneal",
     "can_anneal",
@@ -312,6 +313,24 @@ def anneal(
     return v[-1], rng._replace(draw=draw[-1])
 
 
+@runtime_checkable
+class Differs(Protocol):
+    """A negative phase: what gives the cost of an energy, whose gradient is that of minus the log-likelihood.
+
+    :class:`NegativePhase` has those of the library. To try another one, write an object with this method and give it to
+    :func:`rnnrbm.training.fit.fit`.
+    """
+
+    def difference(
+        self, density: Any, v: TensorVariable, rng: Rng, counts: TensorVariable | None = None
+    ) -> tuple[TensorVariable, Updates]:
+        """Return the cost of each row of data (R, n_visible), such as F(v) - F(negative sample), and updates.
+
+        Negative samples are held constant. The updates advance the random stream, and the states of chains that
+        persist. `counts` (R,) is 1 for data and 0 for padding; None: all are data.
+        """
+
+
 class NegativePhase(NamedTuple):
     """How to draw the negative sample of a training step.
 
@@ -359,6 +378,13 @@ class NegativePhase(NamedTuple):
         elif self.n_proposals:
             v, rng = propose(density, v, rng, self.n_proposals, counts)
         return cd(density, v, rng, self.k)
+
+    def difference(
+        self, density: Any, v: TensorVariable, rng: Rng, counts: TensorVariable | None = None
+    ) -> tuple[TensorVariable, Updates]:
+        """Return F(data) - F(negative sample) of each row, (R,), whose mean is the cost; see :meth:`sample`."""
+        negative, updates = self.sample(density, v, rng, counts)
+        return density.free_energy(v) - density.free_energy(negative), updates
 
 
 def draw_frame(

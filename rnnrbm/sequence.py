@@ -39,7 +39,7 @@ from rnnrbm.display import model_html
 from rnnrbm.networks import Memoryless, Network, outputs_before, shifted_outputs
 from rnnrbm.rbm import mean_activity, sparsity_penalty
 from rnnrbm.recurrence import flatten, initial_state
-from rnnrbm.samplers import NegativePhase, draw_frame
+from rnnrbm.samplers import Differs, NegativePhase, draw_frame
 from rnnrbm.weights import as_layers
 
 __all__ = ["SequenceModel", "as_sequence_model"]
@@ -170,7 +170,7 @@ class SequenceModel(NamedTuple):
         start: TensorVariable | None = None,
         *,
         rng: Rng,
-        negative_phase: NegativePhase = NegativePhase(),  # noqa: B008  an immutable value
+        negative_phase: Differs = NegativePhase(),  # noqa: B008  an immutable value
         input_dropout: float = 0.0,
         input_noise: float = 0.0,
         state_dropout: float = 0.0,
@@ -193,7 +193,7 @@ class SequenceModel(NamedTuple):
         start : TensorVariable of bool or None, shape (T, B)
             True where a new piece begins (see :func:`rnnrbm.recurrence.unroll`).
         rng : Rng
-        negative_phase : NegativePhase
+        negative_phase : NegativePhase, or another object with its method ``difference``
             How the negative sample of an energy is drawn; CD-15 by default. Training chooses its own k, see
             :class:`rnnrbm.training.settings.Training`.
         input_dropout : float
@@ -220,7 +220,7 @@ class SequenceModel(NamedTuple):
         ValueError
             If chains are persistent but the biases depend on the past, or the density has no chains.
         """
-        if negative_phase.particles is not None and (self.bias_weights or self.normalized):
+        if getattr(negative_phase, "particles", None) is not None and (self.bias_weights or self.normalized):
             raise ValueError(
                 "persistent chains need one RBM without a past (model rbm): with a past, the biases differ at every "
                 "step, and a normalized density has no chains"
@@ -255,8 +255,7 @@ class SequenceModel(NamedTuple):
             pseudo, rng = density.pseudo_log_likelihood(rows, rng)
             pseudo_ll = masked_mean(pseudo, mask)
         row_mask = None if mask is None else flatten(mask)
-        negative, updates = negative_phase.sample(density, rows, rng, row_mask)
-        difference = density.free_energy(rows) - density.free_energy(negative)
+        difference, updates = negative_phase.difference(density, rows, rng, row_mask)
         cost = masked_mean(difference, mask)
         if sparsity is not None:
             target, factor = sparsity

@@ -43,6 +43,10 @@ QUICKER = {
     "data.train, data.valid, epochs=150, valid_every=50": "[data.train[0][:100]], None, epochs=1",
     "data.train, data.valid, epochs=4, valid_every=2": "data.train[:1], None, epochs=1, k=1",
     "data.train, data.valid, epochs=15, valid_every=5": "data.train[:12], data.valid[:2], epochs=1, valid_every=1",
+    "data.train, data.valid, epochs=40, learning_rate=8e-3": "data.train[:12], None, epochs=1",
+    "log_likelihood(model, data.valid)": "log_likelihood(model, data.valid[:2])",
+    "mixed.log_likelihood(data.valid)": "mixed.log_likelihood(data.valid[:2])",
+    "data.train, epochs=5, negative_phase": "data.train[:12], epochs=1, k=1, negative_phase",
     'data.train, data.valid if name == "model" else None, own': "data.train[:20], None, own",
 }
 #: what follows the Python of a page

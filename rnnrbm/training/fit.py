@@ -30,6 +30,7 @@ from rnnrbm.backend import engine, processes, sharding
 from rnnrbm.backend.random import as_seed
 from rnnrbm.densities import FrameDensity, set_fitted_bias
 from rnnrbm.progress import Progress, as_progress
+from rnnrbm.samplers import Differs
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training.data_checks import check_data
 from rnnrbm.training.linear_start import set_linear_start
@@ -197,6 +198,7 @@ def fit(
     initial_bias: bool = True,
     stop: Callable[[], bool] | None = None,
     progress: Progress | bool = False,
+    negative_phase: Callable[[int], Differs] | None = None,
     mode: Any = None,
     **changes: Unpack[TrainingOptions],
 ) -> Epochs:
@@ -237,6 +239,9 @@ def fit(
     progress : bool or callable
         True shows a bar, in a terminal or a notebook. A function is called with the stage "batch" after every batch of
         an epoch, and with the stage "train" and the metrics after every epoch; see :data:`rnnrbm.progress.Progress`.
+    negative_phase : callable or None
+        A negative phase of your own for an RBM: called with k, the Gibbs steps of the epoch, it returns an object with
+        the method of :class:`rnnrbm.samplers.Differs`. None: that of the settings.
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
     **changes
@@ -261,7 +266,8 @@ def fit(
     TypeError
         If `model` cannot be trained, or returns something else than its interface promises.
     ValueError
-        If data and model do not fit together, or a setting is impossible or has no meaning for the model; or if parts
+        If data and model do not fit together, a setting is impossible or has no meaning for the model, or
+        `negative_phase` is given for a model without an energy; or if parts
         of the model are to be trained first, which is :func:`rnnrbm.training.pretraining.stages`.
     """
     if settings is not None and changes:
@@ -304,7 +310,12 @@ def fit(
             raise ValueError(f"valid pieces have {held_out[0].shape[1]} columns, train pieces {rolls[0].shape[1]}")
     if state.is_new:
         check_data(trained, rolls)
-    rows = _run(trained, rolls, held_out, settings, state, stop, report, mode, initial_bias=initial_bias)
+    if negative_phase is not None and (not isinstance(trained, SequenceModel) or trained.normalized):
+        density = type(getattr(trained, "density", trained)).__name__
+        raise ValueError(f"negative_phase is for a model with an energy, such as an RNN-RBM; a {density} has none")
+    rows = _run(
+        trained, rolls, held_out, settings, state, stop, report, mode, negative_phase, initial_bias=initial_bias
+    )
     return Epochs(rows)
 
 
@@ -345,6 +356,7 @@ def _run(
     stop: Callable[[], bool] | None,
     progress: Progress,
     mode: Any,
+    negative_phase: Callable[[int], Differs] | None,
     *,
     initial_bias: bool,
 ) -> Generator[Row, None, None]:
@@ -370,7 +382,7 @@ def _run(
         transpose_range=settings.shifts,
         on_device=processes.count() == 1,  # each process reads its own rows alone
     )
-    steps = Steps(model, corpus, settings, mode)
+    steps = Steps(model, corpus, settings, mode, negative_phase)
     state.attach(steps.variables())
     if state.finished:  # the model's own state is known only now
         state.restore_best(model)

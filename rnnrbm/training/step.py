@@ -15,6 +15,7 @@ from rnnrbm.backend import engine, random
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.batch import Batch, Loss
+from rnnrbm.samplers import Differs
 from rnnrbm.sequence import SequenceModel
 from rnnrbm.training import optimisers
 from rnnrbm.training.centring import centring
@@ -114,6 +115,8 @@ class Steps:
     settings : Training
     mode : str or None
         See :func:`rnnrbm.backend.engine.function`.
+    negative_phase : callable or None
+        See :func:`rnnrbm.training.fit.fit`.
 
     Attributes
     ----------
@@ -123,7 +126,15 @@ class Steps:
         Names of the outputs of a step.
     """
 
-    def __init__(self, model: Any, corpus: PackedDataset, settings: Training, mode: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        corpus: PackedDataset,
+        settings: Training,
+        mode: Any,
+        negative_phase: Callable[[int], Differs] | None = None,
+    ) -> None:
+        self._negative_phase = negative_phase
         self.model, self.corpus, self.settings, self.mode = model, corpus, settings, mode
         self.params = parameters(model)
         self.dtype = float_type(self.params)
@@ -256,6 +267,7 @@ class Steps:
                 carried=carried,
                 max_active=active,
                 hidden_mean=self._hidden_mean,
+                negative_phase=self._negative_phase,
             )
             scales = {p.name: settings.rnn_scale for p in params}
             scales |= {p.name: settings.density_scale for p in model.density.tensors()}

@@ -47,7 +47,7 @@ from pytensor.tensor.variable import TensorVariable
 from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.batch import Batch, Loss
-from rnnrbm.samplers import NegativePhase
+from rnnrbm.samplers import Differs, NegativePhase
 from rnnrbm.sequence import SequenceModel, as_sequence_model
 from rnnrbm.state_encoder import check_arrays, check_pieces
 from rnnrbm.training.settings import Training, Variant
@@ -242,6 +242,7 @@ def sequence_loss(
     carried: Any = None,
     max_active: int | None = None,
     hidden_mean: Any = None,
+    negative_phase: Callable[[int], Differs] | None = None,
 ) -> Callable[[Batch, Rng], Loss]:
     """Return ``loss(batch, rng)`` of a sequence model under the settings of training.
 
@@ -260,20 +261,21 @@ def sequence_loss(
         Greatest number of units that are on in a frame, if known.
     hidden_mean : shared variable or None
         Offsets of the hidden units, which follow their mean; see :meth:`rnnrbm.sequence.SequenceModel.loss`.
+    negative_phase : callable or None
+        Makes the negative phase of k Gibbs steps, instead of :class:`rnnrbm.samplers.NegativePhase`.
     """
+
+    def phase() -> Differs:
+        if negative_phase is not None:
+            return negative_phase(variant.k)
+        start = settings.start or "data"
+        return NegativePhase(variant.k, settings.n_proposals, particles, settings.betas, settings.n_annealed, start)
 
     def loss(batch: Batch, rng: Rng) -> Loss:
         return model.loss(
             *batch,
             rng=rng,
-            negative_phase=NegativePhase(
-                variant.k,
-                settings.n_proposals,
-                particles,
-                settings.betas,
-                settings.n_annealed,
-                settings.start or "data",
-            ),
+            negative_phase=phase(),
             input_dropout=variant.input_dropout,
             input_noise=settings.input_noise,
             state_dropout=variant.state_dropout,

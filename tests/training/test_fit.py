@@ -4,7 +4,7 @@ import math
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ from helpers import COLUMNS, TIMES
 from rnnrbm import checkpoint
 from rnnrbm.backend import engine
 from rnnrbm.checkpoint import CheckpointError
+from rnnrbm.models.registry import build
 from rnnrbm.models.vae import VAE
-from rnnrbm.rbm import RBM
+from rnnrbm.rbm import RBM, cd
 from rnnrbm.rnnrbm import rnn_rbm
 from rnnrbm.scoring.baselines import NoteUnigram
 from rnnrbm.sequence import SequenceModel
@@ -610,3 +611,37 @@ def test_a_finished_state_trains_on():
         assert list(fit(model, TRAIN, epochs=4, state=state)) == []
     state.finished = False
     assert [row["epoch"] for row in fit(model, TRAIN, epochs=4, state=state)] == [3, 4]
+
+
+class Chain(NamedTuple):
+    """Contrastive divergence, as a user would write it."""
+
+    k: int
+
+    def difference(self, density, v, rng, counts=None):
+        negative, updates = cd(density, v, rng, self.k)
+        return density.free_energy(v) - density.free_energy(negative), updates
+
+
+def test_a_negative_phase_of_ones_own_trains():
+    ours, theirs, other = make(), make(), make()
+    settings = Training(**PLAIN | {"k": [(0.0, 1), (0.5, 3)], "epochs": 4})
+    asked: list[int] = []
+
+    def phase(k: int) -> Chain:
+        asked.append(k)
+        return Chain(k)
+
+    list(fit(ours, TRAIN, None, settings))
+    list(fit(theirs, TRAIN, None, settings, negative_phase=phase))
+    assert sorted(set(asked)) == [1, 3]
+    for name, value in values(ours).items():
+        np.testing.assert_array_equal(values(theirs)[name], value)
+    list(fit(other, TRAIN, None, settings, negative_phase=lambda k: Chain(k + 1)))
+    assert any((values(other)[name] != value).any() for name, value in values(ours).items())
+
+
+def test_a_negative_phase_needs_an_energy():
+    model = build("rnn-nade", N_VISIBLE, seed=0, n_hidden=3, n_recurrent=3)
+    with pytest.raises(ValueError, match="negative_phase is for a model with an energy"):
+        fit(model, TRAIN, None, Training(**PLAIN), negative_phase=Chain)
