@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -114,6 +115,15 @@ def _linked(app: object, name: str, source: list[str]) -> None:
     source[0] = re.sub(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)", partial(_link, base=base), source[0])
 
 
+def _with_sounds(app: Any, failure: Exception | None) -> None:
+    """Copy the sounds of docs/listen.md, whose players name them, beside the page."""
+    if failure is None and app.builder.format == "html":
+        place = Path(app.outdir) / "listen"
+        place.mkdir(exist_ok=True)
+        for sound in (ROOT / "docs" / "listen").glob("*.ogg"):
+            shutil.copy(sound, place)
+
+
 def _no_plain_fields(app: object, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
     """Leave out the fields of named tuples, which the text of the class describes."""
     return True if type(member).__name__ == "_tuplegetter" else None
@@ -165,6 +175,7 @@ def _no_words_as_links(app: object, doctree: Any) -> None:
 def setup(app: Any) -> None:
     """Rewrite links that lead out of this folder, and docstrings where they would be misread."""
     app.connect("source-read", _linked)
+    app.connect("build-finished", _with_sounds)
     app.connect("autodoc-skip-member", _no_plain_fields)
     app.connect("autodoc-process-docstring", _prepared, priority=400)
     app.connect("doctree-read", _no_words_as_links)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.table1 import mixtures, page
 from benchmarks.table1 import reproduce as tables
+from benchmarks.table1.listen import write_listening
 from benchmarks.table1.samples import write_gallery
 from rnnrbm.cli.console import ProgressBar, friendly, interruptible, say
 from rnnrbm.experiment import run
@@ -53,9 +55,40 @@ def reproduce(
                     raise typer.Exit(130) from None
             out.parent.mkdir(parents=True, exist_ok=True)
             with atomic(out) as temporary:
-                temporary.write_text(tables.report(table, out), encoding="utf-8")
+                temporary.write_text(page.report(table, out), encoding="utf-8")
             ll = row["test"]["ll"]
             say(f"{path.stem}: test {with_error(ll['micro'], ll['standard_error'])} nats per frame, {out}")
+
+
+@app.command()
+def mix(
+    data: Annotated[str, typer.Option(help="The data set of the row.")],
+    table: Annotated[Path, typer.Argument(help="Folder of the configurations.")] = HERE,
+    model: Annotated[str, typer.Option(help="Its model.")] = "rnn-nade",
+    seeds: Annotated[int, typer.Option(min=2, help="Members: the seeds 0, 1, 2 ...")] = 3,
+    runs: Annotated[Path | None, typer.Option(help="Folder for the runs; by default runs/TABLE.")] = None,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Train a row with several seeds, and score the mixture of the models. If interrupted, the same command resumes."""
+    with friendly():
+        path, settings = next(tables.rows(table, data, model))
+        with ProgressBar() as bar, interruptible() as stop:
+            try:
+                row = mixtures.make_mixture(
+                    path,
+                    settings,
+                    runs or Path("runs") / table.name,
+                    range(seeds),
+                    mode=mode,
+                    stop=stop,
+                    progress=bar.report,
+                )
+            except (run.Interrupted, KeyboardInterrupt) as interrupt:
+                bar.close()
+                typer.echo(f"{interrupt or 'stopped'}; the same command resumes", err=True)
+                raise typer.Exit(130) from None
+        alone = ", ".join(f"{x:.3f}" for x in row["members_valid"])
+        say(f"{path.stem}: valid {row['valid']:.3f} (alone {alone}), test {row['test']['micro']:.3f} nats per frame")
 
 
 @app.command()
@@ -77,6 +110,22 @@ def samples(
         write_gallery(
             table / "checkpoints", out, also=runs or (), count=count, steps=steps, n_long=n_long, mode=mode, say=say
         )
+        say(f"written to {out} and {out.with_suffix('')}")
+
+
+@app.command()
+def listen(
+    table: Annotated[Path, typer.Argument(help="A folder with results of 'reproduce' and 'mix'.")] = HERE,
+    out: Annotated[Path, typer.Option(help="The page; sounds go into a folder with its name.")] = Path(
+        "docs/listen.md"
+    ),
+    steps: Annotated[int, typer.Option(min=200, help="Frames of a sample.")] = 2000,
+    runs: Annotated[Path | None, typer.Option(help="Folder of the runs of mixtures; by default runs/TABLE.")] = None,
+    mode: Annotated[str | None, typer.Option(help="PyTensor mode: JAX (default) or NUMBA.")] = None,
+) -> None:
+    """Sample the best model of each data set, and write a page with sounds."""
+    with friendly():
+        write_listening(table, runs or Path("runs") / table.name, out, steps=steps, mode=mode, say=say)
         say(f"written to {out} and {out.with_suffix('')}")
 
 

@@ -1,19 +1,18 @@
-"""A table of results from committed configurations: train and score each, and write the report.
+"""A table of results from committed configurations: train and score each.
 
 A table is a folder with one configuration for each row, ``DATA-MODEL.toml``. Results are stored next to the
 configurations: in ``results/`` the settings, epochs and scores of each row, and in ``checkpoints/`` the parameters of
-RNN-RBMs and RNN-NADEs, as run folders that can be evaluated and sampled. The report uses only the results.
+RNN-RBMs and RNN-NADEs, as run folders that can be evaluated and sampled. :mod:`benchmarks.table1.page` writes the
+report, from the results only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,9 @@ from rnnrbm.files import atomic, to_json
 from rnnrbm.models.registry import MODELS
 from rnnrbm.progress import Progress, silent
 from rnnrbm.scoring.likelihood import Evaluator, usable_states
-from rnnrbm.scoring.result import with_error
 from rnnrbm.training.fit import State
 
-__all__ = ["PUBLISHED", "finished", "make_row", "report", "rows"]
+__all__ = ["DATA", "N_VALID_FRAMES", "PUBLISHED", "finished", "make_row", "place", "rows"]
 
 #: Test log-likelihood (nats per frame) and accuracy (percent), Boulanger-Lewandowski et al. 2012, table 1, on the four
 #: sets in the order of DATA; names with "(HF)" are the paper's models with Hessian-free training.
@@ -52,28 +50,6 @@ KEPT = ("rnn-rbm", "rnn-nade")
 #: Number of valid frames to score, the same for all models, and of test frames for RAISE, next to AIS of all frames.
 N_VALID_FRAMES = N_BRACKET_FRAMES = 5000
 N_VALID_CHAINS = 20  # at most, since valid only ranks the models and should not take as long as test
-
-_HEAD = """\
-# Results
-
-`python -m benchmarks.table1 reproduce` makes this page from the configurations in [`{folder}`]({link}). The folder
-`results/` there holds the epochs and scores of every run. Settings and the best epoch were chosen on the validation
-set, never on the test set.
-
-The columns of the tables:
-
-* *test LL*: the mean log-likelihood over all frames of the test set, in nats per frame. It is exact for a model without
-  a partition function. For the other models AIS estimates it, and AIS tends to overestimate it{how}.
-* *below*: the estimate by RAISE, which tends to underestimate it.
-* *valid LL*: the log-likelihood of at most {frames} random frames of the validation set.
-* *ACC* and *(Bay)*: two definitions of the accuracy, in percent; `rnnrbm evaluate` explains them. A frame of an RBM is
-  sampled by a chain from the previous frame. If the modes of the RBM are narrow, the chain does not leave the previous
-  frame. The accuracy of an RBM of independent frames is then that of repeating the previous frame.
-* *paper*: LL / ACC in table 1 of Boulanger-Lewandowski et al. 2012, by AIS without RAISE.
-* *parameters*: the number of parameters. *min*: minutes of training.
-
-Bold figures are better than the paper's for the model. A star marks figures better than the paper's best model.
-"""
 
 
 def rows(table: Path, data: str | None = None, model: str | None = None) -> Iterator[tuple[Path, Config]]:
@@ -99,10 +75,10 @@ def rows(table: Path, data: str | None = None, model: str | None = None) -> Iter
     if not chosen:
         names = ", ".join(path.stem for path, _ in found)
         raise ValueError(f"{table} has no row for {' and '.join(filter(None, (data, model)))}; it has {names}")
-    yield from sorted(chosen, key=lambda row: _place(row[1].data.source, row[1].model.name))
+    yield from sorted(chosen, key=lambda row: place(row[1].data.source, row[1].model.name))
 
 
-def _place(data: str, model: str) -> tuple[int, int]:
+def place(data: str, model: str) -> tuple[int, int]:
     """Position of a row in the report."""
     return [*DATA, data].index(data), [*MODELS, model].index(model)
 
@@ -263,12 +239,6 @@ def _score_valid(
     ).mean
 
 
-def _read(table: Path) -> list[dict[str, Any]]:
-    """Return the results of all finished rows, in their order."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(table.glob("results/*.json"))]
-    return sorted(found, key=lambda row: _place(row["data"], row["model"]))
-
-
 def _keep_run(folder: Path, place: Path) -> None:
     """Keep the parameters and the settings of a run, without what was true of its folder and its machine only."""
     place.mkdir(parents=True, exist_ok=True)
@@ -284,62 +254,3 @@ def keep(folder: Path, path: Path) -> None:
     State(epoch=state.epoch, best_epoch=state.best_epoch, best_ll=state.best_ll, finished=True, best=state.best).save(
         path, meta
     )
-
-
-def report(table: Path, page: Path) -> str:
-    """Return the results of a table as Markdown, for writing to `page`."""
-    made = _read(table)
-    link = Path(os.path.relpath(table, page.parent)).as_posix()
-    how = " ([how](likelihood.md))" if (page.parent / "likelihood.md").exists() else ""
-    lines = [_HEAD.format(folder=table.as_posix(), link=link, frames=N_VALID_FRAMES, how=how)]
-    where = "" if table == Path("benchmarks/table1") else f" {table.as_posix()}"
-    for data in dict.fromkeys(row["data"] for row in made):
-        lines += ["", f"## {data}", ""]
-        lines += ["| model | test LL | below | valid LL | ACC | (Bay) | paper | parameters | best epoch | min | seed |"]
-        lines += ["| --- |" + " ---: |" * 10]
-        mine = [row for row in made if row["data"] == data]
-        lines += [_line(row) for row in mine]
-        lines += ["", f"To make these again: `python -m benchmarks.table1 reproduce{where} --data {data} --again`."]
-        lines += [f"All {mine[0]['frames']} frames of the test set were scored by:", ""]
-        for settings in sorted({side["settings"] for row in mine for side in row["test"].values()}):
-            names = [row["model"] for row in mine if any(x["settings"] == settings for x in row["test"].values())]
-            lines += [f"* {settings}: {', '.join(names)}."]
-        for row in mine:
-            lines += [
-                f"* Warning, {row['model']}: {x['diagnostics']}." for x in row["test"].values() if x["diagnostics"]
-            ]
-            if row["test"].get("raise", {}).get("micro", -math.inf) > row["test"]["ll"]["micro"]:
-                lines += [f"* {row['model']}: RAISE is above AIS: annealing fits the data better than the model."]
-        lines += [""]
-        lines += [f"Machine: {'; '.join(sorted({row['machine'] for row in mine}))}."]
-    return "\n".join(lines) + "\n"
-
-
-def _line(row: dict[str, Any]) -> str:
-    test = row["test"]
-    ll = test["ll"]["micro"]
-    score_text, theirs = with_error(ll, test["ll"]["standard_error"]), ""
-    if row["data"] in DATA:
-        column = DATA.index(row["data"])
-        published = PUBLISHED.get(row["model"])
-        if published:
-            theirs = "{:.2f} / {:.2f}".format(*published[column])
-            if ll > published[column][0]:
-                score_text = f"**{score_text}**"
-        if ll > max(figures[column][0] for figures in PUBLISHED.values()):
-            score_text += " *"
-    below = f"{test['raise']['micro']:.3f}" if "raise" in test else "exact"
-    accuracy = [f"{100 * row['accuracy'][key]:.1f}" for key in ("frame", "bay")]
-    cells: Sequence[Any] = (
-        row["model"],
-        score_text,
-        below,
-        "" if row["valid"] is None else f"{row['valid']:.3f}",
-        *accuracy,
-        theirs,
-        f"{row['parameters']:,}".replace(",", " "),
-        f"{row['best_epoch']} of {row['epochs']}",
-        f"{row['training_minutes']:.0f}",
-        row["seed"],
-    )
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"

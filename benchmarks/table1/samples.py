@@ -23,7 +23,13 @@ from rnnrbm.scoring import metrics
 from rnnrbm.scoring.likelihood import usable_states
 from rnnrbm.training.packing import transposed
 
-__all__ = ["excerpts", "statistics", "write_gallery"]
+__all__ = ["COLUMNS", "excerpts", "row_of", "statistics", "write_gallery"]
+
+#: Head of the tables of :func:`statistics`.
+COLUMNS = [
+    "| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |",
+    "| --- |" + " ---: |" * 6,
+]
 
 Rolls = Sequence[np.ndarray]
 
@@ -214,14 +220,18 @@ def _section(
     music = [path for path in files if path.suffix == ".mid"]
     if music:
         lines += ["To listen: " + ", ".join(f"[{path.name}]({folder.name}/{path.name})" for path in music) + ".", ""]
-    lines += ["| | notes a frame | note length | repeated | pitch classes | nearest | longest copy |"]
-    lines += ["| --- |" + " ---: |" * 6]
+    lines += COLUMNS
     # a model learns the pitch classes of the transposed training set; the test set is not transposed
     share = training.transpose_prob_at(training.epochs)
     for label, some, moved in (("samples", list(rolls), share), ("test set", excerpts(data.test, steps, count), 0.0)):
         s = statistics(some, data.train, low=trained.kind.low or 0, keys=training.shifts, share=moved)
-        lines += [
-            f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
-            f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"
-        ]
+        lines += [row_of(label, s)]
     return [*lines, ""]
+
+
+def row_of(label: str, s: dict[str, float]) -> str:
+    """A row of the table under :data:`COLUMNS`."""
+    return (
+        f"| {label} | {s['notes_per_frame']:.2f} | {s['note_length']:.2f} | {s['repeated_frames']:.1%} | "
+        f"{s['pitch_classes']:.3f} | {s['nearest']:.2f} | {s['longest_copy']:.0f} |"
+    )

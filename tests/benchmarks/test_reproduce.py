@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import long_samples
-from benchmarks.table1 import reproduce, samples
+from benchmarks.table1 import mixtures, page, reproduce, samples
 from benchmarks.table1.__main__ import app
 from rnnrbm import datasets
 from rnnrbm.experiment import config, run
@@ -84,7 +84,7 @@ def test_what_is_kept(made):
 def test_report(made):
     folder, table = made
     text = (folder / "docs/results.md").read_text(encoding="utf-8")
-    ours = reproduce.report(table, folder / "docs/results.md").replace(f"[`{table.as_posix()}`]", "[`tables/mine`]")
+    ours = page.report(table, folder / "docs/results.md").replace(f"[`{table.as_posix()}`]", "[`tables/mine`]")
     assert text == ours.replace(f" {table.as_posix()} --data", " tables/mine --data")
     assert text != ours
     assert "(../tables/mine)" in text
@@ -195,6 +195,66 @@ def test_samples_of_what_is_kept(made, monkeypatch):
     long = page[page.index("## Long samples") :]
     assert all(long.count(f"\n| {name} |") == 1 for name in names)
     assert long.count("\n| training set |") == 2
+
+
+def test_a_mixture_of_seeds_its_row_and_its_sound(made, tmp_path, monkeypatch):
+    folder, table = made
+    copied = tmp_path / "tables" / "mine"
+    shutil.copytree(table, copied)
+    shutil.copy(folder / "toy.npz", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["mix", "tables/mine", "--data", "toy.npz", "--model", "rnn-rbm", "--seeds", "2"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    row = json.loads((copied / "mixtures" / "toy-rnn-rbm.json").read_text())
+    kept, own = copied / "checkpoints" / "toy-rnn-rbm", tmp_path / "runs/mine/toy-rnn-rbm-seed1"
+    assert mixtures.member_folders(copied / "toy-rnn-rbm.toml", tmp_path / "runs/mine", [0, 1]) == [kept, own]
+    assert run.load(own).config.training.seed == 1
+    assert json.loads((own / "results.json").read_text())["test_ll"] is None
+    assert (row["seeds"], row["frames"], len(row["members_valid"])) == ([0, 1], 20, 2)
+    mixed, _ = mixtures.load_mixture([kept, own])
+    assert row["parameters"] == sum(p.get_value().size for p in mixed.params)
+    states = frequent_states(datasets.load("toy.npz").train)
+    how = {"n_chains": 2, "n_temperatures": 5, "exact_states": states, "seed": 0}
+    assert row["test"]["micro"] == pytest.approx(mixed.log_likelihood(datasets.load("toy.npz").test, **how).mean)
+    monkeypatch.setattr(run, "train", lambda *a, **k: pytest.fail("trained again"))
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+    for best in (row["valid"] + 1, row["valid"] - 1):  # first the row's own model is the best, then the mixture
+        stored = copied / "results" / "toy-rnn-rbm.json"
+        stored.write_text(json.dumps(json.loads(stored.read_text()) | {"valid": best}))
+        result = CliRunner().invoke(app, ["listen", "tables/mine", "--steps", "200"])
+        assert result.exit_code == 0, result.output
+        name = "toy-rnn-rbm" if best > row["valid"] else "toy-rnn-rbm-mixture"
+        text = (tmp_path / "docs/listen.md").read_text(encoding="utf-8")
+        assert f"## toy: {name}\n" in text
+        for kind in ("ogg", "mid", "png"):
+            assert f"listen/{name}.{kind}" in text
+            assert (tmp_path / f"docs/listen/{name}.{kind}").stat().st_size > 100
+        assert text.count("\n| sample |") == text.count("\n| test set |") == 1
+
+
+def test_a_summary_is_filled(made, tmp_path, monkeypatch):
+    _, table = made
+    copied = tmp_path / "tables" / "mine"
+    shutil.copytree(table, copied)
+    (tmp_path / "tables" / "more.md").write_text("| more |\n", encoding="utf-8")
+    (copied / "summary.md").write_text("# All\n\n{table}\n\n{include more.md}\n", encoding="utf-8")
+    made_rows = page._read(copied)
+    for row, data in zip(made_rows, ("jsb", "jsb"), strict=True):
+        row["data"] = data
+    mixed = [{"data": "jsb", "model": "rnn", "seeds": [0, 1], "test": {"micro": -0.5}}]
+    lines = page.short_table(made_rows, mixed)
+    assert lines[0] == "| | JSB chorales |"
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["RNN-RBM", "RNN", "mixture of 2 RNNs"]
+    assert lines[-1] == "| mixture of 2 RNNs | **-0.50** |"
+    assert "(-6.27) |" in lines[2]
+    assert "**" not in lines[2]
+    monkeypatch.setattr(page, "short_table", lambda *a: ["| the table |"])
+    text = page.report(copied, tmp_path / "results.md")
+    assert text.startswith("# All\n\n| the table |\n\n| more |\n")
+    assert text.count("# Results") == 0
+    assert "## Every score" in text
 
 
 def test_rules_of_long_samples(tmp_path):
