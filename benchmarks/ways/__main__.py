@@ -54,7 +54,7 @@ def show(rows: list[dict[str, str]]) -> None:
     """Print a table for each data set, the best way first."""
     for data in dict.fromkeys(row["data"] for row in rows):
         found = means(rows, data)
-        print(f"\n{data}\n")
+        print(f"Data set `{data}`:\n")
         print("| way | epochs | seconds | valid LL, mean of seeds | of each seed | training LL |")
         print("| --- | ---: | ---: | ---: | --- | ---: |")
         for way, (valid, known, seconds, epochs) in sorted(found.items(), key=lambda x: -statistics.fmean(x[1][0])):
@@ -68,7 +68,7 @@ def plot(rows: list[dict[str, str]], data: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     found = sorted(means(rows, data).items(), key=lambda x: statistics.fmean(x[1][0]))
-    figure = Figure(figsize=(8, 0.34 * len(found) + 1.1), layout="constrained")
+    figure = Figure(figsize=(9, 0.34 * len(found) + 1.1), layout="constrained")
     axes = figure.add_subplot()
     usual = statistics.fmean(dict(found)["defaults"][0])
     axes.axvline(usual, color="0.6", lw=1)
@@ -77,7 +77,7 @@ def plot(rows: list[dict[str, str]], data: str, path: Path) -> None:
         axes.plot(valid, [y] * len(valid), "o", ms=5, color="0.2" if way == "defaults" else colour)
         axes.plot([statistics.fmean(valid)] * 2, [y - 0.3, y + 0.3], color="0.2" if way == "defaults" else colour, lw=2)
     axes.set_yticks(range(len(found)), [WAYS[way].words for way, _ in found])
-    axes.set_xlabel("valid log-likelihood, nats per frame; a dot for each seed, a bar for their mean")
+    axes.set_xlabel("valid log-likelihood, nats per frame")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -70,7 +70,7 @@ class Mixture(NamedTuple):
         LogLikelihood
             Exact if all members are. Otherwise its variances are those of the mean of estimates.
         """
-        exact = {key: options[key] for key in ("progress", "mode") if key in options}
+        exact: dict[str, Any] = {key: options[key] for key in ("progress", "mode") if key in options}
         scored = [log_likelihood(m, pieces, **(exact if m.normalized else options)) for m in self.members]
         n, first = len(scored), scored[0]
         settings = "; ".join(dict.fromkeys(one.settings for one in scored))
