@@ -28,7 +28,7 @@ _HEAD = """\
 # Listen
 
 `python -m benchmarks.table1 listen` makes this page. The best model of each data set by its valid log-likelihood wrote
-one sample of {steps:,} frames with the seed 0; it was not chosen among others. The sound is its beginning, with plucked
+one sample of {steps} frames with the seed 0; it was not chosen among others. The sound is its beginning, with plucked
 tones; the MIDI file has all of it. The pictures show the first {drawn} frames. The tables compare the sample with as
 many frames of the test set, in excerpts; [Samples](samples.md) explains the columns.
 """
@@ -102,7 +102,7 @@ def _section(title: str, trained: run.Run, model: Any, folder: Path, steps: int,
     canvas.save(figure, folder / f"{title}.png")
     there = f"{folder.name}/{title}"
     words = f"the first {clip.seconds:.0f} of {clip.total:.0f} seconds"
-    lines = [f"## {data.name}: {title}", "", f'<audio controls preload="none" src="{there}.ogg"></audio>', ""]
+    lines = [f"## {title}", "", f'<audio controls preload="none" src="{there}.ogg"></audio>', ""]
     lines += [f"[Sound]({there}.ogg) ({words}), [MIDI]({there}.mid).", "", f"![{title}]({there}.png)", ""]
     lines += COLUMNS
     share = training.transpose_prob_at(training.epochs)

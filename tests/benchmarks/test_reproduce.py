@@ -227,7 +227,7 @@ def test_a_mixture_of_seeds_its_row_and_its_sound(made, tmp_path, monkeypatch):
         assert result.exit_code == 0, result.output
         name = "toy-rnn-rbm" if best > row["valid"] else "toy-rnn-rbm-mixture"
         text = (tmp_path / "docs/listen.md").read_text(encoding="utf-8")
-        assert f"## toy: {name}\n" in text
+        assert f"## {name}\n" in text
         for kind in ("ogg", "mid", "png"):
             assert f"listen/{name}.{kind}" in text
             assert (tmp_path / f"docs/listen/{name}.{kind}").stat().st_size > 100
