@@ -301,18 +301,17 @@ def fit(
             f"{settings.epochs}, set state.finished = False first",
             RuntimeWarning,
         )
-    if valid is None or (isinstance(valid, (Sequence, np.ndarray)) and len(valid) == 0):
-        held_out = []
-    else:
+    held_out: list[np.ndarray] = []
+    if not (valid is None or (isinstance(valid, (Sequence, np.ndarray)) and len(valid) == 0)):
         check_validation(trained)
         held_out = checked_pieces(trained, valid, name="valid piece")
         if held_out[0].shape[1] != rolls[0].shape[1]:
             raise ValueError(f"valid pieces have {held_out[0].shape[1]} columns, train pieces {rolls[0].shape[1]}")
     if state.is_new:
         check_data(trained, rolls)
-    if negative_phase is not None and (not isinstance(trained, SequenceModel) or trained.normalized):
-        density = type(getattr(trained, "density", trained)).__name__
-        raise ValueError(f"negative_phase is for a model with an energy, such as an RNN-RBM; a {density} has none")
+    if negative_phase is not None and getattr(trained, "normalized", True):
+        kind = type(getattr(trained, "density", trained)).__name__
+        raise ValueError(f"negative_phase is for a model with an energy, such as an RNN-RBM; a {kind} has none")
     rows = _run(
         trained, rolls, held_out, settings, state, stop, report, mode, negative_phase, initial_bias=initial_bias
     )
