@@ -6,12 +6,14 @@ the median of the ratios within a round.
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,3 +115,23 @@ def parameters(model: Any) -> dict[str, np.ndarray]:
 def piano_roll(n_steps: int, n_batch: int, n_visible: int, seed: int = 0) -> np.ndarray:
     """Random frames (T, B, n_visible) as sparse as music, float32."""
     return (np.random.default_rng(seed).random((n_steps, n_batch, n_visible)) < 0.05).astype(np.float32)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file; none if there is no such file."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append_row(path: Path, row: dict[str, object]) -> None:
+    """Append a row to a CSV file, with a header if it is the first; several processes may do so."""
+    import fcntl  # not on Windows
+
+    with open(path, "a", encoding="utf-8", newline="") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        writer = csv.DictWriter(file, list(row))
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)

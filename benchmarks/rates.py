@@ -10,11 +10,12 @@ share the work: give each its own models. ``--show`` prints the means over the s
 """
 
 import argparse
-import csv
 import statistics
 import time
 from itertools import product
 from pathlib import Path
+
+import common
 
 import rnnrbm
 from rnnrbm.models.registry import SEQUENCE_MODELS
@@ -53,21 +54,6 @@ def run(name: str, rate: float, dropouts: tuple[float, float], seed: int) -> dic
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, row: dict[str, object]) -> None:
-    with open(path, "a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def show(rows: list[dict[str, str]]) -> None:
     """Print the means over seeds, the best of a model in bold."""
     columns = [(rate, dropouts) for dropouts in DROPOUTS for rate in RATES]
@@ -99,14 +85,14 @@ if __name__ == "__main__":
     parser.add_argument("--show", action="store_true")
     args = parser.parse_args()
     if args.show:
-        show(read(args.out))
+        show(common.read_rows(args.out))
         raise SystemExit
     for seed, name, dropouts, rate in product(SEEDS, args.models, DROPOUTS, RATES):
         if name in ("rbm", "nade") and dropouts != DROPOUTS[0]:  # no network, so nothing is dropped
             continue
         key = [name, f"{rate}", *map(str, dropouts), str(seed)]
-        if key in [[row[column] for column in CHOSEN] for row in read(args.out)]:
+        if key in [[row[column] for column in CHOSEN] for row in common.read_rows(args.out)]:
             continue
         row = run(name, rate, dropouts, seed)
-        append(args.out, row)
+        common.append_row(args.out, row)
         print(row, flush=True)

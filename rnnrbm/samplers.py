@@ -33,6 +33,8 @@ __all__ = [
     "cd",
     "check_annealing",
     "draw_frame",
+    "draw_index",
+    "draw_rows",
     "expected_frame",
     "gibbs",
     "pcd",
@@ -73,13 +75,32 @@ def resample(
         log_weight = log_weight + pt.zeros_like(like[..., :1])
     if own and like is not None:
         log_weight = pt.concatenate([-density.free_energy(like)[..., None], log_weight], axis=-1)
-    u, rng = rng.uniform(log_weight)
-    # Gumbel-max; the bound avoids log(0) where u is 0
-    exponential = pt.maximum(-pt.log(np.float32(1.0) - u), np.float32(2.0**-25)).astype(log_weight.dtype)
-    best = pt.argmax(log_weight - pt.log(exponential), axis=-1)
+    best, rng = draw_index(log_weight, rng)
     if own and like is not None:
         return pt.switch(pt.eq(best, 0)[..., None], like, states[pt.maximum(best - 1, 0)]), rng
     return states[best], rng
+
+
+def draw_index(log_weight: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
+    """Draw an index of the last axis in proportion to exp(log_weight): (..., S) -> (...)."""
+    u, rng = rng.uniform(log_weight)
+    # Gumbel-max; the bound avoids log(0) where u is 0
+    exponential = pt.maximum(-pt.log(np.float32(1.0) - u), np.float32(2.0**-25)).astype(log_weight.dtype)
+    return pt.argmax(log_weight - pt.log(exponential), axis=-1), rng
+
+
+def draw_rows(
+    v: TensorVariable, rng: Rng, n_rows: int, counts: TensorVariable | None = None
+) -> tuple[TensorVariable, Rng]:
+    """Draw `n_rows` rows of `v` (R, n), with replacement; `counts` (R,) is 1 for rows to draw, None: all."""
+    u, rng = rng.uniform(pt.zeros((n_rows,), "float32"))
+    n = v.shape[0]
+    if counts is None:
+        row = pt.floor(u * n).astype("int64")
+    else:  # the first row up to which that many rows count
+        gone_by = pt.cumsum(counts.astype("float32"))
+        row = pt.lt(gone_by, pt.floor(u * gone_by[-1])[:, None] + 1).sum(axis=1)
+    return v[pt.minimum(row, n - 1)], rng
 
 
 def propose(
@@ -107,14 +128,8 @@ def propose(
     v : TensorVariable, shape (R, n_visible)
     rng : Rng
     """
-    u, rng = rng.uniform(pt.zeros((n_proposals,), "float32"))
-    n = v.shape[0]
-    if counts is None:
-        row = pt.floor(u * n).astype("int64")
-    else:  # the first row up to which that many rows count
-        gone_by = pt.cumsum(counts.astype("float32"))
-        row = pt.lt(gone_by, pt.floor(u * gone_by[-1])[:, None] + 1).sum(axis=1)
-    return resample(density, v[pt.minimum(row, n - 1)], rng, like=v, own=True)
+    states, rng = draw_rows(v, rng, n_proposals, counts)
+    return resample(density, states, rng, like=v, own=True)
 
 
 def pcd(density: EnergyDensity, particles: TensorVariable, rng: Rng, k: int = 1) -> tuple[TensorVariable, Updates]:

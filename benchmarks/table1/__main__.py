@@ -1,9 +1,11 @@
-"""``python -m benchmarks.table1 reproduce`` and ``python -m benchmarks.table1 samples``, for use in a clone."""
+"""``python -m benchmarks.table1 reproduce``, ``mix``, ``samples`` and ``listen``, for use in a clone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +21,18 @@ from rnnrbm.scoring.result import with_error
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 HERE = Path("benchmarks/table1")
+
+
+@contextmanager
+def resumable() -> Iterator[dict[str, Any]]:
+    """Show a bar, and end with a message if the user stops; yields the options `stop` and `progress` of the work."""
+    with ProgressBar() as bar, interruptible() as stop:
+        try:
+            yield {"stop": stop, "progress": bar.report}
+        except (run.Interrupted, KeyboardInterrupt) as interrupt:
+            bar.close()
+            typer.echo(f"{interrupt or 'stopped'}; the same command resumes", err=True)
+            raise typer.Exit(130) from None
 
 
 @app.command()
@@ -38,21 +52,9 @@ def reproduce(
             if not again and (made := tables.finished(path, settings)):
                 message += f": made on {made['date']}, in {table / 'results'}; --again repeats it"
             typer.echo(message, err=True)
-            with ProgressBar() as bar, interruptible() as stop:
-                try:
-                    row = tables.make_row(
-                        path,
-                        settings,
-                        (runs or Path("runs") / table.name) / path.stem,
-                        again=again,
-                        mode=mode,
-                        stop=stop,
-                        progress=bar.report,
-                    )
-                except (run.Interrupted, KeyboardInterrupt) as interrupt:
-                    bar.close()
-                    typer.echo(f"{interrupt or 'stopped'}; the same command resumes", err=True)
-                    raise typer.Exit(130) from None
+            folder = (runs or Path("runs") / table.name) / path.stem
+            with resumable() as how:
+                row = tables.make_row(path, settings, folder, again=again, mode=mode, **how)
             out.parent.mkdir(parents=True, exist_ok=True)
             with atomic(out) as temporary:
                 temporary.write_text(page.report(table, out), encoding="utf-8")
@@ -72,21 +74,9 @@ def mix(
     """Train a row with several seeds, and score the mixture of the models. If interrupted, the same command resumes."""
     with friendly():
         path, settings = next(tables.rows(table, data, model))
-        with ProgressBar() as bar, interruptible() as stop:
-            try:
-                row = mixtures.make_mixture(
-                    path,
-                    settings,
-                    runs or Path("runs") / table.name,
-                    range(seeds),
-                    mode=mode,
-                    stop=stop,
-                    progress=bar.report,
-                )
-            except (run.Interrupted, KeyboardInterrupt) as interrupt:
-                bar.close()
-                typer.echo(f"{interrupt or 'stopped'}; the same command resumes", err=True)
-                raise typer.Exit(130) from None
+        folder = runs or Path("runs") / table.name
+        with resumable() as how:
+            row = mixtures.make_mixture(path, settings, folder, range(seeds), mode=mode, **how)
         alone = ", ".join(f"{x:.3f}" for x in row["members_valid"])
         say(f"{path.stem}: valid {row['valid']:.3f} (alone {alone}), test {row['test']['micro']:.3f} nats per frame")
 

@@ -19,7 +19,7 @@ from rnnrbm.scoring.likelihood import usable_states
 
 __all__ = ["write_listening"]
 
-#: Bytes of the sound of one sample, which is about three quarters of a minute.
+#: Bytes of the sound of one sample, which is about two minutes of it.
 MOST_BYTES = 300_000
 #: Frames of a picture.
 N_DRAWN = 160

@@ -13,30 +13,11 @@ out, so an interrupted table goes on, and several processes may share the work.
 from __future__ import annotations
 
 import argparse
-import csv
-import fcntl
 import statistics
 from pathlib import Path
 
+from benchmarks import common
 from benchmarks.ways.ways import EPOCHS, WAYS, train
-
-COLUMNS = ("data", "way", "seed", "epochs", "valid_ll", "train_ll", "seconds")
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, row: dict[str, object]) -> None:
-    with open(path, "a", encoding="utf-8", newline="") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        writer = csv.DictWriter(file, COLUMNS)
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def means(rows: list[dict[str, str]], data: str) -> dict[str, tuple[list[float], float, float, int]]:
@@ -98,14 +79,14 @@ if __name__ == "__main__":
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
     if args.show:
-        show(read(args.out))
+        show(common.read_rows(args.out))
     elif args.plot:
-        plot(read(args.out), args.data, args.plot)
+        plot(common.read_rows(args.out), args.data, args.plot)
     else:
         for seed in args.seeds:
             for way in args.only:
-                done = [(row["data"], row["way"], row["seed"]) for row in read(args.out)]
+                done = [(row["data"], row["way"], row["seed"]) for row in common.read_rows(args.out)]
                 if (args.data, way, str(seed)) not in done:
                     row = train(way, args.data, seed, args.epochs)
-                    append(args.out, row)
+                    common.append_row(args.out, row)
                     print(row, flush=True)

@@ -10,7 +10,7 @@ from rnnrbm.rbm import RBM
 from rnnrbm.rnnrbm import init_network
 from rnnrbm.samplers import NegativePhase
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import Bernoulli, Unit
+from rnnrbm.units import Bernoulli
 
 __all__ = ["Beside", "with_nade"]
 
@@ -25,6 +25,8 @@ class Beside(NamedTuple):
     nade_V: Any
     nade_b_v: Any
     nade_b_h: Any
+    biases = ("b_v", "b_h", "nade_b_v", "nade_b_h")
+    visible = hidden = Bernoulli()
 
     @property
     def rbm(self) -> RBM:
@@ -33,18 +35,6 @@ class Beside(NamedTuple):
     @property
     def nade(self) -> NADE:
         return NADE(self.nade_W, self.nade_V, self.nade_b_v, self.nade_b_h)
-
-    @property
-    def visible(self) -> Unit:
-        return Bernoulli()
-
-    @property
-    def hidden(self) -> Unit:
-        return Bernoulli()
-
-    @property
-    def biases(self) -> tuple[str, ...]:
-        return ("b_v", "b_h", "nade_b_v", "nade_b_h")
 
     def tensors(self) -> list[Any]:
         return list(self)

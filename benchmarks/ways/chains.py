@@ -42,16 +42,21 @@ class SeveralChains(NamedTuple):
         return density.free_energy(v) - many.free_energy(negative).reshape((self.n, -1)).mean(axis=0), updates
 
 
-def one_step_samples(model: Any, pieces: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Sample each frame given its true past; return samples and frames, (frames, n_visible) of 0 and 1."""
-    shape = (max(map(len, pieces)), len(pieces), model.n_visible)
+def side_by_side(pieces: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return pieces as one array (T, B, n_visible), and which of its rows, flattened by the model, are frames."""
+    shape = (max(map(len, pieces)), len(pieces), pieces[0].shape[1])
     padded, is_frame = np.zeros(shape, np.float32), np.zeros(shape[:2], bool)
     for i, piece in enumerate(pieces):
         padded[: len(piece), i], is_frame[: len(piece), i] = piece, True
-    v = pt.tensor("v", dtype="float32", shape=shape)
+    return padded, is_frame.T.ravel()
+
+
+def one_step_samples(model: Any, pieces: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Sample each frame given its true past; return samples and frames, (frames, n_visible) of 0 and 1."""
+    padded, chosen = side_by_side(pieces)
+    v = pt.tensor("v", dtype="float32", shape=padded.shape)
     density, rows = model.frames(v)
     sampled, _ = draw_frame(density, rows, rng=random.shared(0), k=LONG)
-    chosen = is_frame.T.ravel()
     drawn, frames = engine.function([v], [sampled, rows])(padded)
     return np.asarray(drawn)[chosen].astype(np.uint8), np.asarray(frames)[chosen].astype(np.uint8)
 

@@ -24,12 +24,13 @@ import pytensor
 import pytensor.tensor as pt
 
 import rnnrbm
+from benchmarks.ways.chains import side_by_side
 from rnnrbm.backend import engine, random
 from rnnrbm.backend.random import Rng, Seed, generator
 from rnnrbm.rbm import RBM, cd
 from rnnrbm.rnnrbm import init_network
 from rnnrbm.sequence import SequenceModel
-from rnnrbm.units import Bernoulli, Unit
+from rnnrbm.units import Bernoulli
 
 __all__ = ["NumberFirst", "NumberedRBM", "annealed", "draw_with_number", "numbered_rnn_rbm", "one_hot_number"]
 
@@ -98,22 +99,12 @@ class NumberedRBM(NamedTuple):
     b_v: Any
     b_h: Any
     b_n: Any
+    biases = ("b_v", "b_h", "b_n")
+    visible = hidden = Bernoulli()
 
     @property
     def rbm(self) -> RBM:
         return RBM(self.W, self.b_v, self.b_h)
-
-    @property
-    def visible(self) -> Unit:
-        return Bernoulli()
-
-    @property
-    def hidden(self) -> Unit:
-        return Bernoulli()
-
-    @property
-    def biases(self) -> tuple[str, ...]:
-        return ("b_v", "b_h", "b_n")
 
     def tensors(self) -> list[Any]:
         return list(self)
@@ -240,16 +231,13 @@ def annealed(
 
 def score(model: SequenceModel, pieces: list[np.ndarray], n_frames: int, seed: int = 0) -> tuple[float, float, float]:
     """Mean log-likelihood of random frames, that of their numbers alone, and the mean effective sample size."""
-    shape = (max(map(len, pieces)), len(pieces), model.n_visible)
-    padded, is_frame = np.zeros(shape, np.float32), np.zeros(shape[:2], bool)
-    for i, piece in enumerate(pieces):
-        padded[: len(piece), i], is_frame[: len(piece), i] = piece, True
-    v = pt.tensor("v", dtype="float32", shape=shape)
+    padded, is_frame = side_by_side(pieces)
+    v = pt.tensor("v", dtype="float32", shape=padded.shape)
     density, rows = model.frames(v)
     names = density.biases
     values = engine.function([v], [rows, density.log_number(rows), *(getattr(density, name) for name in names)])(padded)
     chosen = np.random.default_rng(seed).permutation(is_frame.sum())[: n_frames // 100 * 100]
-    x, of_number, *biases = (np.asarray(value)[is_frame.T.ravel()][chosen] for value in values)
+    x, of_number, *biases = (np.asarray(value)[is_frame][chosen] for value in values)
     frames = pt.tensor("frames", dtype="float32", shape=(100, model.n_visible))
     given = [pt.tensor(n, dtype="float32", shape=(100, b.shape[1])) for n, b in zip(names, biases, strict=True)]
     rng = random.shared(seed)

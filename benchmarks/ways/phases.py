@@ -17,6 +17,7 @@ from rnnrbm.backend.engine import Updates
 from rnnrbm.backend.random import Rng
 from rnnrbm.rbm import RBM, cd, gibbs, mean_activity, mean_of_rows
 from rnnrbm.recurrence import flatten
+from rnnrbm.samplers import draw_index, draw_rows
 from rnnrbm.training.centring import Centring
 from rnnrbm.weights import log_weights
 
@@ -29,13 +30,6 @@ def after_chain(density: RBM, v: TensorVariable, start: TensorVariable, rng: Rng
     """F(v) - F(negative), where chains of `k` steps begin at `start`."""
     negative, updates = cd(density, start, rng, k)
     return density.free_energy(v) - density.free_energy(negative), updates
-
-
-def categorical(log_weight: TensorVariable, rng: Rng) -> tuple[TensorVariable, Rng]:
-    """Draw an index of the last axis in proportion to exp(log_weight)."""
-    u, rng = rng.uniform(log_weight)
-    exponential = pt.maximum(-pt.log(np.float32(1.0) - u), np.float32(2.0**-25))
-    return pt.argmax(log_weight - pt.log(exponential), axis=-1), rng
 
 
 class Proposals(NamedTuple):
@@ -52,10 +46,7 @@ class Proposals(NamedTuple):
     def difference(self, density: RBM, v: TensorVariable, rng: Rng, counts: TensorVariable | None = None) -> Result:
         assert counts is not None
         seen, size = counts.astype("float32"), v.sum(axis=1)
-        u, rng = rng.uniform(pt.zeros((self.n,), "float32"))
-        gone_by = pt.cumsum(seen)
-        row = pt.lt(gone_by, pt.floor(u * gone_by[-1])[:, None] + 1).sum(axis=1)
-        states = v[pt.minimum(row, v.shape[0] - 1)]
+        states, rng = draw_rows(v, rng, self.n, counts)
 
         def log_frequency(x: TensorVariable) -> TensorVariable:
             equal = pt.eq(2 * (x @ v.T), x.sum(axis=1)[:, None] + size).astype("float32")
@@ -63,7 +54,7 @@ class Proposals(NamedTuple):
 
         own = -density.free_energy(v) - log_frequency(v)
         others = log_weights(density, states) - log_frequency(states)
-        best, rng = categorical(pt.concatenate([own[:, None], others], axis=1), rng)
+        best, rng = draw_index(pt.concatenate([own[:, None], others], axis=1), rng)
         start = pt.switch(pt.eq(best, 0)[:, None], v, states[pt.maximum(best - 1, 0)])
         return after_chain(density, v, start, rng, self.k)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 
+from benchmarks import common
 from benchmarks.ways import __main__ as table
 from benchmarks.ways import numbered, phases
 from benchmarks.ways.ways import WAYS
@@ -107,7 +108,7 @@ def test_annealing_of_a_numbered_rbm_is_right():
 
 
 def test_the_table_of_ways():
-    rows = table.read(table.Path(table.__file__).with_name("ways.csv"))
+    rows = common.read_rows(table.Path(table.__file__).with_name("ways.csv"))
     assert {row["way"] for row in rows} <= set(WAYS)
     assert "defaults" in {row["way"] for row in rows}
     valid, known, seconds, epochs = table.means(rows, "bach")["defaults"]
